@@ -1,0 +1,65 @@
+//! Each operation next to the arithmetic library's own, over the sizes that matter.
+//!
+//! `cargo bench -p fibonacci`; the ratio to compare is that of one run, since machines differ and vary.
+
+use std::hint::black_box;
+
+use divan::{Bencher, Divan};
+use fibonacci::{Certificate, Natural, unobserved};
+use malachite_base::num::arithmetic::traits::Fibonacci;
+
+const SIZES: [u64; 4] = [10_000, 1_000_000, 10_000_000, 100_000_000];
+const DECIMAL_SIZES: [u64; 2] = [1_000_000, 10_000_000];
+
+fn main() {
+    Divan::from_args().main();
+}
+
+#[divan::bench(args = SIZES, max_time = 5)]
+fn doubling_ours(n: u64) -> Natural {
+    fibonacci::doubling(black_box(n), &unobserved).expect("nobody cancels")
+}
+
+#[divan::bench(args = SIZES, max_time = 5)]
+fn doubling_malachite(n: u64) -> Natural {
+    Natural::fibonacci(black_box(n))
+}
+
+#[divan::bench(args = DECIMAL_SIZES, max_time = 5)]
+fn decimal_ours(bencher: Bencher, n: u64) {
+    let value = Natural::fibonacci(n);
+    bencher.bench_local(|| fibonacci::decimal(black_box(&value), &unobserved));
+}
+
+#[divan::bench(args = DECIMAL_SIZES, max_time = 5)]
+fn decimal_malachite(bencher: Bencher, n: u64) {
+    let value = Natural::fibonacci(n);
+    bencher.bench_local(|| black_box(&value).to_string());
+}
+
+#[divan::bench(args = SIZES)]
+fn certificate_for_index(n: u64) -> Certificate {
+    Certificate::for_index(black_box(n))
+}
+
+#[divan::bench(args = SIZES)]
+fn certificate_check(bencher: Bencher, n: u64) {
+    let (value, certificate) = (Natural::fibonacci(n), Certificate::for_index(n));
+    bencher.bench_local(|| certificate.check(black_box(&value)));
+}
+
+#[divan::bench(args = DECIMAL_SIZES)]
+fn certificate_check_decimal(bencher: Bencher, n: u64) {
+    let (text, certificate) = (Natural::fibonacci(n).to_string(), Certificate::for_index(n));
+    bencher.bench_local(|| certificate.check_decimal(black_box(&text)));
+}
+
+#[divan::bench(args = [30, 37])]
+fn recursive(n: u64) -> Natural {
+    fibonacci::recursive(black_box(n), &unobserved).expect("nobody cancels")
+}
+
+#[divan::bench(args = [10_000, 100_000])]
+fn iterative(n: u64) -> Natural {
+    fibonacci::iterative(black_box(n), &unobserved).expect("nobody cancels")
+}

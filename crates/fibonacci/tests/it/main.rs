@@ -1,0 +1,10 @@
+//! The crate's promises, checked from outside, by properties and against independent computations.
+#![allow(clippy::unwrap_used)]
+
+mod algorithms;
+mod cancelling;
+mod certificates;
+mod decimals;
+mod independent;
+mod residues;
+mod resuming;
