@@ -1,0 +1,39 @@
+//! Databases, processes and deadlines for the tests of abaci.
+//!
+//! Everything here is real: a PostgreSQL server, child processes, SIGKILL. It is for tests alone, so it panics with
+//! a message that names what broke instead of returning errors, and each type cleans up on drop, a failed test's too.
+//!
+//! | for | use |
+//! |---|---|
+//! | a database of the test's own on the shared server | [`Database`] |
+//! | a server of the test's own, to stop and kill | [`PrivateServer`] |
+//! | a child process: its lines, its signals, its end | [`Process`] |
+//! | waiting for anything, with one deadline | [`eventually`], [`Deadline`] |
+//! | a directory that the server's account can enter | [`TempDir`] |
+//! | running code of the test binary in another process | [`child_process!`], [`child`] |
+//!
+//! A test binary that uses [`Database`] declares [`child_process!`] at its root: the shared server's keeper is the test
+//! binary itself. All of this works under `cargo nextest` (a process per test) and `cargo test` (threads).
+//!
+//! It does not promise to clean up at once after a test process that is itself killed: a private server goes with it,
+//! its databases go when the next test starts, its other temporary directories stay.
+
+#![expect(
+    clippy::must_use_candidate,
+    reason = "many of these are called for their effect or their panic"
+)]
+
+pub mod child;
+mod database;
+mod private_server;
+mod process;
+mod psql;
+mod temp_dir;
+mod wait;
+
+pub use database::Database;
+pub use private_server::PrivateServer;
+pub use process::{Output, Process, is_alive};
+pub use rustix::process::Signal;
+pub use temp_dir::TempDir;
+pub use wait::{Deadline, Looked, eventually};

@@ -1,0 +1,226 @@
+//! A server of the test's own, which nobody restarts: for tests that take the database away.
+
+use std::fs::{self, DirBuilder, File};
+use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use local_postgres::Account;
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::psql::{self, PROGRAMS};
+use crate::temp_dir::TempDir;
+use crate::wait::{Deadline, eventually};
+
+/// Ends the server and removes its directory when the test process is gone, which is when its input ends.
+const WATCHDOG: &str = r#"
+    read -r end
+    kill -QUIT "$1"
+    while kill -0 "$1"; do sleep 0.1; done
+    rm -rf "$2"
+"#;
+
+/// A running server in a temporary directory, without a keeper; it ends with the value.
+#[derive(Debug)]
+pub struct PrivateServer {
+    // Before the directory, which is removed after the server has ended.
+    running: Option<Running>,
+    account: Account,
+    dir: TempDir,
+}
+
+#[derive(Debug)]
+struct Running {
+    server: Child,
+    watchdog: Child,
+}
+
+impl PrivateServer {
+    /// Makes a cluster and starts its server; about 1 s.
+    ///
+    /// # Panics
+    /// When that fails.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "starting a server is no default value")]
+    pub fn new() -> Self {
+        let dir = TempDir::new();
+        let account = Account::for_cluster(&dir.path().join("data")).expect("an account can run PostgreSQL");
+        for name in ["data", "socket"] {
+            let path = dir.path().join(name);
+            DirBuilder::new()
+                .mode(0o700)
+                .create(&path)
+                .expect("the directory is ours");
+            account.give(&path).expect("the directory is ours");
+        }
+        let mut initdb = PROGRAMS.command("initdb");
+        initdb.args([
+            "--no-sync",
+            "--locale=C",
+            "-E",
+            "UTF8",
+            "-A",
+            "trust",
+            "-U",
+            "postgres",
+            "-D",
+        ]);
+        initdb.arg(dir.path().join("data"));
+        let output = account.run(&mut initdb).output().expect("initdb can be started");
+        assert!(
+            output.status.success(),
+            "initdb failed: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let mut server = Self {
+            running: None,
+            account,
+            dir,
+        };
+        server.start();
+        server
+    }
+
+    /// Starts the server, if it does not run, and waits until it answers.
+    ///
+    /// # Panics
+    /// When it does not, with its log.
+    pub fn start(&mut self) {
+        if self.running.is_some() {
+            return;
+        }
+        let deadline = Deadline::default();
+        let mut child = self.spawn();
+        deadline.eventually("a server that answers", || {
+            // After a SIGKILL it refuses to start while the killed server's backends still end.
+            if child.try_wait().expect("the server is our child").is_some() {
+                child = self.spawn();
+            }
+            psql::try_run(&self.url("postgres"), "select 1").map_err(|error| (error, self.log()))
+        });
+        let watchdog = self.watch(&child);
+        self.running = Some(Running {
+            server: child,
+            watchdog,
+        });
+    }
+
+    /// Stops the server as `pg_ctl stop -m immediate` does: connections break, the next start recovers.
+    pub fn stop_immediate(&mut self) {
+        self.end(Signal::QUIT);
+    }
+
+    /// Stops the server in order, breaking connections.
+    pub fn stop(&mut self) {
+        self.end(Signal::INT);
+    }
+
+    /// Kills the server with SIGKILL.
+    pub fn kill(&mut self) {
+        self.end(Signal::KILL);
+    }
+
+    /// Returns the URL of a database; it does not create it.
+    #[must_use]
+    pub fn url(&self, database: &str) -> String {
+        format!(
+            "postgres:///{database}?host={}&port=5432&user=postgres",
+            self.socket_dir().display()
+        )
+    }
+
+    /// Creates a database and returns its URL.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    #[track_caller]
+    pub fn create_database(&self, name: &str) -> String {
+        self.psql("postgres", &format!("create database \"{name}\""));
+        self.url(name)
+    }
+
+    /// Runs statements in a database and returns their rows, one a line, columns separated by `|`.
+    ///
+    /// # Panics
+    /// With psql's standard error when a statement fails.
+    #[track_caller]
+    pub fn psql(&self, database: &str, statements: &str) -> String {
+        psql::run(&self.url(database), statements)
+    }
+
+    /// Returns the path of the data directory.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.dir.path().join("data")
+    }
+
+    fn spawn(&self) -> Child {
+        let log = File::options()
+            .append(true)
+            .create(true)
+            .open(self.log_path())
+            .expect("the directory is ours");
+        let log_too = log.try_clone().expect("a file can be shared");
+        let mut command = PROGRAMS.command("postgres");
+        command
+            .arg("-D")
+            .arg(self.data_dir())
+            .arg("-k")
+            .arg(self.socket_dir());
+        command
+            .args(["-p", "5432", "-c", "listen_addresses="])
+            .stdout(log)
+            .stderr(log_too);
+        self.account
+            .run(&mut command)
+            .spawn()
+            .expect("postgres can be started")
+    }
+
+    fn watch(&self, server: &Child) -> Child {
+        let mut command = Command::new("/bin/sh");
+        command
+            .args(["-c", WATCHDOG, "watchdog", &server.id().to_string()])
+            .arg(self.dir.path());
+        // A group of its own, since a runner that kills a test kills its group.
+        command
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        command.spawn().expect("a shell can be started")
+    }
+
+    fn end(&mut self, signal: Signal) {
+        let Some(mut running) = self.running.take() else {
+            return;
+        };
+        // A failure means that it has ended by itself.
+        let _ = kill_process(Pid::from_child(&running.server), signal);
+        eventually("the end of the server", || {
+            running.server.try_wait().expect("the server is our child")
+        });
+        // It is still waiting for our end, and would then signal a pid that is nobody's by now.
+        let _ = running.watchdog.kill();
+        let _ = running.watchdog.wait();
+    }
+
+    fn socket_dir(&self) -> PathBuf {
+        self.dir.path().join("socket")
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.dir.path().join("log")
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string::<&Path>(&self.log_path()).unwrap_or_default()
+    }
+}
+
+impl Drop for PrivateServer {
+    fn drop(&mut self) {
+        self.end(Signal::QUIT);
+    }
+}

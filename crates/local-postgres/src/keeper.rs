@@ -1,0 +1,249 @@
+//! The keeper: a small detached process that runs the server while anyone uses it.
+//!
+//! One loop looks at two things, the server and the users' lock: a thread blocked on each would need a third to decide,
+//! and a look every 100 ms costs nothing that can be measured. All that it knows is on disk or in the kernel, so it may
+//! be killed at any point.
+//!
+//! A server that was ready once and dies is started again, with growing pauses, while there are users. One that never
+//! became ready is the users' to repair, so the keeper ends and they read its log, except when PostgreSQL refuses only
+//! because remains of the previous server are still ending.
+
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, setpgid, setsid};
+
+use crate::account::Account;
+use crate::cluster;
+use crate::error::Error;
+use crate::lock::Lock;
+use crate::log;
+use crate::place::Place;
+use crate::programs::Programs;
+use crate::server::{self, End, Server};
+use crate::settings::KeeperSettings;
+use crate::wait::Deadline;
+
+/// How long a new keeper tries to get the keepers' lock: others look at it, for microseconds each.
+const CONTEST: Duration = Duration::from_millis(500);
+
+const LOOK_WHILE_READY: Duration = Duration::from_millis(100);
+const LOOK_WHILE_STARTING: Duration = Duration::from_millis(10);
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// A server that was ready for this long starts the pauses anew.
+const STABLE_AFTER: Duration = Duration::from_secs(10);
+
+/// Runs the server until nobody uses it; the body of the keeper process.
+///
+/// It returns at once when another keeper lives, or when there is neither a user nor a server to adopt. The process
+/// becomes the leader of its own session and leaves its working directory.
+///
+/// # Errors
+/// The reason why the server does not start. The caller prints it to standard error, which is the server's log, and
+/// ends with a failure; users then return [`Error::StartFailed`] with the log's last lines.
+pub fn keep(settings: &KeeperSettings) -> Result<(), Error> {
+    leave_session();
+    let place = Place::create(&settings.data_dir)?;
+    let Some(mut keeper_lock) = place.take_keepers_place(Deadline::after(CONTEST))? else {
+        return Ok(());
+    };
+    keeper_lock.write_pid()?;
+    if server::running(&place).is_none() && !place.has_users()? {
+        return Ok(());
+    }
+    let programs = Programs::find_for(settings.bin_dir.as_deref(), &place.cluster())?;
+    let account = Account::for_cluster(&place.cluster())?;
+    leave_directory();
+    cluster::make_if_missing(&place, &programs, &account)?;
+    place.make_socket_dir(&account)?;
+    let supervisor = Supervisor::new(place, programs, account);
+    let users_lock = supervisor.run(settings.linger)?;
+    // In this order: who gets the users' lock next must not take us for a living keeper.
+    drop(keeper_lock);
+    drop(users_lock);
+    Ok(())
+}
+
+/// Leaves the starter's session, so that neither its terminal nor its end reaches the keeper.
+///
+/// The starter gave us a process group of our own from the first moment, and the leader of a group cannot leave its
+/// session. So we step into the group of a child that waits for its input to end, for as long as that takes.
+fn leave_session() {
+    if setsid().is_ok() {
+        return;
+    }
+    let mut child = Command::new("/bin/sh");
+    child
+        .args(["-c", "read -r end"])
+        .process_group(0)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null());
+    // Where a step fails we miss a session of our own; the group still keeps signals to the starter's away.
+    let Ok(mut child) = child.spawn() else { return };
+    if setpgid(None, Some(Pid::from_child(&child))).is_ok() {
+        let _ = setsid();
+    }
+    drop(child.stdin.take());
+    let _ = child.wait();
+}
+
+/// Leaves the starter's directory, which must not stay in use.
+fn leave_directory() {
+    // "/" is always there, so this does not fail.
+    let _ = std::env::set_current_dir("/");
+}
+
+enum State {
+    Down { until: Instant },
+    Starting(Server),
+    Ready { server: Server, since: Instant },
+}
+
+struct Supervisor {
+    place: Place,
+    programs: Programs,
+    account: Account,
+    state: State,
+    was_ready: bool,
+    pause: Duration,
+    log_mark_bytes: u64,
+}
+
+impl Supervisor {
+    fn new(place: Place, programs: Programs, account: Account) -> Self {
+        let state = State::Down {
+            until: Instant::now(),
+        };
+        Self {
+            place,
+            programs,
+            account,
+            state,
+            was_ready: false,
+            pause: Duration::ZERO,
+            log_mark_bytes: 0,
+        }
+    }
+
+    /// Runs the server until nobody has used it for `linger`, then stops it; returns the lock that keeps users out.
+    fn run(mut self, linger: Duration) -> Result<Lock, Error> {
+        let mut vacancy = Vacancy { linger, since: None };
+        loop {
+            self.state = self.look()?;
+            if let Some(users_lock) = vacancy.is_over(&self.place)? {
+                self.stop();
+                return Ok(users_lock);
+            }
+            thread::sleep(if let State::Ready { .. } = self.state {
+                LOOK_WHILE_READY
+            } else {
+                LOOK_WHILE_STARTING
+            });
+        }
+    }
+
+    /// Moves the state one step.
+    fn look(&mut self) -> Result<State, Error> {
+        let now = Instant::now();
+        match std::mem::replace(&mut self.state, State::Down { until: now }) {
+            State::Down { until } if until <= now => self.start(),
+            State::Down { until } => Ok(State::Down { until }),
+            State::Starting(server) => self.look_at_starting(server),
+            State::Ready { server, since } => Ok(self.look_at_ready(server, since)),
+        }
+    }
+
+    fn start(&mut self) -> Result<State, Error> {
+        self.log_mark_bytes = log::size(&self.place.log());
+        if let Some(server) = Server::adopt(&self.place) {
+            say(&format!(
+                "adopted the running server, pid {}",
+                server.pid().as_raw_pid()
+            ));
+            return Ok(State::Starting(server));
+        }
+        Server::start(&self.place, &self.programs, &self.account).map(State::Starting)
+    }
+
+    fn look_at_starting(&mut self, mut server: Server) -> Result<State, Error> {
+        if server.is_ready(&self.place) {
+            self.was_ready = true;
+            return Ok(State::Ready {
+                server,
+                since: Instant::now(),
+            });
+        }
+        match server.ended() {
+            None => Ok(State::Starting(server)),
+            Some(End::Known(status)) if !self.was_ready && !self.previous_is_still_ending() => {
+                Err(Error::EndedEarly {
+                    program: "postgres",
+                    status,
+                })
+            }
+            Some(_) => Ok(self.down()),
+        }
+    }
+
+    fn look_at_ready(&mut self, mut server: Server, since: Instant) -> State {
+        match server.ended() {
+            None => return State::Ready { server, since },
+            Some(End::Known(status)) => say(&format!("the server ended ({status}) while it was in use")),
+            Some(End::Unknown) => say("the adopted server ended while it was in use"),
+        }
+        if since.elapsed() >= STABLE_AFTER {
+            self.pause = Duration::ZERO;
+        }
+        self.down()
+    }
+
+    fn down(&mut self) -> State {
+        let until = Instant::now() + self.pause;
+        self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
+        State::Down { until }
+    }
+
+    /// Says whether PostgreSQL refused to start only for the sake of its predecessor, by its words: its exit status
+    /// does not tell, and `LC_ALL=C` fixes the language.
+    fn previous_is_still_ending(&self) -> bool {
+        let said = log::read_from(&self.place.log(), self.log_mark_bytes).unwrap_or_default();
+        let has_lock = said.contains("lock file \"") && said.contains("already exists");
+        has_lock || said.contains("shared memory block")
+    }
+
+    fn stop(self) {
+        if let State::Starting(server) | State::Ready { server, .. } = self.state {
+            server.stop();
+        }
+        self.place.remove_short_socket_dir();
+    }
+}
+
+/// Since when nobody has used the server.
+struct Vacancy {
+    linger: Duration,
+    since: Option<Instant>,
+}
+
+impl Vacancy {
+    /// Returns the users' exclusive lock when nobody was there for the whole linger. Between two looks the lock is free:
+    /// a user who comes during the linger must not wait for its end.
+    fn is_over(&mut self, place: &Place) -> Result<Option<Lock>, Error> {
+        let Some(users_lock) = Lock::try_exclusive(&place.users_lock())? else {
+            self.since = None;
+            return Ok(None);
+        };
+        let since = *self.since.get_or_insert_with(Instant::now);
+        Ok((since.elapsed() >= self.linger).then_some(users_lock))
+    }
+}
+
+/// Writes to the server's log, which is the keeper's standard error.
+fn say(what: &str) {
+    eprintln!("keeper {}: {what}", std::process::id());
+}

@@ -1,0 +1,184 @@
+//! A user's hold on the server.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::lock::Lock;
+use crate::log;
+use crate::place::{PORT, Place};
+use crate::server;
+use crate::settings::Settings;
+use crate::start::{self, Starter};
+use crate::wait::{self, Deadline};
+use crate::wire::{self, Session};
+
+/// How long the server may take for one answer while we wait for it; a loaded one is asked again.
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// How long creating a database may take.
+const CREATE_DATABASE: Duration = Duration::from_mins(1);
+
+/// Keeps the server running; released on drop, and by the kernel when the process is killed.
+///
+/// Children of the process do not inherit it.
+#[derive(Debug)]
+pub struct Lease {
+    settings: Settings,
+    place: Place,
+    socket_dir: PathBuf,
+    // Released after `drop` has run, which may still start a keeper.
+    _users_lock: Lock,
+}
+
+impl Lease {
+    /// Registers a user and returns when the server answers: one that runs, or else one that is started.
+    ///
+    /// While a predecessor is being stopped it waits for the end of that, and starts a fresh server. It blocks for up to
+    /// [`Settings::start_timeout`]; about 1 s is usual for the first start, 0.2 s for later ones, 5 ms for a server that
+    /// runs. From an async task call it on a blocking thread.
+    ///
+    /// # Errors
+    /// All of [`Error`] except those of statements; the message names the way out.
+    pub fn acquire(settings: &Settings) -> Result<Lease, Error> {
+        let deadline = Deadline::after(settings.start_timeout);
+        let place = Place::create(&settings.data_dir)?;
+        let users_lock = deadline.poll(|| Lock::try_shared(&place.users_lock()))?;
+        let Some(users_lock) = users_lock else {
+            return Err(timed_out("the end of the previous server", deadline, &place));
+        };
+        let socket_dir = place.socket_dir();
+        let lease = Lease {
+            settings: settings.clone(),
+            place,
+            socket_dir,
+            _users_lock: users_lock,
+        };
+        lease.wait_for_server(deadline)?;
+        Ok(lease)
+    }
+
+    /// Makes sure that a keeper lives and the server is ready, and starts what is not.
+    ///
+    /// It is cheap when all is well (two small files are read, no connection is made), so a long-lived user calls it
+    /// every few seconds and after every lost connection: nobody else restarts a keeper and a server that were both
+    /// killed. A server that died under a living keeper is started by that keeper; this then waits for it, for up to
+    /// [`Settings::start_timeout`].
+    ///
+    /// # Errors
+    /// As [`Lease::acquire`].
+    pub fn ensure_running(&self) -> Result<(), Error> {
+        if self.place.has_keeper()? && server::looks_ready(&self.place) {
+            return Ok(());
+        }
+        self.wait_for_server(Deadline::after(self.settings.start_timeout))
+    }
+
+    /// Creates the database unless it is there; two callers at once both succeed.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with PostgreSQL's reason, [`Error::NoAnswer`] when the server is gone.
+    pub fn ensure_database(&self, name: &str) -> Result<(), Error> {
+        let socket = self.place.socket();
+        let opened = Session::open(&socket, name, CREATE_DATABASE).map(drop);
+        if !matches!(&opened, Err(Error::Refused { sqlstate, .. }) if sqlstate == wire::NO_SUCH_DATABASE) {
+            return opened;
+        }
+        let mut session = Session::open(&socket, wire::MAINTENANCE_DATABASE, CREATE_DATABASE)?;
+        let statement = format!("create database \"{}\"", name.replace('"', "\"\""));
+        match session.execute(&statement) {
+            // Somebody else was faster: "duplicate database", or the unique index that stands behind it.
+            Err(Error::Refused { sqlstate, .. }) if ["42P04", "23505"].contains(&sqlstate.as_str()) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Returns the URL of a database, for libpq, sqlx and their like.
+    ///
+    /// Its form is `postgres:///abaci?host=/path/to/socket&port=5432&user=postgres`, percent-encoded.
+    #[must_use]
+    pub fn url(&self, database: &str) -> String {
+        let host = percent_encoded(self.socket_dir.as_os_str().as_encoded_bytes());
+        format!(
+            "postgres:///{}?host={host}&port={PORT}&user={}",
+            percent_encoded(database.as_bytes()),
+            wire::USER
+        )
+    }
+
+    /// Returns the directory of the server's socket.
+    #[must_use]
+    pub fn socket_dir(&self) -> &Path {
+        &self.socket_dir
+    }
+
+    /// Returns the file in which the server and its keeper log.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.place.log()
+    }
+
+    /// Waits for a keeper and a server that answers, and starts keepers as needed.
+    fn wait_for_server(&self, deadline: Deadline) -> Result<(), Error> {
+        let mut starter = Starter::new(&self.settings, &self.place);
+        loop {
+            if !self.place.has_keeper()? {
+                starter.start()?;
+            } else if self.answers()? {
+                return Ok(());
+            } else {
+                starter.keeper_lives();
+            }
+            if deadline.has_passed() {
+                return Err(timed_out("starting PostgreSQL", deadline, &self.place));
+            }
+            wait::pause();
+        }
+    }
+
+    /// Says whether the server answers, and that on a socket which nobody else can have made.
+    fn answers(&self) -> Result<bool, Error> {
+        if !server::looks_ready(&self.place) {
+            return Ok(false);
+        }
+        self.place.check_socket_dir()?;
+        Ok(wire::answers(&self.place.socket(), ANSWER))
+    }
+}
+
+impl Drop for Lease {
+    /// Leaves a keeper behind when the server runs without one: it stops the server if we were its last user.
+    fn drop(&mut self) {
+        let has_no_keeper = matches!(self.place.has_keeper(), Ok(false));
+        if has_no_keeper && server::looks_ready(&self.place) {
+            // Where it fails, the server stays until the next lease adopts it.
+            if let Ok(keeper) = start::spawn(&self.settings, &self.place) {
+                start::reap_when_it_ends(keeper);
+            }
+        }
+    }
+}
+
+fn timed_out(waiting_for: &'static str, deadline: Deadline, place: &Place) -> Error {
+    let log = place.log();
+    let tail = log::tail(&log, 0);
+    Error::TimedOut {
+        waiting_for,
+        after: deadline.after,
+        log,
+        tail,
+    }
+}
+
+/// Encodes all but what no reader of URLs takes for something else.
+fn percent_encoded(bytes: &[u8]) -> String {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(byte);
+    let encoded = |byte: &u8| {
+        if is_plain(byte) {
+            char::from(*byte).to_string()
+        } else {
+            format!("%{byte:02X}")
+        }
+    };
+    bytes.iter().map(encoded).collect()
+}

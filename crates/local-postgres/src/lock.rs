@@ -1,0 +1,77 @@
+//! `flock` on files of the data directory.
+//!
+//! The kernel releases such a lock when its holder ends, however it ends: this is the whole liveness protocol. The
+//! descriptors are close-on-exec, so a child does not keep its parent's lock. Release is an explicit unlock, since a
+//! child between `fork` and `exec` holds a copy of the descriptor for a moment, and a mere close would wait for it.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+
+/// A held lock; released on drop.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    file: File,
+    path: PathBuf,
+}
+
+impl Lock {
+    /// Takes the shared lock unless somebody holds the exclusive one.
+    pub(crate) fn try_shared(path: &Path) -> Result<Option<Lock>, Error> {
+        Self::taken(path, File::try_lock_shared)
+    }
+
+    /// Takes the exclusive lock unless somebody holds any.
+    pub(crate) fn try_exclusive(path: &Path) -> Result<Option<Lock>, Error> {
+        Self::taken(path, File::try_lock)
+    }
+
+    fn taken(path: &Path, take: fn(&File) -> Result<(), TryLockError>) -> Result<Option<Lock>, Error> {
+        let file = open(path)?;
+        match take(&file) {
+            Ok(()) => Ok(Some(Lock {
+                file,
+                path: path.to_path_buf(),
+            })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(source)) => Err(Error::at(path)(source)),
+        }
+    }
+
+    /// Writes the holder's pid into the file, for people and for a forced stop.
+    pub(crate) fn write_pid(&mut self) -> Result<(), Error> {
+        let text = format!("{}\n", std::process::id());
+        let written = self.file.set_len(0).and_then(|()| self.file.rewind());
+        written
+            .and_then(|()| self.file.write_all(text.as_bytes()))
+            .map_err(Error::at(&self.path))
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing the file, which follows, releases it too: nothing to do about a failure here.
+        let _ = self.file.unlock();
+    }
+}
+
+/// Returns the pid in a lock file; it means something only while the lock is held.
+pub(crate) fn read_pid(path: &Path) -> Option<u32> {
+    let mut text = String::new();
+    File::open(path).ok()?.read_to_string(&mut text).ok()?;
+    text.trim().parse().ok()
+}
+
+fn open(path: &Path) -> Result<File, Error> {
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600);
+    options.open(path).map_err(Error::at(path))
+}

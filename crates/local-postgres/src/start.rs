@@ -1,0 +1,149 @@
+//! Starting a keeper, by one user at a time.
+//!
+//! The starter holds `start.lock` until its keeper lives, so that many users who come at once start one. Who finds the
+//! lock taken waits for what that keeper does.
+
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+
+use crate::account::Account;
+use crate::error::Error;
+use crate::lock::Lock;
+use crate::log;
+use crate::place::Place;
+use crate::programs::Programs;
+use crate::settings::Settings;
+
+/// Runs the keeper without descriptors that a shell or a build tool left open to its children: a reader of such a pipe
+/// would wait for the keeper. Ours are closed on exec; this reaches the digits that every shell can name.
+const WITHOUT_INHERITED_DESCRIPTORS: &str = r#"exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; exec "$@""#;
+
+/// What a shell ends with when it cannot run the program.
+const SHELL_CANNOT_RUN: [i32; 2] = [126, 127];
+
+/// A keeper that ends in peace without having served was beaten by another, which we then find. This many in a row
+/// are no coincidence: the command is not a keeper.
+const MOST_BEATEN: u32 = 3;
+
+/// One user's attempts to have a keeper.
+pub(crate) struct Starter<'a> {
+    settings: &'a Settings,
+    place: &'a Place,
+    keeper: Option<Child>,
+    start_lock: Option<Lock>,
+    beaten: u32,
+    log_mark_bytes: u64,
+}
+
+impl<'a> Starter<'a> {
+    pub(crate) fn new(settings: &'a Settings, place: &'a Place) -> Self {
+        Self {
+            settings,
+            place,
+            keeper: None,
+            start_lock: None,
+            beaten: 0,
+            log_mark_bytes: log::size(&place.log()),
+        }
+    }
+
+    /// Takes note that a keeper lives: whoever wants to stop or replace it may do so from now on.
+    pub(crate) fn keeper_lives(&mut self) {
+        self.start_lock = None;
+    }
+
+    /// Starts a keeper unless one is being started; called while none lives.
+    pub(crate) fn start(&mut self) -> Result<(), Error> {
+        if let Some(keeper) = &mut self.keeper {
+            let ended = keeper
+                .try_wait()
+                .map_err(|error| self.settings.keeper_failed(&error))?;
+            let Some(ended) = ended else { return Ok(()) };
+            self.keeper = None;
+            self.start_lock = None;
+            return self.judge(ended);
+        }
+        let Some(start_lock) = Lock::try_exclusive(&self.place.start_lock())? else {
+            return Ok(());
+        };
+        if self.place.has_keeper()? {
+            return Ok(());
+        }
+        check(self.settings, self.place)?;
+        log::rotate(&self.place.log())?;
+        self.log_mark_bytes = log::size(&self.place.log());
+        self.keeper = Some(spawn(self.settings, self.place)?);
+        self.start_lock = Some(start_lock);
+        Ok(())
+    }
+
+    /// Returns the log's last lines since the first attempt.
+    pub(crate) fn log_tail(&self) -> String {
+        log::tail(&self.place.log(), self.log_mark_bytes)
+    }
+
+    /// Decides what the end of our keeper means, before its server answered.
+    fn judge(&mut self, ended: ExitStatus) -> Result<(), Error> {
+        if ended.signal().is_some() || (ended.success() && self.beaten < MOST_BEATEN) {
+            self.beaten += 1;
+            return Ok(());
+        }
+        if ended.code().is_some_and(|code| SHELL_CANNOT_RUN.contains(&code)) {
+            return Err(self.settings.keeper_failed(&self.log_tail()));
+        }
+        Err(Error::StartFailed {
+            log: self.place.log(),
+            tail: self.log_tail(),
+        })
+    }
+}
+
+impl Drop for Starter<'_> {
+    fn drop(&mut self) {
+        if let Some(keeper) = self.keeper.take() {
+            reap_when_it_ends(keeper);
+        }
+    }
+}
+
+impl Settings {
+    fn keeper_failed(&self, reason: &dyn std::fmt::Display) -> Error {
+        Error::KeeperCommand {
+            program: self.keeper.program.clone(),
+            reason: reason.to_string(),
+        }
+    }
+}
+
+/// Finds what would make the keeper fail, where it can still be told with its own error.
+fn check(settings: &Settings, place: &Place) -> Result<(), Error> {
+    let programs = Programs::find_for(settings.bin_dir.as_deref(), &place.cluster())?;
+    Account::for_cluster(&place.cluster())?.check_reach(&programs, place.root())
+}
+
+/// Starts a keeper and does not wait for it.
+pub(crate) fn spawn(settings: &Settings, place: &Place) -> Result<Child, Error> {
+    let said = log::open(&place.log())?;
+    let said_too = said.try_clone().map_err(Error::at(&place.log()))?;
+    let keeper = &settings.keeper;
+    let mut command = Command::new("/bin/sh");
+    command
+        .args(["-c", WITHOUT_INHERITED_DESCRIPTORS, "keeper"])
+        .arg(&keeper.program)
+        .args(&keeper.args);
+    command.envs(keeper.envs.iter().map(|(name, value)| (name, value)));
+    // A signal to the starter's process group must not reach the keeper before it has left its session.
+    command.process_group(0);
+    command.stdin(Stdio::null()).stdout(said).stderr(said_too);
+    command.spawn().map_err(|error| settings.keeper_failed(&error))
+}
+
+/// A keeper may end before us; without this it would stay a zombie until we end.
+pub(crate) fn reap_when_it_ends(mut child: Child) {
+    let reap = move || drop(child.wait());
+    // Without a thread the zombie stays, which harms nothing.
+    let _ = thread::Builder::new()
+        .name(String::from("keeper-reaper"))
+        .spawn(reap);
+}
