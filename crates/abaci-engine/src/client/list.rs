@@ -1,0 +1,259 @@
+//! Looking at jobs and cancelling them.
+
+use dbos::sysdb::SystemDatabase;
+use dbos::sysdb::types::{StepRecord as StepRow, Timestamp, WorkflowFilter, WorkflowRecord, WorkflowStatus};
+use serde_json::Value;
+use sqlx::Row;
+
+use super::{Client, unreadable};
+use crate::record::{Failure, FailureKind, Job, JobDetail, JobId, JobResult, Request, State, StepRecord};
+use crate::{Error, FIBONACCI_WORKFLOW};
+
+/// Which jobs to list, the newest first.
+#[derive(Debug, Clone, Default)]
+pub struct ListFilter {
+    /// Only these states; empty for all.
+    pub states: Vec<State>,
+    /// At most this many; absent for all.
+    pub limit: Option<u32>,
+}
+
+/// How many jobs of the queue stand where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub struct QueueCounts {
+    /// Waiting, delayed ones included.
+    pub queued: u64,
+    /// Claimed by a worker.
+    pub running: u64,
+}
+
+/// What became of a request to cancel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CancelOutcome {
+    /// It is cancelled now; a running computation stops within 0.5 s.
+    Cancelled,
+    /// It had ended before.
+    AlreadyFinal(State),
+    /// No such job.
+    NotFound,
+}
+
+impl Client {
+    /// Lists jobs, whatever their queue: a cancelled one has left its own.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] or [`Error::Database`].
+    pub async fn list(&self, filter: &ListFilter) -> Result<Vec<Job>, Error> {
+        let query = WorkflowFilter {
+            names: vec![FIBONACCI_WORKFLOW],
+            status: filter
+                .states
+                .iter()
+                .flat_map(|state| statuses_of(*state))
+                .copied()
+                .collect(),
+            // Parked jobs are failed ones until their failure is read, so the limit applies after that.
+            limit: filter.limit.filter(|_| !filter.needs_failure()).map(i64::from),
+            sort_desc: true,
+            load_input: true,
+            load_output: filter.needs_failure(),
+            ..WorkflowFilter::default()
+        };
+        let rows = self.database.engine.list_workflows(&query, None);
+        let rows = self.database.bounded("listing jobs", self.timeout, rows).await?;
+        let jobs = rows
+            .iter()
+            .map(job_of)
+            .filter(|job| filter.states.is_empty() || filter.states.contains(&job.state));
+        Ok(jobs
+            .take(filter.limit.map_or(usize::MAX, |limit| limit as usize))
+            .collect())
+    }
+
+    /// Counts the jobs of the queue that have not ended.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] or [`Error::Database`].
+    pub async fn counts(&self) -> Result<QueueCounts, Error> {
+        let counts = sqlx::query(
+            "select count(*) filter (where status = 'PENDING') as running, \
+             count(*) filter (where status <> 'PENDING') as queued from dbos.workflow_status \
+             where queue_name = $1 and status in ('ENQUEUED', 'DELAYED', 'PENDING')",
+        )
+        .bind(&self.queue)
+        .fetch_one(&self.database.pool);
+        let row = self
+            .database
+            .bounded("counting jobs", self.timeout, counts)
+            .await?;
+        let count = |name| {
+            row.try_get::<i64, _>(name)
+                .map(i64::unsigned_abs)
+                .map_err(|error| unreadable(&error))
+        };
+        Ok(QueueCounts {
+            queued: count("queued")?,
+            running: count("running")?,
+        })
+    }
+
+    /// Reads one job with its outcome and steps.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Unreachable`] or [`Error::Database`].
+    pub async fn show(&self, id: &JobId) -> Result<JobDetail, Error> {
+        let row = self.database.engine.get_workflow(id.as_str());
+        let row = self.database.bounded("reading a job", self.timeout, row).await?;
+        let row = row.ok_or_else(|| Error::NotFound { id: id.to_string() })?;
+        let steps = self
+            .database
+            .engine
+            .list_workflow_steps(id.as_str(), true, None, None, None);
+        let steps = self
+            .database
+            .bounded("reading the steps of a job", self.timeout, steps)
+            .await?;
+        let ended = ended(&row);
+        let (result, error) = match ended {
+            Some(Ok(result)) => (Some(*result), None),
+            Some(Err(failure)) => (None, Some(failure)),
+            None => (None, None),
+        };
+        Ok(JobDetail {
+            job: job_of(&row),
+            result,
+            error,
+            steps: steps.iter().map(step_of).collect(),
+        })
+    }
+
+    /// Cancels a job wherever it is.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] or [`Error::Database`].
+    pub async fn cancel(&self, id: &JobId) -> Result<CancelOutcome, Error> {
+        let ids = [id.as_str()];
+        let cancel = self.database.engine.cancel_workflows(&ids, false, None);
+        let cancelled = self
+            .database
+            .bounded("cancelling a job", self.timeout, cancel)
+            .await?;
+        if !cancelled.is_empty() {
+            return Ok(CancelOutcome::Cancelled);
+        }
+        match self.show(id).await {
+            Ok(detail) => Ok(CancelOutcome::AlreadyFinal(detail.job.state)),
+            Err(Error::NotFound { .. }) => Ok(CancelOutcome::NotFound),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl ListFilter {
+    /// Whether the states asked for can only be told apart by the recorded failure.
+    fn needs_failure(&self) -> bool {
+        self.states
+            .iter()
+            .any(|state| matches!(state, State::Failed | State::Parked))
+    }
+}
+
+/// The outcome that a row holds, once it holds one.
+pub(super) fn ended(row: &WorkflowRecord) -> Option<Result<Box<JobResult>, Failure>> {
+    match row.status {
+        WorkflowStatus::Success => Some(result_of(row.output.as_deref()).map(Box::new)),
+        WorkflowStatus::Error => Some(Err(failure_of(row.error.as_deref()))),
+        WorkflowStatus::Cancelled => Some(Err(Failure::terminal(
+            "Cancelled",
+            "the job was cancelled, by someone or by its timeout",
+        ))),
+        WorkflowStatus::MaxRecoveryAttemptsExceeded => Some(Err(Failure::parked(
+            "Poison",
+            format!("the job was started {} times", row.recovery_attempts),
+        ))),
+        WorkflowStatus::Pending | WorkflowStatus::Enqueued | WorkflowStatus::Delayed => None,
+    }
+}
+
+/// The state of a row; a failed one needs its failure to be told from a parked one.
+pub(super) fn state_of(row: &WorkflowRecord) -> State {
+    match row.status {
+        WorkflowStatus::Pending => State::Running,
+        WorkflowStatus::Enqueued => State::Queued,
+        WorkflowStatus::Delayed => State::Delayed,
+        WorkflowStatus::Success => State::Succeeded,
+        WorkflowStatus::Cancelled => State::Cancelled,
+        WorkflowStatus::MaxRecoveryAttemptsExceeded => State::Parked,
+        WorkflowStatus::Error => match failure_of(row.error.as_deref()).data.kind {
+            FailureKind::Parked => State::Parked,
+            FailureKind::Retryable | FailureKind::Terminal => State::Failed,
+        },
+    }
+}
+
+fn statuses_of(state: State) -> &'static [WorkflowStatus] {
+    match state {
+        State::Queued => &[WorkflowStatus::Enqueued],
+        State::Delayed => &[WorkflowStatus::Delayed],
+        State::Running => &[WorkflowStatus::Pending],
+        State::Succeeded => &[WorkflowStatus::Success],
+        State::Failed => &[WorkflowStatus::Error],
+        State::Parked => &[WorkflowStatus::Error, WorkflowStatus::MaxRecoveryAttemptsExceeded],
+        State::Cancelled => &[WorkflowStatus::Cancelled],
+    }
+}
+
+fn job_of(row: &WorkflowRecord) -> Job {
+    let input = row
+        .input
+        .as_deref()
+        .and_then(|input| serde_json::from_str::<Value>(input).ok());
+    let request = input.and_then(|input| Request::decode(&input).ok());
+    Job {
+        workflow_id: JobId::new(&row.workflow_id),
+        state: state_of(row),
+        workflow: row.name.clone().unwrap_or_default(),
+        n: request.map(|request| request.n),
+        algorithm: request.map(|request| request.algorithm),
+        queue: row.queue_name.clone(),
+        executor_id: row.executor_id.clone(),
+        application_version: row.application_version.clone(),
+        attempts: u32::try_from(row.recovery_attempts).unwrap_or(u32::MAX),
+        created_at_ms: row.created_at.as_epoch_ms(),
+        started_at_ms: row.started_at.map(Timestamp::as_epoch_ms),
+        completed_at_ms: row.completed_at.map(Timestamp::as_epoch_ms),
+    }
+}
+
+fn step_of(row: &StepRow) -> StepRecord {
+    StepRecord {
+        id: row.step_id,
+        name: row.step_name.clone(),
+        started_at_ms: row.started_at.map(Timestamp::as_epoch_ms),
+        completed_at_ms: row.completed_at.map(Timestamp::as_epoch_ms),
+        error: row.error.clone(),
+    }
+}
+
+fn result_of(output: Option<&str>) -> Result<JobResult, Failure> {
+    serde_json::from_str(output.unwrap_or("null")).map_err(|error| {
+        Failure::terminal(
+            "UnreadableResult",
+            format!("the recorded result cannot be read: {error}"),
+        )
+    })
+}
+
+/// Reads a failure in our form, in the engine's own, or in whatever form another client wrote.
+fn failure_of(error: Option<&str>) -> Failure {
+    let text = error.unwrap_or_default();
+    let value: Value = serde_json::from_str(text).unwrap_or(Value::Null);
+    let inner = value.get("Application").unwrap_or(&value);
+    serde_json::from_value(inner.clone()).unwrap_or_else(|_| {
+        let named = |field| inner.get(field).and_then(Value::as_str);
+        Failure::terminal(
+            named("name").unwrap_or("Failed"),
+            named("message").unwrap_or(text),
+        )
+    })
+}

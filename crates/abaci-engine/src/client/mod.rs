@@ -1,0 +1,116 @@
+//! What submits jobs, waits for them and manages them.
+//!
+//! A client holds a small bounded pool and needs no server to be running: a job it submitted is in the database, and
+//! whoever knows its id can wait for it, from any process, later.
+//! Every call but a wait is bounded by [`ClientSettings::timeout`] and answers [`Error::Unreachable`] when it passes; a
+//! wait goes on through outages and says so.
+
+mod list;
+mod submit;
+mod wait;
+
+use std::time::Duration;
+
+pub use list::{CancelOutcome, ListFilter, QueueCounts};
+pub use submit::SubmitOptions;
+pub use wait::{Outcome, WaitEvent, Waiter};
+
+use crate::database::Database;
+use crate::presence::{self, Presence};
+use crate::record::Limits;
+use crate::{DEFAULT_QUEUE, Error};
+
+/// Enough to submit in parallel; a wait uses one.
+const CONNECTIONS: u32 = 4;
+
+/// How a client reaches its jobs.
+#[derive(Clone)]
+pub struct ClientSettings {
+    /// Where the database is; it may hold a password and is never printed.
+    pub database_url: String,
+    /// The queue that jobs are submitted to.
+    pub queue: String,
+    /// What is refused before it is queued.
+    pub limits: Limits,
+    /// The longest that one call may take, waits excepted.
+    pub timeout: Duration,
+}
+
+impl ClientSettings {
+    /// The default queue, limits and a timeout of 10 s.
+    #[must_use]
+    pub fn new(database_url: impl Into<String>) -> Self {
+        Self {
+            database_url: database_url.into(),
+            queue: DEFAULT_QUEUE.to_owned(),
+            limits: Limits::default(),
+            timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A client of the jobs in one database.
+#[derive(Clone)]
+pub struct Client {
+    database: Database,
+    queue: String,
+    limits: Limits,
+    timeout: Duration,
+}
+
+impl Client {
+    /// Connects, and makes the tables where there are none yet, so that a job can be queued before any worker started.
+    ///
+    /// # Errors
+    /// [`Error::Url`], [`Error::Unreachable`], [`Error::Refused`] or [`Error::SchemaNewer`].
+    pub async fn connect(settings: ClientSettings) -> Result<Self, Error> {
+        let ClientSettings {
+            database_url,
+            queue,
+            limits,
+            timeout,
+        } = settings;
+        let database = Database::open(&database_url, CONNECTIONS, timeout).await?;
+        Ok(Self {
+            database,
+            queue,
+            limits,
+            timeout,
+        })
+    }
+
+    /// The queue that jobs are submitted to.
+    #[must_use]
+    pub fn queue(&self) -> &str {
+        &self.queue
+    }
+
+    /// Lists every worker that keeps a presence row, living or not, whatever its queue.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] or [`Error::Database`].
+    pub async fn workers(&self) -> Result<Vec<Presence>, Error> {
+        let rows = sqlx::query(presence::SELECT).fetch_all(&self.database.pool);
+        let rows = self
+            .database
+            .bounded("listing workers", self.timeout, rows)
+            .await?;
+        rows.iter()
+            .map(Presence::from_row)
+            .collect::<Result<_, _>>()
+            .map_err(|error| unreadable(&error))
+    }
+
+    /// Closes the connections; what was submitted stays.
+    pub async fn close(&self) {
+        self.database.close().await;
+    }
+}
+
+/// A row that is there and does not look as it should.
+fn unreadable(error: &sqlx::Error) -> Error {
+    Error::Database {
+        operation: "reading a row",
+        reason: error.to_string(),
+    }
+}

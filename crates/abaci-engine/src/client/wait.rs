@@ -1,0 +1,313 @@
+//! Waiting for many jobs with one question.
+//!
+//! However many jobs are waited for, one statement asks for all of them, on one connection; nothing else polls.
+//! It asks every 2 ms at first and less often the longer nothing ended, up to every 100 ms, and never spends more than a
+//! fifth of the time in the database.
+//! An outage ends nothing: the wait says that the database is gone and goes on asking.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use dbos::sysdb::SystemDatabase;
+use dbos::sysdb::types::{WorkflowFilter, WorkflowRecord};
+use futures_util::Stream;
+use sqlx::Row;
+use tokio::time::Instant;
+
+use super::Client;
+use super::list::{ended as recorded, state_of};
+use crate::record::{Failure, JobId, JobResult, State};
+use crate::{APPLICATION_VERSION, Error};
+
+const FASTEST: Duration = Duration::from_millis(2);
+const SLOWEST: Duration = Duration::from_millis(100);
+
+/// How often the presence rows are read, and a standing trouble is told again.
+const LOOK_AROUND: Duration = Duration::from_secs(1);
+
+/// Bounds one question; an outage is noticed after this at the latest.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How many outcomes are read at once: small rows, but thousands may end between two looks.
+const OUTCOMES_AT_ONCE: usize = 500;
+
+/// How a job ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// The job.
+    pub id: JobId,
+    /// Its final state.
+    pub state: State,
+    /// The value, or why there is none. A cancelled job has a [`Failure`] named `Cancelled`.
+    pub result: Result<Box<JobResult>, Failure>,
+}
+
+/// What a wait has to say.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum WaitEvent {
+    /// A job ended; each one is reported once.
+    Finished(Outcome),
+    /// There is no job with this id, or it was deleted meanwhile.
+    Missing(JobId),
+    /// The counts changed.
+    Progress {
+        /// Waiting in the queue.
+        queued: usize,
+        /// Claimed by a worker.
+        running: usize,
+    },
+    /// Nobody takes jobs of this queue and version; repeated every second while it lasts.
+    NoWorker {
+        /// The queue.
+        queue: String,
+        /// How long nobody has listened, as far as this wait saw or the presence rows tell.
+        since: Duration,
+    },
+    /// A worker listens again.
+    WorkerBack,
+    /// The database stopped answering; the wait goes on. Repeated every second while it lasts.
+    DatabaseLost {
+        /// How long it has not answered.
+        since: Duration,
+        /// What the last attempt said.
+        reason: String,
+    },
+    /// The database answers again.
+    DatabaseBack,
+}
+
+/// A wait for a set of jobs. Dropping it at any point loses nothing.
+pub struct Waiter {
+    client: Client,
+    /// The jobs not reported yet, in the order given.
+    open: Vec<JobId>,
+    ready: VecDeque<WaitEvent>,
+    counts: (usize, usize),
+    last_end: Instant,
+    next_question: Instant,
+    next_look_around: Instant,
+    unlistened_since: Option<Instant>,
+    lost_since: Option<(Instant, Instant)>,
+}
+
+impl Client {
+    /// Waits for all of `ids`.
+    #[must_use]
+    pub fn wait(&self, ids: impl IntoIterator<Item = JobId>) -> Waiter {
+        let now = Instant::now();
+        Waiter {
+            client: self.clone(),
+            open: ids.into_iter().collect(),
+            ready: VecDeque::new(),
+            counts: (0, 0),
+            last_end: now,
+            next_question: now,
+            next_look_around: now + LOOK_AROUND,
+            unlistened_since: None,
+            lost_since: None,
+        }
+    }
+}
+
+impl Waiter {
+    /// The next event, or `None` when every job was reported. Cancel-safe.
+    pub async fn next(&mut self) -> Option<WaitEvent> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some(event);
+            }
+            if self.open.is_empty() {
+                return None;
+            }
+            tokio::time::sleep_until(self.next_question).await;
+            let asked = Instant::now();
+            let answer = self.ask().await;
+            self.note(answer);
+            self.plan(asked.elapsed());
+        }
+    }
+
+    /// The same as a stream.
+    pub fn into_stream(self) -> impl Stream<Item = WaitEvent> {
+        futures_util::stream::unfold(self, |mut waiter| async move {
+            let event = waiter.next().await?;
+            Some((event, waiter))
+        })
+    }
+
+    /// Asks for every open job at once, then for the outcomes of those that ended, then looks around if it is time.
+    async fn ask(&self) -> Result<Answer, Error> {
+        let statuses = self.bounded(self.statuses()).await?;
+        let is_final = |status: &str| !matches!(status, "PENDING" | "ENQUEUED" | "DELAYED");
+        let finals: Vec<&str> = statuses
+            .iter()
+            .filter(|(_, status)| is_final(status))
+            .map(|(id, _)| id.as_str())
+            .take(OUTCOMES_AT_ONCE)
+            .collect();
+        let ended = if finals.is_empty() {
+            Vec::new()
+        } else {
+            self.bounded(self.outcomes(finals)).await?
+        };
+        let is_watched =
+            Instant::now() < self.next_look_around || statuses.values().any(|status| status == "PENDING");
+        let is_listened = if is_watched {
+            None
+        } else {
+            Some(self.is_listened().await?)
+        };
+        Ok(Answer {
+            statuses,
+            ended,
+            is_listened,
+        })
+    }
+
+    async fn statuses(&self) -> Result<HashMap<String, String>, sqlx::Error> {
+        let ids: Vec<&str> = self.open.iter().map(JobId::as_str).collect();
+        let rows = sqlx::query(
+            "select workflow_uuid, status from dbos.workflow_status where workflow_uuid = any($1)",
+        )
+        .bind(ids)
+        .fetch_all(&self.client.database.pool)
+        .await?;
+        rows.iter()
+            .map(|row| Ok((row.try_get("workflow_uuid")?, row.try_get("status")?)))
+            .collect()
+    }
+
+    async fn outcomes(&self, ids: Vec<&str>) -> Result<Vec<WorkflowRecord>, dbos::sysdb::Error> {
+        let filter = WorkflowFilter {
+            workflow_ids: ids,
+            load_input: false,
+            load_output: true,
+            ..WorkflowFilter::default()
+        };
+        self.client.database.engine.list_workflows(&filter, None).await
+    }
+
+    async fn is_listened(&self) -> Result<bool, Error> {
+        let workers = self.client.workers().await?;
+        Ok(workers
+            .iter()
+            .any(|worker| worker.takes(&self.client.queue, APPLICATION_VERSION)))
+    }
+
+    async fn bounded<T, E: std::fmt::Display>(
+        &self,
+        question: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Error> {
+        self.client
+            .database
+            .bounded("waiting for jobs", TIMEOUT, question)
+            .await
+    }
+
+    /// Turns an answer, or the lack of one, into events.
+    fn note(&mut self, answer: Result<Answer, Error>) {
+        match answer {
+            Ok(answer) => {
+                if self.lost_since.take().is_some() {
+                    self.ready.push_back(WaitEvent::DatabaseBack);
+                }
+                self.note_listeners(answer.is_listened);
+                self.note_jobs(answer);
+            }
+            Err(error) => self.note_outage(&error),
+        }
+    }
+
+    fn note_jobs(&mut self, answer: Answer) {
+        let mut ended: HashMap<String, WorkflowRecord> = answer
+            .ended
+            .into_iter()
+            .map(|row| (row.workflow_id.clone(), row))
+            .collect();
+        let mut open = Vec::with_capacity(self.open.len());
+        let before = self.open.len();
+        for id in self.open.drain(..) {
+            let outcome = ended
+                .remove(id.as_str())
+                .and_then(|row| Some((state_of(&row), recorded(&row)?)));
+            match outcome {
+                Some((state, result)) => {
+                    self.ready
+                        .push_back(WaitEvent::Finished(Outcome { id, state, result }));
+                }
+                None if !answer.statuses.contains_key(id.as_str()) => {
+                    self.ready.push_back(WaitEvent::Missing(id));
+                }
+                None => open.push(id),
+            }
+        }
+        self.open = open;
+        if self.open.len() < before {
+            self.last_end = Instant::now();
+        }
+        self.note_counts(&answer.statuses);
+    }
+
+    fn note_counts(&mut self, statuses: &HashMap<String, String>) {
+        let running = self
+            .open
+            .iter()
+            .filter(|id| statuses.get(id.as_str()).is_some_and(|s| s == "PENDING"))
+            .count();
+        let counts = (self.open.len() - running, running);
+        if counts != self.counts {
+            self.counts = counts;
+            self.ready.push_back(WaitEvent::Progress {
+                queued: counts.0,
+                running: counts.1,
+            });
+        }
+    }
+
+    fn note_listeners(&mut self, is_listened: Option<bool>) {
+        let Some(is_listened) = is_listened else { return };
+        let now = Instant::now();
+        self.next_look_around = now + LOOK_AROUND;
+        if is_listened {
+            if self.unlistened_since.take().is_some() {
+                self.ready.push_back(WaitEvent::WorkerBack);
+            }
+            return;
+        }
+        // The look around came a second into the wait, and nobody was there all the while.
+        let since = *self.unlistened_since.get_or_insert(now - LOOK_AROUND);
+        let event = WaitEvent::NoWorker {
+            queue: self.client.queue.clone(),
+            since: now - since,
+        };
+        self.ready.push_back(event);
+    }
+
+    fn note_outage(&mut self, error: &Error) {
+        let now = Instant::now();
+        let (since, told) = *self.lost_since.get_or_insert((now, now - LOOK_AROUND));
+        if now - told >= LOOK_AROUND {
+            self.lost_since = Some((since, now));
+            self.ready.push_back(WaitEvent::DatabaseLost {
+                since: now - since,
+                reason: error.to_string(),
+            });
+        }
+    }
+
+    /// Sets when to ask again: soon after something ended, later the longer nothing did.
+    fn plan(&mut self, took: Duration) {
+        let now = Instant::now();
+        let quiet = (now - self.last_end) / 20;
+        self.next_question = now + quiet.clamp(FASTEST, SLOWEST).max(took * 4).min(LOOK_AROUND);
+    }
+}
+
+/// What one round of questions showed.
+struct Answer {
+    statuses: HashMap<String, String>,
+    ended: Vec<WorkflowRecord>,
+    /// Whether somebody takes these jobs; absent where it was not asked.
+    is_listened: Option<bool>,
+}

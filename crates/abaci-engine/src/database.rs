@@ -1,0 +1,335 @@
+//! The connection to the database: address, pool, schema.
+//!
+//! Every failure to connect is told apart here: a wrong address, nobody there, a refusal, a schema that is too new.
+//! No message carries a user or a password.
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dbos::sysdb::migrations::{SHARED_MIGRATIONS, runner};
+use dbos::sysdb::postgres::{PostgresSystemDatabase, Settings};
+use dbos::sysdb::retry::RetryPolicy;
+use dbos::sysdb::{DEFAULT_SCHEMA, SystemDatabase};
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection};
+
+use crate::{APPLICATION, Error};
+
+/// Our own tables. Statements are idempotent; a change is appended, never edited.
+const OWN_SCHEMA: &str = include_str!("schema.sql");
+
+/// The advisory lock under which tables are made, so that two first starts do not race.
+const MIGRATION_LOCK: i64 = 0x6162_6163_6901;
+
+/// A pool of connections to a database whose schema is ours, with the engine's guarded statements over it.
+#[derive(Clone)]
+pub(crate) struct Database {
+    pub(crate) pool: PgPool,
+    pub(crate) engine: Arc<PostgresSystemDatabase>,
+    pub(crate) address: Address,
+}
+
+/// Where a database is: what connects there, and what may be printed of it.
+#[derive(Clone)]
+pub(crate) struct Address {
+    pub(crate) options: PgConnectOptions,
+    pub(crate) place: String,
+}
+
+impl Database {
+    /// Connects, checks the schema's version and makes what is missing.
+    ///
+    /// `connections` bounds the pool; `timeout` bounds the connection attempt and each wait for a free connection.
+    pub(crate) async fn open(url: &str, connections: u32, timeout: Duration) -> Result<Self, Error> {
+        let address = Address::parse(url)?;
+        let first = address.connect(timeout).await?;
+        prepare(first, &address).await?;
+        let pool = PgPoolOptions::new()
+            .max_connections(connections)
+            .acquire_timeout(timeout)
+            .connect_lazy_with(address.options.clone());
+        let engine = Arc::new(PostgresSystemDatabase::from_pool(
+            pool.clone(),
+            &engine_settings(),
+        ));
+        Ok(Self {
+            pool,
+            engine,
+            address,
+        })
+    }
+
+    /// Runs one question with a bound, since the engine's own statements retry an outage for ever.
+    pub(crate) async fn bounded<T, E: std::fmt::Display>(
+        &self,
+        operation: &'static str,
+        timeout: Duration,
+        question: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Error> {
+        match tokio::time::timeout(timeout, question).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(Error::Database {
+                operation,
+                reason: error.to_string(),
+            }),
+            Err(_) => Err(self
+                .address
+                .unreachable(format!("no answer within {} s", timeout.as_secs_f32()))),
+        }
+    }
+
+    pub(crate) async fn close(&self) {
+        self.engine.close().await;
+    }
+}
+
+impl Address {
+    pub(crate) fn parse(url: &str) -> Result<Self, Error> {
+        let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+        if !matches!(scheme, Some("postgres" | "postgresql")) {
+            let given = scheme.map_or_else(
+                || "there is no scheme".to_owned(),
+                |s| format!("the scheme is {s:?}"),
+            );
+            return Err(Error::Url { reason: given });
+        }
+        // The parser's own message may quote the address, password included.
+        let options = PgConnectOptions::from_str(url)
+            .map_err(|_| Error::Url {
+                reason: "it cannot be read".to_owned(),
+            })?
+            .application_name(APPLICATION)
+            .disable_statement_logging();
+        Ok(Self {
+            place: place_of(&options),
+            options,
+        })
+    }
+
+    /// Opens one connection outside of any pool.
+    pub(crate) async fn connect(&self, timeout: Duration) -> Result<PgConnection, Error> {
+        match tokio::time::timeout(timeout, PgConnection::connect_with(&self.options)).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(error)) => Err(self.classify(&error)),
+            Err(_) => Err(self.unreachable(format!("no answer within {} s", timeout.as_secs_f32()))),
+        }
+    }
+
+    pub(crate) fn unreachable(&self, reason: String) -> Error {
+        Error::Unreachable {
+            place: self.place.clone(),
+            reason,
+        }
+    }
+
+    fn classify(&self, error: &sqlx::Error) -> Error {
+        let place = self.place.clone();
+        match error {
+            // 57P03: the server is starting or stopping; 53300: it has no connection left. Both pass.
+            sqlx::Error::Database(refusal)
+                if !matches!(refusal.code().as_deref(), Some("57P03" | "53300")) =>
+            {
+                Error::Refused {
+                    place,
+                    reason: refusal.message().to_owned(),
+                }
+            }
+            other => Error::Unreachable {
+                place,
+                reason: other.to_string(),
+            },
+        }
+    }
+}
+
+/// What is known of a database after one connection attempt.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct DatabaseReport {
+    /// Host and database, without user or password.
+    pub place: String,
+    /// The server's version, such as `15.18`.
+    pub server_version: String,
+    /// The version of the engine's schema found there; absent where there is none.
+    pub schema_version: Option<i64>,
+    /// The version that this build knows.
+    pub known_schema_version: i64,
+    /// One round trip, in milliseconds.
+    pub round_trip_ms: f64,
+}
+
+/// Checks the form of a database URL without connecting.
+///
+/// # Errors
+/// [`Error::Url`] that names the scheme or the part that is wrong, never the password.
+pub fn check_url(url: &str) -> Result<(), Error> {
+    Address::parse(url).map(drop)
+}
+
+/// A database URL as host, port and database, fit for a log: user, password and parameters are left out.
+#[must_use]
+pub fn printable_url(url: &str) -> String {
+    Address::parse(url).map_or_else(
+        |_| "an unreadable database URL".to_owned(),
+        |address| address.place,
+    )
+}
+
+/// Connects once and reports what is there, changing nothing.
+///
+/// # Errors
+/// [`Error::Url`], [`Error::Unreachable`] or [`Error::Refused`].
+pub async fn inspect(url: &str, timeout: Duration) -> Result<DatabaseReport, Error> {
+    let address = Address::parse(url)?;
+    let mut connection = address.connect(timeout).await?;
+    let asked = Instant::now();
+    let server_version = sqlx::query_scalar("select split_part(current_setting('server_version'), ' ', 1)")
+        .fetch_one(&mut connection)
+        .await
+        .map_err(|error| Error::Database {
+            operation: "asking for the version",
+            reason: error.to_string(),
+        })?;
+    let round_trip_ms = asked.elapsed().as_secs_f64() * 1e3;
+    let schema_version = schema_version(&mut connection).await?;
+    Ok(DatabaseReport {
+        place: address.place,
+        server_version,
+        schema_version,
+        known_schema_version: i64::from(SHARED_MIGRATIONS),
+        round_trip_ms,
+    })
+}
+
+/// Makes or updates the tables, under a lock, unless they are as they should be.
+async fn prepare(mut connection: PgConnection, address: &Address) -> Result<(), Error> {
+    let failed = |error: sqlx::Error| Error::Database {
+        operation: "making the tables",
+        reason: error.to_string(),
+    };
+    if !is_prepared(&mut connection).await? {
+        lock_migrations(&mut connection).await.map_err(failed)?;
+        let pool = PgPoolOptions::new()
+            .max_connections(2)
+            .connect_lazy_with(address.options.clone());
+        runner::run(&pool, DEFAULT_SCHEMA, true)
+            .await
+            .map_err(|error| Error::Database {
+                operation: "making the engine's tables",
+                reason: error.to_string(),
+            })?;
+        pool.close().await;
+        sqlx::raw_sql(OWN_SCHEMA)
+            .execute(&mut connection)
+            .await
+            .map_err(failed)?;
+    }
+    // The lock goes with the connection; a failure to say goodbye changes nothing.
+    let _ = connection.close().await;
+    Ok(())
+}
+
+/// Takes the lock of the migration, however long another process has it.
+///
+/// It asks again and again instead of waiting in the server: a waiting statement holds a snapshot, and the engine builds
+/// some of its indexes concurrently, which waits for every older snapshot to go.
+async fn lock_migrations(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    let ask = || sqlx::query_scalar("select pg_try_advisory_lock($1)").bind(MIGRATION_LOCK);
+    while !ask().fetch_one(&mut *connection).await? {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
+/// Whether both schemas are there at the versions that this build knows.
+async fn is_prepared(connection: &mut PgConnection) -> Result<bool, Error> {
+    let known = i64::from(SHARED_MIGRATIONS);
+    let found = schema_version(connection).await?;
+    if let Some(found) = found.filter(|found| *found > known) {
+        return Err(Error::SchemaNewer { found, known });
+    }
+    let own: bool = sqlx::query_scalar("select to_regclass('abaci.presence') is not null")
+        .fetch_one(connection)
+        .await
+        .map_err(|error| Error::Database {
+            operation: "looking for our tables",
+            reason: error.to_string(),
+        })?;
+    Ok(found == Some(known) && own)
+}
+
+async fn schema_version(connection: &mut PgConnection) -> Result<Option<i64>, Error> {
+    let failed = |error: sqlx::Error| Error::Database {
+        operation: "reading the schema's version",
+        reason: error.to_string(),
+    };
+    let exists: bool = sqlx::query_scalar("select to_regclass('dbos.dbos_migrations') is not null")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(failed)?;
+    if !exists {
+        return Ok(None);
+    }
+    sqlx::query_scalar("select max(version)::bigint from dbos.dbos_migrations")
+        .fetch_one(connection)
+        .await
+        .map_err(failed)
+}
+
+/// How our own use of the engine's statements waits out a hiccup; callers bound the whole.
+fn engine_settings() -> Settings<'static> {
+    Settings {
+        application_name: Some(APPLICATION),
+        retry: RetryPolicy {
+            initial_backoff: Duration::from_millis(50),
+            max_backoff: Duration::from_millis(500),
+            retry_connection_errors: true,
+        },
+        ..Settings::default()
+    }
+}
+
+/// An error of either driver as text, where a question mixes both.
+pub(crate) fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+fn place_of(options: &PgConnectOptions) -> String {
+    let database = options.get_database().unwrap_or("postgres");
+    match options.get_socket() {
+        Some(socket) => format!("{}/{database}", socket.display()),
+        None => format!("{}:{}/{database}", options.get_host(), options.get_port()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_of_another_scheme_is_named_without_its_password() {
+        let error = check_url("mysql://root:secret@localhost/abaci")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("\"mysql\"") && !error.contains("secret"),
+            "{error}"
+        );
+        let error = check_url("postgres://root:secret@localhost:port/abaci")
+            .unwrap_err()
+            .to_string();
+        assert!(!error.contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn a_printable_url_has_neither_user_nor_password() {
+        assert_eq!(
+            printable_url("postgres://ada:secret@db.example:6432/jobs"),
+            "db.example:6432/jobs"
+        );
+        assert_eq!(
+            printable_url("postgres:///jobs?host=/run/pg&port=5432&user=ada"),
+            "/run/pg/jobs"
+        );
+    }
+}

@@ -1,0 +1,100 @@
+//! What can go wrong between a caller and the database, one variant per decision a caller can take.
+
+use crate::record::RequestError;
+
+/// Why an operation of a client or a worker failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The address of the database makes no sense; fix the setting.
+    #[error("database URL: {reason}; expected postgres://user@host:5432/database")]
+    Url {
+        /// What is wrong with it, without its password.
+        reason: String,
+    },
+    /// Nothing answers there now; try later.
+    #[error("no database answers at {place}: {reason}")]
+    Unreachable {
+        /// Host and database, without user or password.
+        place: String,
+        /// What the connection attempt said.
+        reason: String,
+    },
+    /// The database answers and refuses us; fix user, password or rights.
+    #[error("the database at {place} refuses the connection: {reason}")]
+    Refused {
+        /// Host and database, without user or password.
+        place: String,
+        /// What the server said.
+        reason: String,
+    },
+    /// The tables were made by a newer version; use that one.
+    #[error(
+        "the database's schema is version {found}, newer than version {known} that this program knows; \
+         use the newer abaci, or another database"
+    )]
+    SchemaNewer {
+        /// The version found.
+        found: i64,
+        /// The version that this build knows.
+        known: i64,
+    },
+    /// The tables are not there and were not asked to be made.
+    #[error("the database at {place} has no abaci tables; start a server once: abaci serve")]
+    SchemaMissing {
+        /// Host and database, without user or password.
+        place: String,
+    },
+    /// The request cannot be met; nothing was queued.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// The id names another job; choose another id.
+    #[error("job {id} exists already and asks for something else; choose another id")]
+    IdTaken {
+        /// The id in question.
+        id: String,
+    },
+    /// No such job.
+    #[error("no job has the id {id}; see: abaci list")]
+    NotFound {
+        /// The id in question.
+        id: String,
+    },
+    /// Another live process works under this executor id.
+    #[error("executor id {executor_id} is in use by process {pid} on {host}; stop it or use another slot")]
+    ExecutorTaken {
+        /// The id in question.
+        executor_id: String,
+        /// The process that holds it.
+        pid: u32,
+        /// The host of that process.
+        host: String,
+    },
+    /// The place for large values cannot be used.
+    #[error("artifact directory {path}: {reason}")]
+    Artifacts {
+        /// The directory.
+        path: String,
+        /// What the file system said.
+        reason: String,
+    },
+    /// The database did something that none of the above covers.
+    #[error("{operation}: {reason}")]
+    Database {
+        /// What was being done.
+        operation: &'static str,
+        /// What the database or the engine said.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// Whether the database could not be reached or used, as opposed to a wrong question.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable { .. } | Self::Refused { .. } | Self::Database { .. }
+        )
+    }
+}

@@ -1,0 +1,101 @@
+//! What keeps claimed rows from hanging for ever.
+//!
+//! A worker can claim a row and fail to start it: the connection broke between the two, or the engine met a row on its
+//! internal queue whose workflow nobody registered or whose input does not decode.
+//! Every half second the janitor looks at the rows that this worker holds and this process does not have in hand.
+//! One that can never run is ended with its reason after two seconds; one that could run goes back to its queue after
+//! fifteen, when no start can still be under way.
+//! It touches no row of another executor.
+
+use std::time::Duration;
+
+use dbos::sysdb::SystemDatabase;
+use sqlx::AssertSqlSafe;
+use tokio::time::MissedTickBehavior;
+use tracing::{debug, warn};
+
+use crate::Error;
+use crate::database::{Database, text};
+use crate::worker::{ClaimedRow, Jobs, undo_claims};
+
+const INTERVAL: Duration = Duration::from_millis(500);
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A row that cannot run is parked at this age.
+const HOPELESS_AFTER_SECONDS: f64 = 2.0;
+
+/// A row that could run is given back at this age.
+const STRANDED_AFTER_SECONDS: f64 = 15.0;
+
+const HELD_ROWS: &str = " from dbos.workflow_status where status = 'PENDING' and executor_id = $1";
+
+/// The janitor of one worker.
+pub(crate) struct Janitor {
+    pub(crate) database: Database,
+    pub(crate) executor_id: String,
+    pub(crate) jobs: Jobs,
+}
+
+impl Janitor {
+    /// Sweeps until the task is aborted.
+    pub(crate) async fn run(self) {
+        let mut sweeps = tokio::time::interval(INTERVAL);
+        sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            sweeps.tick().await;
+            if let Err(error) = self.sweep().await {
+                debug!(%error, "janitor sweep failed; trying again");
+            }
+        }
+    }
+
+    async fn sweep(&self) -> Result<(), Error> {
+        let rows = self
+            .database
+            .bounded("looking at claimed rows", TIMEOUT, self.held())
+            .await?;
+        for row in rows.iter().filter(|row| !self.jobs.holds(&row.id)) {
+            self.tidy(row).await?;
+        }
+        Ok(())
+    }
+
+    async fn held(&self) -> Result<Vec<ClaimedRow>, sqlx::Error> {
+        let select = format!("select {}{HELD_ROWS}", ClaimedRow::COLUMNS);
+        let rows = sqlx::query(AssertSqlSafe(select))
+            .bind(&self.executor_id)
+            .fetch_all(&self.database.pool)
+            .await?;
+        rows.iter().map(ClaimedRow::from_row).collect()
+    }
+
+    async fn tidy(&self, row: &ClaimedRow) -> Result<(), Error> {
+        match row.hopeless() {
+            Some(failure) if row.age_seconds > HOPELESS_AFTER_SECONDS => {
+                let park = async {
+                    row.park(&self.database, &failure).await;
+                    Ok::<_, Error>(())
+                };
+                self.database.bounded("parking a row", TIMEOUT, park).await
+            }
+            None if row.age_seconds > STRANDED_AFTER_SECONDS => {
+                warn!(workflow_id = row.id, "gave back a claimed row that never started");
+                let give_back = async {
+                    undo_claims(&self.database, &self.executor_id, Some(&row.id))
+                        .await
+                        .map_err(text)?;
+                    self.database
+                        .engine
+                        .clear_queue_assignment(&row.id)
+                        .await
+                        .map_err(text)
+                };
+                self.database
+                    .bounded("giving a row back", TIMEOUT, give_back)
+                    .await
+                    .map(drop)
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Who works here: one row per worker, a lock that only a live connection holds, and a heartbeat.
+//!
+//! A worker takes an executor id by a session lock on it and then writes its row; two live processes never share an id.
+//! The heartbeat is stamped by the database's clock on the connection that holds the lock, by the async loop and never by
+//! a computing thread: a fresh one proves that the loop turns and that the database answers.
+//!
+//! A row whose heartbeat is old is not proof of death: the process may be stopped, or the database may have been away.
+//! [`crate::failover`] says when a worker counts as dead.
+
+mod heartbeat;
+mod process;
+mod registration;
+
+use std::time::Duration;
+
+pub(crate) use process::is_alive;
+pub(crate) use registration::Registration;
+
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+/// A worker as its presence row describes it.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Presence {
+    /// `<host>/<slot>`, unique among live processes.
+    pub executor_id: String,
+    /// The host's name.
+    pub host: String,
+    /// The process on that host.
+    pub pid: u32,
+    /// The version of the steps that it runs.
+    pub application_version: String,
+    /// The queue that it listens on.
+    pub queue: String,
+    /// How many jobs it runs at once.
+    pub concurrency: u32,
+    /// Whether it claims jobs, or finishes what it has.
+    pub draining: bool,
+    /// How long ago its last heartbeat was, in seconds by the database's clock.
+    pub heartbeat_age_seconds: f64,
+}
+
+/// Reads every presence row; an outage of the database does not age a heartbeat.
+pub(crate) const SELECT: &str = "select executor_id, host, pid, application_version, queue, concurrency, draining, \
+     extract(epoch from least(now() - heartbeat_at, now() - pg_postmaster_start_time()))::float8 as age \
+     from abaci.presence order by executor_id";
+
+/// The key of the lock on an executor id, as an SQL expression over `$1`.
+pub(crate) const LOCK_KEY: &str = "hashtextextended('abaci executor ' || $1, 0)";
+
+impl Presence {
+    /// A worker without a heartbeat for this long counts as gone.
+    pub const EXPIRY: Duration = Duration::from_secs(10);
+
+    /// Whether its last heartbeat is recent.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.heartbeat_age_seconds < Self::EXPIRY.as_secs_f64()
+    }
+
+    /// Whether it will claim a job of `queue` that needs `version`.
+    #[must_use]
+    pub fn takes(&self, queue: &str, version: &str) -> bool {
+        self.is_live() && !self.draining && self.queue == queue && self.application_version == version
+    }
+
+    pub(crate) fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            executor_id: row.try_get("executor_id")?,
+            host: row.try_get("host")?,
+            pid: row.try_get::<i32, _>("pid")?.unsigned_abs(),
+            application_version: row.try_get("application_version")?,
+            queue: row.try_get("queue")?,
+            concurrency: row.try_get::<i32, _>("concurrency")?.unsigned_abs(),
+            draining: row.try_get("draining")?,
+            heartbeat_age_seconds: row.try_get("age")?,
+        })
+    }
+}

@@ -1,0 +1,152 @@
+//! A job as its row describes it.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Algorithm, Failure, JobResult};
+
+/// The id of a job: the workflow id of its row, chosen by the client that submitted it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JobId(String);
+
+impl JobId {
+    /// Takes an id as it is; any text that is not empty is one.
+    #[must_use]
+    pub fn new(id: impl Into<String>) -> Self {
+        Self(id.into())
+    }
+
+    /// A fresh id that sorts by the time of its making (UUID version 7).
+    #[must_use]
+    pub fn fresh() -> Self {
+        Self(uuid::Uuid::now_v7().to_string())
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// Where a job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Waiting in its queue.
+    Queued,
+    /// Waiting for its delay to pass.
+    Delayed,
+    /// Claimed by a worker, whose presence row says whether that worker lives.
+    Running,
+    /// Finished with a value.
+    Succeeded,
+    /// Finished without one.
+    Failed,
+    /// Put aside with a reason; it never starts again unasked.
+    Parked,
+    /// Cancelled by someone or by its timeout.
+    Cancelled,
+}
+
+impl State {
+    /// Whether nothing further happens to the job unasked.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        matches!(
+            self,
+            Self::Succeeded | Self::Failed | Self::Parked | Self::Cancelled
+        )
+    }
+
+    /// The state's name, as in the JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Delayed => "delayed",
+            Self::Running => "running",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Parked => "parked",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// One job, without its value.
+///
+/// Times are milliseconds since 1970-01-01 UTC by the database's clock.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// The job's id.
+    pub workflow_id: JobId,
+    /// Where it stands.
+    pub state: State,
+    /// The workflow that it runs.
+    pub workflow: String,
+    /// The index asked for; absent where the input cannot be read.
+    pub n: Option<u64>,
+    /// The algorithm asked for; absent where the input cannot be read.
+    pub algorithm: Option<Algorithm>,
+    /// The queue that it waits in or came from.
+    pub queue: Option<String>,
+    /// The worker that has or had it.
+    pub executor_id: Option<String>,
+    /// The version of the steps that it needs.
+    pub application_version: Option<String>,
+    /// How often a worker claimed it.
+    pub attempts: u32,
+    /// When it was submitted.
+    pub created_at_ms: i64,
+    /// When it was last claimed.
+    pub started_at_ms: Option<i64>,
+    /// When its outcome was recorded.
+    pub completed_at_ms: Option<i64>,
+}
+
+/// One job with its outcome and its steps.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobDetail {
+    /// What the list shows.
+    #[serde(flatten)]
+    pub job: Job,
+    /// The value and its certificate, once it succeeded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result: Option<JobResult>,
+    /// The reason, once it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<Failure>,
+    /// Its recorded steps, first to last.
+    pub steps: Vec<StepRecord>,
+}
+
+/// One recorded step of a job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// The step's position, from 0.
+    pub id: i32,
+    /// The step's constant name.
+    pub name: String,
+    /// When its last attempt began; milliseconds since 1970-01-01 UTC by the worker's clock.
+    pub started_at_ms: Option<i64>,
+    /// When it was done, by the same clock.
+    pub completed_at_ms: Option<i64>,
+    /// Why it failed, if it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}

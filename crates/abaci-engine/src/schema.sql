@@ -1,0 +1,17 @@
+-- Our own tables, beside the engine's. Idempotent: it runs again whenever a table is missing.
+create schema if not exists abaci;
+
+-- One row per worker: who works here, since when, and whether it still does.
+-- A worker also holds a session lock on its executor id; the row alone is not proof of life.
+create table if not exists abaci.presence (
+    executor_id         text primary key,
+    incarnation         text not null,
+    host                text not null,
+    pid                 integer not null,
+    application_version text not null,
+    queue               text not null,
+    concurrency         integer not null,
+    draining            boolean not null default false,
+    started_at          timestamptz not null default now(),
+    heartbeat_at        timestamptz not null default now()
+);

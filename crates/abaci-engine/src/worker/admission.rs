@@ -1,0 +1,179 @@
+//! What stands between a claimed row and the workflow body, and between the body's failure and the row.
+//!
+//! It parks a job that took several workers with it, refuses requests that make no sense, and catches panics, so that a
+//! claimed row always reaches an outcome or goes back to its queue.
+//! None of this is part of the body: nothing here is a step, and nothing here changes which steps run.
+//!
+//! A failure is recorded here rather than by the engine, in the portable form that clients of every language read; the
+//! engine then finds the outcome recorded and adopts it.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dbos::sysdb::SystemDatabase;
+use dbos::sysdb::types::Outcome;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use serde_json::Value;
+use tracing::warn;
+
+use super::jobs::Jobs;
+use super::log::JobLog;
+use crate::artifact::Artifacts;
+use crate::compute;
+use crate::database::Database;
+use crate::record::{Failure, JobId, JobResult, Limits, Request};
+use crate::workflow::JobContext;
+
+/// A job that was running when its worker died this many times never starts again unasked.
+const DEATHS_TO_PARK: u32 = 3;
+
+/// A workflow body; [`crate::workflow::fibonacci`] in every product.
+pub(crate) type Body = fn(Arc<JobContext>, Request) -> BoxFuture<'static, dbos::Result<JobResult, Failure>>;
+
+/// Everything a job needs of its worker.
+pub(crate) struct Admission {
+    pub(crate) database: Database,
+    pub(crate) jobs: Jobs,
+    pub(crate) limits: Limits,
+    pub(crate) artifacts: Artifacts,
+    pub(crate) executor_id: String,
+    pub(crate) body: Body,
+}
+
+impl Admission {
+    /// Runs the job whose row was claimed with `input`; this is what the engine has registered.
+    pub(crate) async fn run(self: Arc<Self>, input: Value) -> dbos::Result<JobResult, Failure> {
+        let id = dbos::workflow_id().ok_or_else(|| Failure::terminal("Internal", "not inside a workflow"))?;
+        let _place = self.jobs.enter(&id);
+        match AssertUnwindSafe(self.attempt(&id, &input)).catch_unwind().await {
+            Ok(Ok(result)) => Ok(result),
+            Ok(Err(error)) => Err(self.conclude(&id, error).await),
+            Err(panic) => {
+                let failure = Failure::terminal("Panic", compute::panic_message(&*panic));
+                Err(self.conclude(&id, failure.into()).await)
+            }
+        }
+    }
+
+    async fn attempt(&self, id: &str, input: &Value) -> dbos::Result<JobResult, Failure> {
+        let attempts = self.attempts(id).await;
+        let deaths = attempts.saturating_sub(1);
+        if deaths >= DEATHS_TO_PARK {
+            return Err(poison(deaths).at_attempt(attempts).into());
+        }
+        let request = Request::decode(input)
+            .and_then(|request| self.limits.check(&request).map(|()| request))
+            .map_err(|error| Failure::invalid_request(error.to_string()).at_attempt(attempts))?;
+        let log = JobLog::new(JobId::new(id), request);
+        log.started(attempts);
+        let began = Instant::now();
+        let context = JobContext {
+            log: log.clone(),
+            executor_id: self.executor_id.clone(),
+            artifacts: self.artifacts.clone(),
+            attempts,
+        };
+        let outcome = (self.body)(Arc::new(context), request).await;
+        log.ended(began.elapsed(), outcome.as_ref().map(drop));
+        outcome
+    }
+
+    /// Reads how often the job was claimed and not given back. An outage is waited out, as the engine does.
+    async fn attempts(&self, id: &str) -> u32 {
+        let mut pause = Duration::from_millis(50);
+        loop {
+            let attempts = sqlx::query_scalar(
+                "select recovery_attempts from dbos.workflow_status where workflow_uuid = $1",
+            )
+            .bind(id)
+            .fetch_one(&self.database.pool);
+            match attempts.await {
+                Ok::<i64, _>(attempts) => return u32::try_from(attempts).unwrap_or(u32::MAX),
+                Err(error) => {
+                    warn!(workflow_id = id, %error, "could not read the job's attempts; trying again");
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(2));
+        }
+    }
+
+    /// Records why the job failed; control signals of the engine pass through and record nothing.
+    async fn conclude(&self, id: &str, error: dbos::Error<Failure>) -> dbos::Error<Failure> {
+        let failure = match failure_of(error) {
+            Ok(failure) => failure,
+            Err(control) => return control,
+        };
+        warn!(
+            workflow_id = id,
+            name = failure.name,
+            message = failure.message,
+            "job failed"
+        );
+        record_failure(&self.database, id, &failure).await;
+        dbos::Error::Application(failure)
+    }
+}
+
+/// Ends a job as failed; where that is not possible now, whoever meets the row next does it.
+pub(crate) async fn record_failure(database: &Database, id: &str, failure: &Failure) {
+    let recorded = match serde_json::to_string(failure) {
+        Ok(json) => database
+            .engine
+            .record_workflow_outcome(id, Outcome::Error(&json))
+            .await
+            .map(drop),
+        Err(error) => return warn!(workflow_id = id, %error, "could not encode the failure"),
+    };
+    if let Err(error) = recorded {
+        warn!(workflow_id = id, %error, "could not record the failure");
+    }
+}
+
+/// Takes back the count of a claim, or of all claims, that are given back unharmed: only deaths park a job, here and in
+/// the engine.
+///
+/// The rows must still be this executor's; giving them back is the caller's next statement.
+pub(crate) async fn undo_claims(
+    database: &Database,
+    executor_id: &str,
+    id: Option<&str>,
+) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "update dbos.workflow_status set recovery_attempts = greatest(recovery_attempts - 1, 0) \
+         where executor_id = $1 and status = 'PENDING' and ($2::text is null or workflow_uuid = $2)",
+    )
+    .bind(executor_id)
+    .bind(id)
+    .execute(&database.pool)
+    .await
+    .map(drop)
+}
+
+fn poison(deaths: u32) -> Failure {
+    let message = format!(
+        "the job was running when its worker died {deaths} times; it is parked and will not start again unasked"
+    );
+    Failure::parked("Poison", message)
+}
+
+/// The failure that a body's error stands for, or the error itself where it is the engine's own signal.
+fn failure_of(error: dbos::Error<Failure>) -> Result<Failure, dbos::Error<Failure>> {
+    match error {
+        dbos::Error::Application(failure) => Ok(failure),
+        dbos::Error::MaxStepRetriesExceeded {
+            attempts,
+            mut errors,
+            step,
+        } => match errors.pop() {
+            Some(last) => failure_of(last).map(|failure| failure.at_attempt(attempts)),
+            None => Ok(Failure::terminal(
+                "StepFailed",
+                format!("the step {step} failed {attempts} times"),
+            )),
+        },
+        control => Err(control),
+    }
+}

@@ -1,0 +1,209 @@
+//! Claiming: how a job gets from the queue to this worker.
+//!
+//! The engine's own loop starts at one poll a second, takes ten seconds to reach its interval, sleeps after every claim
+//! and cannot be stopped without aborting what runs; so this one takes its place.
+//! The claim itself is the engine's guarded statement, which gives each row to one worker, and the start is the engine's
+//! own too; between them stands one statement of ours, which makes this worker the row's undisputed owner.
+//!
+//! A claim is tried when a client says that it submitted (`NOTIFY`), when a job in hand ends, and every poll interval, since
+//! a foreign client says nothing and a notification is no promise.
+//! With no free slot nothing is asked.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use dbos::sysdb::SystemDatabase;
+use dbos::sysdb::types::{NewQueue, QueueRecord};
+use dbos::{StartOptions, WorkflowRef};
+use serde_json::Value;
+use sqlx::postgres::{PgListener, PgRow};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use super::jobs::{Jobs, Place};
+use super::row::ClaimedRow;
+use crate::database::{Database, text};
+use crate::record::{Failure, JobResult};
+use crate::{APPLICATION_VERSION, Error};
+
+/// Where clients say that they submitted; the payload is the queue.
+pub(crate) const CHANNEL: &str = "abaci_submitted";
+
+/// Bounds one round, so that an outage is met again and again instead of once for ever.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How soon a failed round is tried again.
+const RETRY_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Makes this worker the owner of rows that it just claimed, which the engine's start asks for, and reads them.
+const OWN: &str = "update dbos.workflow_status set owner_xid = null \
+     where workflow_uuid = any($1) and status = 'PENDING' and executor_id = $2 returning ";
+
+/// A registered workflow that takes whatever the row holds.
+pub(crate) type Workflow = WorkflowRef<Value, JobResult, Failure>;
+
+/// The claim loop of one worker.
+pub(crate) struct Claimer {
+    pub(crate) database: Database,
+    pub(crate) executor_id: String,
+    pub(crate) queue: String,
+    pub(crate) concurrency: usize,
+    pub(crate) poll_interval: Duration,
+    pub(crate) jobs: Jobs,
+    pub(crate) workflow: Workflow,
+}
+
+impl Claimer {
+    /// Claims until `stop`; a round under way is finished first.
+    pub(crate) async fn run(self, stop: CancellationToken) {
+        let mut listener = None;
+        let mut is_failing = false;
+        while !stop.is_cancelled() {
+            let left = self.jobs.left();
+            tokio::pin!(left);
+            left.as_mut().enable();
+            let pause = match self.claim().await {
+                Ok(claimed) => {
+                    if std::mem::take(&mut is_failing) {
+                        info!(executor_id = %self.executor_id, "claiming again");
+                    }
+                    debug!(claimed, "claim round");
+                    self.poll_interval
+                }
+                Err(error) => {
+                    if !std::mem::replace(&mut is_failing, true) {
+                        warn!(executor_id = %self.executor_id, %error, "cannot claim jobs; trying again");
+                    }
+                    listener = None;
+                    RETRY_INTERVAL
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = left => {}
+                () = tokio::time::sleep(pause) => {}
+                () = self.submitted(&mut listener) => {}
+            }
+        }
+    }
+
+    /// Claims as many jobs as there are free slots and starts them; returns how many.
+    async fn claim(&self) -> Result<usize, Error> {
+        let in_hand = self.jobs.count();
+        if in_hand >= self.concurrency {
+            return Ok(0);
+        }
+        let rows = self
+            .database
+            .bounded("claiming jobs", TIMEOUT, self.claimed_rows(in_hand))
+            .await?;
+        let count = rows.len();
+        for row in rows {
+            let place = self.jobs.enter(&row.id);
+            match row.hopeless() {
+                Some(failure) => row.park(&self.database, &failure).await,
+                None => self.start(place, row),
+            }
+        }
+        Ok(count)
+    }
+
+    async fn claimed_rows(&self, in_hand: usize) -> Result<Vec<ClaimedRow>, String> {
+        let in_hand = i64::try_from(in_hand).unwrap_or(i64::MAX);
+        let queue = self.queue_record();
+        let claim = self.database.engine.start_queued_workflows(
+            &queue,
+            &self.executor_id,
+            APPLICATION_VERSION,
+            None,
+            in_hand,
+            0,
+        );
+        let ids = claim.await.map_err(text)?;
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!("{OWN}{}", ClaimedRow::COLUMNS)))
+            .bind(&ids)
+            .bind(&self.executor_id)
+            .fetch_all(&self.database.pool)
+            .await
+            .map_err(text)?;
+        in_order(&ids, &rows).map_err(text)
+    }
+
+    /// The queue as the claim's statement wants it: our own slots are its only limit.
+    fn queue_record(&self) -> QueueRecord {
+        let NewQueue {
+            priority_enabled,
+            partition_queue,
+            ..
+        } = NewQueue::new(&self.queue);
+        QueueRecord {
+            name: self.queue.clone(),
+            concurrency: None,
+            worker_concurrency: Some(i32::try_from(self.concurrency).unwrap_or(i32::MAX)),
+            rate_limit: None,
+            priority_enabled,
+            partition_queue,
+            partition_concurrency: None,
+            partition_worker_concurrency: None,
+            partition_rate_limit: None,
+            polling_interval: self.poll_interval,
+            application_name: None,
+        }
+    }
+
+    /// Starts a job in a task of its own, which keeps the place until the outcome is recorded.
+    fn start(&self, place: Place, row: ClaimedRow) {
+        let workflow = self.workflow.clone();
+        tokio::spawn(async move {
+            let _place = place;
+            let options = StartOptions {
+                workflow_id: Some(&row.id),
+                ..StartOptions::default()
+            };
+            match workflow.start_with(row.input_value(), options).await {
+                // The outcome is in the row, or the job goes on elsewhere; either way it is not in hand any more.
+                Ok(handle) => drop(handle.result().await),
+                Err(error) => {
+                    warn!(workflow_id = row.id, %error, "could not start a claimed job; the janitor will see");
+                }
+            }
+        });
+    }
+
+    /// Completes when a client says that it submitted to our queue; never, while nobody can be listened to.
+    async fn submitted(&self, listener: &mut Option<PgListener>) {
+        loop {
+            if listener.is_none() {
+                *listener = self.listen().await;
+            }
+            let Some(listening) = listener else {
+                return std::future::pending().await;
+            };
+            match listening.recv().await {
+                Ok(said) if said.payload() == self.queue => return,
+                Ok(_) => {}
+                // The next round finds out what is wrong.
+                Err(_) => return std::future::pending().await,
+            }
+        }
+    }
+
+    async fn listen(&self) -> Option<PgListener> {
+        let mut listener = PgListener::connect_with(&self.database.pool).await.ok()?;
+        listener.listen(CHANNEL).await.ok()?;
+        Some(listener)
+    }
+}
+
+/// The rows in the order of the claim, which is that of the queue.
+fn in_order(ids: &[String], rows: &[PgRow]) -> Result<Vec<ClaimedRow>, sqlx::Error> {
+    let mut by_id = HashMap::with_capacity(rows.len());
+    for row in rows {
+        let row = ClaimedRow::from_row(row)?;
+        by_id.insert(row.id.clone(), row);
+    }
+    Ok(ids.iter().filter_map(|id| by_id.remove(id)).collect())
+}

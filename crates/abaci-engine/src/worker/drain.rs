@@ -1,0 +1,100 @@
+//! Stopping without losing or repeating anything.
+//!
+//! The engine has no call to stop claiming, and its shutdown aborts whatever runs; the claim loop is ours for that reason.
+//! So: claiming stops, a round under way included; what is in hand gets the grace time to finish *and* to have its outcome
+//! recorded; then the engine is shut down; then, once the server has ended the engine's sessions, every row that still
+//! names this worker goes back to its queue, where others take it.
+//! The wait for the sessions matters: a statement that was under way at the abort may still be committed by the server
+//! after the client has gone, and would name this worker again.
+//!
+//! If the database is away at the end, the rows stay with this executor id; a peer takes them when the heartbeat expires,
+//! a restart under the same id at once.
+
+use std::time::Duration;
+
+use dbos::sysdb::{INTERNAL_QUEUE, SystemDatabase};
+use tokio::time::{Instant, timeout_at};
+use tracing::{info, warn};
+
+use super::{Worker, undo_claims};
+use crate::APPLICATION_VERSION;
+use crate::database::{Database, text};
+use crate::presence::Registration;
+
+/// Bounds the questions after the grace time, so that an outage cannot keep the process.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a drain did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DrainReport {
+    /// Jobs that were running and finished within the grace time.
+    pub finished: usize,
+    /// Jobs that went back to the queue for others.
+    pub handed_back: usize,
+}
+
+pub(super) async fn drain(worker: Worker, grace: Duration) -> DrainReport {
+    let Worker {
+        dbos,
+        database,
+        jobs,
+        registration,
+        claiming,
+        stop_claiming,
+        mut housekeeping,
+    } = worker;
+    let deadline = Instant::now() + grace;
+    stop_claiming.cancel();
+    registration.announce_drain();
+    if let Err(error) = claiming.await {
+        warn!(%error, "the claim loop had broken");
+    }
+    let running = jobs.count();
+    info!(
+        executor_id = registration.executor_id(),
+        running,
+        grace_seconds = grace.as_secs_f64(),
+        "draining"
+    );
+
+    // Whether everything finished in time shows in what is left in hand.
+    let _ = timeout_at(deadline, jobs.idle()).await;
+    let unfinished = jobs.count();
+    // The janitor must not see rows that are neither in hand nor given back yet.
+    housekeeping.shutdown().await;
+    dbos.shutdown().await;
+
+    let handed_back = give_back(&database, &registration).await;
+    registration.end().await;
+    database.close().await;
+    DrainReport {
+        finished: running.saturating_sub(unfinished),
+        handed_back,
+    }
+}
+
+/// Puts every row of the worker back on its queue; returns how many.
+async fn give_back(database: &Database, registration: &Registration) -> usize {
+    let executor_id = registration.executor_id();
+    let give_back = async {
+        registration
+            .engine_sessions()
+            .gone(&database.pool)
+            .await
+            .map_err(text)?;
+        // First: once a row is back, another worker may already be reading the count.
+        undo_claims(database, executor_id, None).await.map_err(text)?;
+        let executors = [executor_id];
+        let requeue = database
+            .engine
+            .reenqueue_for_recovery(&executors, APPLICATION_VERSION, INTERNAL_QUEUE);
+        requeue.await.map_err(text)
+    };
+    match database.bounded("handing jobs back", TIMEOUT, give_back).await {
+        Ok(ids) => ids.len(),
+        Err(error) => {
+            warn!(executor_id, %error, "could not hand jobs back; a peer takes them when the heartbeat expires");
+            0
+        }
+    }
+}

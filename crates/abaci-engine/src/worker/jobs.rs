@@ -1,0 +1,114 @@
+//! Which jobs this process has in hand.
+//!
+//! The database knows who claimed a row, not whether that process is really at it; this table does.
+//! A job is in hand from its claim until its outcome is recorded, and it takes one of the worker's slots meanwhile.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
+
+/// The jobs of one worker. Cheap to clone; all clones are one table.
+#[derive(Clone, Default)]
+pub(crate) struct Jobs(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    /// How many places each job has: two while the engine runs a job that we claimed.
+    table: Mutex<HashMap<String, usize>>,
+    changed: Notify,
+}
+
+/// A job's place in the table; dropping it, also by an abort, gives it up.
+pub(crate) struct Place {
+    jobs: Jobs,
+    id: String,
+}
+
+impl Jobs {
+    /// Takes the job in hand until the place is dropped.
+    pub(crate) fn enter(&self, id: &str) -> Place {
+        *self.table().entry(id.to_owned()).or_default() += 1;
+        Place {
+            jobs: self.clone(),
+            id: id.to_owned(),
+        }
+    }
+
+    /// The ids of the jobs in hand.
+    pub(crate) fn ids(&self) -> Vec<String> {
+        self.table().keys().cloned().collect()
+    }
+
+    /// How many jobs are in hand.
+    pub(crate) fn count(&self) -> usize {
+        self.table().len()
+    }
+
+    /// Whether the job is in hand.
+    pub(crate) fn holds(&self, id: &str) -> bool {
+        self.table().contains_key(id)
+    }
+
+    /// Completes at the next time that a job leaves; take it before looking at the table.
+    pub(crate) fn left(&self) -> Notified<'_> {
+        self.0.changed.notified()
+    }
+
+    /// Completes when nothing is in hand.
+    pub(crate) async fn idle(&self) {
+        loop {
+            let left = self.0.changed.notified();
+            tokio::pin!(left);
+            left.as_mut().enable();
+            if self.count() == 0 {
+                return;
+            }
+            left.await;
+        }
+    }
+
+    fn table(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+        // Each change to the table is one statement, so a panic elsewhere cannot leave it half-made.
+        self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut table = self.jobs.table();
+        if let Some(places) = table.get_mut(&self.id) {
+            *places -= 1;
+            if *places == 0 {
+                table.remove(&self.id);
+            }
+        }
+        drop(table);
+        self.jobs.0.changed.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_job_is_in_hand_until_its_last_place_is_gone() {
+        let jobs = Jobs::default();
+        let (claimed, run) = (jobs.enter("a"), jobs.enter("a"));
+        assert_eq!((jobs.count(), jobs.ids()), (1, vec!["a".to_owned()]));
+        drop(run);
+        assert!(
+            jobs.holds("a"),
+            "a job was forgotten before its outcome was recorded"
+        );
+        let idle = tokio::spawn({
+            let jobs = jobs.clone();
+            async move { jobs.idle().await }
+        });
+        drop(claimed);
+        idle.await.unwrap();
+        assert!(!jobs.holds("a"));
+    }
+}

@@ -1,0 +1,54 @@
+//! The log lines of a job: start, steps, end, each with the same fields.
+
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use crate::record::{Failure, JobId, Request};
+
+/// The fields that every line of a job carries.
+#[derive(Debug, Clone)]
+pub(crate) struct JobLog {
+    id: JobId,
+    request: Request,
+}
+
+/// One line with the fields of the job and some of its own.
+macro_rules! line {
+    ($level:ident, $log:expr, $($field:tt)*) => {
+        $level!(
+            workflow_id = %$log.id,
+            n = $log.request.n,
+            algorithm = $log.request.algorithm.name(),
+            pid = std::process::id(),
+            ppid = std::os::unix::process::parent_id(),
+            $($field)*
+        )
+    };
+}
+
+impl JobLog {
+    pub(crate) fn new(id: JobId, request: Request) -> Self {
+        Self { id, request }
+    }
+
+    pub(crate) fn started(&self, attempt: u32) {
+        line!(info, self, attempt, "job started");
+    }
+
+    pub(crate) fn step_done(&self, step: &'static str, took: Duration) {
+        line!(info, self, step, seconds = took.as_secs_f64(), "step done");
+    }
+
+    pub(crate) fn step_failed(&self, step: &'static str, failure: &Failure) {
+        line!(warn, self, step, reason = failure.message, "step failed");
+    }
+
+    pub(crate) fn ended(&self, took: Duration, outcome: Result<(), &dbos::Error<Failure>>) {
+        let seconds = took.as_secs_f64();
+        match outcome {
+            Ok(()) => line!(info, self, seconds, "job succeeded"),
+            Err(error) => line!(warn, self, seconds, reason = %error, "job ended without a value"),
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! `fibonacci_workflow`: compute, certify, publish.
+//!
+//! A value of up to 10,000 digits travels in the checkpoints; a longer one is an artifact, and only its place and hash do.
+//! The certificate is computed without the value, by modular doubling, and the value must agree with it before anything is
+//! published: a wrong digit fails the job, it is never an answer.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dbos::{StepOptions, step_with};
+use fibonacci::{Certificate, Observer};
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::{self, Artifacts};
+use crate::compute;
+use crate::record::{
+    ArtifactRecord, CertificateRecord, Failure, FailureKind, INLINE_DIGITS, JobResult, Request,
+};
+use crate::worker::JobLog;
+
+const COMPUTE: &str = "compute";
+const CERTIFY: &str = "certify";
+const PUBLISH: &str = "publish";
+
+/// How many digits of either end a result shows.
+const END_DIGITS: usize = 20;
+
+/// What the steps of one attempt know of their worker.
+pub(crate) struct JobContext {
+    pub(crate) log: JobLog,
+    pub(crate) executor_id: String,
+    pub(crate) artifacts: Artifacts,
+    pub(crate) attempts: u32,
+}
+
+/// The checkpoint of `compute`. Fields may be added, none changes meaning.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Computed {
+    value: Option<String>,
+    artifact: Option<ArtifactRecord>,
+    digits: u64,
+    head: String,
+    tail: String,
+    seconds: f64,
+    pid: u32,
+    executor_id: String,
+}
+
+/// The checkpoint of `certify`: the certificate, and where the digits are that agree with it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Certified {
+    certificate: CertificateRecord,
+    artifact: Option<ArtifactRecord>,
+}
+
+/// Computes F(n), proves it and forms the result.
+pub(crate) async fn fibonacci(job: Arc<JobContext>, request: Request) -> dbos::Result<JobResult, Failure> {
+    let computed: Computed = step_with(COMPUTE, preemptible(), || {
+        let worker = Arc::clone(&job);
+        on_thread(&job, COMPUTE, move |observe| compute(&worker, request, observe))
+    })
+    .await?;
+    let certified: Certified = step_with(CERTIFY, preemptible(), || {
+        let (worker, computed) = (Arc::clone(&job), computed.clone());
+        on_thread(&job, CERTIFY, move |observe| {
+            certify(&worker, request, &computed, observe)
+        })
+    })
+    .await?;
+    step_with(PUBLISH, StepOptions::default(), || async {
+        Ok(publish(&job, request, &computed, &certified))
+    })
+    .await
+}
+
+/// Computes the digits and stores them where they are too many for the row.
+///
+/// Repeating it is safe: the value is the same and its artifact is named by its hash.
+fn compute(job: &JobContext, request: Request, observe: &Observer<'_>) -> Result<Computed, Failure> {
+    let began = Instant::now();
+    let digits = decimal(request, observe)?;
+    let seconds = began.elapsed().as_secs_f64();
+    let is_inline = digits.len() as u64 <= INLINE_DIGITS;
+    let artifact = if is_inline {
+        None
+    } else {
+        Some(store(&job.artifacts, &digits)?)
+    };
+    Ok(Computed {
+        digits: digits.len() as u64,
+        head: digits.chars().take(END_DIGITS).collect(),
+        tail: digits[digits.len().saturating_sub(END_DIGITS)..].to_owned(),
+        value: is_inline.then_some(digits),
+        artifact,
+        seconds,
+        pid: std::process::id(),
+        executor_id: job.executor_id.clone(),
+    })
+}
+
+/// Checks the digits against a certificate that was computed without them.
+///
+/// Repeating it is safe: it reads, and writes at most the artifact that was there before.
+fn certify(
+    job: &JobContext,
+    request: Request,
+    computed: &Computed,
+    observe: &Observer<'_>,
+) -> Result<Certified, Failure> {
+    let certificate = Certificate::for_index(request.n);
+    let (digits, artifact) = recall(job, request, computed, observe)?;
+    certificate
+        .check_decimal(&digits)
+        .map_err(|mismatch| Failure::terminal("CertificateMismatch", mismatch.to_string()))?;
+    let blake3 = blake3::hash(digits.as_bytes()).to_hex().to_string();
+    Ok(Certified {
+        certificate: CertificateRecord::new(&certificate, blake3),
+        artifact,
+    })
+}
+
+/// Forms the result. Repeating it is safe: it only puts together what is recorded.
+fn publish(job: &JobContext, request: Request, computed: &Computed, certified: &Certified) -> JobResult {
+    job.log.step_done(PUBLISH, Duration::ZERO);
+    JobResult {
+        n: request.n,
+        algorithm: request.algorithm,
+        value: computed.value.clone(),
+        digits: computed.digits,
+        head: computed.head.clone(),
+        tail: computed.tail.clone(),
+        artifact: certified.artifact.clone(),
+        certificate: certified.certificate.clone(),
+        seconds: computed.seconds,
+        pid: computed.pid,
+        executor_id: computed.executor_id.clone(),
+        attempts: job.attempts,
+    }
+}
+
+/// The digits that `compute` found. An artifact that is missing here or was changed is computed again, never believed.
+fn recall(
+    job: &JobContext,
+    request: Request,
+    computed: &Computed,
+    observe: &Observer<'_>,
+) -> Result<(String, Option<ArtifactRecord>), Failure> {
+    let artifact = match (&computed.value, &computed.artifact) {
+        (Some(value), _) => return Ok((value.clone(), None)),
+        (None, Some(artifact)) => artifact,
+        (None, None) => {
+            return Err(Failure::terminal(
+                "Internal",
+                "the recorded step has neither value nor artifact",
+            ));
+        }
+    };
+    match artifact::read(artifact) {
+        Ok(digits) => Ok((digits, Some(artifact.clone()))),
+        Err(error) => {
+            job.log.step_failed(
+                CERTIFY,
+                &Failure::retryable("Artifact", format!("{error}; computing it again")),
+            );
+            let digits = decimal(request, observe)?;
+            let artifact = store(&job.artifacts, &digits)?;
+            Ok((digits, Some(artifact)))
+        }
+    }
+}
+
+fn decimal(request: Request, observe: &Observer<'_>) -> Result<String, Failure> {
+    let value = compute::value(request, observe)?;
+    fibonacci::decimal(&value, observe).map_err(|_| compute::stopped())
+}
+
+fn store(artifacts: &Artifacts, digits: &str) -> Result<ArtifactRecord, Failure> {
+    artifacts
+        .write(digits)
+        .map_err(|error| Failure::retryable("Artifact", error.to_string()))
+}
+
+/// Runs the work of a step on a thread that stops with the step, and logs how it went.
+async fn on_thread<T: Send + 'static>(
+    job: &JobContext,
+    step: &'static str,
+    work: impl FnOnce(&Observer<'_>) -> Result<T, Failure> + Send + 'static,
+) -> dbos::Result<T, Failure> {
+    let began = Instant::now();
+    let outcome = compute::on_thread(work).await;
+    match &outcome {
+        Ok(_) => job.log.step_done(step, began.elapsed()),
+        Err(failure) => job.log.step_failed(step, failure),
+    }
+    Ok(outcome?)
+}
+
+/// Cancel and timeout reach the step while it computes; what may pass is tried three times.
+fn preemptible() -> StepOptions<Failure> {
+    let options: StepOptions<Failure> = StepOptions {
+        max_attempts: 3,
+        preemptible: true,
+        ..StepOptions::default()
+    };
+    options.should_retry(|error| {
+        matches!(error, dbos::Error::Application(failure) if failure.data.kind == FailureKind::Retryable)
+    })
+}

@@ -1,0 +1,142 @@
+//! Rows that other clients wrote: read where they can be, parked where they cannot, and never in anybody's way.
+
+use std::time::{Duration, Instant};
+
+use abaci_engine::record::FailureKind;
+use abaci_engine::{JobId, Request, State};
+
+use crate::rig::{Rig, outcome, outcomes};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_form_of_a_good_input_is_read() {
+    let rig = Rig::new();
+    let (_worker, client) = (rig.worker().await, rig.client().await);
+    let forms = [
+        "10",
+        "\"10\"",
+        "[10]",
+        "{\"n\": 10}",
+        "{\"n\": \"10\", \"algorithm\": \"iterative\"}",
+        "{\"positionalArgs\": [10], \"namedArgs\": {}}",
+        "{\"positionalArgs\": [10, \"recursive\"], \"namedArgs\": {}}",
+        "{\"positionalArgs\": [], \"namedArgs\": {\"n\": 10}}",
+        "{\"positionalArgs\": [{\"n\": 10}], \"namedArgs\": {}}",
+    ];
+    for (index, form) in forms.iter().enumerate() {
+        rig.enqueue_foreign(&index.to_string(), "fibonacci_workflow", form);
+    }
+    for ended in outcomes(
+        &client,
+        (0..forms.len()).map(|index| JobId::new(index.to_string())),
+    )
+    .await
+    {
+        let form = forms[ended.id.as_str().parse::<usize>().unwrap()];
+        assert_eq!(ended.result.unwrap().value.as_deref(), Some("55"), "input {form}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_bad_input_fails_with_one_line_and_blocks_nothing() {
+    let rig = Rig::new();
+    let (_worker, client) = (rig.worker().await, rig.client().await);
+    let inputs = [
+        ("-1", "n is -1, which is not a non-negative integer"),
+        ("1.5", "n is 1.5, which is not"),
+        ("\"abc\"", "n is abc, which is not"),
+        ("\"\"", "n is missing"),
+        ("null", "n is missing"),
+        ("[]", "n is missing"),
+        ("{}", "n is missing"),
+        ("true", "the input is true, which is not a request"),
+        ("1000000000000000000000000000000", "n is 1"),
+        ("3000000000", "n is 3000000000, over the limit of 2000000000"),
+        (
+            "{\"n\": 51, \"algorithm\": \"recursive\"}",
+            "n is 51, over the limit of 50 for the algorithm recursive",
+        ),
+        (
+            "{\"n\": 5, \"algorithm\": \"magic\"}",
+            "algorithm is \"magic\", which does not exist",
+        ),
+        ("{\"m\": 5}", "field \"m\" does not exist"),
+        ("[1, 2, 3]", "the input is 3 arguments"),
+    ];
+    for (index, (input, _)) in inputs.iter().enumerate() {
+        rig.enqueue_foreign(&index.to_string(), "fibonacci_workflow", input);
+    }
+    let good = client.submit(Request::new(20)).await.unwrap();
+    assert_eq!(
+        outcome(&client, &good).await.state,
+        State::Succeeded,
+        "a bad row blocked the queue"
+    );
+    for ended in outcomes(
+        &client,
+        (0..inputs.len()).map(|index| JobId::new(index.to_string())),
+    )
+    .await
+    {
+        let (input, expected) = inputs[ended.id.as_str().parse::<usize>().unwrap()];
+        let failure = ended.result.unwrap_err();
+        assert!(
+            failure.message.contains(expected) && !failure.message.contains('\n'),
+            "{input}: {}",
+            failure.message
+        );
+        assert_eq!(failure.data.kind, FailureKind::Terminal, "{input}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_cannot_run_are_parked_within_three_seconds_and_block_nothing() {
+    let rig = Rig::new();
+    let (_worker, client) = (rig.worker().await, rig.client().await);
+    let written = Instant::now();
+    rig.enqueue_foreign("unknown", "no_such_workflow", "10");
+    rig.enqueue_serialized(
+        "pickle",
+        "fibonacci_workflow",
+        "gASVBQAAAAAAAABLCoWULg==",
+        "py_pickle",
+    );
+    rig.enqueue_foreign("garbage", "fibonacci_workflow", "{not json");
+    let good = client.submit(Request::new(20)).await.unwrap();
+    assert_eq!(
+        outcome(&client, &good).await.state,
+        State::Succeeded,
+        "a queue of concurrency 1 is blocked"
+    );
+    let ids = ["unknown", "pickle", "garbage"];
+    for ended in outcomes(&client, ids.map(JobId::new)).await {
+        assert_eq!(ended.state, State::Parked, "{}", ended.id);
+        let message = ended.result.unwrap_err().message;
+        let expected = match ended.id.as_str() {
+            "unknown" => "workflow \"no_such_workflow\" does not exist here; enqueue \"fibonacci_workflow\"",
+            "pickle" => "pickle",
+            _ => "not JSON",
+        };
+        assert!(message.contains(expected), "{}: {message}", ended.id);
+    }
+    // The contract of design.md is 3 s from the claim; a new queue's first polls are a second apart.
+    assert!(
+        written.elapsed() < Duration::from_secs(6),
+        "parked after {:?}",
+        written.elapsed()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_input_of_many_megabytes_is_parked_unread() {
+    let rig = Rig::new();
+    let (_worker, client) = (rig.worker().await, rig.client().await);
+    rig.database.psql(
+        "insert into dbos.workflow_status (workflow_uuid, status, name, inputs, serialization, queue_name, \
+         application_version, created_at, updated_at, priority, recovery_attempts) \
+         values ('huge', 'ENQUEUED', 'fibonacci_workflow', '{' || repeat('x', 5000000), 'portable_json', 'fibonacci', \
+         'abaci-1', 0, 0, 0, 0)",
+    );
+    let ended = outcome(&client, &JobId::new("huge")).await;
+    assert_eq!(ended.state, State::Parked);
+    assert!(ended.result.unwrap_err().message.contains("5000001 bytes"));
+}

@@ -1,0 +1,14 @@
+//! The engine against a real database: jobs, bad rows, workers that come and go.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod bad_rows;
+mod drains;
+mod jobs;
+mod outage;
+mod presence;
+mod python;
+mod rig;
+mod workers;
+
+abaci_testkit::child_process! {}

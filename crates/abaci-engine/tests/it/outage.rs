@@ -1,0 +1,106 @@
+//! The database goes away and comes back.
+
+use std::time::Duration;
+
+use abaci_engine::client::{ClientSettings, SubmitOptions, WaitEvent};
+use abaci_engine::worker::WorkerSettings;
+use abaci_engine::{Algorithm, Client, Error, JobId, Request, Worker};
+use abaci_testkit::{PrivateServer, TempDir, eventually};
+
+use crate::rig::DEADLINE;
+
+const OUTAGE: Duration = Duration::from_secs(10);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_of_ten_seconds_in_the_middle_of_twenty_jobs_costs_no_job() {
+    let mut server = PrivateServer::new();
+    let url = server.create_database("jobs");
+    let artifacts = TempDir::new();
+    let mut settings = WorkerSettings::new(&url, "test-host", artifacts.path());
+    settings.poll_interval = Duration::from_millis(5);
+    let worker = Worker::start(settings).await.unwrap();
+    let client = Client::connect(ClientSettings::new(&url)).await.unwrap();
+    let jobs: Vec<_> = (0..20)
+        .map(|_| (JobId::fresh(), Request::with(33, Algorithm::Recursive)))
+        .collect();
+    client.submit_all(&jobs, SubmitOptions::default()).await.unwrap();
+    eventually("a job to run", || !worker.running().is_empty());
+    server.stop_immediate();
+    let outage = tokio::task::spawn_blocking(move || {
+        // The length of the outage is the subject of the test.
+        std::thread::sleep(OUTAGE);
+        server.start();
+        server
+    });
+    let mut waiter = client.wait(jobs.iter().map(|(id, _)| id.clone()));
+    let (mut values, mut was_lost, mut was_back) = (0, false, false);
+    let all = async {
+        while let Some(event) = waiter.next().await {
+            match event {
+                WaitEvent::DatabaseLost { .. } => was_lost = true,
+                WaitEvent::DatabaseBack => was_back = true,
+                WaitEvent::Finished(outcome) => {
+                    let result = outcome.result.unwrap();
+                    assert_eq!(result.value.as_deref(), Some("3524578"));
+                    values += 1;
+                }
+                _ => {}
+            }
+        }
+    };
+    tokio::time::timeout(2 * DEADLINE, all)
+        .await
+        .expect("the jobs did not end after the outage");
+    assert_eq!((values, was_lost, was_back), (20, true, true));
+    let _server = outage.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_not_there_is_an_error_and_not_a_wait() {
+    let mut server = PrivateServer::new();
+    let url = server.create_database("jobs");
+    server.stop();
+    let error = Client::connect(ClientSettings::new(&url)).await.err().unwrap();
+    assert!(matches!(error, Error::Unreachable { .. }), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_schema_is_refused_by_name_and_left_as_it_is() {
+    let server = PrivateServer::new();
+    let url = server.create_database("jobs");
+    Client::connect(ClientSettings::new(&url))
+        .await
+        .unwrap()
+        .close()
+        .await;
+    server.psql("jobs", "update dbos.dbos_migrations set version = 125");
+    let error = Client::connect(ClientSettings::new(&url)).await.err().unwrap();
+    assert!(
+        matches!(
+            error,
+            Error::SchemaNewer {
+                found: 125,
+                known: 108
+            }
+        ),
+        "{error}"
+    );
+    assert_eq!(
+        server
+            .psql("jobs", "select version from dbos.dbos_migrations")
+            .trim(),
+        "125"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_first_starts_at_once_make_the_tables_once() {
+    let server = PrivateServer::new();
+    let url = server.create_database("jobs");
+    let clients: Vec<_> = (0..8)
+        .map(|_| tokio::spawn(Client::connect(ClientSettings::new(&url))))
+        .collect();
+    for client in clients {
+        client.await.unwrap().unwrap().close().await;
+    }
+}

@@ -1,0 +1,79 @@
+//! What every test here starts with: a database, a directory, workers and a client on it.
+
+use std::time::Duration;
+
+use abaci_engine::client::{ClientSettings, Outcome, WaitEvent};
+use abaci_engine::worker::WorkerSettings;
+use abaci_engine::{Client, JobId, Worker};
+use abaci_testkit::{Database, TempDir};
+
+/// Longer than anything takes here; a test that reaches it found a job that hangs.
+pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
+
+pub(crate) struct Rig {
+    pub(crate) database: Database,
+    pub(crate) artifacts: TempDir,
+}
+
+impl Rig {
+    pub(crate) fn new() -> Self {
+        Self {
+            database: Database::create(),
+            artifacts: TempDir::new(),
+        }
+    }
+
+    pub(crate) fn settings(&self) -> WorkerSettings {
+        let mut settings = WorkerSettings::new(self.database.url(), "test-host", self.artifacts.path());
+        settings.poll_interval = Duration::from_millis(5);
+        settings
+    }
+
+    pub(crate) async fn worker(&self) -> Worker {
+        Worker::start(self.settings()).await.unwrap()
+    }
+
+    pub(crate) async fn client(&self) -> Client {
+        Client::connect(ClientSettings::new(self.database.url()))
+            .await
+            .unwrap()
+    }
+
+    /// Writes a row into the queue as a foreign client would.
+    pub(crate) fn enqueue_foreign(&self, id: &str, name: &str, input: &str) {
+        self.enqueue_serialized(id, name, input, "portable_json");
+    }
+
+    pub(crate) fn enqueue_serialized(&self, id: &str, name: &str, input: &str, serialization: &str) {
+        self.database.psql(&format!(
+            "insert into dbos.workflow_status (workflow_uuid, status, name, inputs, serialization, queue_name, \
+             application_version, created_at, updated_at, priority, recovery_attempts) \
+             values ('{id}', 'ENQUEUED', '{name}', '{input}', '{serialization}', 'fibonacci', 'abaci-1', \
+             extract(epoch from now()) * 1000, extract(epoch from now()) * 1000, 0, 0)"
+        ));
+    }
+}
+
+/// The outcomes of all of `ids`, in the order in which they ended.
+pub(crate) async fn outcomes(client: &Client, ids: impl IntoIterator<Item = JobId>) -> Vec<Outcome> {
+    let mut waiter = client.wait(ids);
+    let mut outcomes = Vec::new();
+    let collect = async {
+        while let Some(event) = waiter.next().await {
+            match event {
+                WaitEvent::Finished(outcome) => outcomes.push(outcome),
+                WaitEvent::Missing(id) => panic!("job {id} is missing"),
+                _ => {}
+            }
+        }
+    };
+    tokio::time::timeout(DEADLINE, collect)
+        .await
+        .expect("the jobs did not end in time");
+    outcomes
+}
+
+/// The outcome of one job.
+pub(crate) async fn outcome(client: &Client, id: &JobId) -> Outcome {
+    outcomes(client, [id.clone()]).await.remove(0)
+}
