@@ -5,7 +5,7 @@
 //! fifth of the time in the database.
 //! An outage ends nothing: the wait says that the database is gone and goes on asking.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use dbos::sysdb::SystemDatabase;
@@ -111,7 +111,10 @@ impl Client {
 }
 
 impl Waiter {
-    /// The next event, or `None` when every job was reported. Cancel-safe.
+    /// The next event, or `None` when every job was reported.
+    ///
+    /// Cancel-safe: dropping the future loses no event. It does lose the question under way, so a caller that drops it
+    /// every few milliseconds may never get an answer; such a caller runs the wait in a task of its own.
     pub async fn next(&mut self) -> Option<WaitEvent> {
         loop {
             if let Some(event) = self.ready.pop_front() {
@@ -151,12 +154,12 @@ impl Waiter {
         } else {
             self.bounded(self.outcomes(finals)).await?
         };
-        let is_watched =
-            Instant::now() < self.next_look_around || statuses.values().any(|status| status == "PENDING");
-        let is_listened = if is_watched {
-            None
+        let is_running = statuses.values().any(|status| status == "PENDING");
+        let is_time = Instant::now() >= self.next_look_around;
+        let is_listened = if is_time {
+            Some(self.is_listened(is_running).await?)
         } else {
-            Some(self.is_listened().await?)
+            None
         };
         Ok(Answer {
             statuses,
@@ -188,11 +191,13 @@ impl Waiter {
         self.client.database.engine.list_workflows(&filter, None).await
     }
 
-    async fn is_listened(&self) -> Result<bool, Error> {
-        let workers = self.client.workers().await?;
-        Ok(workers
-            .iter()
-            .any(|worker| worker.takes(&self.client.queue, APPLICATION_VERSION)))
+    /// Whether a live worker takes these jobs; one that drains still counts while it may have one of them in hand.
+    async fn is_listened(&self, is_running: bool) -> Result<bool, Error> {
+        let (queue, workers) = (&self.client.queue, self.client.workers().await?);
+        Ok(workers.iter().any(|worker| {
+            worker.takes(queue, APPLICATION_VERSION)
+                || is_running && worker.serves(queue, APPLICATION_VERSION)
+        }))
     }
 
     async fn bounded<T, E: std::fmt::Display>(
@@ -220,29 +225,22 @@ impl Waiter {
     }
 
     fn note_jobs(&mut self, answer: Answer) {
-        let mut ended: HashMap<String, WorkflowRecord> = answer
-            .ended
-            .into_iter()
-            .map(|row| (row.workflow_id.clone(), row))
-            .collect();
-        let mut open = Vec::with_capacity(self.open.len());
         let before = self.open.len();
-        for id in self.open.drain(..) {
-            let outcome = ended
-                .remove(id.as_str())
-                .and_then(|row| Some((state_of(&row), recorded(&row)?)));
-            match outcome {
-                Some((state, result)) => {
-                    self.ready
-                        .push_back(WaitEvent::Finished(Outcome { id, state, result }));
-                }
-                None if !answer.statuses.contains_key(id.as_str()) => {
-                    self.ready.push_back(WaitEvent::Missing(id));
-                }
-                None => open.push(id),
-            }
+        let mut done: HashSet<String> = HashSet::new();
+        let mut ended = answer.ended;
+        ended.sort_by_key(|row| row.completed_at);
+        for row in ended {
+            let Some(result) = recorded(&row) else { continue };
+            let (id, state) = (JobId::new(&row.workflow_id), state_of(&row));
+            done.insert(row.workflow_id);
+            self.ready
+                .push_back(WaitEvent::Finished(Outcome { id, state, result }));
         }
-        self.open = open;
+        self.open.retain(|id| !done.contains(id.as_str()));
+        let missing = self
+            .open
+            .extract_if(.., |id| !answer.statuses.contains_key(id.as_str()));
+        self.ready.extend(missing.map(WaitEvent::Missing));
         if self.open.len() < before {
             self.last_end = Instant::now();
         }

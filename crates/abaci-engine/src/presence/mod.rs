@@ -58,10 +58,16 @@ impl Presence {
         self.heartbeat_age_seconds < Self::EXPIRY.as_secs_f64()
     }
 
+    /// Whether it lives and works on `queue` with `version`, claiming or only finishing.
+    #[must_use]
+    pub fn serves(&self, queue: &str, version: &str) -> bool {
+        self.is_live() && self.queue == queue && self.application_version == version
+    }
+
     /// Whether it will claim a job of `queue` that needs `version`.
     #[must_use]
     pub fn takes(&self, queue: &str, version: &str) -> bool {
-        self.is_live() && !self.draining && self.queue == queue && self.application_version == version
+        self.serves(queue, version) && !self.draining
     }
 
     pub(crate) fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {

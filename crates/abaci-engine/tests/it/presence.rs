@@ -81,3 +81,17 @@ async fn an_executor_id_that_went_to_another_is_reported_as_lost() {
         .expect("the loss was not noticed");
     assert!(reason.contains("given to others"), "{reason}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_its_dead_worker_still_holds_is_not_a_silent_hang() {
+    let rig = Rig::new();
+    let client = rig.client().await;
+    let id = client.submit(Request::new(10)).await.unwrap();
+    rig.database
+        .psql("update dbos.workflow_status set status = 'PENDING', executor_id = 'gone/0'");
+    let mut waiter = client.wait([id]);
+    let unlistened = async { while !matches!(waiter.next().await, Some(WaitEvent::NoWorker { .. })) {} };
+    tokio::time::timeout(DEADLINE, unlistened)
+        .await
+        .expect("a silent hang");
+}

@@ -1,0 +1,42 @@
+//! `abaci cancel`: stops jobs, waiting or running.
+
+use abaci_engine::client::CancelOutcome;
+use abaci_engine::{JobId, State};
+use clap::Args;
+
+use crate::config::Config;
+use crate::database::Access;
+use crate::exit::Exit;
+use crate::output;
+
+/// Cancel jobs, waiting or running.
+#[derive(Debug, Args)]
+pub struct Cancel {
+    /// Ids of the jobs
+    #[arg(value_name = "ID", required = true)]
+    ids: Vec<String>,
+}
+
+impl Cancel {
+    pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
+        let (_access, client) = Access::connect(config).await?;
+        let mut exit = Exit::Done;
+        for id in self.ids.into_iter().map(JobId::new) {
+            match client.cancel(&id).await? {
+                CancelOutcome::Cancelled | CancelOutcome::AlreadyFinal(State::Cancelled) => {
+                    output::line(format_args!("cancelled {id}"))?;
+                }
+                CancelOutcome::AlreadyFinal(state) => {
+                    output::error(format_args!("job {id} had ended before: {state}"));
+                    exit = Exit::No;
+                }
+                CancelOutcome::NotFound => {
+                    output::error(format_args!("no job has the id {id}; see: abaci list"));
+                    exit = Exit::No;
+                }
+            }
+        }
+        client.close().await;
+        Ok(exit)
+    }
+}

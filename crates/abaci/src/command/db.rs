@@ -1,0 +1,157 @@
+//! `abaci db`: the private database by hand.
+//!
+//! No command owns the server: it runs while anyone uses it and a few seconds longer. So `start` holds it for as long as
+//! it runs itself, and `stop` refuses while somebody else does.
+
+use std::process::Command as Process;
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+use local_postgres::{Force, Programs, Status, Stopped};
+
+use crate::config::Config;
+use crate::database::{Access, keeper_settings, on_blocking_thread, without_password};
+use crate::exit::{Exit, Failed};
+use crate::output;
+use crate::signals::Signals;
+
+/// What can be done with the private database.
+#[derive(Debug, Subcommand)]
+pub enum Db {
+    /// Start the private database and keep it running until Ctrl-C
+    Start,
+    /// Stop the private database
+    Stop(Stop),
+    /// Say whether the private database runs; exit 1 if it does not
+    Status,
+    /// Print the URL of the database, and start it if it is the private one
+    Url,
+    /// Open psql on the database
+    Psql(Psql),
+    /// Run the private database while somebody uses it
+    #[command(hide = true)]
+    Keep,
+}
+
+/// Stop the private database.
+#[derive(Debug, Args)]
+pub struct Stop {
+    /// Stop it even while other processes use it
+    #[arg(long)]
+    force: bool,
+}
+
+/// Open psql on the database.
+#[derive(Debug, Args)]
+pub struct Psql {
+    /// Arguments for psql, such as -c 'select 1'
+    #[arg(value_name = "ARGUMENT", trailing_var_arg = true, allow_hyphen_values = true)]
+    arguments: Vec<String>,
+}
+
+impl Db {
+    pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
+        match self {
+            Self::Start => start(config).await,
+            Self::Stop(stop) => stop.run(config).await,
+            Self::Status => status(config).await,
+            Self::Url => url(config).await,
+            Self::Psql(psql) => psql.run(config).await,
+            Self::Keep => keep(config),
+        }
+    }
+}
+
+/// Runs the private database while somebody uses it: the body of the keeper process.
+///
+/// # Errors
+/// Why the server does not start; the line goes to the server's log.
+pub fn keep(config: &Config) -> anyhow::Result<Exit> {
+    local_postgres::keep(&keeper_settings(config))?;
+    Ok(Exit::Done)
+}
+
+async fn start(config: &Config) -> anyhow::Result<Exit> {
+    let mut signals = Signals::listen()?;
+    let private = private(config);
+    let Some(opened) = signals.unless_any(Access::open(&private)).await else {
+        return Ok(Exit::Interrupted);
+    };
+    let access = opened?;
+    let _kept = access.keep_running();
+    output::line(access.url())?;
+    output::talk("the private database runs until Ctrl-C, and longer if others use it");
+    signals.next().await;
+    Ok(Exit::Done)
+}
+
+impl Stop {
+    async fn run(self, config: &Config) -> anyhow::Result<Exit> {
+        let force = if self.force { Force::Yes } else { Force::No };
+        let data_dir = config.postgres_dir();
+        let stopped = on_blocking_thread(move || local_postgres::stop(&data_dir, force)).await??;
+        output::line(match stopped {
+            Stopped::WasRunning => "stopped",
+            Stopped::WasNotRunning => "was not running",
+        })?;
+        Ok(Exit::Done)
+    }
+}
+
+async fn status(config: &Config) -> anyhow::Result<Exit> {
+    let data_dir = config.postgres_dir();
+    let status = on_blocking_thread(move || local_postgres::status(&data_dir)).await??;
+    let place = config.postgres_dir();
+    let Status::Running(running) = status else {
+        let word = if status == Status::NotCreated {
+            "not made yet"
+        } else {
+            "stopped"
+        };
+        output::line(format_args!("{word}, in {}", place.display()))?;
+        return Ok(Exit::No);
+    };
+    let keeper = running
+        .keeper_pid
+        .map_or_else(|| "no keeper".to_owned(), |pid| format!("keeper {pid}"));
+    let users = if running.has_users { "in use" } else { "unused" };
+    output::line(format_args!(
+        "running, process {}, {keeper}, {users}, in {}",
+        running.pid,
+        place.display()
+    ))?;
+    Ok(Exit::Done)
+}
+
+async fn url(config: &Config) -> anyhow::Result<Exit> {
+    let access = Access::open(config).await?;
+    output::line(access.url())?;
+    Ok(Exit::Done)
+}
+
+impl Psql {
+    /// The password goes through the environment: arguments can be read by everyone on the machine.
+    async fn run(self, config: &Config) -> anyhow::Result<Exit> {
+        let access = Access::open(config).await?;
+        let programs = Programs::find(config.pg_bin.value.as_deref())?;
+        let unreadable = || Failed::usage("the database URL cannot be read");
+        let (url, password) = without_password(access.url(), "").ok_or_else(unreadable)?;
+        let mut psql = Process::new(programs.dir().join("psql"));
+        psql.arg("--dbname").arg(url).args(self.arguments);
+        if let Some(password) = password {
+            psql.env("PGPASSWORD", password);
+        }
+        let status = on_blocking_thread(move || psql.status())
+            .await?
+            .context("running psql")?;
+        let code = status.code().and_then(|code| u8::try_from(code).ok());
+        Ok(code.map_or(Exit::Interrupted, Exit::Passed))
+    }
+}
+
+/// The same configuration, with the private database whatever other one is set.
+fn private(config: &Config) -> Config {
+    let mut config = config.clone();
+    config.database_url.value = None;
+    config
+}

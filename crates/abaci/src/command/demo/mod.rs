@@ -1,0 +1,81 @@
+//! `abaci demo`: the main job, for everyone to see.
+//!
+//! On a fresh private database in a temporary directory a server computes some jobs; it is killed with SIGKILL while it
+//! computes one of them; another takes over; every value is checked against its certificate and against another
+//! algorithm. What happened is told with the numbers of this very run.
+//!
+//! Whatever way it ends, with success, an error, Ctrl-C or SIGTERM, it leaves no process and no file behind. Only a
+//! SIGKILL of the demo itself leaves the directory; the processes notice and end by themselves.
+
+mod cast;
+mod narration;
+mod plot;
+mod stage;
+
+use abaci_engine::{Algorithm, JobId, Request};
+use clap::Args;
+
+use crate::config::Config;
+use crate::database::{Access, on_blocking_thread};
+use crate::exit::{Exit, Failed};
+use crate::signals::Signals;
+
+use plot::Plot;
+use stage::Stage;
+
+/// Show it all at work: jobs, a server killed in the middle, every result exact.
+///
+/// It needs no configuration, changes nothing outside of a temporary directory and cleans up after itself.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Indices to compute with the algorithm recursive
+    #[arg(
+        long,
+        value_name = "N,…",
+        value_delimiter = ',',
+        default_value = "37,39,37,39,39"
+    )]
+    jobs: Vec<String>,
+}
+
+impl Demo {
+    pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
+        let jobs = self.jobs()?;
+        let mut signals = Signals::listen()?;
+        let stage = Stage::build(config)?;
+        // Opening is not interrupted half-way: a signal that comes meanwhile is seen right after it.
+        let outcome = match stage.open().await {
+            Ok(access) => perform(&stage, access, jobs, &mut signals).await,
+            Err(error) => Err(error),
+        };
+        on_blocking_thread(move || drop(stage)).await?;
+        outcome
+    }
+
+    fn jobs(&self) -> anyhow::Result<Vec<(JobId, Request)>> {
+        let refused = |error: abaci_engine::record::RequestError| Failed::usage(error.to_string());
+        let mut jobs = Vec::new();
+        for text in &self.jobs {
+            let request = Request::with(Request::parse_n(text).map_err(refused)?, Algorithm::Recursive);
+            abaci_engine::Limits::default().check(&request).map_err(refused)?;
+            jobs.push((JobId::fresh(), request));
+        }
+        Ok(jobs)
+    }
+}
+
+async fn perform(
+    stage: &Stage,
+    access: Access,
+    jobs: Vec<(JobId, Request)>,
+    signals: &mut Signals,
+) -> anyhow::Result<Exit> {
+    tokio::select! {
+        biased;
+        _ = signals.next() => {
+            narration::interrupted();
+            Ok(Exit::Interrupted)
+        }
+        outcome = Plot::new(stage, &access, jobs).play() => outcome,
+    }
+}

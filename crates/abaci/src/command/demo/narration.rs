@@ -1,0 +1,173 @@
+//! What the demo says, in at most 80 columns.
+
+use std::fmt::Display;
+use std::time::{Duration, Instant};
+
+use abaci_engine::{Failure, JobId, JobResult, Request};
+use owo_colors::OwoColorize;
+
+use super::stage::Stage;
+use crate::follow::Tally;
+use crate::output;
+
+/// The moment at which the server was killed.
+pub(super) struct Crash {
+    /// The process that was killed.
+    pub(super) pid: u32,
+    /// The job that it was computing, if it was not between two.
+    pub(super) victim: Option<JobId>,
+    /// The index of that job.
+    pub(super) n: Option<u64>,
+    /// How long that job had run.
+    pub(super) ran_for: Duration,
+    /// When the process was gone.
+    pub(super) at: Instant,
+}
+
+/// How the job that was cut off came to its value.
+pub(super) struct Recovery {
+    /// The process that computed it: the killed one, if it had recorded the value before it died.
+    pub(super) computed_by: u32,
+    /// The process that finished it.
+    pub(super) finished_by: u32,
+    /// How often the job was started.
+    pub(super) attempts: u32,
+    /// The work that was thrown away and the time until jobs were computed again.
+    pub(super) lost: Duration,
+}
+
+pub(super) fn opening(stage: &Stage) -> anyhow::Result<()> {
+    output::line("abaci demo".bold())?;
+    output::line("A server is killed in the middle of a job. Every result still comes, exact.\n")?;
+    event(
+        "database",
+        format_args!("private PostgreSQL in {}", stage.directory().display()),
+    )
+}
+
+pub(super) fn server_started(pid: u32) -> anyhow::Result<()> {
+    event("server", format_args!("process {pid} takes jobs, one at a time"))
+}
+
+pub(super) fn submitted(jobs: &[(JobId, Request)]) -> anyhow::Result<()> {
+    let indices: Vec<String> = jobs.iter().map(|(_, request)| request.n.to_string()).collect();
+    event(
+        "submitted",
+        format_args!("{} jobs by naive recursion: {}\n", jobs.len(), indices.join(" ")),
+    )
+}
+
+pub(super) fn result(result: &JobResult) -> anyhow::Result<()> {
+    let value = format!("F({}) = {}", result.n, output::digits_of(result));
+    let again = if result.attempts > 1 {
+        format!("   attempt {}", result.attempts)
+    } else {
+        String::new()
+    };
+    let took = output::seconds(result.seconds);
+    output::line(format_args!(
+        "  {}  {took:>9}   process {}{}",
+        format!("{value:<24}").green(),
+        result.pid,
+        again.yellow()
+    ))
+}
+
+pub(super) fn failure(id: &JobId, failure: &Failure) -> anyhow::Result<()> {
+    output::line(format_args!("  {} {failure}  job {id}", "failed:".red()))
+}
+
+pub(super) fn crashed(crash: &Crash) -> anyhow::Result<()> {
+    let when = match crash.n {
+        Some(n) => format!("{} into F({n})", span(crash.ran_for)),
+        None => "between two jobs".to_owned(),
+    };
+    output::line("")?;
+    event(
+        &"SIGKILL".red().bold().to_string(),
+        format_args!("process {} is dead, {when}", crash.pid),
+    )
+}
+
+pub(super) fn took_over(pid: u32, after: Duration) -> anyhow::Result<()> {
+    event(
+        "server",
+        format_args!("process {pid} takes over, {} later\n", span(after)),
+    )
+}
+
+pub(super) fn ending(
+    tally: &Tally,
+    crash: Option<&Crash>,
+    recovery: Option<&Recovery>,
+) -> anyhow::Result<()> {
+    output::line(format_args!("\n  {}", tally.totals()))?;
+    if !tally.has_failures() {
+        output::line("  Each value agrees with its certificate (residues modulo three primes, digit")?;
+        output::line("  count, BLAKE3) and with F(n) computed here by fast doubling.")?;
+    }
+    output::line("")?;
+    match (crash, recovery) {
+        (Some(crash), Some(recovery)) => survived(crash, recovery),
+        (Some(crash), None) => {
+            output::line(format_args!(
+                "{} process {} was killed between two jobs;",
+                "Survived:".bold(),
+                crash.pid
+            ))?;
+            output::line("the next server went on where it had stopped, and no job ran twice.")
+        }
+        (None, _) => {
+            output::line("The jobs were done before one could be caught running; nothing was killed.")
+        }
+    }
+}
+
+/// The one sentence that the demo is for.
+fn survived(crash: &Crash, recovery: &Recovery) -> anyhow::Result<()> {
+    let (dead, n, ran_for) = (crash.pid, crash.n.unwrap_or_default(), span(crash.ran_for));
+    let Recovery {
+        computed_by,
+        finished_by,
+        attempts,
+        lost,
+    } = recovery;
+    let survived = "Survived:".bold();
+    output::line(format_args!(
+        "{survived} process {dead} was killed {ran_for} into F({n}). Process {finished_by}"
+    ))?;
+    if *computed_by == dead {
+        output::line("found its value recorded already and finished the job without computing it")?;
+        output::line(format_args!(
+            "again. The crash cost {}, no job and no digit.",
+            span(*lost)
+        ))
+    } else {
+        output::line(format_args!(
+            "found the job in the database and finished it on attempt {attempts}."
+        ))?;
+        output::line(format_args!(
+            "The crash cost {}, no job and no digit.",
+            span(*lost)
+        ))
+    }
+}
+
+pub(super) fn interrupted() {
+    output::talk("interrupted; cleaning up");
+}
+
+fn event(who: &str, what: impl Display) -> anyhow::Result<()> {
+    output::line(format_args!("  {}  {what}", padded(who)))
+}
+
+/// Pads a word to a column, whatever colour it has.
+fn padded(who: &str) -> String {
+    const COLUMN: usize = 9;
+    let shown = anstream::adapter::strip_str(who).to_string().chars().count();
+    format!("{who}{}", " ".repeat(COLUMN.saturating_sub(shown)))
+}
+
+fn span(duration: Duration) -> String {
+    format!("{:.2} s", duration.as_secs_f64())
+}

@@ -1,0 +1,227 @@
+//! `abaci doctor`: checks what abaci needs, one line each, with the way out where something is missing.
+//!
+//! It looks and does not repair: the private database is started, since nothing else tells whether it can be, but no
+//! table is made and nothing is queued.
+
+use std::time::Duration;
+
+use abaci_engine::Client;
+use abaci_engine::database::{DatabaseReport, inspect};
+use clap::Args;
+use local_postgres::Programs;
+use owo_colors::OwoColorize;
+use serde::Serialize;
+
+use crate::cli::QueueFlags;
+use crate::config::{Config, Layer};
+use crate::database::{Access, check_writable, on_blocking_thread};
+use crate::exit::{Exit, one_line};
+use crate::output::{self, Format};
+
+/// How long the database may take to answer.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Check what abaci needs, and say how to get what is missing.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// Print one JSON object per check
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    queue: QueueFlags,
+}
+
+/// How a check went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    Ok,
+    /// Worth knowing, and no fault.
+    Note,
+    Fail,
+}
+
+#[derive(Debug, Serialize)]
+struct Check {
+    subject: &'static str,
+    verdict: Verdict,
+    detail: String,
+}
+
+impl Doctor {
+    pub(crate) fn fill(&self, layer: &mut Layer) {
+        self.queue.fill(layer);
+    }
+
+    pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
+        let format = Format::of_flag(self.json);
+        let mut has_failed = false;
+        let mut print = |check: Check| {
+            has_failed |= check.verdict == Verdict::Fail;
+            check.print(format)
+        };
+        print(configuration(config))?;
+        if config.database_url.value.is_none() {
+            print(programs(config).await?)?;
+        }
+        print(data_directory(config))?;
+        for check in database(config).await {
+            print(check)?;
+        }
+        Ok(if has_failed { Exit::No } else { Exit::Done })
+    }
+}
+
+impl Check {
+    fn ok(subject: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            subject,
+            verdict: Verdict::Ok,
+            detail: detail.into(),
+        }
+    }
+
+    fn note(subject: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            subject,
+            verdict: Verdict::Note,
+            detail: detail.into(),
+        }
+    }
+
+    fn fail(subject: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            subject,
+            verdict: Verdict::Fail,
+            detail: detail.into(),
+        }
+    }
+
+    fn print(&self, format: Format) -> anyhow::Result<()> {
+        if format == Format::Json {
+            return output::json(self);
+        }
+        let Self { subject, detail, .. } = self;
+        match self.verdict {
+            Verdict::Ok => output::line(format_args!("{}  {subject:<11}  {detail}", "ok  ".green())),
+            Verdict::Note => output::line(format_args!("{}  {subject:<11}  {detail}", "note".yellow())),
+            Verdict::Fail => output::line(format_args!("{}  {subject:<11}  {detail}", "fail".red())),
+        }
+    }
+}
+
+fn configuration(config: &Config) -> Check {
+    match &config.file {
+        Some(path) => Check::ok("config", path.display().to_string()),
+        None => Check::ok("config", "no file; flags, environment and defaults"),
+    }
+}
+
+async fn programs(config: &Config) -> anyhow::Result<Check> {
+    let directory = config.pg_bin.value.clone();
+    let found = on_blocking_thread(move || Programs::find(directory.as_deref())).await?;
+    Ok(match found {
+        Ok(found) => Check::ok(
+            "PostgreSQL",
+            format!("version {} in {}", found.version(), found.dir().display()),
+        ),
+        Err(error) => Check::fail("PostgreSQL", error.to_string()),
+    })
+}
+
+fn data_directory(config: &Config) -> Check {
+    let directory = &config.data_dir.value;
+    match check_writable(directory) {
+        Ok(()) => Check::ok("data", format!("{} can be written to", directory.display())),
+        Err(error) => {
+            let way_out = "choose another with --data-dir or ABACI_DATA_DIR";
+            Check::fail("data", format!("{}: {error}; {way_out}", directory.display()))
+        }
+    }
+}
+
+async fn database(config: &Config) -> Vec<Check> {
+    let access = match Access::open(config).await {
+        Ok(access) => access,
+        Err(error) => return vec![Check::fail("database", one_line(&error))],
+    };
+    let report = match inspect(access.url(), PATIENCE).await {
+        Ok(report) => report,
+        Err(error) => return vec![Check::fail("database", error.to_string())],
+    };
+    let mut checks = vec![round_trip(&access, &report)];
+    match report.schema_version {
+        None => checks.push(Check::note(
+            "schema",
+            "no tables yet; the first serve or submit makes them",
+        )),
+        Some(version) if version > report.known_schema_version => {
+            let known = report.known_schema_version;
+            let way_out = "use the newer abaci, or another database";
+            checks.push(Check::fail(
+                "schema",
+                format!("version {version}, newer than {known}; {way_out}"),
+            ));
+        }
+        Some(version) => {
+            checks.push(Check::ok("schema", format!("version {version}")));
+            checks.extend(work(&access, config).await);
+        }
+    }
+    checks
+}
+
+fn round_trip(access: &Access, report: &DatabaseReport) -> Check {
+    let DatabaseReport {
+        server_version,
+        round_trip_ms,
+        ..
+    } = report;
+    let place = access.place();
+    Check::ok(
+        "database",
+        format!("version {server_version}, {place}, round trip {round_trip_ms:.1} ms"),
+    )
+}
+
+async fn work(access: &Access, config: &Config) -> Vec<Check> {
+    let client = match access.client(config).await {
+        Ok(client) => client,
+        Err(error) => return vec![Check::fail("queue", error.to_string())],
+    };
+    let checks = vec![workers(&client).await, queue(&client).await];
+    client.close().await;
+    checks
+        .into_iter()
+        .map(|check| check.unwrap_or_else(|error| Check::fail("queue", error.to_string())))
+        .collect()
+}
+
+async fn workers(client: &Client) -> Result<Check, abaci_engine::Error> {
+    let workers = client.workers().await?;
+    let listening: Vec<String> = workers
+        .iter()
+        .filter(|worker| worker.is_live() && worker.queue == client.queue())
+        .map(|worker| format!("{} (process {})", worker.executor_id, worker.pid))
+        .collect();
+    Ok(match listening.as_slice() {
+        [] => Check::note(
+            "workers",
+            format!("none on queue {:?}; start one with: abaci serve", client.queue()),
+        ),
+        listening => Check::ok("workers", listening.join(", ")),
+    })
+}
+
+async fn queue(client: &Client) -> Result<Check, abaci_engine::Error> {
+    let counts = client.counts().await?;
+    Ok(Check::ok(
+        "queue",
+        format!(
+            "{:?}: {} waiting, {} running",
+            client.queue(),
+            counts.queued,
+            counts.running
+        ),
+    ))
+}

@@ -1,0 +1,90 @@
+//! `abaci list`: the jobs of every queue, the newest first.
+
+use abaci_engine::client::ListFilter;
+use abaci_engine::{Job, State};
+use clap::Args;
+
+use crate::config::Config;
+use crate::database::Access;
+use crate::exit::{Exit, Failed};
+use crate::output::{self, Format, Table};
+
+/// Every state, in the order of a job's life.
+const STATES: [State; 7] = [
+    State::Queued,
+    State::Delayed,
+    State::Running,
+    State::Succeeded,
+    State::Failed,
+    State::Parked,
+    State::Cancelled,
+];
+
+/// List the jobs of every queue, the newest first.
+#[derive(Debug, Args)]
+pub struct List {
+    /// Only jobs in these states: queued, delayed, running, succeeded, failed, parked, cancelled
+    #[arg(long = "state", value_name = "STATE", value_delimiter = ',', value_parser = parse_state)]
+    states: Vec<State>,
+    /// At most this many jobs; 0 for all
+    #[arg(long, value_name = "COUNT", default_value_t = 50)]
+    limit: u32,
+    /// Print one JSON object per job
+    #[arg(long)]
+    json: bool,
+}
+
+impl List {
+    pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
+        let (_access, client) = Access::connect(config).await?;
+        let limit = Some(self.limit).filter(|&limit| limit > 0);
+        let jobs = client
+            .list(&ListFilter {
+                states: self.states,
+                limit,
+            })
+            .await?;
+        client.close().await;
+        match Format::of_flag(self.json) {
+            Format::Json => jobs.iter().try_for_each(output::json)?,
+            Format::Human => print_table(&jobs)?,
+        }
+        if limit.is_some_and(|limit| jobs.len() >= limit as usize) {
+            output::talk(format_args!(
+                "the newest {} jobs; all of them: abaci list --limit 0",
+                jobs.len()
+            ));
+        }
+        Ok(Exit::Done)
+    }
+}
+
+fn print_table(jobs: &[Job]) -> anyhow::Result<()> {
+    if jobs.is_empty() {
+        output::talk("no jobs; submit one with: abaci submit 100");
+        return Ok(());
+    }
+    let mut table = Table::new(["ID", "STATE", "N", "ALGORITHM", "AGE", "ATTEMPTS", "WORKER"]);
+    for job in jobs {
+        table.row([
+            job.workflow_id.to_string(),
+            job.state.to_string(),
+            shown(job.n),
+            shown(job.algorithm),
+            output::age(job.created_at_ms),
+            job.attempts.to_string(),
+            shown(job.executor_id.as_deref()),
+        ]);
+    }
+    table.print()
+}
+
+fn shown(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| value.to_string())
+}
+
+fn parse_state(name: &str) -> Result<State, Failed> {
+    let names = || STATES.map(State::name).join(", ");
+    let known = STATES.into_iter().find(|state| state.name() == name);
+    known.ok_or_else(|| Failed::usage(format!("there is no such state; choose from {}", names())))
+}

@@ -1,0 +1,96 @@
+//! The subcommands, one file or folder each.
+
+pub mod cancel;
+pub mod completions;
+pub mod config;
+pub mod db;
+pub mod demo;
+pub mod doctor;
+pub mod list;
+pub mod serve;
+pub mod show;
+pub mod submit;
+pub mod wait;
+
+use clap::Subcommand;
+
+use crate::config::{Config, Layer};
+use crate::exit::Exit;
+use crate::telemetry::Audience;
+
+/// What abaci can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show it all at work: jobs, a server killed in the middle, every result exact
+    Demo(demo::Demo),
+    /// Run a server that takes jobs from the queue
+    Serve(serve::Serve),
+    /// Submit jobs and print their results as they complete
+    Submit(submit::Submit),
+    /// Wait for jobs that were submitted before
+    Wait(wait::Wait),
+    /// List the jobs of every queue, the newest first
+    List(list::List),
+    /// Show one job with its steps
+    Show(show::Show),
+    /// Cancel jobs, waiting or running
+    Cancel(cancel::Cancel),
+    /// Check what abaci needs, and say how to get what is missing
+    Doctor(doctor::Doctor),
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Handle the private database by hand
+    #[command(subcommand)]
+    Db(db::Db),
+    /// Print a completion script for a shell
+    Completions(completions::Completions),
+}
+
+impl Command {
+    /// Runs the command to its end.
+    ///
+    /// # Errors
+    /// Whatever kept it from its task; [`crate::exit`] turns it into a line and a code.
+    pub async fn run(self, config: &Config) -> anyhow::Result<Exit> {
+        match self {
+            Self::Demo(demo) => demo.run(config).await,
+            Self::Serve(serve) => serve.run(config).await,
+            Self::Submit(submit) => submit.run(config).await,
+            Self::Wait(wait) => wait.run(config).await,
+            Self::List(list) => list.run(config).await,
+            Self::Show(show) => show.run(config).await,
+            Self::Cancel(cancel) => cancel.run(config).await,
+            Self::Doctor(doctor) => doctor.run(config).await,
+            Self::Config(command) => command.run(config),
+            Self::Db(db) => db.run(config).await,
+            Self::Completions(completions) => completions.run(),
+        }
+    }
+
+    /// Who reads the log of this command.
+    #[must_use]
+    pub(crate) fn audience(&self) -> Audience {
+        match self {
+            Self::Serve(_) => Audience::Operator,
+            _ => Audience::Person,
+        }
+    }
+
+    /// Whether this process is to be the keeper of the private database, which needs nothing else of a command.
+    #[must_use]
+    pub fn is_keeper(&self) -> bool {
+        matches!(self, Self::Db(db::Db::Keep))
+    }
+
+    /// Adds what the command's own flags say to the layer of flags.
+    pub(crate) fn fill(&self, layer: &mut Layer) {
+        match self {
+            Self::Serve(serve) => serve.fill(layer),
+            Self::Submit(submit) => submit.fill(layer),
+            Self::Wait(wait) => wait.fill(layer),
+            Self::Doctor(doctor) => doctor.fill(layer),
+            _ => {}
+        }
+    }
+}

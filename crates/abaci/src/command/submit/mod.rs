@@ -1,0 +1,144 @@
+//! `abaci submit`: submits jobs and prints their results as they complete.
+//!
+//! Everything is checked before anything is queued. Once queued, a job no longer needs this process: `--detach` leaves
+//! at once, and an interrupted wait is taken up again with `abaci wait`.
+
+mod random;
+mod workload;
+
+use abaci_engine::client::SubmitOptions;
+use abaci_engine::{Algorithm, Client, JobId, Request, State};
+use anyhow::Context;
+use clap::Args;
+use serde::Serialize;
+
+use crate::cli::{LimitFlags, PatienceFlags, QueueFlags};
+use crate::config::{Config, Layer, Period};
+use crate::database::Access;
+use crate::exit::{Exit, Failed};
+use crate::follow::Following;
+use crate::output::{self, Format};
+use crate::signals::Signals;
+
+use workload::Workload;
+
+/// Submit jobs and print their results as they complete.
+///
+/// Each result is one line on stdout; the summary and what is in the way go to stderr. Ctrl-C stops the waiting, not the
+/// jobs.
+#[derive(Debug, Args)]
+pub struct Submit {
+    #[command(flatten)]
+    workload: Workload,
+    /// Algorithm: doubling, iterative or recursive [default: doubling]
+    #[arg(long, value_name = "NAME")]
+    algorithm: Option<String>,
+    /// Id of the job, if it is only one; submitting the same again changes nothing
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+    /// Print the ids of the jobs and do not wait for them
+    #[arg(long)]
+    detach: bool,
+    /// Print one JSON object per result
+    #[arg(long)]
+    json: bool,
+    /// Cancel each job this long after its first start
+    #[arg(long, value_name = "TIME")]
+    timeout: Option<Period>,
+    #[command(flatten)]
+    queue: QueueFlags,
+    #[command(flatten)]
+    limits: LimitFlags,
+    #[command(flatten)]
+    patience: PatienceFlags,
+}
+
+/// A job that was queued, as JSON.
+#[derive(Serialize)]
+struct Queued<'a> {
+    workflow_id: &'a JobId,
+    state: State,
+    #[serde(flatten)]
+    request: &'a Request,
+}
+
+impl Submit {
+    pub(crate) fn fill(&self, layer: &mut Layer) {
+        self.queue.fill(layer);
+        self.limits.fill(layer);
+        self.patience.fill(layer);
+    }
+
+    pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
+        let jobs = self.jobs(config)?;
+        let mut signals = Signals::listen()?;
+        let format = Format::of_flag(self.json);
+        let requests = jobs.iter().map(|(id, request)| (id.clone(), Some(*request)));
+        let following = Following::new(requests, config, format);
+        let Some(queued) = signals.unless_any(self.queue(&jobs, config)).await else {
+            output::talk("interrupted while submitting; what was queued: abaci list");
+            return Ok(Exit::Interrupted);
+        };
+        let (access, client) = queued?;
+        let _kept = access.keep_running();
+        let exit = if self.detach {
+            print_ids(&jobs, format)
+        } else {
+            following.until_all_ended(&client, &mut signals).await
+        };
+        client.close().await;
+        exit
+    }
+
+    async fn queue(&self, jobs: &[(JobId, Request)], config: &Config) -> anyhow::Result<(Access, Client)> {
+        let (access, client) = Access::connect(config).await?;
+        let options = SubmitOptions {
+            timeout: self.timeout.map(|period| period.0),
+        };
+        client.submit_all(jobs, options).await.context("submitting")?;
+        Ok((access, client))
+    }
+
+    /// Reads and checks every request, and gives each an id.
+    fn jobs(&self, config: &Config) -> anyhow::Result<Vec<(JobId, Request)>> {
+        let algorithm = self
+            .algorithm
+            .as_deref()
+            .map_or(Ok(Algorithm::default()), str::parse);
+        let requests = self
+            .workload
+            .requests(algorithm.map_err(|error| Failed::usage(error.to_string()))?)?;
+        let limits = config.limits();
+        for request in &requests {
+            limits
+                .check(request)
+                .map_err(|error| Failed::usage(error.to_string()))?;
+        }
+        match (&self.id, requests.as_slice()) {
+            (None, _) => Ok(requests
+                .into_iter()
+                .map(|request| (JobId::fresh(), request))
+                .collect()),
+            (Some(id), _) if id.trim().is_empty() => Err(Failed::usage("--id is empty").into()),
+            (Some(id), [request]) => Ok(vec![(JobId::new(id), *request)]),
+            (Some(_), _) => {
+                let message = format!("--id names one job, and there are {}", requests.len());
+                Err(Failed::usage(message).into())
+            }
+        }
+    }
+}
+
+fn print_ids(jobs: &[(JobId, Request)], format: Format) -> anyhow::Result<Exit> {
+    for (workflow_id, request) in jobs {
+        match format {
+            Format::Human => output::line(workflow_id)?,
+            Format::Json => output::json(&Queued {
+                workflow_id,
+                state: State::Queued,
+                request,
+            })?,
+        }
+    }
+    Ok(Exit::Done)
+}

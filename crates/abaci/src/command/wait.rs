@@ -1,0 +1,48 @@
+//! `abaci wait`: waits for jobs that were submitted before, from any process.
+
+use abaci_engine::JobId;
+use clap::Args;
+
+use crate::cli::{PatienceFlags, QueueFlags};
+use crate::config::{Config, Layer};
+use crate::database::Access;
+use crate::exit::Exit;
+use crate::follow::Following;
+use crate::output::Format;
+use crate::signals::Signals;
+
+/// Wait for jobs that were submitted before, and print their results as they complete.
+#[derive(Debug, Args)]
+pub struct Wait {
+    /// Ids of the jobs
+    #[arg(value_name = "ID", required = true)]
+    ids: Vec<String>,
+    /// Print one JSON object per result
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    queue: QueueFlags,
+    #[command(flatten)]
+    patience: PatienceFlags,
+}
+
+impl Wait {
+    pub(crate) fn fill(&self, layer: &mut Layer) {
+        self.queue.fill(layer);
+        self.patience.fill(layer);
+    }
+
+    pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
+        let mut signals = Signals::listen()?;
+        let Some(connected) = signals.unless_any(Access::connect(config)).await else {
+            return Ok(Exit::Interrupted);
+        };
+        let (access, client) = connected?;
+        let _kept = access.keep_running();
+        let jobs = self.ids.into_iter().map(|id| (JobId::new(id), None));
+        let following = Following::new(jobs, config, Format::of_flag(self.json));
+        let exit = following.until_all_ended(&client, &mut signals).await;
+        client.close().await;
+        exit
+    }
+}

@@ -1,0 +1,376 @@
+//! The configuration: every setting with its value and the source it came from.
+//!
+//! A flag wins over the environment, the environment over the file, the file over the default; each setting on its
+//! own.
+//! The file is TOML at `$XDG_CONFIG_HOME/abaci/config.toml` (or `~/.config/abaci/config.toml`), or wherever
+//! `--config` or `ABACI_CONFIG` says; a file that is named must exist, and a key that means nothing is refused.
+//!
+//! This module is the only place that reads the environment. It does not check that a database or a directory can be
+//! used: the command that needs it finds out.
+
+mod environment;
+mod layer;
+mod units;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use abaci_engine::{DEFAULT_QUEUE, Limits};
+use serde::{Deserialize, Serialize};
+
+pub use environment::Environment;
+pub use layer::Layer;
+pub use units::{Bytes, Period};
+
+use crate::database::redacted_url;
+use crate::exit::Failed;
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// One readable line per event.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if *self == Self::Text { "text" } else { "json" })
+    }
+}
+
+impl FromStr for LogFormat {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        clap::ValueEnum::from_str(name, false).map_err(|_| format!("{name:?} is not text or json"))
+    }
+}
+
+/// Where a setting came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// The command line.
+    Flag,
+    /// The environment variable of this name.
+    Environment(&'static str),
+    /// The configuration file at this path.
+    File(PathBuf),
+    /// Nobody said anything.
+    Default,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag => f.write_str("flag"),
+            Self::Environment(variable) => write!(f, "environment {variable}"),
+            Self::File(path) => write!(f, "file {}", path.display()),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// A value and where it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting<T> {
+    /// The value.
+    pub value: T,
+    /// Where it came from.
+    pub source: Source,
+}
+
+/// All settings of one command.
+#[derive(Clone)]
+pub struct Config {
+    /// Where the database is; absent for the private one of the data directory. It may hold a password.
+    pub database_url: Setting<Option<String>>,
+    /// Where the private database and large values are kept.
+    pub data_dir: Setting<PathBuf>,
+    /// Where the programs of PostgreSQL are; absent to search for them.
+    pub pg_bin: Setting<Option<PathBuf>>,
+    /// The queue of jobs.
+    pub queue: Setting<String>,
+    /// How many jobs a server runs at once.
+    pub concurrency: Setting<u32>,
+    /// How often a server asks for jobs.
+    pub poll_interval: Setting<Period>,
+    /// How long running jobs may finish after a signal.
+    pub grace: Setting<Period>,
+    /// The largest index of the doubling algorithm.
+    pub max_n: Setting<u64>,
+    /// The memory that one job may need.
+    pub job_memory: Setting<Bytes>,
+    /// How long a client waits for a server to appear.
+    pub wait_for_server: Setting<Period>,
+    /// How long a database may be gone before a command gives up.
+    pub wait_for_database: Setting<Period>,
+    /// How log lines look.
+    pub log_format: Setting<LogFormat>,
+    /// Which log lines there are.
+    pub log_level: Setting<String>,
+    /// The configuration file that was read, if there was one.
+    pub file: Option<PathBuf>,
+    /// The directory for what need not outlive a command.
+    pub temporary_dir: PathBuf,
+    /// Whether colour is unwanted, whatever the terminal can do.
+    pub forbids_colour: bool,
+}
+
+/// What the command line says about the configuration.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// The file to read instead of the usual one.
+    pub file: Option<PathBuf>,
+    /// The settings.
+    pub layer: Layer,
+}
+
+/// One line of `abaci config show`.
+#[derive(Debug, Clone, Serialize)]
+pub struct Entry {
+    /// The key, as in the file.
+    pub key: &'static str,
+    /// The value, without secrets; absent where nothing is set.
+    pub value: Option<String>,
+    /// Where it came from.
+    pub source: String,
+}
+
+impl Config {
+    /// Settles every setting.
+    ///
+    /// # Errors
+    /// A usage error that names the variable, or the file with line and key.
+    pub fn resolve(flags: Flags, environment: &Environment) -> anyhow::Result<Self> {
+        let named = match flags.file {
+            Some(path) => Some(path),
+            None => environment.path("ABACI_CONFIG"),
+        };
+        let file = named.or_else(|| usual_file(environment).filter(|path| path.is_file()));
+        let settings = match &file {
+            Some(path) => Layer::from_file(path)?,
+            None => Layer::default(),
+        };
+        let environment_layer = Layer::from_environment(environment)?;
+        let layers = Layers {
+            flags: flags.layer,
+            environment: environment_layer,
+            settings,
+            file,
+        };
+        Ok(layers.settle(environment))
+    }
+
+    /// What a request may ask for.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        Limits {
+            max_n: self.max_n.value,
+            memory_bytes: self.job_memory.value.0,
+        }
+    }
+
+    /// Where values of over 10,000 digits are stored.
+    #[must_use]
+    pub fn artifacts_dir(&self) -> PathBuf {
+        self.data_dir.value.join("artifacts")
+    }
+
+    /// Where the private database is kept.
+    #[must_use]
+    pub fn postgres_dir(&self) -> PathBuf {
+        self.data_dir.value.join("postgres")
+    }
+
+    /// Every setting with its source, fit to be shown: passwords are left out.
+    #[must_use]
+    pub fn entries(&self) -> Vec<Entry> {
+        let url = self.database_url.value.as_deref().map(redacted_url);
+        let pg_bin = self.pg_bin.value.as_deref().map(printable_path);
+        vec![
+            entry("database_url", url, &self.database_url.source),
+            entry(
+                "data_dir",
+                Some(printable_path(&self.data_dir.value)),
+                &self.data_dir.source,
+            ),
+            entry("pg_bin", pg_bin, &self.pg_bin.source),
+            self.queue.entry("queue"),
+            self.concurrency.entry("concurrency"),
+            self.poll_interval.entry("poll_interval"),
+            self.grace.entry("grace"),
+            self.max_n.entry("max_n"),
+            self.job_memory.entry("job_memory"),
+            self.wait_for_server.entry("wait_for_server"),
+            self.wait_for_database.entry("wait_for_database"),
+            self.log_format.entry("log_format"),
+            self.log_level.entry("log_level"),
+        ]
+    }
+}
+
+impl<T: fmt::Display> Setting<T> {
+    fn entry(&self, key: &'static str) -> Entry {
+        entry(key, Some(self.value.to_string()), &self.source)
+    }
+}
+
+fn entry(key: &'static str, value: Option<String>, source: &Source) -> Entry {
+    Entry {
+        key,
+        value,
+        source: source.to_string(),
+    }
+}
+
+fn printable_path(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// The sources of settings, the strongest first.
+struct Layers {
+    flags: Layer,
+    environment: Layer,
+    settings: Layer,
+    file: Option<PathBuf>,
+}
+
+impl Layers {
+    fn settle(self, environment: &Environment) -> Config {
+        let limits = Limits::default();
+        Config {
+            database_url: self.optional("ABACI_DATABASE_URL", |layer| &layer.database_url),
+            data_dir: self.pick(
+                "ABACI_DATA_DIR",
+                |layer| &layer.data_dir,
+                usual_data_dir(environment),
+            ),
+            pg_bin: self.optional("ABACI_PG_BIN", |layer| &layer.pg_bin),
+            queue: self.pick("ABACI_QUEUE", |layer| &layer.queue, DEFAULT_QUEUE.to_owned()),
+            concurrency: self.pick("ABACI_CONCURRENCY", |layer| &layer.concurrency, 1),
+            poll_interval: self.pick(
+                "ABACI_POLL_INTERVAL",
+                |layer| &layer.poll_interval,
+                milliseconds(50),
+            ),
+            grace: self.pick("ABACI_GRACE", |layer| &layer.grace, seconds(30)),
+            max_n: self.pick("ABACI_MAX_N", |layer| &layer.max_n, limits.max_n),
+            job_memory: self.pick(
+                "ABACI_JOB_MEMORY",
+                |layer| &layer.job_memory,
+                Bytes(limits.memory_bytes),
+            ),
+            wait_for_server: self.pick(
+                "ABACI_WAIT_FOR_SERVER",
+                |layer| &layer.wait_for_server,
+                seconds(30),
+            ),
+            wait_for_database: self.pick(
+                "ABACI_WAIT_FOR_DATABASE",
+                |layer| &layer.wait_for_database,
+                seconds(60),
+            ),
+            log_format: self.pick("ABACI_LOG_FORMAT", |layer| &layer.log_format, LogFormat::Text),
+            log_level: self.pick("ABACI_LOG", |layer| &layer.log_level, "info".to_owned()),
+            temporary_dir: environment
+                .path("TMPDIR")
+                .unwrap_or_else(|| PathBuf::from("/tmp")),
+            forbids_colour: environment.forbids_colour(),
+            file: self.file,
+        }
+    }
+
+    fn optional<T: Clone>(
+        &self,
+        variable: &'static str,
+        field: impl Fn(&Layer) -> &Option<T>,
+    ) -> Setting<Option<T>> {
+        let (value, source) = match self.given(variable, field) {
+            Some(Setting { value, source }) => (Some(value), source),
+            None => (None, Source::Default),
+        };
+        Setting { value, source }
+    }
+
+    fn pick<T: Clone>(
+        &self,
+        variable: &'static str,
+        field: impl Fn(&Layer) -> &Option<T>,
+        default: T,
+    ) -> Setting<T> {
+        self.given(variable, field).unwrap_or(Setting {
+            value: default,
+            source: Source::Default,
+        })
+    }
+
+    fn given<T: Clone>(
+        &self,
+        variable: &'static str,
+        field: impl Fn(&Layer) -> &Option<T>,
+    ) -> Option<Setting<T>> {
+        let from_file = || Source::File(self.file.clone().unwrap_or_default());
+        let flag = field(&self.flags).clone().map(|value| Setting {
+            value,
+            source: Source::Flag,
+        });
+        let variable = || {
+            let value = field(&self.environment).clone()?;
+            Some(Setting {
+                value,
+                source: Source::Environment(variable),
+            })
+        };
+        let key = || {
+            Some(Setting {
+                value: field(&self.settings).clone()?,
+                source: from_file(),
+            })
+        };
+        flag.or_else(variable).or_else(key)
+    }
+}
+
+fn usual_file(environment: &Environment) -> Option<PathBuf> {
+    let in_home = || environment.path("HOME").map(|home| home.join(".config"));
+    let folder = environment.path("XDG_CONFIG_HOME").or_else(in_home)?;
+    Some(folder.join("abaci").join("config.toml"))
+}
+
+/// Root's home is closed to the account that runs PostgreSQL for root, so its data lies elsewhere.
+fn usual_data_dir(environment: &Environment) -> PathBuf {
+    if environment.is_root() {
+        return PathBuf::from("/var/lib/abaci");
+    }
+    let in_home = || {
+        environment
+            .path("HOME")
+            .map(|home| home.join(".local").join("share"))
+    };
+    let folder = environment.path("XDG_DATA_HOME").or_else(in_home);
+    folder.map_or_else(|| PathBuf::from("abaci-data"), |folder| folder.join("abaci"))
+}
+
+fn seconds(count: u64) -> Period {
+    Period(Duration::from_secs(count))
+}
+
+fn milliseconds(count: u64) -> Period {
+    Period(Duration::from_millis(count))
+}
+
+/// Refuses a number that makes no sense as a setting.
+///
+/// # Errors
+/// A usage error that names the setting.
+pub(crate) fn at_least_one(name: &str, setting: &Setting<u32>) -> Result<u32, Failed> {
+    match setting.value {
+        0 => Err(Failed::usage(format!("{name} is 0; give 1 or more"))),
+        count => Ok(count),
+    }
+}

@@ -1,0 +1,244 @@
+//! Which database a command uses, and the hold on the private one while it is used.
+//!
+//! An address that was given is taken as it is. Without one the private PostgreSQL of the data directory is started, or
+//! joined where it runs already, and a lease keeps it there for as long as an [`Access`] lives.
+//!
+//! An [`Access`] does not reconnect anything: connections are the engine's. It only sees to it that the private server
+//! comes back when it and its keeper were both killed, and only while [`Access::keep_running`] is held.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use abaci_engine::client::ClientSettings;
+use abaci_engine::database::{check_url, printable_url};
+use abaci_engine::{APPLICATION, Client};
+use anyhow::Context;
+use local_postgres::{KeeperCommand, KeeperSettings, Lease, Settings};
+use tokio::task::JoinHandle;
+use tracing::{error, info};
+use url::Url;
+
+use crate::config::Config;
+
+/// How often a long-lived user of the private database looks whether its keeper lives.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A database that may be used while this lives.
+#[derive(Clone)]
+pub struct Access {
+    url: String,
+    place: String,
+    lease: Option<Arc<Lease>>,
+}
+
+impl Access {
+    /// Settles which database it is, and starts the private one if that is the one.
+    ///
+    /// # Errors
+    /// [`abaci_engine::Error::Url`] for an address that makes no sense, [`local_postgres::Error`] when the private
+    /// database cannot be had. An address that was given is not tried here.
+    pub async fn open(config: &Config) -> anyhow::Result<Self> {
+        if let Some(url) = &config.database_url.value {
+            check_url(url)?;
+            return Ok(Self {
+                url: url.clone(),
+                place: printable_url(url),
+                lease: None,
+            });
+        }
+        let settings = private_settings(config)?;
+        let lease = on_blocking_thread(move || -> Result<Lease, local_postgres::Error> {
+            let lease = Lease::acquire(&settings)?;
+            lease.ensure_database(APPLICATION)?;
+            Ok(lease)
+        })
+        .await?
+        .context("starting the private database")?;
+        let place = format!("private PostgreSQL in {}", config.postgres_dir().display());
+        Ok(Self {
+            url: lease.url(APPLICATION),
+            place,
+            lease: Some(Arc::new(lease)),
+        })
+    }
+
+    /// Settles which database it is and connects a client to it.
+    ///
+    /// # Errors
+    /// As [`Access::open`] and [`Client::connect`].
+    pub async fn connect(config: &Config) -> anyhow::Result<(Self, Client)> {
+        let access = Self::open(config).await?;
+        let client = access.client(config).await?;
+        Ok((access, client))
+    }
+
+    /// The database's address; it may hold a password and is never printed or put among a process's arguments.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The database's address, fit to be shown.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// Connects a client.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub async fn client(&self, config: &Config) -> Result<Client, abaci_engine::Error> {
+        let settings = ClientSettings {
+            queue: config.queue.value.clone(),
+            limits: config.limits(),
+            ..ClientSettings::new(&self.url)
+        };
+        Client::connect(settings).await
+    }
+
+    /// Brings the private database back whenever it and its keeper are gone, until the returned guard is dropped.
+    #[must_use]
+    pub fn keep_running(&self) -> KeptRunning {
+        KeptRunning(self.lease.clone().map(|lease| tokio::spawn(look_after(lease))))
+    }
+}
+
+/// Looks after the private database until it is dropped.
+pub struct KeptRunning(Option<JoinHandle<()>>);
+
+impl Drop for KeptRunning {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
+    }
+}
+
+/// How the private database of this configuration is started.
+///
+/// # Errors
+/// When the path of this program cannot be found out, which is what runs the keeper.
+pub fn private_settings(config: &Config) -> anyhow::Result<Settings> {
+    let program = std::env::current_exe().context("finding the path of this program")?;
+    let data_dir = std::path::absolute(&config.data_dir.value).context("finding the data directory")?;
+    let mut keeper = KeeperCommand::new(program, ["db", "keep"]).env("ABACI_DATA_DIR", &data_dir);
+    if let Some(pg_bin) = &config.pg_bin.value {
+        keeper = keeper.env("ABACI_PG_BIN", pg_bin);
+    }
+    let settings = Settings::new(data_dir.join("postgres"), keeper);
+    Ok(Settings {
+        bin_dir: config.pg_bin.value.clone(),
+        ..settings
+    })
+}
+
+/// How the keeper of this configuration's private database works.
+#[must_use]
+pub fn keeper_settings(config: &Config) -> KeeperSettings {
+    let settings = KeeperSettings::new(config.postgres_dir());
+    KeeperSettings {
+        bin_dir: config.pg_bin.value.clone(),
+        ..settings
+    }
+}
+
+/// Runs what blocks where it holds nobody up.
+pub(crate) async fn on_blocking_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> anyhow::Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .context("running on a blocking thread")
+}
+
+/// A database URL without its password, whatever form that has; one that cannot be read is not shown at all.
+#[must_use]
+pub fn redacted_url(url: &str) -> String {
+    without_password(url, "***").map_or_else(|| "(cannot be read)".to_owned(), |(shown, _)| shown)
+}
+
+/// Splits a database URL into the URL with `placeholder` for a password (none at all where it is empty), and the password.
+pub(crate) fn without_password(url: &str, placeholder: &str) -> Option<(String, Option<String>)> {
+    let mut parsed = Url::parse(url).ok()?;
+    let mut password = parsed.password().map(percent_decoded);
+    if password.is_some() {
+        parsed
+            .set_password(Some(placeholder).filter(|text| !text.is_empty()))
+            .ok()?;
+    }
+    if parsed.query_pairs().any(|(key, _)| key == "password") {
+        let pairs: Vec<(String, String)> = parsed.query_pairs().into_owned().collect();
+        let kept = pairs.iter().filter(|(key, _)| key != "password");
+        password = pairs
+            .iter()
+            .find(|(key, _)| key == "password")
+            .map(|(_, value)| value.clone());
+        let kept: Vec<_> = kept.collect();
+        parsed.query_pairs_mut().clear().extend_pairs(kept);
+    }
+    Some((parsed.into(), password))
+}
+
+fn percent_decoded(text: &str) -> String {
+    let as_query = format!("_={}", text.replace('+', "%2B"));
+    url::form_urlencoded::parse(as_query.as_bytes())
+        .map(|(_, value)| value.into_owned())
+        .collect()
+}
+
+/// Says it once when the private database is lost and once when it is back.
+async fn look_after(lease: Arc<Lease>) {
+    let mut was_lost = false;
+    loop {
+        tokio::time::sleep(LOOK_INTERVAL).await;
+        let looked = Arc::clone(&lease);
+        let outcome = tokio::task::spawn_blocking(move || looked.ensure_running()).await;
+        match &outcome {
+            Ok(Ok(())) if was_lost => info!("private database runs again"),
+            Ok(Err(reason)) if !was_lost => error!(%reason, "private database is down"),
+            _ => {}
+        }
+        was_lost = matches!(outcome, Ok(Err(_)));
+    }
+}
+
+/// Whether `directory` can be written to, found out by writing.
+pub(crate) fn check_writable(directory: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(directory)?;
+    let probe = directory.join(format!(".probe-{}", std::process::id()));
+    std::fs::write(&probe, b"")?;
+    std::fs::remove_file(&probe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_is_never_shown() {
+        let with_user = "postgres://ada:s3cr%2Bt@db.example:5432/abaci?sslmode=require";
+        assert_eq!(
+            redacted_url(with_user),
+            "postgres://ada:***@db.example:5432/abaci?sslmode=require"
+        );
+        assert!(!redacted_url("postgres:///abaci?host=/run&password=s3cret").contains("s3cret"));
+        assert!(!redacted_url("not a url with s3cret").contains("s3cret"));
+    }
+
+    #[test]
+    fn the_password_can_be_told_apart_from_the_rest() {
+        let (url, password) = without_password("postgres://ada:s3cr%2Bt@db/abaci", "").unwrap();
+        assert_eq!(
+            (url.as_str(), password.as_deref()),
+            ("postgres://ada@db/abaci", Some("s3cr+t"))
+        );
+    }
+
+    #[test]
+    fn the_address_of_a_private_database_stays_as_it_is() {
+        let url = "postgres:///abaci?host=%2Frun%2Fabaci&port=5432&user=postgres";
+        assert_eq!(without_password(url, "").unwrap(), (url.to_owned(), None));
+    }
+}

@@ -1,0 +1,212 @@
+//! How a command ends: the exit codes, and which error means which of them.
+//!
+//! An error is printed here and nowhere else, as one line on stderr.
+//! A reader that closed the pipe has what it wanted, so that counts as success.
+
+use std::fmt;
+use std::io;
+use std::process::ExitCode;
+
+use crate::output;
+
+/// The exit codes of every command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: done.
+    Done,
+    /// 1: a job failed, or the answer is no.
+    No,
+    /// 2: the command line or the configuration is wrong; nothing was done.
+    Usage,
+    /// 3: the database or a server cannot be reached or used.
+    Unreachable,
+    /// 130: interrupted by a signal.
+    Interrupted,
+    /// Whatever a program run on the user's behalf ended with.
+    Passed(u8),
+}
+
+impl Exit {
+    /// The number that the process ends with.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::No => 1,
+            Self::Usage => 2,
+            Self::Unreachable => 3,
+            Self::Interrupted => 130,
+            Self::Passed(code) => code,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// An error that carries its own exit code, for what no library's error stands for.
+#[derive(Debug)]
+pub struct Failed {
+    exit: Exit,
+    message: String,
+}
+
+impl Failed {
+    /// The command line or the configuration is wrong.
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self {
+            exit: Exit::Usage,
+            message: message.into(),
+        }
+    }
+
+    /// The database or a server cannot be reached or used.
+    pub fn unreachable(message: impl Into<String>) -> Self {
+        Self {
+            exit: Exit::Unreachable,
+            message: message.into(),
+        }
+    }
+}
+
+impl fmt::Display for Failed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failed {}
+
+/// Prints the error, if there is one, and returns the exit code that it stands for.
+#[must_use]
+pub fn conclude(outcome: anyhow::Result<Exit>) -> Exit {
+    match outcome {
+        Ok(exit) => exit,
+        Err(error) if is_broken_pipe(&error) => Exit::Done,
+        Err(error) => {
+            output::error(one_line(&error));
+            of_error(&error)
+        }
+    }
+}
+
+/// The causes of an error, outermost first, in one line.
+///
+/// It is `{error:#}` without the repetition of libraries whose message quotes its cause already.
+#[must_use]
+pub fn one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if !line.contains(&cause) {
+            let separator = if line.is_empty() { "" } else { ": " };
+            line = format!("{line}{separator}{cause}");
+        }
+    }
+    line
+}
+
+/// The exit code that an error stands for; the outermost cause that has one decides.
+#[must_use]
+pub fn of_error(error: &anyhow::Error) -> Exit {
+    error.chain().find_map(of_cause).unwrap_or(Exit::No)
+}
+
+fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
+    if let Some(failed) = cause.downcast_ref::<Failed>() {
+        return Some(failed.exit);
+    }
+    if let Some(error) = cause.downcast_ref::<abaci_engine::Error>() {
+        return Some(of_engine(error));
+    }
+    cause.downcast_ref::<local_postgres::Error>().map(of_postgres)
+}
+
+fn of_engine(error: &abaci_engine::Error) -> Exit {
+    use abaci_engine::Error;
+    match error {
+        Error::NotFound { .. } => Exit::No,
+        Error::Url { .. }
+        | Error::Request(_)
+        | Error::IdTaken { .. }
+        | Error::ExecutorTaken { .. }
+        | Error::Artifacts { .. } => Exit::Usage,
+        _ => Exit::Unreachable,
+    }
+}
+
+/// A private database that cannot be had for want of a usable directory is a setting to fix; for any other reason it
+/// is a database that cannot be reached.
+fn of_postgres(error: &local_postgres::Error) -> Exit {
+    use local_postgres::Error;
+    match error {
+        Error::DataDirectory { .. } | Error::Unreachable { .. } | Error::ProgramMissing { .. } => Exit::Usage,
+        Error::InUse { .. } => Exit::No,
+        _ => Exit::Unreachable,
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let broken = |cause: &io::Error| cause.kind() == io::ErrorKind::BrokenPipe;
+    error
+        .chain()
+        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(broken))
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::{Context, anyhow};
+
+    use super::*;
+
+    fn exit_of(error: impl Into<anyhow::Error>) -> u8 {
+        of_error(&error.into().context("somewhere")).code()
+    }
+
+    #[test]
+    fn each_kind_of_error_has_its_documented_code() {
+        let place = || String::from("localhost/abaci");
+        let reason = || String::from("because");
+        let unreachable = abaci_engine::Error::Unreachable {
+            place: place(),
+            reason: reason(),
+        };
+        let refused = abaci_engine::Error::Refused {
+            place: place(),
+            reason: reason(),
+        };
+        assert_eq!(exit_of(unreachable), 3);
+        assert_eq!(exit_of(refused), 3);
+        assert_eq!(
+            exit_of(abaci_engine::Error::SchemaNewer {
+                found: 999,
+                known: 108
+            }),
+            3
+        );
+        assert_eq!(exit_of(abaci_engine::Error::Url { reason: reason() }), 2);
+        assert_eq!(exit_of(abaci_engine::Error::NotFound { id: reason() }), 1);
+        assert_eq!(exit_of(Failed::usage("n is missing")), 2);
+        assert_eq!(exit_of(anyhow!("anything else")), 1);
+    }
+
+    #[test]
+    fn a_cause_that_its_library_quotes_is_not_said_twice() {
+        let source = io::Error::from(io::ErrorKind::PermissionDenied);
+        let quoting = local_postgres::Error::DataDirectory {
+            path: "/d".into(),
+            source,
+        };
+        let line = one_line(&anyhow::Error::new(quoting).context("starting"));
+        assert!(line.starts_with("starting: cannot use /d"), "{line}");
+        assert_eq!(line.matches("permission denied").count(), 1, "{line}");
+    }
+
+    #[test]
+    fn a_reader_that_left_is_no_failure() {
+        let left: Result<Exit, io::Error> = Err(io::ErrorKind::BrokenPipe.into());
+        assert_eq!(conclude(left.context("printing a result")), Exit::Done);
+    }
+}

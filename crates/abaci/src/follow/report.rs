@@ -1,0 +1,102 @@
+//! One job's outcome as one line.
+
+use abaci_engine::client::Outcome;
+use abaci_engine::{Algorithm, Failure, JobId, JobResult, Request, State};
+use owo_colors::OwoColorize;
+use serde::Serialize;
+
+use crate::output::{self, Format};
+
+/// A job that succeeded, as JSON: the contract of the design's §5.
+#[derive(Serialize)]
+struct Success<'a> {
+    workflow_id: &'a JobId,
+    state: State,
+    #[serde(flatten)]
+    result: &'a JobResult,
+}
+
+/// A job that did not, as JSON.
+#[derive(Serialize)]
+struct NoValue<'a> {
+    workflow_id: &'a JobId,
+    state: State,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    n: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    algorithm: Option<Algorithm>,
+    error: &'a Failure,
+}
+
+/// Checks the value of an outcome; one that does not stand becomes a failure.
+pub(crate) fn checked(outcome: Outcome) -> Outcome {
+    let verified = |result: Box<JobResult>| match result.verify() {
+        Ok(()) => Ok(result),
+        Err(reason) => Err(Failure::terminal("Unverified", reason.to_string())),
+    };
+    Outcome {
+        result: outcome.result.and_then(verified),
+        ..outcome
+    }
+}
+
+/// Prints an outcome; `request` is what was asked for, where that is known.
+pub(crate) fn print(outcome: &Outcome, request: Option<Request>, format: Format) -> anyhow::Result<()> {
+    match format {
+        Format::Human => output::line(human(outcome, request)),
+        Format::Json => print_json(outcome, request),
+    }
+}
+
+fn print_json(outcome: &Outcome, request: Option<Request>) -> anyhow::Result<()> {
+    let (workflow_id, state) = (&outcome.id, outcome.state);
+    match &outcome.result {
+        Ok(result) => output::json(&Success {
+            workflow_id,
+            state,
+            result,
+        }),
+        Err(error) => {
+            let (n, algorithm) = (
+                request.map(|request| request.n),
+                request.map(|request| request.algorithm),
+            );
+            output::json(&NoValue {
+                workflow_id,
+                state,
+                n,
+                algorithm,
+                error,
+            })
+        }
+    }
+}
+
+fn human(outcome: &Outcome, request: Option<Request>) -> String {
+    match &outcome.result {
+        Ok(result) => {
+            let again = if result.attempts > 1 {
+                format!("  attempt {}", result.attempts)
+            } else {
+                String::new()
+            };
+            let spent = output::seconds(result.seconds);
+            format!(
+                "F({}) = {}  {spent}  pid {}{again}",
+                result.n,
+                output::digits_of(result),
+                result.pid
+            )
+        }
+        Err(failure) => {
+            let asked = request.map_or_else(String::new, |request| format!("F({}) ", request.n));
+            // The engine knows a job that was put aside; a value that did not stand was one that "succeeded".
+            let state = if outcome.state == State::Succeeded {
+                State::Failed
+            } else {
+                outcome.state
+            };
+            format!("{asked}{}: {failure}  job {}", state.name().red(), outcome.id)
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! abaci, a durable Fibonacci calculator: the product around [`abaci_engine`].
+//!
+//! [`run`] parses the arguments, settles the configuration (flag, then environment, then file, then default), starts
+//! the log and hands over to one subcommand.
+//! What goes to stdout is data and what goes to stderr is talk; the exit codes are those of [`exit::Exit`].
+//!
+//! Nothing outside of [`config`] reads the environment, and nothing in this crate speaks SQL.
+
+pub mod cli;
+pub mod command;
+pub mod config;
+pub mod database;
+pub mod exit;
+mod follow;
+mod output;
+mod signals;
+mod telemetry;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+
+use cli::Cli;
+use config::{Config, Environment};
+use exit::Exit;
+
+/// Runs one command line and returns what the process ends with.
+pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment) -> ExitCode {
+    let outcome = match Cli::try_parse_from(arguments) {
+        Ok(cli) => execute(cli, environment),
+        Err(error) => cli::report(&error),
+    };
+    exit::conclude(outcome).into()
+}
+
+fn execute(cli: Cli, environment: &Environment) -> anyhow::Result<Exit> {
+    let config = Config::resolve(cli.flags(), environment)?;
+    telemetry::start(&config, cli.command.audience())?;
+    if cli.command.is_keeper() {
+        return command::db::keep(&config);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("starting the async runtime")?;
+    let outcome = runtime.block_on(cli.command.run(&config));
+    // A computation that outlived its grace time must not hold the process back.
+    runtime.shutdown_background();
+    outcome
+}

@@ -1,0 +1,88 @@
+//! Numbers and times as people read them.
+
+use std::time::{Duration, SystemTime};
+
+use abaci_engine::JobResult;
+
+/// Values of up to this many digits are printed whole on a line.
+const WHOLE_DIGITS: usize = 40;
+
+/// How many digits of either end stand for a longer value.
+const END_DIGITS: usize = 12;
+
+/// A time span in seconds, to the millisecond.
+pub(crate) fn seconds(seconds: f64) -> String {
+    format!("{seconds:.3} s")
+}
+
+/// The value of a result: whole where it fits a line, else both ends and its length.
+pub(crate) fn digits_of(result: &JobResult) -> String {
+    match &result.value {
+        Some(value) if value.len() <= WHOLE_DIGITS => value.clone(),
+        _ => {
+            let head = result.head.get(..END_DIGITS).unwrap_or(&result.head);
+            let tail_at = result.tail.len().saturating_sub(END_DIGITS);
+            let tail = result.tail.get(tail_at..).unwrap_or(&result.tail);
+            format!("{head}…{tail} ({} digits)", grouped(result.digits))
+        }
+    }
+}
+
+/// A count with its digits in groups of three.
+pub(crate) fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A moment in milliseconds since 1970, in UTC to the second.
+pub(crate) fn time(milliseconds: i64) -> String {
+    match instant(milliseconds) {
+        Some(moment) => humantime::format_rfc3339_seconds(moment).to_string(),
+        None => format!("{milliseconds} ms"),
+    }
+}
+
+/// How long ago a moment in milliseconds since 1970 was, in its one largest unit.
+pub(crate) fn age(milliseconds: i64) -> String {
+    let elapsed = instant(milliseconds).and_then(|moment| SystemTime::now().duration_since(moment).ok());
+    match elapsed.unwrap_or_default().as_secs() {
+        seconds @ 0..60 => format!("{seconds}s"),
+        seconds @ 60..3600 => format!("{}m", seconds / 60),
+        seconds @ 3600..86_400 => format!("{}h", seconds / 3600),
+        seconds => format!("{}d", seconds / 86_400),
+    }
+}
+
+fn instant(milliseconds: i64) -> Option<SystemTime> {
+    let since_epoch = Duration::from_millis(u64::try_from(milliseconds).ok()?);
+    SystemTime::UNIX_EPOCH.checked_add(since_epoch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_grouped_from_the_right() {
+        for (count, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1000, "1,000"),
+            (208_987_640, "208,987,640"),
+        ] {
+            assert_eq!(grouped(count), text);
+        }
+    }
+
+    #[test]
+    fn moments_are_shown_in_utc() {
+        assert_eq!(time(1_700_000_000_123), "2023-11-14T22:13:20Z");
+    }
+}

@@ -1,0 +1,57 @@
+//! What goes to the terminal: data to stdout, talk to stderr.
+//!
+//! Colour is used only on a terminal and never with `NO_COLOR`.
+//! Every line of data is flushed, so that a reader at the other end of a pipe sees it when it is there; a reader that
+//! left is an error of the kind [`std::io::ErrorKind::BrokenPipe`], which [`crate::exit`] counts as success.
+//! Talk that cannot be printed is dropped: nobody is left to hear it.
+
+mod format;
+mod table;
+
+use std::fmt::Display;
+use std::io::Write;
+
+use anyhow::Context;
+use serde::Serialize;
+
+pub(crate) use format::{age, digits_of, seconds, time};
+pub(crate) use table::Table;
+
+/// The form of data on stdout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// Lines for people.
+    Human,
+    /// One JSON object per line.
+    Json,
+}
+
+impl Format {
+    /// The form that a `--json` flag asks for.
+    pub(crate) fn of_flag(json: bool) -> Self {
+        if json { Self::Json } else { Self::Human }
+    }
+}
+
+/// Prints one line of data.
+pub(crate) fn line(text: impl Display) -> anyhow::Result<()> {
+    let mut stdout = anstream::stdout().lock();
+    writeln!(stdout, "{text}")
+        .and_then(|()| stdout.flush())
+        .context("writing to stdout")
+}
+
+/// Prints one line of data as JSON.
+pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
+    line(serde_json::to_string(value).context("writing JSON")?)
+}
+
+/// Says something to the person at the terminal.
+pub(crate) fn talk(text: impl Display) {
+    let _ = writeln!(anstream::stderr().lock(), "{text}");
+}
+
+/// Says why the command failed.
+pub(crate) fn error(text: impl Display) {
+    talk(format_args!("abaci: {text}"));
+}

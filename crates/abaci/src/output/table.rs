@@ -1,0 +1,51 @@
+//! Columns that line up.
+
+use comfy_table::{ContentArrangement, Table as Grid, presets};
+use owo_colors::OwoColorize;
+
+/// A table of text: a bold header, columns as wide as their widest cell, no lines, no blanks at the ends.
+pub(crate) struct Table(Grid);
+
+impl Table {
+    pub(crate) fn new(headers: impl Into<Vec<&'static str>>) -> Self {
+        let mut grid = Grid::new();
+        grid.load_preset(presets::NOTHING)
+            .set_content_arrangement(ContentArrangement::Disabled)
+            .set_header(headers.into());
+        // Two blanks between columns, none before the first.
+        for column in grid.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
+        Self(grid)
+    }
+
+    /// Adds a row, with as many cells as there are headers.
+    pub(crate) fn row(&mut self, cells: impl Into<Vec<String>>) {
+        self.0.add_row(cells.into());
+    }
+
+    /// Prints the table, its header in bold.
+    pub(crate) fn print(&self) -> anyhow::Result<()> {
+        let mut lines = self.lines().into_iter();
+        if let Some(header) = lines.next() {
+            super::line(header.bold())?;
+        }
+        lines.try_for_each(super::line)
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.0.lines().map(|line| line.trim_end().to_owned()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up_and_lines_end_without_blanks() {
+        let mut table = Table::new(["ID", "STATE"]);
+        table.row(["a-long-id".to_owned(), "ok".to_owned()]);
+        assert_eq!(table.lines(), ["ID         STATE", "a-long-id  ok"]);
+    }
+}

@@ -1,0 +1,91 @@
+//! The log: lines on stderr, as text or as JSON.
+//!
+//! A level alone (`debug`) speaks of our own targets; what the engine's library and the database driver say below an
+//! error is their chatter and stays out. A whole filter (`info,dbos=debug`) is taken as it is.
+
+use std::io::{self, IsTerminal};
+
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Config, LogFormat, Source};
+use crate::exit::Failed;
+
+/// Who reads the log of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Audience {
+    /// Whoever runs a server: events are the output.
+    Operator,
+    /// A person at a terminal who asked for something else: only what went wrong.
+    Person,
+}
+
+/// Starts the log of this process.
+///
+/// # Errors
+/// A usage error when the level is not one.
+pub(crate) fn start(config: &Config, audience: Audience) -> Result<(), Failed> {
+    let filter = filter(&level(config, audience))?;
+    let colour = io::stderr().is_terminal() && !config.forbids_colour;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(colour);
+    match config.log_format.value {
+        LogFormat::Text => builder.with_target(false).init(),
+        LogFormat::Json => builder.json().flatten_event(true).init(),
+    }
+    Ok(())
+}
+
+fn level(config: &Config, audience: Audience) -> String {
+    match (audience, &config.log_level.source) {
+        (Audience::Person, Source::Default) => "warn".to_owned(),
+        _ => config.log_level.value.clone(),
+    }
+}
+
+fn filter(level: &str) -> Result<EnvFilter, Failed> {
+    let is_level_alone = !level.contains([',', '=']);
+    let directives = if is_level_alone {
+        format!("{level},dbos=error,sqlx=error")
+    } else {
+        level.to_owned()
+    };
+    let known = ["off", "error", "warn", "info", "debug", "trace"];
+    if is_level_alone && !known.contains(&level.to_ascii_lowercase().as_str()) {
+        let message = format!(
+            "log level {level:?} does not exist; choose one of {}",
+            known.join(", ")
+        );
+        return Err(Failed::usage(message));
+    }
+    EnvFilter::try_new(&directives).map_err(|error| Failed::usage(format!("log level {level:?}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_alone_keeps_the_chatter_of_others_out() {
+        assert_eq!(filter("debug").unwrap().to_string().matches("error").count(), 2);
+    }
+
+    #[test]
+    fn a_level_that_does_not_exist_is_refused_with_those_that_do() {
+        let error = filter("loud").unwrap_err().to_string();
+        assert!(error.contains("\"loud\"") && error.contains("info"), "{error}");
+    }
+
+    #[test]
+    fn a_whole_filter_is_taken_as_it_is() {
+        assert_eq!(
+            filter("info,dbos=debug")
+                .unwrap()
+                .to_string()
+                .matches("error")
+                .count(),
+            0
+        );
+    }
+}

@@ -1,0 +1,137 @@
+//! Which source of a setting wins, and what `config show` says of it.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use abaci_testkit::TempDir;
+use serde_json::Value;
+
+use crate::rig::{assert_refused, bare, code, objects, run};
+
+fn config_file(home: &TempDir, text: &str) -> PathBuf {
+    let folder = home.path().join(".config/abaci");
+    fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("config.toml");
+    fs::write(&file, text).unwrap();
+    file
+}
+
+/// Value and source of a setting.
+#[track_caller]
+fn shown(command: Command, key: &str) -> (String, String) {
+    let output = run(command);
+    assert_eq!(code(&output), 0, "{output:#?}");
+    let entry = objects(&output)
+        .into_iter()
+        .find(|entry| entry["key"] == key)
+        .unwrap();
+    let text = |field: &str| entry[field].as_str().unwrap_or_default().to_owned();
+    (text("value"), text("source"))
+}
+
+#[test]
+fn a_flag_wins_over_the_environment_over_the_file_over_the_default() {
+    let home = TempDir::new();
+    let show = || bare(&home, ["config", "show", "--json"]);
+    assert_eq!(
+        shown(show(), "log_level"),
+        ("info".to_owned(), "default".to_owned())
+    );
+
+    let file = config_file(&home, "log_level = \"warn\"\n");
+    assert_eq!(
+        shown(show(), "log_level"),
+        ("warn".to_owned(), format!("file {}", file.display()))
+    );
+
+    let mut with_variable = show();
+    with_variable.env("ABACI_LOG", "debug");
+    assert_eq!(
+        shown(with_variable, "log_level"),
+        ("debug".to_owned(), "environment ABACI_LOG".to_owned())
+    );
+
+    let mut with_flag = show();
+    with_flag.env("ABACI_LOG", "debug").args(["--log-level", "trace"]);
+    assert_eq!(
+        shown(with_flag, "log_level"),
+        ("trace".to_owned(), "flag".to_owned())
+    );
+}
+
+#[test]
+fn an_empty_variable_counts_as_none() {
+    let home = TempDir::new();
+    let mut show = bare(&home, ["config", "show", "--json"]);
+    show.env("ABACI_QUEUE", "");
+    assert_eq!(
+        shown(show, "queue"),
+        ("fibonacci".to_owned(), "default".to_owned())
+    );
+}
+
+#[test]
+fn every_setting_can_be_given_in_the_file() {
+    let home = TempDir::new();
+    let text = "database_url = \"postgres://localhost/abaci\"\ndata_dir = \"/d\"\npg_bin = \"/p\"\nqueue = \"q\"\n\
+        concurrency = 7\npoll_interval = \"5ms\"\ngrace = \"1m\"\nmax_n = 9\njob_memory = \"2GB\"\n\
+        wait_for_server = \"1s\"\nwait_for_database = \"2s\"\nlog_format = \"json\"\nlog_level = \"error\"\n";
+    config_file(&home, text);
+    let mut show = bare(&home, ["config", "show", "--json"]);
+    show.env_remove("ABACI_DATA_DIR");
+    let output = run(show);
+    let by_default: Vec<Value> = objects(&output)
+        .into_iter()
+        .filter(|entry| entry["source"] == "default")
+        .collect();
+    assert!(by_default.is_empty() && output.stdout.len() == 13, "{output:#?}");
+}
+
+#[test]
+fn an_unknown_key_is_refused_with_file_line_and_name() {
+    let home = TempDir::new();
+    config_file(&home, "# mine\nconcurency = 2\n");
+    let output = run(bare(&home, ["config", "show"]));
+    assert_refused(&output, 2, &["config.toml:2", "concurency"]);
+}
+
+#[test]
+fn a_file_that_is_named_must_exist() {
+    let home = TempDir::new();
+    let output = run(bare(&home, ["config", "show", "--config", "/nowhere/abaci.toml"]));
+    assert_refused(&output, 2, &["/nowhere/abaci.toml"]);
+}
+
+#[test]
+fn a_variable_that_cannot_be_read_is_refused_with_its_name() {
+    let home = TempDir::new();
+    let mut show = bare(&home, ["config", "show"]);
+    show.env("ABACI_CONCURRENCY", "many");
+    assert_refused(&run(show), 2, &["ABACI_CONCURRENCY"]);
+}
+
+#[test]
+fn a_password_is_not_shown() {
+    let home = TempDir::new();
+    for arguments in [
+        ["config", "show"].as_slice(),
+        ["config", "show", "--json"].as_slice(),
+    ] {
+        let mut show = bare(&home, arguments);
+        show.env("ABACI_DATABASE_URL", "postgres://ada:s3cret@db.example/abaci");
+        let output = run(show);
+        let all = output.stdout.join("\n");
+        assert!(
+            all.contains("ada:***@db.example") && !all.contains("s3cret"),
+            "{all}"
+        );
+    }
+}
+
+#[test]
+fn the_table_of_settings_is_what_was_agreed() {
+    let home = TempDir::new();
+    let output = run(bare(&home, ["config", "show", "--data-dir", "/data"]));
+    insta::assert_snapshot!(output.stdout.join("\n"));
+}

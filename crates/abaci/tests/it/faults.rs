@@ -1,0 +1,226 @@
+//! Real processes, real signals, a real database: what a server survives, and what it leaves to others.
+
+use std::time::Duration;
+
+use abaci_testkit::{Deadline, PrivateServer, Process, Signal, TempDir, eventually};
+use serde_json::Value;
+
+use crate::rig::{Rig, bare, code, objects, run};
+
+/// About four seconds of one core: long enough to be met in the middle.
+const LONG: [&str; 3] = ["--algorithm", "recursive", "45"];
+
+#[test]
+fn a_server_killed_in_the_middle_of_a_step_costs_the_waiting_client_nothing_but_time() {
+    let rig = Rig::new();
+    let mut server = rig.server(&[]);
+    let client = Process::spawn(rig.abaci(["submit", "--json"].iter().chain(&LONG)));
+    server.wait_for_line("job started");
+    server.kill();
+    let second = rig.server(&[]);
+    let output = client.finish();
+    assert_eq!(code(&output), 0, "{output:#?}");
+    let result = &objects(&output)[0];
+    assert_eq!(result["value"], "1134903170");
+    assert_eq!(
+        (&result["attempts"], &result["pid"]),
+        (&2.into(), &second.pid().into()),
+        "{result}"
+    );
+}
+
+#[test]
+fn a_recorded_step_does_not_run_again_after_a_kill() {
+    let rig = Rig::new();
+    let mut server = rig.server(&[]);
+    // The server hangs while it records the second step, so the first one is recorded and the second is not.
+    rig.database.psql(
+        "create function hang() returns trigger language plpgsql as 'begin perform pg_sleep(600); return new; end'; \
+         create trigger hang before insert on dbos.operation_outputs for each row \
+         when (new.function_name = 'certify') execute function hang()",
+    );
+    let id = rig.submit(&["1000"]).remove(0);
+    let recorded = || {
+        rig.database
+            .psql("select function_name, started_at_epoch_ms from dbos.operation_outputs")
+    };
+    let hanging = "select count(*) from pg_stat_activity where wait_event = 'PgSleep'";
+    eventually("the second step to hang", || {
+        rig.database.psql(hanging).trim() == "1"
+    });
+    let before = recorded();
+    assert!(
+        before.starts_with("compute|") && before.lines().count() == 1,
+        "{before}"
+    );
+    let first_pid = server.pid();
+    server.kill();
+    // The server's backend goes first: it holds the table, and would record the step when it wakes.
+    rig.database
+        .psql("select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'PgSleep'");
+    rig.database.psql("drop trigger hang on dbos.operation_outputs");
+    let _second = rig.server(&[]);
+    let output = rig.run(["wait", "--json", &id]);
+    assert_eq!(code(&output), 0, "{output:#?}");
+    assert!(recorded().contains(before.trim()), "the recorded step ran again");
+    let result = &objects(&output)[0];
+    assert_eq!(
+        result["pid"], first_pid,
+        "the value is not the one that the killed server recorded"
+    );
+}
+
+#[test]
+fn a_server_that_is_asked_to_stop_finishes_what_it_computes() {
+    let rig = Rig::new();
+    let server = rig.server(&[]);
+    let ids = rig.submit(&["--algorithm", "recursive", "43", "10"]);
+    server.wait_for_line("job started");
+    server.signal(Signal::TERM);
+    let output = server.finish();
+    assert_eq!(code(&output), 0, "{output:#?}");
+    assert!(
+        output.stderr.last().unwrap().contains("finished=1 handed_back=0"),
+        "{output:#?}"
+    );
+    let state = |id: &str| objects(&rig.run(["show", "--json", id]))[0]["state"].clone();
+    assert_eq!(
+        (state(&ids[0]), state(&ids[1])),
+        ("succeeded".into(), "queued".into())
+    );
+}
+
+#[test]
+fn a_grace_time_too_short_puts_the_job_back_for_another_server() {
+    let rig = Rig::new();
+    let server = rig.server(&["--grace", "0s"]);
+    let id = rig.submit(&LONG).remove(0);
+    server.wait_for_line("job started");
+    server.signal(Signal::TERM);
+    let output = server.finish();
+    assert_eq!(code(&output), 0, "{output:#?}");
+    assert!(
+        output.stderr.last().unwrap().contains("finished=0 handed_back=1"),
+        "{output:#?}"
+    );
+    assert_eq!(objects(&rig.run(["show", "--json", &id]))[0]["state"], "queued");
+    let second = rig.server(&[]);
+    let output = rig.run(["wait", "--json", &id]);
+    assert_eq!(objects(&output)[0]["pid"], second.pid(), "{output:#?}");
+}
+
+#[test]
+fn a_second_signal_ends_a_drain_at_once() {
+    let rig = Rig::new();
+    let server = rig.server(&[]);
+    let id = rig.submit(&["--algorithm", "recursive", "50"]).remove(0);
+    server.wait_for_line("job started");
+    server.signal(Signal::TERM);
+    server.wait_for_line("draining");
+    server.signal(Signal::TERM);
+    assert_eq!(code(&server.finish()), 130);
+    assert_eq!(code(&rig.run(["cancel", &id])), 0);
+}
+
+#[test]
+fn a_database_that_is_away_for_ten_seconds_costs_no_job_and_no_client() {
+    let mut database = PrivateServer::new();
+    let url = database.create_database("jobs");
+    let home = TempDir::new();
+    let abaci = |arguments: &[&str]| {
+        let mut command = bare(&home, arguments);
+        command.env("ABACI_DATABASE_URL", &url);
+        command
+    };
+    let server = Process::spawn(abaci(&["serve"]));
+    server.wait_for_line("ready");
+    let mut submit = vec!["submit", "--json", "--algorithm", "recursive"];
+    submit.resize(submit.len() + 20, "36");
+    let client = Process::spawn(abaci(&submit)).with_deadline(Deadline::after(Duration::from_mins(3)));
+    client.wait_for_line("\"workflow_id\"");
+    database.stop_immediate();
+    // The length of the outage is the subject of the test.
+    std::thread::sleep(Duration::from_secs(10));
+    database.start();
+    let output = client.finish();
+    assert_eq!(code(&output), 0, "{output:#?}");
+    let results = objects(&output);
+    assert_eq!(results.len(), 20);
+    assert!(
+        results.iter().all(|result| result["value"] == "14930352"),
+        "{results:#?}"
+    );
+    assert!(
+        output.stderr.iter().any(|line| line.contains("database")),
+        "the outage was not told: {output:#?}"
+    );
+}
+
+#[test]
+fn two_servers_share_a_queue_and_one_finishes_what_the_killed_other_had() {
+    let home = TempDir::new();
+    let serve = || {
+        let server = Process::spawn(bare(&home, ["serve"]));
+        server.wait_for_line("ready");
+        server
+    };
+    // The first one started the private database; it must live on without it.
+    let (mut first, second) = (serve(), serve());
+    let mut submit = vec!["submit", "--json", "--algorithm", "recursive"];
+    submit.resize(submit.len() + 40, "39");
+    let client = Process::spawn(bare(&home, &submit));
+    client.wait_for_lines("\"workflow_id\"", 15);
+    first.wait_for_lines(
+        "job started",
+        first
+            .stderr()
+            .iter()
+            .filter(|l| l.contains("job started"))
+            .count()
+            + 1,
+    );
+    first.kill();
+    let output = client.finish();
+    assert_eq!(code(&output), 0, "{output:#?}");
+    let results = objects(&output);
+    assert_eq!(results.len(), 40);
+    assert!(results.iter().all(|result| result["value"] == "63245986"));
+    let by = |pid: u32| results.iter().filter(|result| result["pid"] == pid).count();
+    assert!(
+        by(first.pid()) > 0 && by(second.pid()) > 0,
+        "one of two servers did everything"
+    );
+    assert_eq!(by(first.pid()) + by(second.pid()), 40);
+    let again: Vec<&Value> = results.iter().filter(|result| result["attempts"] != 1).collect();
+    assert!(
+        again.len() <= 1,
+        "more than the job of the killed server was started twice: {again:#?}"
+    );
+    assert_eq!(code(&run(bare(&home, ["list"]))), 0);
+}
+
+#[test]
+fn a_stopped_server_is_not_dead_and_keeps_its_job() {
+    let rig = Rig::new();
+    let stopped = rig.server(&[]);
+    let id = rig.submit(&LONG).remove(0);
+    stopped.wait_for_line("job started");
+    let _other = rig.server(&[]);
+    stopped.signal(Signal::STOP);
+    let age = "select extract(epoch from now() - heartbeat_at) > 12 from abaci.presence where executor_id like '%/0'";
+    // Past the expiry of ten seconds, with time for the other's sweep.
+    eventually("an expired heartbeat", || rig.database.psql(age).trim() == "t");
+    assert_eq!(
+        objects(&rig.run(["show", "--json", &id]))[0]["state"],
+        "running",
+        "its job was taken"
+    );
+    stopped.signal(Signal::CONT);
+    let output = rig.run(["wait", "--json", &id]);
+    let result = &objects(&output)[0];
+    assert_eq!(
+        (&result["pid"], &result["attempts"]),
+        (&stopped.pid().into(), &1.into()),
+        "{result}"
+    );
+}

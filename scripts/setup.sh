@@ -1,0 +1,73 @@
+# What ./demo and ./check install, and how. Sourced by both.
+# Every function leaves what is there alone, and where it may not install, it says the one command and stops.
+
+say() { printf '%s\n' "$*" >&2; }
+stop() { say "$*"; exit 1; }
+
+# Runs a command as root: directly, by sudo, or not at all.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null 2>&1; then
+        sudo "$@"
+    else
+        stop "this needs root; run: $*"
+    fi
+}
+
+need_rust() {
+    command -v cargo >/dev/null 2>&1 || stop "Rust is missing; install it from https://rustup.rs and run this again"
+    command -v cc >/dev/null 2>&1 || stop "a C compiler is missing; install gcc or clang and run this again"
+}
+
+# The places where abaci looks for PostgreSQL's programs.
+postgres_is_there() {
+    local dir
+    for dir in "${ABACI_PG_BIN:-}" $(printf '%s' "$PATH" | tr ':' ' ') \
+        "$(pg_config --bindir 2>/dev/null || true)" /usr/lib/postgresql/*/bin \
+        /opt/homebrew/opt/postgresql*/bin /usr/local/opt/postgresql*/bin \
+        /Applications/Postgres.app/Contents/Versions/*/bin; do
+        [ -n "$dir" ] && [ -x "$dir/initdb" ] && [ -x "$dir/postgres" ] && return 0
+    done
+    return 1
+}
+
+need_postgres() {
+    postgres_is_there && return
+    say "PostgreSQL is missing; installing it"
+    if command -v apt-get >/dev/null 2>&1; then
+        # Debian's package would otherwise make and start a server of its own on port 5432.
+        if [ ! -e /etc/postgresql-common/createcluster.conf ]; then
+            as_root mkdir -p /etc/postgresql-common
+            printf 'create_main_cluster = false\n' | as_root tee /etc/postgresql-common/createcluster.conf >/dev/null
+        fi
+        as_root apt-get update -qq
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >&2
+    elif command -v brew >/dev/null 2>&1; then
+        brew install postgresql@17 >&2
+    elif command -v dnf >/dev/null 2>&1; then
+        stop "run: sudo dnf install postgresql-server   and then this again"
+    elif command -v pacman >/dev/null 2>&1; then
+        stop "run: sudo pacman -S postgresql   and then this again"
+    elif command -v apk >/dev/null 2>&1; then
+        stop "run: apk add postgresql   and then this again"
+    else
+        stop "install PostgreSQL 13 or newer, or name its programs by ABACI_PG_BIN, and run this again"
+    fi
+    postgres_is_there || stop "PostgreSQL was installed, but its programs are not where abaci looks; set ABACI_PG_BIN"
+}
+
+# The DBOS client library of Python, which one test uses as a foreign client.
+need_python_client() {
+    local version=2.31.1 dir=target/python-client
+    "$dir/bin/python" -c "import importlib.metadata as m; assert m.version('dbos') == '$version'" 2>/dev/null && return
+    say "installing the Python client that one test uses (dbos $version) in $dir"
+    if ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
+        command -v apt-get >/dev/null 2>&1 || stop "install Python 3 with venv and run this again"
+        as_root apt-get update -qq
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv >&2
+    fi
+    rm -rf "$dir"
+    python3 -m venv "$dir"
+    "$dir/bin/pip" install --quiet --disable-pip-version-check "dbos==$version"
+}
