@@ -22,6 +22,9 @@ const OWN_SCHEMA: &str = include_str!("schema.sql");
 /// The advisory lock under which tables are made, so that two first starts do not race.
 const MIGRATION_LOCK: i64 = 0x6162_6163_6901;
 
+/// Making the tables takes a second or two; waiting for another process that makes them, no longer than this.
+const PREPARATION_TIMEOUT: Duration = Duration::from_mins(1);
+
 /// A pool of connections to a database whose schema is ours, with the engine's guarded statements over it.
 #[derive(Clone)]
 pub(crate) struct Database {
@@ -44,7 +47,12 @@ impl Database {
     pub(crate) async fn open(url: &str, connections: u32, timeout: Duration) -> Result<Self, Error> {
         let address = Address::parse(url)?;
         let first = address.connect(timeout).await?;
-        prepare(first, &address).await?;
+        match tokio::time::timeout(PREPARATION_TIMEOUT, prepare(first, &address)).await {
+            Ok(prepared) => prepared?,
+            Err(_) => {
+                return Err(address.unreachable("its tables could not be made or checked in time".to_owned()));
+            }
+        }
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(timeout)

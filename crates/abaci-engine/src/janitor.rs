@@ -55,7 +55,10 @@ impl Janitor {
             .bounded("looking at claimed rows", TIMEOUT, self.held())
             .await?;
         for row in rows.iter().filter(|row| !self.jobs.holds(&row.id)) {
-            self.tidy(row).await?;
+            // One row that resists must not keep the others.
+            if let Err(error) = self.tidy(row).await {
+                warn!(workflow_id = row.id, %error, "could not tidy a claimed row; trying again");
+            }
         }
         Ok(())
     }

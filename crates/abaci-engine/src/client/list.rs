@@ -1,5 +1,7 @@
 //! Looking at jobs and cancelling them.
 
+use std::collections::HashMap;
+
 use dbos::sysdb::SystemDatabase;
 use dbos::sysdb::types::{StepRecord as StepRow, Timestamp, WorkflowFilter, WorkflowRecord, WorkflowStatus};
 use serde_json::Value;
@@ -55,19 +57,36 @@ impl Client {
             // Parked jobs are failed ones until their failure is read, so the limit applies after that.
             limit: filter.limit.filter(|_| !filter.needs_failure()).map(i64::from),
             sort_desc: true,
-            load_input: true,
+            load_input: false,
             load_output: filter.needs_failure(),
             ..WorkflowFilter::default()
         };
         let rows = self.database.engine.list_workflows(&query, None);
-        let rows = self.database.bounded("listing jobs", self.timeout, rows).await?;
-        let jobs = rows
+        let mut rows = self.database.bounded("listing jobs", self.timeout, rows).await?;
+        let mut inputs = self
+            .database
+            .bounded("reading requests", self.timeout, self.inputs_of(&rows))
+            .await?;
+        for row in &mut rows {
+            row.input = inputs.remove(&row.workflow_id);
+        }
+        let is_asked = |job: &Job| filter.states.is_empty() || filter.states.contains(&job.state);
+        let limit = filter.limit.map_or(usize::MAX, |limit| limit as usize);
+        Ok(rows.iter().map(job_of).filter(is_asked).take(limit).collect())
+    }
+
+    /// The inputs of rows, but for those that are too long to be a request.
+    async fn inputs_of(&self, rows: &[WorkflowRecord]) -> Result<HashMap<String, String>, sqlx::Error> {
+        let ids: Vec<&str> = rows.iter().map(|row| row.workflow_id.as_str()).collect();
+        let inputs = sqlx::query(
+            "select workflow_uuid, inputs from dbos.workflow_status \
+             where workflow_uuid = any($1) and octet_length(inputs) <= 65536",
+        );
+        let inputs = inputs.bind(ids).fetch_all(&self.database.pool).await?;
+        inputs
             .iter()
-            .map(job_of)
-            .filter(|job| filter.states.is_empty() || filter.states.contains(&job.state));
-        Ok(jobs
-            .take(filter.limit.map_or(usize::MAX, |limit| limit as usize))
-            .collect())
+            .map(|row| Ok((row.try_get("workflow_uuid")?, row.try_get("inputs")?)))
+            .collect()
     }
 
     /// Counts the jobs of the queue that have not ended.

@@ -1,5 +1,6 @@
 //! Submission: one row per job, written once whatever is retried.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use dbos::sysdb::SystemDatabase;
@@ -9,12 +10,15 @@ use serde_json::Value;
 use tracing::debug;
 
 use super::Client;
-use crate::record::{JobId, Request};
+use crate::record::{JobId, Request, RequestError};
 use crate::worker::CHANNEL;
 use crate::{APPLICATION_VERSION, Error, FIBONACCI_WORKFLOW};
 
 /// How many rows are written at once: enough to share the commits, not enough to disturb.
 const PARALLEL: usize = 4;
+
+/// The longest timeout of a job: a hundred years.
+const MAX_TIMEOUT: Duration = Duration::from_hours(100 * 366 * 24);
 
 /// How a row's input is written: plain JSON, which every reader of the schema understands.
 const SERIALIZATION: &str = "rust_serde";
@@ -49,6 +53,15 @@ impl Client {
     pub async fn submit_all(&self, jobs: &[(JobId, Request)], options: SubmitOptions) -> Result<(), Error> {
         for (_, request) in jobs {
             self.limits.check(request)?;
+        }
+        if options.timeout.is_some_and(|timeout| timeout > MAX_TIMEOUT) {
+            return Err(RequestError::Timeout {
+                max_days: MAX_TIMEOUT.as_secs() / 86_400,
+            }
+            .into());
+        }
+        if jobs.is_empty() {
+            return Ok(());
         }
         self.refuse_taken(jobs).await?;
         stream::iter(jobs)
@@ -105,6 +118,15 @@ impl Client {
 
     /// Refuses ids that name jobs which ask for something else; the engine would silently join them.
     async fn refuse_taken(&self, jobs: &[(JobId, Request)]) -> Result<(), Error> {
+        let mut asked: HashMap<&str, Request> = HashMap::with_capacity(jobs.len());
+        for (id, request) in jobs {
+            if asked
+                .insert(id.as_str(), *request)
+                .is_some_and(|other| other != *request)
+            {
+                return Err(Error::IdTaken { id: id.to_string() });
+            }
+        }
         let filter = WorkflowFilter {
             workflow_ids: jobs.iter().map(|(id, _)| id.as_str()).collect(),
             load_input: true,
@@ -122,11 +144,9 @@ impl Client {
                 .as_deref()
                 .and_then(|input| serde_json::from_str::<Value>(input).ok());
             let stored = stored.and_then(|input| Request::decode(&input).ok());
-            let asked = jobs
-                .iter()
-                .find(|(id, _)| id.as_str() == row.workflow_id)
-                .map(|(_, request)| *request);
-            if stored != asked || row.name.as_deref() != Some(FIBONACCI_WORKFLOW) {
+            if stored != asked.get(row.workflow_id.as_str()).copied()
+                || row.name.as_deref() != Some(FIBONACCI_WORKFLOW)
+            {
                 return Err(Error::IdTaken { id: row.workflow_id });
             }
         }

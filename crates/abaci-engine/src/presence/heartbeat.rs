@@ -28,6 +28,8 @@ pub(super) struct Heartbeat {
     incarnation: String,
     /// Since when another session holds the lock that we lost with our connection.
     locked_out_since: Option<Instant>,
+    /// Whether the last beat reached the database on the connection that holds the lock.
+    held: watch::Sender<bool>,
 }
 
 /// What one beat showed.
@@ -44,13 +46,20 @@ impl Heartbeat {
         executor_id: String,
         incarnation: String,
     ) -> Self {
+        let (held, _) = watch::channel(true);
         Self {
+            held,
             address,
             connection: Some(connection),
             executor_id,
             incarnation,
             locked_out_since: None,
         }
+    }
+
+    /// Follows whether the executor id is held; while it is not, this worker must begin nothing in its name.
+    pub(super) fn held(&self) -> watch::Receiver<bool> {
+        self.held.subscribe()
     }
 
     /// Beats until `stop`, then removes the row and hangs up, which releases the lock.
@@ -69,7 +78,9 @@ impl Heartbeat {
                 Ok(()) = draining.changed() => {}
             }
             let is_draining = *draining.borrow_and_update();
-            match self.beat(is_draining).await {
+            let beat = self.beat(is_draining).await;
+            self.held.send_replace(matches!(beat, Beat::Done));
+            match beat {
                 Beat::Done => {}
                 Beat::Failed(_) => beats.reset_after(RECONNECT_INTERVAL),
                 Beat::Lost(reason) => {

@@ -38,11 +38,14 @@ pub struct Presence {
     pub draining: bool,
     /// How long ago its last heartbeat was, in seconds by the database's clock.
     pub heartbeat_age_seconds: f64,
+    /// Which process beat last and when: what changes with every beat.
+    #[serde(skip)]
+    pub(crate) beat: String,
 }
 
-/// Reads every presence row; an outage of the database does not age a heartbeat.
+/// Reads every presence row.
 pub(crate) const SELECT: &str = "select executor_id, host, pid, application_version, queue, concurrency, draining, \
-     extract(epoch from least(now() - heartbeat_at, now() - pg_postmaster_start_time()))::float8 as age \
+     extract(epoch from now() - heartbeat_at)::float8 as age, incarnation || ' ' || heartbeat_at as beat \
      from abaci.presence order by executor_id";
 
 /// The key of the lock on an executor id, as an SQL expression over `$1`.
@@ -80,6 +83,7 @@ impl Presence {
             concurrency: row.try_get::<i32, _>("concurrency")?.unsigned_abs(),
             draining: row.try_get("draining")?,
             heartbeat_age_seconds: row.try_get("age")?,
+            beat: row.try_get("beat")?,
         })
     }
 }

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::heartbeat::Heartbeat;
-use super::{LOCK_KEY, Presence, is_alive};
+use super::{LOCK_KEY, is_alive};
 use crate::database::Address;
 use crate::worker::{Slot, WorkerSettings};
 use crate::{APPLICATION, APPLICATION_VERSION, Error};
@@ -40,6 +40,7 @@ pub(crate) struct Registration {
     incarnation: String,
     draining: watch::Sender<bool>,
     lost: watch::Receiver<Option<String>>,
+    held: watch::Receiver<bool>,
     stop: CancellationToken,
     heartbeat: JoinHandle<()>,
 }
@@ -73,12 +74,14 @@ impl Registration {
         let (lost_said, lost) = watch::channel(None);
         let stop = CancellationToken::new();
         let heartbeat = Heartbeat::new(address, connection, executor_id.clone(), incarnation.clone());
+        let held = heartbeat.held();
         let heartbeat = tokio::spawn(heartbeat.run(stop.clone(), draining_seen, lost_said));
         Self {
             executor_id,
             incarnation,
             draining,
             lost,
+            held,
             stop,
             heartbeat,
         }
@@ -91,6 +94,25 @@ impl Registration {
 
     pub(crate) fn executor_id(&self) -> &str {
         &self.executor_id
+    }
+
+    /// Follows whether the id is held on a live connection.
+    pub(crate) fn held(&self) -> watch::Receiver<bool> {
+        self.held.clone()
+    }
+
+    /// Whether the presence row is still the one that this registration wrote.
+    ///
+    /// # Errors
+    /// When the database cannot be asked.
+    pub(crate) async fn is_ours(&self, pool: &sqlx::PgPool) -> Result<bool, sqlx::Error> {
+        sqlx::query_scalar(
+            "select exists (select 1 from abaci.presence where executor_id = $1 and incarnation = $2)",
+        )
+        .bind(&self.executor_id)
+        .bind(&self.incarnation)
+        .fetch_one(pool)
+        .await
     }
 
     /// Says at once that this worker claims nothing more.
@@ -206,7 +228,8 @@ async fn take(
 pub(super) async fn try_lock(connection: &mut PgConnection, executor_id: &str) -> Result<bool, sqlx::Error> {
     // A peer that is cut off without a goodbye must not keep its lock for the two hours of the default.
     sqlx::raw_sql(
-        "set tcp_keepalives_idle = 4; set tcp_keepalives_interval = 2; set tcp_keepalives_count = 2",
+        "set tcp_keepalives_idle = 4; set tcp_keepalives_interval = 2; set tcp_keepalives_count = 2; \
+         set tcp_user_timeout = 8000",
     )
     .execute(&mut *connection)
     .await?;
@@ -228,16 +251,12 @@ async fn unlock(connection: &mut PgConnection, executor_id: &str) -> Result<(), 
     .map(drop)
 }
 
-/// The process in the row of `executor_id`, if its heartbeat is recent.
+/// The process in the row of `executor_id`, however old its heartbeat: an outage makes every heartbeat old.
 async fn holder_of(connection: &mut PgConnection, executor_id: &str) -> Result<Option<Holder>, sqlx::Error> {
-    let row = sqlx::query(
-        "select pid, host from abaci.presence \
-         where executor_id = $1 and now() - heartbeat_at < $2 * interval '1 second'",
-    )
-    .bind(executor_id)
-    .bind(Presence::EXPIRY.as_secs_f64())
-    .fetch_optional(connection)
-    .await?;
+    let row = sqlx::query("select pid, host from abaci.presence where executor_id = $1")
+        .bind(executor_id)
+        .fetch_optional(connection)
+        .await?;
     row.map(|row| {
         Ok(Holder {
             pid: row.try_get::<i32, _>("pid")?.unsigned_abs(),

@@ -11,12 +11,13 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dbos::sysdb::SystemDatabase;
 use dbos::sysdb::types::Outcome;
+use dbos::sysdb::{INTERNAL_QUEUE, SystemDatabase};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
 use tracing::warn;
+use uuid::Uuid;
 
 use super::jobs::Jobs;
 use super::log::JobLog;
@@ -28,6 +29,18 @@ use crate::workflow::JobContext;
 
 /// A job that was running when its worker died this many times never starts again unasked.
 const DEATHS_TO_PARK: u32 = 3;
+
+/// Takes a row that this worker claimed, or that the engine's internal queue gave it, unless another run has it.
+const OWN: &str = "update dbos.workflow_status set owner_xid = $3 \
+     where workflow_uuid = $1 and executor_id = $2 and status = 'PENDING' \
+     and (owner_xid is null or owner_xid = $3 or queue_name = $4) \
+     returning coalesce(recovery_attempts, 1)";
+
+/// One run of a job, told from every other run of it by its token.
+struct Run {
+    id: String,
+    token: String,
+}
 
 /// A workflow body; [`crate::workflow::fibonacci`] in every product.
 pub(crate) type Body = fn(Arc<JobContext>, Request) -> BoxFuture<'static, dbos::Result<JobResult, Failure>>;
@@ -46,19 +59,31 @@ impl Admission {
     /// Runs the job whose row was claimed with `input`; this is what the engine has registered.
     pub(crate) async fn run(self: Arc<Self>, input: Value) -> dbos::Result<JobResult, Failure> {
         let id = dbos::workflow_id().ok_or_else(|| Failure::terminal("Internal", "not inside a workflow"))?;
-        let _place = self.jobs.enter(&id);
-        match AssertUnwindSafe(self.attempt(&id, &input)).catch_unwind().await {
+        let _place = self.jobs.begin(&id);
+        let run = Run {
+            id,
+            token: Uuid::now_v7().to_string(),
+        };
+        match AssertUnwindSafe(self.attempt(&run, &input)).catch_unwind().await {
             Ok(Ok(result)) => Ok(result),
-            Ok(Err(error)) => Err(self.conclude(&id, error).await),
+            Ok(Err(error)) => Err(self.conclude(&run, error).await),
             Err(panic) => {
                 let failure = Failure::terminal("Panic", compute::panic_message(&*panic));
-                Err(self.conclude(&id, failure.into()).await)
+                Err(self.conclude(&run, failure.into()).await)
             }
         }
     }
 
-    async fn attempt(&self, id: &str, input: &Value) -> dbos::Result<JobResult, Failure> {
-        let attempts = self.attempts(id).await;
+    async fn attempt(&self, run: &Run, input: &Value) -> dbos::Result<JobResult, Failure> {
+        let Some(attempts) = self.own(run).await else {
+            warn!(
+                workflow_id = run.id,
+                "the job went to another worker or ended before it began; left alone"
+            );
+            return Err(dbos::Error::Interrupted {
+                workflow_id: run.id.clone(),
+            });
+        };
         let deaths = attempts.saturating_sub(1);
         if deaths >= DEATHS_TO_PARK {
             return Err(poison(deaths).at_attempt(attempts).into());
@@ -66,7 +91,7 @@ impl Admission {
         let request = Request::decode(input)
             .and_then(|request| self.limits.check(&request).map(|()| request))
             .map_err(|error| Failure::invalid_request(error.to_string()).at_attempt(attempts))?;
-        let log = JobLog::new(JobId::new(id), request);
+        let log = JobLog::new(JobId::new(&run.id), request);
         log.started(attempts);
         let began = Instant::now();
         let context = JobContext {
@@ -80,19 +105,24 @@ impl Admission {
         outcome
     }
 
-    /// Reads how often the job was claimed and not given back. An outage is waited out, as the engine does.
-    async fn attempts(&self, id: &str) -> u32 {
+    /// Makes this run the row's one owner and returns how often the row was claimed and not given back.
+    ///
+    /// `None` when the row ended or belongs to another worker by now, as after a start that was held up by an outage.
+    /// The token is what refuses every later start of the same row until it is claimed again.
+    /// An outage is waited out, as the engine does.
+    async fn own(&self, run: &Run) -> Option<u32> {
         let mut pause = Duration::from_millis(50);
         loop {
-            let attempts = sqlx::query_scalar(
-                "select recovery_attempts from dbos.workflow_status where workflow_uuid = $1",
-            )
-            .bind(id)
-            .fetch_one(&self.database.pool);
-            match attempts.await {
-                Ok::<i64, _>(attempts) => return u32::try_from(attempts).unwrap_or(u32::MAX),
+            let own = sqlx::query_scalar(OWN)
+                .bind(&run.id)
+                .bind(&self.executor_id)
+                .bind(&run.token)
+                .bind(INTERNAL_QUEUE)
+                .fetch_optional(&self.database.pool);
+            match own.await {
+                Ok(attempts) => return attempts.map(|count: i64| u32::try_from(count).unwrap_or(u32::MAX)),
                 Err(error) => {
-                    warn!(workflow_id = id, %error, "could not read the job's attempts; trying again");
+                    warn!(workflow_id = run.id, %error, "could not take the job in hand; trying again");
                 }
             }
             tokio::time::sleep(pause).await;
@@ -100,20 +130,37 @@ impl Admission {
         }
     }
 
-    /// Records why the job failed; control signals of the engine pass through and record nothing.
-    async fn conclude(&self, id: &str, error: dbos::Error<Failure>) -> dbos::Error<Failure> {
+    /// Records why the job failed, if it is still this run's; control signals of the engine pass and record nothing.
+    async fn conclude(&self, run: &Run, error: dbos::Error<Failure>) -> dbos::Error<Failure> {
         let failure = match failure_of(error) {
             Ok(failure) => failure,
             Err(control) => return control,
         };
         warn!(
-            workflow_id = id,
+            workflow_id = run.id,
             name = failure.name,
             message = failure.message,
             "job failed"
         );
-        record_failure(&self.database, id, &failure).await;
-        dbos::Error::Application(failure)
+        match self.still_owns(run).await {
+            Ok(true) => {
+                record_failure(&self.database, &run.id, &failure).await;
+                dbos::Error::Application(failure)
+            }
+            _ => dbos::Error::Interrupted {
+                workflow_id: run.id.clone(),
+            },
+        }
+    }
+
+    async fn still_owns(&self, run: &Run) -> Result<bool, sqlx::Error> {
+        sqlx::query_scalar(
+            "select exists (select 1 from dbos.workflow_status where workflow_uuid = $1 and owner_xid = $2)",
+        )
+        .bind(&run.id)
+        .bind(&run.token)
+        .fetch_one(&self.database.pool)
+        .await
     }
 }
 

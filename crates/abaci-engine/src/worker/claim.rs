@@ -17,6 +17,7 @@ use dbos::sysdb::types::{NewQueue, QueueRecord};
 use dbos::{StartOptions, WorkflowRef};
 use serde_json::Value;
 use sqlx::postgres::{PgListener, PgRow};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
@@ -32,8 +33,14 @@ pub(crate) const CHANNEL: &str = "abaci_submitted";
 /// Bounds one round, so that an outage is met again and again instead of once for ever.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A started body begins within microseconds, if it begins here at all.
+const TIME_TO_BEGIN: Duration = Duration::from_secs(3);
+
 /// How soon a failed round is tried again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
+
+/// No timeout is longer than a thousand years.
+const MAX_TIMEOUT_MS: i64 = 1_000 * 366 * 86_400_000;
 
 /// Makes this worker the owner of rows that it just claimed, which the engine's start asks for, and reads them.
 const OWN: &str = "update dbos.workflow_status set owner_xid = null \
@@ -51,6 +58,8 @@ pub(crate) struct Claimer {
     pub(crate) poll_interval: Duration,
     pub(crate) jobs: Jobs,
     pub(crate) workflow: Workflow,
+    /// Whether the executor id is ours; nothing is claimed in its name while it may not be.
+    pub(crate) held: watch::Receiver<bool>,
 }
 
 impl Claimer {
@@ -75,6 +84,7 @@ impl Claimer {
                         warn!(executor_id = %self.executor_id, %error, "cannot claim jobs; trying again");
                     }
                     listener = None;
+                    self.defuse().await;
                     RETRY_INTERVAL
                 }
             };
@@ -90,18 +100,22 @@ impl Claimer {
     /// Claims as many jobs as there are free slots and starts them; returns how many.
     async fn claim(&self) -> Result<usize, Error> {
         let in_hand = self.jobs.count();
-        if in_hand >= self.concurrency {
+        if in_hand >= self.concurrency || !*self.held.borrow() {
             return Ok(0);
         }
         let rows = self
             .database
             .bounded("claiming jobs", TIMEOUT, self.claimed_rows(in_hand))
             .await?;
+        // All are in hand before anything is awaited, or the janitor would take the last for stranded.
+        let rows: Vec<_> = rows
+            .into_iter()
+            .map(|row| (self.jobs.enter(&row.id), row))
+            .collect();
         let count = rows.len();
-        for row in rows {
-            let place = self.jobs.enter(&row.id);
+        for (place, row) in rows {
             match row.hopeless() {
-                Some(failure) => row.park(&self.database, &failure).await,
+                Some(failure) => self.park(place, row, failure),
                 None => self.start(place, row),
             }
         }
@@ -132,6 +146,33 @@ impl Claimer {
         in_order(&ids, &rows).map_err(text)
     }
 
+    /// Takes away timeouts so long that adding them to the clock fails, which would fail the claim of every worker.
+    ///
+    /// Our own clients refuse them; a row of another client may have one.
+    async fn defuse(&self) {
+        let defuse = sqlx::query(
+            "update dbos.workflow_status set workflow_timeout_ms = null \
+             where status = 'ENQUEUED' and queue_name = $1 and workflow_timeout_ms > $2",
+        )
+        .bind(&self.queue)
+        .bind(MAX_TIMEOUT_MS)
+        .execute(&self.database.pool);
+        match self
+            .database
+            .bounded("looking for endless timeouts", TIMEOUT, defuse)
+            .await
+        {
+            Ok(done) if done.rows_affected() > 0 => {
+                warn!(
+                    rows = done.rows_affected(),
+                    "took away timeouts of over a thousand years"
+                );
+            }
+            Ok(_) => {}
+            Err(error) => debug!(%error, "could not look for endless timeouts"),
+        }
+    }
+
     /// The queue as the claim's statement wants it: our own slots are its only limit.
     fn queue_record(&self) -> QueueRecord {
         let NewQueue {
@@ -154,9 +195,17 @@ impl Claimer {
         }
     }
 
+    fn park(&self, place: Place, row: ClaimedRow, failure: Failure) {
+        let database = self.database.clone();
+        tokio::spawn(async move {
+            let _place = place;
+            row.park(&database, &failure).await;
+        });
+    }
+
     /// Starts a job in a task of its own, which keeps the place until the outcome is recorded.
     fn start(&self, place: Place, row: ClaimedRow) {
-        let workflow = self.workflow.clone();
+        let (workflow, jobs) = (self.workflow.clone(), self.jobs.clone());
         tokio::spawn(async move {
             let _place = place;
             let options = StartOptions {
@@ -165,9 +214,12 @@ impl Claimer {
             };
             match workflow.start_with(row.input_value(), options).await {
                 // The outcome is in the row, or the job goes on elsewhere; either way it is not in hand any more.
-                Ok(handle) => drop(handle.result().await),
+                Ok(handle) => tokio::select! {
+                    outcome = handle.result() => drop(outcome),
+                    () = never_began(&jobs, &row.id) => warn!(workflow_id = row.id, "a claimed job runs elsewhere"),
+                },
                 Err(error) => {
-                    warn!(workflow_id = row.id, %error, "could not start a claimed job; the janitor will see");
+                    warn!(workflow_id = row.id, %error, "could not start a claimed job; the janitor will see to it");
                 }
             }
         });
@@ -195,6 +247,15 @@ impl Claimer {
         let mut listener = PgListener::connect_with(&self.database.pool).await.ok()?;
         listener.listen(CHANNEL).await.ok()?;
         Some(listener)
+    }
+}
+
+/// Completes when the body of a started job did not begin here: the engine then waits for a run of it elsewhere, for which
+/// this worker keeps no slot.
+async fn never_began(jobs: &Jobs, id: &str) {
+    tokio::time::sleep(TIME_TO_BEGIN).await;
+    if jobs.has_begun(id) {
+        std::future::pending::<()>().await;
     }
 }
 

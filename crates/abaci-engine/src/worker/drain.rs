@@ -13,7 +13,7 @@
 use std::time::Duration;
 
 use dbos::sysdb::{INTERNAL_QUEUE, SystemDatabase};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{info, warn};
 
 use super::{Worker, undo_claims};
@@ -46,8 +46,9 @@ pub(super) async fn drain(worker: Worker, grace: Duration) -> DrainReport {
     let deadline = Instant::now() + grace;
     stop_claiming.cancel();
     registration.announce_drain();
-    if let Err(error) = claiming.await {
-        warn!(%error, "the claim loop had broken");
+    // A round under way is bounded by itself; beyond that the process does not wait for a database that is away.
+    if timeout(2 * TIMEOUT, claiming).await.is_err() {
+        warn!("the claim loop did not end");
     }
     let running = jobs.count();
     info!(
@@ -62,11 +63,13 @@ pub(super) async fn drain(worker: Worker, grace: Duration) -> DrainReport {
     let unfinished = jobs.count();
     // The janitor must not see rows that are neither in hand nor given back yet.
     housekeeping.shutdown().await;
-    dbos.shutdown().await;
-
-    let handed_back = give_back(&database, &registration).await;
+    let handed_back = match timeout(TIMEOUT, dbos.shutdown()).await {
+        Ok(()) => give_back(&database, &registration).await,
+        Err(_) => 0,
+    };
     registration.end().await;
-    database.close().await;
+    // What does not close now is closed by the end of the process.
+    let _ = timeout(TIMEOUT, database.close()).await;
     DrainReport {
         finished: running.saturating_sub(unfinished),
         handed_back,
@@ -77,6 +80,9 @@ pub(super) async fn drain(worker: Worker, grace: Duration) -> DrainReport {
 async fn give_back(database: &Database, registration: &Registration) -> usize {
     let executor_id = registration.executor_id();
     let give_back = async {
+        if !registration.is_ours(&database.pool).await.map_err(text)? {
+            return Err("the executor id went to another; the jobs are its to give back".to_owned());
+        }
         registration
             .engine_sessions()
             .gone(&database.pool)

@@ -15,9 +15,17 @@ pub(crate) struct Jobs(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    /// How many places each job has: two while the engine runs a job that we claimed.
-    table: Mutex<HashMap<String, usize>>,
+    table: Mutex<HashMap<String, Entry>>,
     changed: Notify,
+}
+
+/// What is known of a job in hand.
+#[derive(Default)]
+struct Entry {
+    /// Two while the engine runs a job that we claimed.
+    places: usize,
+    /// Whether its body began in this process.
+    has_begun: bool,
 }
 
 /// A job's place in the table; dropping it, also by an abort, gives it up.
@@ -27,9 +35,26 @@ pub(crate) struct Place {
 }
 
 impl Jobs {
-    /// Takes the job in hand until the place is dropped.
+    /// Takes a claimed job in hand until the place is dropped.
     pub(crate) fn enter(&self, id: &str) -> Place {
-        *self.table().entry(id.to_owned()).or_default() += 1;
+        self.place(id, |_| {})
+    }
+
+    /// Takes a job in hand whose body begins now, whoever claimed it.
+    pub(crate) fn begin(&self, id: &str) -> Place {
+        self.place(id, |entry| entry.has_begun = true)
+    }
+
+    /// Whether the body of a job in hand has begun in this process.
+    pub(crate) fn has_begun(&self, id: &str) -> bool {
+        self.table().get(id).is_some_and(|entry| entry.has_begun)
+    }
+
+    fn place(&self, id: &str, mark: impl FnOnce(&mut Entry)) -> Place {
+        let mut table = self.table();
+        let entry = table.entry(id.to_owned()).or_default();
+        entry.places += 1;
+        mark(entry);
         Place {
             jobs: self.clone(),
             id: id.to_owned(),
@@ -69,7 +94,7 @@ impl Jobs {
         }
     }
 
-    fn table(&self) -> MutexGuard<'_, HashMap<String, usize>> {
+    fn table(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
         // Each change to the table is one statement, so a panic elsewhere cannot leave it half-made.
         self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -78,9 +103,9 @@ impl Jobs {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut table = self.jobs.table();
-        if let Some(places) = table.get_mut(&self.id) {
-            *places -= 1;
-            if *places == 0 {
+        if let Some(entry) = table.get_mut(&self.id) {
+            entry.places -= 1;
+            if entry.places == 0 {
                 table.remove(&self.id);
             }
         }
@@ -96,7 +121,10 @@ mod tests {
     #[tokio::test]
     async fn a_job_is_in_hand_until_its_last_place_is_gone() {
         let jobs = Jobs::default();
-        let (claimed, run) = (jobs.enter("a"), jobs.enter("a"));
+        let claimed = jobs.enter("a");
+        assert!(!jobs.has_begun("a"));
+        let run = jobs.begin("a");
+        assert!(jobs.has_begun("a"));
         assert_eq!((jobs.count(), jobs.ids()), (1, vec!["a".to_owned()]));
         drop(run);
         assert!(

@@ -246,16 +246,19 @@ impl Setup {
             poll_interval: self.settings.poll_interval,
             jobs: self.jobs.clone(),
             workflow,
+            held: self.registration.held(),
         }
     }
 
     fn keep_house(&self) -> JoinSet<()> {
         let (database, executor_id) = (self.database.clone(), self.registration.executor_id().to_owned());
-        let failover = Failover {
-            database: database.clone(),
-            executor_id: executor_id.clone(),
-            host: self.settings.host.clone(),
-        };
+        let held = self.registration.held();
+        let failover = Failover::new(
+            database.clone(),
+            executor_id.clone(),
+            self.settings.host.clone(),
+            held,
+        );
         let janitor = Janitor {
             database,
             executor_id,

@@ -19,6 +19,8 @@ pub(crate) struct ClaimedRow {
     /// How long ago it was claimed, by the database's clock.
     pub(crate) age_seconds: f64,
     name: String,
+    /// The class or instance that the workflow is a method of; ours is neither.
+    class_or_instance: Option<String>,
     serialization: Option<String>,
     input: Option<String>,
     input_bytes: i64,
@@ -26,7 +28,8 @@ pub(crate) struct ClaimedRow {
 
 impl ClaimedRow {
     /// What [`ClaimedRow::from_row`] reads; a huge input stays where it is.
-    pub(crate) const COLUMNS: &str = "workflow_uuid, name, serialization, octet_length(inputs)::bigint as bytes, \
+    pub(crate) const COLUMNS: &str = "workflow_uuid, name, serialization, \
+         coalesce(class_name, config_name) as class_or_instance, octet_length(inputs)::bigint as bytes, \
          case when octet_length(inputs) <= 65536 then inputs end as inputs, \
          (extract(epoch from now()) - coalesce(started_at_epoch_ms, updated_at) / 1000.0)::float8 as age";
 
@@ -35,6 +38,7 @@ impl ClaimedRow {
             id: row.try_get("workflow_uuid")?,
             age_seconds: row.try_get("age")?,
             name: row.try_get::<Option<String>, _>("name")?.unwrap_or_default(),
+            class_or_instance: row.try_get("class_or_instance")?,
             serialization: row.try_get("serialization")?,
             input: row.try_get("inputs")?,
             input_bytes: row.try_get::<Option<i64>, _>("bytes")?.unwrap_or_default(),
@@ -51,6 +55,13 @@ impl ClaimedRow {
         if self.name != FIBONACCI_WORKFLOW {
             let message = format!(
                 "workflow {:?} does not exist here; enqueue {FIBONACCI_WORKFLOW:?}",
+                self.name
+            );
+            return Some(Failure::parked("UnknownWorkflow", message));
+        }
+        if let Some(class) = &self.class_or_instance {
+            let message = format!(
+                "workflow {:?} of class {class:?} does not exist here; enqueue it without",
                 self.name
             );
             return Some(Failure::parked("UnknownWorkflow", message));

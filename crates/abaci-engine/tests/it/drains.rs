@@ -67,15 +67,12 @@ async fn two_hundred_drains_under_load_lose_and_double_nothing() {
             .result
             .unwrap_or_else(|failure| panic!("{}: {failure}", outcome.id));
         result.verify().unwrap();
+        assert_eq!(
+            result.attempts, 1,
+            "{}: a drain was counted as a death",
+            outcome.id
+        );
     }
-    let doubled = rig
-        .database
-        .psql("select workflow_uuid from dbos.operation_outputs group by workflow_uuid having count(*) <> 3");
-    assert_eq!(
-        doubled.trim(),
-        "",
-        "jobs with more or fewer than three recorded steps"
-    );
     let unfinished = ListFilter {
         states: vec![State::Queued, State::Running],
         limit: None,

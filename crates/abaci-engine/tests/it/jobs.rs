@@ -72,7 +72,7 @@ async fn every_algorithm_gives_the_same_value() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_value_too_large_for_the_row_is_an_artifact_and_is_computed_again_when_it_is_gone() {
+async fn a_value_too_large_for_the_row_is_an_artifact_that_is_never_believed_when_it_was_changed() {
     let rig = Rig::new();
     let (_worker, client) = (rig.worker().await, rig.client().await);
     let id = client.submit(Request::new(100_000)).await.unwrap();
@@ -94,6 +94,36 @@ async fn a_value_too_large_for_the_row_is_an_artifact_and_is_computed_again_when
     std::fs::write(path, digits.replace('7', "8")).unwrap();
     let error = artifact::read(&record).unwrap_err().to_string();
     assert!(error.contains("BLAKE3"), "a changed artifact was read: {error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_artifact_that_is_gone_before_it_is_certified_is_computed_again() {
+    let rig = Rig::new();
+    let (first, client) = (rig.worker().await, rig.client().await);
+    // Holds the worker between the record of `compute` and that of `certify`.
+    rig.database.psql(
+        "create function hang() returns trigger language plpgsql as 'begin perform pg_sleep(600); return new; end'; \
+         create trigger hang before insert on dbos.operation_outputs for each row \
+         when (new.function_name = 'certify') execute function hang()",
+    );
+    let id = client.submit(Request::new(100_000)).await.unwrap();
+    let hanging = "select count(*) from pg_stat_activity where wait_event = 'PgSleep'";
+    eventually("the second step to hang", || {
+        rig.database.psql(hanging).trim() == "1"
+    });
+    for file in std::fs::read_dir(rig.artifacts.path()).unwrap() {
+        std::fs::remove_file(file.unwrap().path()).unwrap();
+    }
+    let drain = tokio::spawn(first.drain(Duration::ZERO));
+    rig.database
+        .psql("select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'PgSleep'");
+    rig.database.psql("drop trigger hang on dbos.operation_outputs");
+    drain.await.unwrap();
+    let _second = rig.worker().await;
+    let result = outcome(&client, &id).await.result.unwrap();
+    result
+        .verify_digits(&artifact::read(&result.artifact.clone().unwrap()).unwrap())
+        .unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

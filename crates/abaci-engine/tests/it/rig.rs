@@ -44,6 +44,16 @@ impl Rig {
         self.enqueue_serialized(id, name, input, "portable_json");
     }
 
+    /// Writes a row that `executor_id` claimed twenty seconds ago.
+    pub(crate) fn enqueue_claimed(&self, id: &str, name: &str, executor_id: &str) {
+        self.database.psql(&format!(
+            "insert into dbos.workflow_status (workflow_uuid, status, name, inputs, serialization, queue_name, \
+             application_version, created_at, updated_at, priority, recovery_attempts, executor_id, \
+             started_at_epoch_ms) values ('{id}', 'PENDING', '{name}', '10', 'portable_json', 'fibonacci', 'abaci-1', \
+             0, 0, 0, 1, '{executor_id}', (extract(epoch from now()) - 20) * 1000)"
+        ));
+    }
+
     pub(crate) fn enqueue_serialized(&self, id: &str, name: &str, input: &str, serialization: &str) {
         self.database.psql(&format!(
             "insert into dbos.workflow_status (workflow_uuid, status, name, inputs, serialization, queue_name, \

@@ -93,12 +93,8 @@ async fn jobs_claimed_during_a_drain_go_back_to_the_queue() {
 async fn jobs_of_an_executor_without_a_presence_row_are_taken_over() {
     let rig = Rig::new();
     let (_worker, client) = (rig.worker().await, rig.client().await);
-    rig.enqueue_foreign("orphan", "fibonacci_workflow", "10");
-    // As if it had been claimed long ago by a worker whose row nobody wrote.
-    rig.database.psql(
-        "update dbos.workflow_status set status = 'PENDING', executor_id = 'gone/7', recovery_attempts = 1, \
-         updated_at = 0 where workflow_uuid = 'orphan' and status = 'ENQUEUED'",
-    );
+    // As if it had been claimed by a worker whose row nobody wrote.
+    rig.enqueue_claimed("orphan", "fibonacci_workflow", "gone/7");
     assert_eq!(
         outcome(&client, &JobId::new("orphan")).await.state,
         State::Succeeded
@@ -146,5 +142,49 @@ async fn a_row_of_another_version_is_left_alone() {
     assert_eq!(
         (job.state, job.application_version.as_deref()),
         (State::Queued, Some("abaci-2"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drain_that_lost_its_executor_id_gives_nothing_back() {
+    let rig = Rig::new();
+    let worker = rig.worker().await;
+    // Another process holds the id by now, and a job under it.
+    rig.database
+        .psql("update abaci.presence set incarnation = 'someone else'");
+    rig.enqueue_claimed("theirs", "fibonacci_workflow", worker.executor_id());
+    let report = worker.drain(Duration::ZERO).await;
+    assert_eq!(report.handed_back, 0);
+    let row = rig
+        .database
+        .psql("select status, recovery_attempts from dbos.workflow_status");
+    assert_eq!(row.trim(), "PENDING|1", "the job of a living worker was requeued");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_finds_another_run_in_its_row_leaves_it_alone() {
+    let rig = Rig::new();
+    let (_worker, client) = (rig.worker().await, rig.client().await);
+    // Between the start and the body the row goes to another run, as after a start that an outage held up.
+    rig.database.psql(
+        "create function steal() returns trigger language plpgsql as 'begin \
+         if old.owner_xid is null and new.status = ''PENDING'' and new.owner_xid is null then \
+         new.owner_xid := ''another run''; end if; return new; end'; \
+         create trigger steal before update on dbos.workflow_status for each row execute function steal()",
+    );
+    let id = client.submit(Request::new(10)).await.unwrap();
+    let owner = "select owner_xid from dbos.workflow_status";
+    eventually("the other run", || {
+        rig.database.psql(owner).trim() == "another run"
+    });
+    // A job of the same worker shows that the first was looked at and let go.
+    rig.database.psql("drop trigger steal on dbos.workflow_status");
+    let next = client.submit(Request::new(20)).await.unwrap();
+    assert_eq!(outcome(&client, &next).await.state, State::Succeeded);
+    let stolen = client.show(&id).await.unwrap();
+    assert_eq!(
+        (stolen.job.state, stolen.steps.len()),
+        (State::Running, 0),
+        "two runs of one job at once"
     );
 }

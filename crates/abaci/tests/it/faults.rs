@@ -224,3 +224,56 @@ fn a_stopped_server_is_not_dead_and_keeps_its_job() {
         "{result}"
     );
 }
+
+#[test]
+fn a_job_that_kills_three_servers_is_parked_and_the_next_job_runs() {
+    let rig = Rig::new();
+    let id = rig.submit(&["--algorithm", "recursive", "50"]).remove(0);
+    for _ in 0..3 {
+        let mut server = rig.server(&[]);
+        server.wait_for_line("job started");
+        server.kill();
+    }
+    let _fourth = rig.server(&[]);
+    let output = rig.run(["wait", "--json", &id]);
+    assert_eq!(code(&output), 1, "{output:#?}");
+    assert_eq!(objects(&output)[0]["state"], "parked", "{output:#?}");
+    assert!(
+        output.stdout[0].contains("when its worker died 3 times"),
+        "{output:#?}"
+    );
+    assert_eq!(code(&rig.run(["submit", "10"])), 0, "the queue did not go on");
+}
+
+#[test]
+fn a_server_that_starts_during_a_long_outage_takes_nothing_from_one_that_lives() {
+    let mut database = PrivateServer::new();
+    let url = database.create_database("jobs");
+    let home = TempDir::new();
+    let abaci = |arguments: &[&str]| {
+        let mut command = bare(&home, arguments);
+        command.env("ABACI_DATABASE_URL", &url);
+        command
+    };
+    let first = Process::spawn(abaci(&["serve"]));
+    first.wait_for_line("ready");
+    let submitted = run(abaci(&["submit", "--detach", "--algorithm", "recursive", "47"]));
+    first.wait_for_line("job started");
+    database.stop_immediate();
+    let second = Process::spawn(abaci(&["serve"]));
+    second.wait_for_line("waiting for the database");
+    // Longer than a heartbeat lives: to the one that starts, the other must not look dead.
+    std::thread::sleep(Duration::from_secs(12));
+    database.start();
+    assert!(
+        second.wait_for_line("ready").contains("/1"),
+        "a living server's executor id was taken"
+    );
+    let output = run(abaci(&["wait", "--json", &submitted.stdout[0]]));
+    let result = &objects(&output)[0];
+    assert_eq!(
+        (&result["pid"], &result["attempts"]),
+        (&first.pid().into(), &1.into()),
+        "{result}"
+    );
+}
