@@ -17,6 +17,9 @@ use crate::{APPLICATION_VERSION, Error, FIBONACCI_WORKFLOW};
 /// How many rows are written at once: enough to share the commits, not enough to disturb.
 const PARALLEL: usize = 4;
 
+/// The shortest timeout of a job: the database counts milliseconds.
+const MIN_TIMEOUT: Duration = Duration::from_millis(1);
+
 /// The longest timeout of a job: a hundred years.
 const MAX_TIMEOUT: Duration = Duration::from_hours(100 * 366 * 24);
 
@@ -28,6 +31,16 @@ const SERIALIZATION: &str = "rust_serde";
 pub struct SubmitOptions {
     /// How long the job may take from its first start, over restarts; it is cancelled after that.
     pub timeout: Option<Duration>,
+}
+
+impl SubmitOptions {
+    /// Refuses a timeout that no clock can hold, and one that ends the job before it begins.
+    fn check(&self) -> Result<(), RequestError> {
+        match self.timeout {
+            Some(timeout) if timeout < MIN_TIMEOUT || timeout > MAX_TIMEOUT => Err(RequestError::Timeout),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Client {
@@ -54,12 +67,7 @@ impl Client {
         for (_, request) in jobs {
             self.limits.check(request)?;
         }
-        if options.timeout.is_some_and(|timeout| timeout > MAX_TIMEOUT) {
-            return Err(RequestError::Timeout {
-                max_days: MAX_TIMEOUT.as_secs() / 86_400,
-            }
-            .into());
-        }
+        options.check()?;
         if jobs.is_empty() {
             return Ok(());
         }

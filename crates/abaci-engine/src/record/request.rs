@@ -126,12 +126,9 @@ pub enum RequestError {
         /// The limit, in megabytes of 10^6 bytes.
         limit_mb: u64,
     },
-    /// A timeout beyond any use, which the database's clock cannot add.
-    #[error("timeout is over {max_days} days; give a shorter one, or none")]
-    Timeout {
-        /// The longest timeout, in days.
-        max_days: u64,
-    },
+    /// A timeout of nothing, or one that the database's clock cannot add.
+    #[error("timeout is under a millisecond or over a hundred years; give one between, or none")]
+    Timeout,
     /// An algorithm that does not exist.
     #[error("algorithm is {given:?}, which does not exist; choose doubling, iterative or recursive")]
     Algorithm {

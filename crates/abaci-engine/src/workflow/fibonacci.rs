@@ -5,7 +5,7 @@
 //! published: a wrong digit fails the job, it is never an answer.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use dbos::{StepOptions, step_with};
 use fibonacci::{Certificate, Observer};
@@ -121,8 +121,8 @@ fn certify(
 
 /// Forms the result. Repeating it is safe: it only puts together what is recorded.
 fn publish(job: &JobContext, request: Request, computed: &Computed, certified: &Certified) -> JobResult {
-    job.log.step_done(PUBLISH, Duration::ZERO);
-    JobResult {
+    let began = Instant::now();
+    let result = JobResult {
         n: request.n,
         algorithm: request.algorithm,
         value: computed.value.clone(),
@@ -135,7 +135,9 @@ fn publish(job: &JobContext, request: Request, computed: &Computed, certified: &
         pid: computed.pid,
         executor_id: computed.executor_id.clone(),
         attempts: job.attempts,
-    }
+    };
+    job.log.step_done(PUBLISH, began.elapsed());
+    result
 }
 
 /// The digits that `compute` found. An artifact that is missing here or was changed is computed again, never believed.

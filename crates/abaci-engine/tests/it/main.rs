@@ -8,7 +8,10 @@ mod jobs;
 mod outage;
 mod presence;
 mod python;
+mod requests;
 mod rig;
 mod workers;
 
-abaci_testkit::child_process! {}
+abaci_testkit::child_process! {
+    "worker" => rig::play_worker,
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 use abaci_engine::client::{ClientSettings, Outcome, WaitEvent};
 use abaci_engine::worker::WorkerSettings;
 use abaci_engine::{Client, JobId, Worker};
-use abaci_testkit::{Database, TempDir};
+use abaci_testkit::{Database, Process, TempDir};
 
 /// Longer than anything takes here; a test that reaches it found a job that hangs.
 pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
@@ -61,6 +61,35 @@ impl Rig {
              values ('{id}', 'ENQUEUED', '{name}', '{input}', '{serialization}', 'fibonacci', 'abaci-1', \
              extract(epoch from now()) * 1000, extract(epoch from now()) * 1000, 0, 0)"
         ));
+    }
+}
+
+/// A worker in a process of its own, which lasts until it is killed.
+pub(crate) fn play_worker() {
+    let variable = |name| std::env::var(name).unwrap();
+    let settings = WorkerSettings::new(
+        variable("TEST_URL"),
+        variable("TEST_HOST"),
+        variable("TEST_ARTIFACTS"),
+    );
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let worker = Worker::start(settings).await.unwrap();
+        eprintln!("ready {}", worker.executor_id());
+        eprintln!("lost {}", worker.lost().await);
+    });
+}
+
+impl Rig {
+    /// Starts a worker in a process of its own that takes itself to be on `host`.
+    pub(crate) fn worker_process(&self, host: &str) -> Process {
+        let mut command = abaci_testkit::child::command("worker");
+        command
+            .env("TEST_URL", self.database.url())
+            .env("TEST_HOST", host)
+            .env("TEST_ARTIFACTS", self.artifacts.path());
+        let process = Process::spawn(command);
+        process.wait_for_line("ready");
+        process
     }
 }
 

@@ -1,6 +1,6 @@
 //! Workers that come and go: drains, deaths, poison, versions.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use abaci_engine::client::{ListFilter, SubmitOptions};
 use abaci_engine::{Algorithm, JobId, Request, State};
@@ -187,4 +187,32 @@ async fn a_start_that_finds_another_run_in_its_row_leaves_it_alone() {
         (State::Running, 0),
         "two runs of one job at once"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_killed_on_another_machine_is_succeeded_within_fifteen_seconds() {
+    let rig = Rig::new();
+    let client = rig.client().await;
+    // Its process is on this machine, of course; what counts is that the survivor cannot look at it.
+    let mut remote = rig.worker_process("other-host");
+    let id = client
+        .submit(Request::with(50, Algorithm::Recursive))
+        .await
+        .unwrap();
+    let holder = "select executor_id from dbos.workflow_status";
+    eventually("the claim", || rig.database.psql(holder).trim() == "other-host/0");
+    let local = rig.worker().await;
+    remote.kill();
+    let killed = Instant::now();
+    eventually("the takeover", || local.running().contains(&id.to_string()));
+    eprintln!(
+        "taken over {:.1} s after the kill",
+        killed.elapsed().as_secs_f64()
+    );
+    assert!(
+        killed.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        killed.elapsed()
+    );
+    client.cancel(&id).await.unwrap();
 }

@@ -14,7 +14,7 @@ use clap::Args;
 use tracing::{info, warn};
 
 use crate::cli::{LimitFlags, QueueFlags, WorkFlags};
-use crate::config::{Config, Layer, at_least_one};
+use crate::config::{Config, Layer, a_pause, at_least_one};
 use crate::database::Access;
 use crate::exit::{Exit, Failed};
 use crate::signals::Signals;
@@ -53,6 +53,7 @@ impl Serve {
 
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         let concurrency = at_least_one("concurrency", &config.concurrency)?;
+        a_pause("poll_interval", &config.poll_interval)?;
         let mut signals = Signals::listen()?;
         let start = async {
             let access = Access::open(config).await?;

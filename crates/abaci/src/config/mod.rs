@@ -374,3 +374,17 @@ pub(crate) fn at_least_one(name: &str, setting: &Setting<u32>) -> Result<u32, Fa
         count => Ok(count),
     }
 }
+
+/// A poll interval that is a pause, since none at all would be a busy loop.
+///
+/// # Errors
+/// A usage error that names the setting.
+pub(crate) fn a_pause(name: &str, setting: &Setting<Period>) -> Result<Duration, Failed> {
+    match setting.value.0 {
+        pause if pause < Duration::from_millis(1) => Err(Failed::usage(format!(
+            "{name} is {}; give 1ms or more",
+            setting.value
+        ))),
+        pause => Ok(pause),
+    }
+}

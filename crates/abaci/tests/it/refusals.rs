@@ -74,6 +74,7 @@ fn settings_that_cannot_be_read_are_refused_with_their_name() {
         &["--poll-interval", "20ms"],
     );
     refused(&["serve", "--concurrency", "0"], &["concurrency"]);
+    refused(&["serve", "--poll-interval", "0s"], &["poll_interval", "1ms"]);
     refused(
         &["submit", "10", "--job-memory", "lots"],
         &["--job-memory", "8GiB"],

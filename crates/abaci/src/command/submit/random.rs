@@ -2,7 +2,8 @@
 
 use std::str::FromStr;
 
-use abaci_engine::{JobId, Request};
+use abaci_engine::Request;
+use fastrand::Rng;
 
 /// The indices from the first to the last, both included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,45 +29,31 @@ impl FromStr for IndexRange {
     }
 }
 
-/// A generator that is good enough for a workload and for nothing secret.
-///
-/// Source: Steele, Lea, Flood: Fast splittable pseudorandom number generators (`SplitMix64`), OOPSLA 2014.
+/// A generator of indices; the same seed draws the same ones.
 pub(super) struct Random {
     seed: u64,
-    state: u64,
+    generator: Rng,
 }
 
 impl Random {
     pub(super) fn seeded(seed: u64) -> Self {
-        Self { seed, state: seed }
+        Self {
+            seed,
+            generator: Rng::with_seed(seed),
+        }
     }
 
     /// A seed that no other run has, short enough to be typed again.
     pub(super) fn fresh_seed() -> u64 {
-        let id = JobId::fresh();
-        let mixed = id.as_str().bytes().fold(0, |hash: u64, byte| {
-            hash.wrapping_mul(31).wrapping_add(byte.into())
-        });
-        Self::seeded(mixed).next() >> 32
+        fastrand::u32(..).into()
     }
 
     pub(super) fn seed(&self) -> u64 {
         self.seed
     }
 
-    /// The next index of `range`; the bias of 2^64 not being a multiple of its length does not matter here.
     pub(super) fn index(&mut self, range: IndexRange) -> u64 {
-        match (range.last - range.first).checked_add(1) {
-            Some(count) => range.first + self.next() % count,
-            None => self.next(),
-        }
-    }
-
-    fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.generator.u64(range.first..=range.last)
     }
 }
 

@@ -1,0 +1,128 @@
+//! A quiet PostgreSQL, a client in this process, and a client of another kind.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::time::{Duration, Instant};
+
+use abaci_engine::client::{ClientSettings, WaitEvent};
+use abaci_engine::{APPLICATION_VERSION, Client, DEFAULT_QUEUE, FIBONACCI_WORKFLOW, JobId};
+use abaci_testkit::PrivateServer;
+use local_postgres::Programs;
+use tokio::runtime::Runtime;
+
+const NAME: &str = "bench";
+
+/// A PostgreSQL of our own with one database; it ends with the value.
+pub(crate) struct Database {
+    postgres: PrivateServer,
+    pub(crate) url: String,
+}
+
+impl Database {
+    /// Starts it; commits wait for the disk, as they must for a promise to be durable.
+    pub(crate) fn start() -> Self {
+        let postgres = PrivateServer::new();
+        let url = postgres.create_database(NAME);
+        let settings = postgres.psql(NAME, "show fsync; show synchronous_commit");
+        assert_eq!(settings, "on\non", "commits do not wait for the disk");
+        Self { postgres, url }
+    }
+
+    /// Makes the database anew, without any table.
+    pub(crate) fn clear(&self) {
+        self.postgres
+            .psql("postgres", &format!("drop database {NAME} with (force)"));
+        self.postgres.create_database(NAME);
+    }
+
+    /// The processes that PostgreSQL runs for its clients.
+    pub(crate) fn backends(&self) -> Vec<u32> {
+        let rows = self.postgres.psql(
+            NAME,
+            "select pid from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()",
+        );
+        rows.lines()
+            .map(|pid| pid.parse().expect("it is a process id"))
+            .collect()
+    }
+
+    /// Connects a client of ours and returns it with the runtime that it lives in.
+    pub(crate) fn client(&self) -> (Runtime, Client) {
+        let runtime = Runtime::new().expect("threads can be started");
+        let client = runtime
+            .block_on(Client::connect(ClientSettings::new(&self.url)))
+            .expect("the database answers");
+        (runtime, client)
+    }
+}
+
+/// Waits until every job succeeded.
+///
+/// # Panics
+/// When one did not.
+pub(crate) async fn all_succeed(client: &Client, ids: Vec<JobId>) {
+    let mut waiter = client.wait(ids);
+    while let Some(event) = waiter.next().await {
+        match event {
+            WaitEvent::Finished(outcome) => drop(outcome.result.expect("small jobs succeed")),
+            WaitEvent::Progress { .. } => {}
+            trouble => panic!("{trouble:?}"),
+        }
+    }
+}
+
+/// A client that writes rows by SQL over one connection and announces nothing, as those of other languages do.
+pub(crate) struct ForeignClient {
+    psql: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl ForeignClient {
+    pub(crate) fn connect(database: &Database) -> Self {
+        let programs = Programs::find(None).expect("PostgreSQL's programs are here");
+        let mut psql = programs
+            .command("psql")
+            .args(["-XqAt", "-v", "ON_ERROR_STOP=1", "-d", &database.url])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("psql can be started");
+        let input = psql.stdin.take().expect("it is a pipe");
+        let output = BufReader::new(psql.stdout.take().expect("it is a pipe"));
+        Self { psql, input, output }
+    }
+
+    /// Enqueues F(30) and returns once that is committed.
+    pub(crate) fn submit(&mut self) -> JobId {
+        let id = JobId::fresh();
+        writeln!(
+            self.input,
+            "insert into dbos.workflow_status (workflow_uuid, status, name, inputs, serialization, queue_name, \
+             application_version, created_at, updated_at, priority, recovery_attempts) \
+             values ('{id}', 'ENQUEUED', '{FIBONACCI_WORKFLOW}', '30', 'portable_json', '{DEFAULT_QUEUE}', \
+             '{APPLICATION_VERSION}', extract(epoch from now()) * 1000, extract(epoch from now()) * 1000, 0, 0) \
+             returning workflow_uuid;"
+        )
+        .expect("psql reads");
+        let mut answer = String::new();
+        self.output.read_line(&mut answer).expect("psql writes text");
+        assert_eq!(answer.trim_end(), id.as_str(), "the row was not written");
+        id
+    }
+}
+
+impl Drop for ForeignClient {
+    fn drop(&mut self) {
+        // It has nothing left to say.
+        let _ = self.psql.kill();
+        let _ = self.psql.wait();
+    }
+}
+
+/// Runs something and says how long it took.
+pub(crate) fn timed(work: impl FnOnce()) -> Duration {
+    let begun = Instant::now();
+    work();
+    begun.elapsed()
+}

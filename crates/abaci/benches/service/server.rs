@@ -1,0 +1,67 @@
+//! `abaci serve` as a child process that cannot outlive this one.
+
+use std::io::{self, BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use abaci_testkit::TempDir;
+
+/// A running server; dropping it drains it.
+pub(crate) struct Server {
+    child: Child,
+    _home: TempDir,
+    /// From the start of the process to its line `ready`.
+    pub(crate) start: Duration,
+}
+
+impl Server {
+    /// Starts a server on a database and returns once it is ready.
+    pub(crate) fn start(database_url: &str, arguments: &[&str]) -> Self {
+        let home = TempDir::new();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_abaci"));
+        command
+            .args(["serve", "--until-stdin-closes"])
+            .args(arguments)
+            .env_clear()
+            .env("HOME", home.path())
+            .env("ABACI_DATA_DIR", home.path().join("data"))
+            .env("ABACI_DATABASE_URL", database_url)
+            .stdin(Stdio::piped())
+            .stderr(Stdio::piped());
+        let begun = Instant::now();
+        let mut child = command.spawn().expect("the program can be started");
+        let mut log = BufReader::new(child.stderr.take().expect("it is a pipe"));
+        let start = wait_until_ready(&mut log, begun);
+        // It logs every job, and would wait if nobody read.
+        thread::spawn(move || io::copy(&mut log, &mut io::sink()));
+        Self {
+            child,
+            _home: home,
+            start,
+        }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+fn wait_until_ready(log: &mut impl BufRead, begun: Instant) -> Duration {
+    let mut said = String::new();
+    loop {
+        let before = said.len();
+        let count = log.read_line(&mut said).expect("the log is text");
+        assert!(count > 0, "the server ended before it was ready: {said}");
+        if said[before..].contains(" ready ") {
+            return begun.elapsed();
+        }
+    }
+}
