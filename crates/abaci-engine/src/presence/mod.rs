@@ -5,7 +5,7 @@
 //! a computing thread: a fresh one proves that the loop turns and that the database answers.
 //!
 //! A row whose heartbeat is old is not proof of death: the process may be stopped, or the database may have been away.
-//! [`crate::failover`] says when a worker counts as dead.
+//! `failover.rs` says when a worker counts as dead.
 
 mod heartbeat;
 mod process;

@@ -66,7 +66,7 @@ pub(crate) async fn all_succeed(client: &Client, ids: Vec<JobId>) {
         match event {
             WaitEvent::Finished(outcome) => drop(outcome.result.expect("small jobs succeed")),
             WaitEvent::Progress { .. } => {}
-            trouble => panic!("{trouble:?}"),
+            trouble => panic!("{trouble:?}; workers: {:?}", client.workers().await),
         }
     }
 }

@@ -55,8 +55,8 @@ pub(crate) fn measure() -> Vec<Reading> {
 fn repeat(mut job: impl FnMut()) -> Vec<Duration> {
     let one = |number: u32| {
         let time = timed(&mut job);
-        // 7 and 23 have no common factor: each of 0 to 22 ms comes equally often.
-        thread::sleep(Duration::from_millis(u64::from(number * 7 % 23)));
+        // 7 and 53 have no common factor: each of 0 to 52 ms comes equally often.
+        thread::sleep(Duration::from_millis(u64::from(number * 7 % 53)));
         time
     };
     let times: Vec<Duration> = (0..WARM_UP + JOBS).map(one).collect();

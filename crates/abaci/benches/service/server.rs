@@ -1,8 +1,8 @@
 //! `abaci serve` as a child process that cannot outlive this one.
 
-use std::io::{self, BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use abaci_testkit::TempDir;
@@ -10,6 +10,7 @@ use abaci_testkit::TempDir;
 /// A running server; dropping it drains it.
 pub(crate) struct Server {
     child: Child,
+    log: Option<JoinHandle<String>>,
     _home: TempDir,
     /// From the start of the process to its line `ready`.
     pub(crate) start: Duration,
@@ -33,10 +34,15 @@ impl Server {
         let mut child = command.spawn().expect("the program can be started");
         let mut log = BufReader::new(child.stderr.take().expect("it is a pipe"));
         let start = wait_until_ready(&mut log, begun);
-        // It logs every job, and would wait if nobody read.
-        thread::spawn(move || io::copy(&mut log, &mut io::sink()));
+        // It would wait if nobody read.
+        let log = thread::spawn(move || {
+            let mut rest = String::new();
+            let _ = log.read_to_string(&mut rest);
+            rest
+        });
         Self {
             child,
+            log: Some(log),
             _home: home,
             start,
         }
@@ -51,6 +57,12 @@ impl Drop for Server {
     fn drop(&mut self) {
         drop(self.child.stdin.take());
         let _ = self.child.wait();
+        if let Some(Ok(log)) = self.log.take().map(JoinHandle::join)
+            && thread::panicking()
+        {
+            let trouble: Vec<&str> = log.lines().filter(|line| !line.contains(" INFO ")).collect();
+            eprintln!("besides its jobs the server said {trouble:#?}");
+        }
     }
 }
 
