@@ -23,6 +23,9 @@ const MIN_TIMEOUT: Duration = Duration::from_millis(1);
 /// The longest timeout of a job: a hundred years.
 const MAX_TIMEOUT: Duration = Duration::from_hours(100 * 366 * 24);
 
+/// Up to this many jobs are written a millisecond apart, which keeps their order and takes a fifth of a second.
+const PACED: usize = 100;
+
 /// How a row's input is written: plain JSON, which every reader of the schema understands.
 const SERIALIZATION: &str = "rust_serde";
 
@@ -56,7 +59,9 @@ impl Client {
         Ok(id)
     }
 
-    /// Submits jobs under the ids given, in this order; submitting the same again changes nothing.
+    /// Submits jobs under the ids given; submitting the same again changes nothing.
+    ///
+    /// Up to a hundred are queued in the order given; of more, those of the same millisecond may change places.
     ///
     /// Every request is checked before the first is queued.
     ///
@@ -74,7 +79,9 @@ impl Client {
         self.refuse_taken(jobs).await?;
         stream::iter(jobs)
             .then(|job| async move {
-                next_millisecond().await;
+                if jobs.len() <= PACED {
+                    next_millisecond().await;
+                }
                 job
             })
             .map(|(id, request)| self.enqueue(id, request, options))
