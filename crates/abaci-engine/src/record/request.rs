@@ -212,6 +212,16 @@ impl Request {
         }
     }
 
+    /// What the request takes, by the estimate of its algorithm.
+    #[must_use]
+    pub fn estimate(&self) -> fibonacci::Estimate {
+        match self.algorithm {
+            Algorithm::Doubling => fibonacci::Estimate::for_doubling(self.n),
+            Algorithm::Iterative => fibonacci::Estimate::for_iterative(self.n),
+            Algorithm::Recursive => fibonacci::Estimate::for_recursive(self.n),
+        }
+    }
+
     fn from_arguments(arguments: &[Value]) -> Result<Self, RequestError> {
         match arguments {
             [] => Err(RequestError::Missing),
@@ -285,7 +295,7 @@ impl Limits {
                 way_out,
             });
         }
-        let needed = peak_bytes(request);
+        let needed = request.estimate().peak_bytes;
         if needed > self.memory_bytes {
             let (needed_mb, limit_mb) = (needed.div_ceil(1_000_000), self.memory_bytes / 1_000_000);
             return Err(RequestError::TooMuchMemory {
@@ -307,16 +317,6 @@ impl Limits {
             Algorithm::Recursive => fibonacci::RECURSIVE_MAX_N.min(self.max_n),
         }
     }
-}
-
-/// The memory that a request needs at its peak, in bytes, by the estimate of its algorithm.
-fn peak_bytes(request: &Request) -> u64 {
-    let estimate = match request.algorithm {
-        Algorithm::Doubling => fibonacci::Estimate::for_doubling(request.n),
-        Algorithm::Iterative => fibonacci::Estimate::for_iterative(request.n),
-        Algorithm::Recursive => fibonacci::Estimate::for_recursive(request.n),
-    };
-    estimate.peak_bytes
 }
 
 fn index(value: &Value) -> Result<u64, RequestError> {

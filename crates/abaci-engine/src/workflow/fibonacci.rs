@@ -22,6 +22,9 @@ const COMPUTE: &str = "compute";
 const CERTIFY: &str = "certify";
 const PUBLISH: &str = "publish";
 
+/// A step that is estimated to take longer is watched for cancellation.
+const WATCHED_SECONDS: f64 = 0.01;
+
 /// How many digits of either end a result shows.
 const END_DIGITS: usize = 20;
 
@@ -55,12 +58,12 @@ struct Certified {
 
 /// Computes F(n), proves it and forms the result.
 pub(crate) async fn fibonacci(job: Arc<JobContext>, request: Request) -> dbos::Result<JobResult, Failure> {
-    let computed: Computed = step_with(COMPUTE, preemptible(), || {
+    let computed: Computed = step_with(COMPUTE, options(request), || {
         let worker = Arc::clone(&job);
         on_thread(&job, COMPUTE, move |observe| compute(&worker, request, observe))
     })
     .await?;
-    let certified: Certified = step_with(CERTIFY, preemptible(), || {
+    let certified: Certified = step_with(CERTIFY, options(request), || {
         let (worker, computed) = (Arc::clone(&job), computed.clone());
         on_thread(&job, CERTIFY, move |observe| {
             certify(&worker, request, &computed, observe)
@@ -197,14 +200,18 @@ async fn on_thread<T: Send + 'static>(
     Ok(outcome?)
 }
 
-/// Cancel and timeout reach the step while it computes; what may pass is tried three times.
-fn preemptible() -> StepOptions<Failure> {
+/// What may pass is tried three times; cancel and timeout reach the step while it computes, if it does so for long.
+///
+/// The engine watches a preemptible step by a query, and ends the query with the step by closing its connection; for a step
+/// of microseconds that costs more than everything else, and such a step is over before anyone could cancel it.
+fn options(request: Request) -> StepOptions<Failure> {
+    let estimate = request.estimate();
     let options: StepOptions<Failure> = StepOptions {
         max_attempts: 3,
-        preemptible: true,
+        preemptible: estimate.seconds + estimate.decimal_seconds > WATCHED_SECONDS,
         ..StepOptions::default()
     };
-    options.should_retry(|error| {
-        matches!(error, dbos::Error::Application(failure) if failure.data.kind == FailureKind::Retryable)
-    })
+    options.should_retry(
+        |error| matches!(error, dbos::Error::Application(failure) if failure.data.kind == FailureKind::Retryable),
+    )
 }
