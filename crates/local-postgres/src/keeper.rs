@@ -10,10 +10,12 @@
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, setpgid, setsid};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::account::Account;
 use crate::cluster;
@@ -48,6 +50,7 @@ const STABLE_AFTER: Duration = Duration::from_secs(10);
 /// ends with a failure; users then return [`Error::StartFailed`] with the log's last lines.
 pub fn keep(settings: &KeeperSettings) -> Result<(), Error> {
     leave_session();
+    outlast_requests();
     let place = Place::create(&settings.data_dir)?;
     let Some(mut keeper_lock) = place.take_keepers_place(Deadline::after(CONTEST))? else {
         return Ok(());
@@ -90,6 +93,18 @@ fn leave_session() {
     }
     drop(child.stdin.take());
     let _ = child.wait();
+}
+
+/// Outlasts a request to end, such as `pkill abaci` sends to us and to our users alike.
+///
+/// Ending at once would leave the server to nobody; the end of the last user ends us anyway.
+fn outlast_requests() {
+    for signal in [SIGTERM, SIGINT, SIGHUP] {
+        // Nobody reads the flag: that the signal has a handler is what keeps it from ending us.
+        if let Err(error) = signal_hook::flag::register(signal, Arc::default()) {
+            eprintln!("keeper: signal {signal} will end it: {error}");
+        }
+    }
 }
 
 /// Leaves the starter's directory, which must not stay in use.

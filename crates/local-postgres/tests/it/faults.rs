@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use abaci_testkit::{Process, eventually};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::site::{Site, kill, psql, psql_command, url};
 
@@ -52,6 +53,22 @@ fn the_last_user_to_leave_leaves_no_server_behind_even_without_a_keeper() {
     let user = site.user();
     kill(site.keeper_pid());
     eventually("the end of the keeper", || site.running().keeper_pid.is_none());
+    assert!(user.finish().status.success());
+    site.wait_until_nothing_runs();
+}
+
+#[test]
+fn a_keeper_that_is_asked_to_end_goes_on_for_its_users_and_ends_with_them() {
+    let site = Site::lingering(SHORT);
+    let mut user = site.user();
+    let keeper = site.keeper_pid();
+    for signal in [Signal::HUP, Signal::INT, Signal::TERM] {
+        kill_process(Pid::from_raw(keeper.cast_signed()).unwrap(), signal).unwrap();
+    }
+    // A user who ensures its server would have replaced a keeper that is gone.
+    user.write_line("ensure");
+    user.wait_for_line("ensured");
+    assert_eq!(site.keeper_pid(), keeper, "the keeper ended while it was needed");
     assert!(user.finish().status.success());
     site.wait_until_nothing_runs();
 }
