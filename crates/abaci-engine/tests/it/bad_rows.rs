@@ -95,18 +95,13 @@ async fn rows_that_cannot_run_are_parked_within_three_seconds_and_block_nothing(
     let (_worker, client) = (rig.worker().await, rig.client().await);
     let written = Instant::now();
     rig.enqueue_foreign("unknown", "no_such_workflow", "10");
-    rig.enqueue_serialized(
-        "pickle",
-        "fibonacci_workflow",
-        "gASVBQAAAAAAAABLCoWULg==",
-        "py_pickle",
-    );
+    let pickle = [
+        ("inputs", "'gASVBQAAAAAAAABLCoWULg=='"),
+        ("serialization", "'py_pickle'"),
+    ];
+    rig.insert("pickle", &pickle);
     rig.enqueue_foreign("garbage", "fibonacci_workflow", "{not json");
-    rig.database.psql(
-        "insert into dbos.workflow_status (workflow_uuid, status, name, class_name, inputs, serialization, queue_name, \
-         application_version, created_at, updated_at, priority, recovery_attempts) values ('method', 'ENQUEUED', \
-         'fibonacci_workflow', 'Jobs', '10', 'portable_json', 'fibonacci', 'abaci-1', 0, 0, 0, 0)",
-    );
+    rig.insert("method", &[("class_name", "'Jobs'")]);
     let good = client.submit(Request::new(20)).await.unwrap();
     assert_eq!(
         outcome(&client, &good).await.state,
@@ -165,12 +160,7 @@ async fn a_claimed_row_that_never_started_goes_back_and_runs() {
 async fn an_endless_timeout_of_another_client_does_not_stop_the_queue() {
     let rig = Rig::new();
     let (_worker, client) = (rig.worker().await, rig.client().await);
-    rig.database.psql(
-        "insert into dbos.workflow_status (workflow_uuid, status, name, inputs, serialization, queue_name, \
-         application_version, created_at, updated_at, priority, recovery_attempts, workflow_timeout_ms) \
-         values ('endless', 'ENQUEUED', 'fibonacci_workflow', '10', 'portable_json', 'fibonacci', 'abaci-1', 0, 0, 0, \
-         0, 9223372036854775807)",
-    );
+    rig.insert("endless", &[("workflow_timeout_ms", "9223372036854775807")]);
     let good = client.submit(Request::new(20)).await.unwrap();
     assert_eq!(
         outcome(&client, &good).await.state,
@@ -196,12 +186,7 @@ async fn an_endless_timeout_of_another_client_does_not_stop_the_queue() {
 async fn an_input_of_many_megabytes_is_parked_unread() {
     let rig = Rig::new();
     let (_worker, client) = (rig.worker().await, rig.client().await);
-    rig.database.psql(
-        "insert into dbos.workflow_status (workflow_uuid, status, name, inputs, serialization, queue_name, \
-         application_version, created_at, updated_at, priority, recovery_attempts) \
-         values ('huge', 'ENQUEUED', 'fibonacci_workflow', '{' || repeat('x', 5000000), 'portable_json', 'fibonacci', \
-         'abaci-1', 0, 0, 0, 0)",
-    );
+    rig.insert("huge", &[("inputs", "'{' || repeat('x', 5000000)")]);
     let ended = outcome(&client, &JobId::new("huge")).await;
     assert_eq!(ended.state, State::Parked);
     assert!(ended.result.unwrap_err().message.contains("5000001 bytes"));

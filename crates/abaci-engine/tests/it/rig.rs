@@ -1,5 +1,6 @@
 //! What every test here starts with: a database, a directory, workers and a client on it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use abaci_engine::client::{ClientSettings, Outcome, WaitEvent};
@@ -41,25 +42,44 @@ impl Rig {
 
     /// Writes a row into the queue as a foreign client would.
     pub(crate) fn enqueue_foreign(&self, id: &str, name: &str, input: &str) {
-        self.enqueue_serialized(id, name, input, "portable_json");
+        let (name, input) = (format!("'{name}'"), format!("'{input}'"));
+        self.insert(id, &[("name", &name), ("inputs", &input)]);
     }
 
     /// Writes a row that `executor_id` claimed twenty seconds ago.
     pub(crate) fn enqueue_claimed(&self, id: &str, name: &str, executor_id: &str) {
-        self.database.psql(&format!(
-            "insert into dbos.workflow_status (workflow_uuid, status, name, inputs, serialization, queue_name, \
-             application_version, created_at, updated_at, priority, recovery_attempts, executor_id, \
-             started_at_epoch_ms) values ('{id}', 'PENDING', '{name}', '10', 'portable_json', 'fibonacci', 'abaci-1', \
-             0, 0, 0, 1, '{executor_id}', (extract(epoch from now()) - 20) * 1000)"
-        ));
+        let columns = [
+            ("name", &*format!("'{name}'")),
+            ("executor_id", &*format!("'{executor_id}'")),
+            ("status", "'PENDING'"),
+            ("recovery_attempts", "1"),
+            ("started_at_epoch_ms", "(extract(epoch from now()) - 20) * 1000"),
+        ];
+        self.insert(id, &columns);
     }
 
-    pub(crate) fn enqueue_serialized(&self, id: &str, name: &str, input: &str, serialization: &str) {
+    /// Writes a row that asks for F(10), but for the columns given, as SQL expressions.
+    pub(crate) fn insert(&self, id: &str, columns: &[(&str, &str)]) {
+        let id = format!("'{id}'");
+        let mut row = BTreeMap::from([
+            ("workflow_uuid", &*id),
+            ("status", "'ENQUEUED'"),
+            ("name", "'fibonacci_workflow'"),
+            ("inputs", "'10'"),
+            ("serialization", "'portable_json'"),
+            ("queue_name", "'fibonacci'"),
+            ("application_version", "'abaci-1'"),
+            ("created_at", "extract(epoch from now()) * 1000"),
+            ("updated_at", "0"),
+            ("priority", "0"),
+            ("recovery_attempts", "0"),
+        ]);
+        row.extend(columns.iter().copied());
+        let names: Vec<&str> = row.keys().copied().collect();
+        let values: Vec<&str> = row.values().copied().collect();
+        let (names, values) = (names.join(", "), values.join(", "));
         self.database.psql(&format!(
-            "insert into dbos.workflow_status (workflow_uuid, status, name, inputs, serialization, queue_name, \
-             application_version, created_at, updated_at, priority, recovery_attempts) \
-             values ('{id}', 'ENQUEUED', '{name}', '{input}', '{serialization}', 'fibonacci', 'abaci-1', \
-             extract(epoch from now()) * 1000, extract(epoch from now()) * 1000, 0, 0)"
+            "insert into dbos.workflow_status ({names}) values ({values})"
         ));
     }
 }

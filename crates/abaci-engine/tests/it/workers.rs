@@ -131,11 +131,7 @@ async fn a_job_that_took_three_workers_with_it_is_parked_and_the_queue_goes_on()
 async fn a_row_of_another_version_is_left_alone() {
     let rig = Rig::new();
     let (_worker, client) = (rig.worker().await, rig.client().await);
-    rig.database.psql(
-        "insert into dbos.workflow_status (workflow_uuid, status, name, inputs, serialization, queue_name, \
-         application_version, created_at, updated_at, priority, recovery_attempts) values ('future', 'ENQUEUED', \
-         'fibonacci_workflow', '10', 'portable_json', 'fibonacci', 'abaci-2', 0, 0, 0, 0)",
-    );
+    rig.insert("future", &[("application_version", "'abaci-2'")]);
     let good = client.submit(Request::new(10)).await.unwrap();
     assert_eq!(outcome(&client, &good).await.state, State::Succeeded);
     let job = client.show(&JobId::new("future")).await.unwrap().job;

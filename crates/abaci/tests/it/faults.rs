@@ -1,11 +1,37 @@
 //! Real processes, real signals, a real database: what a server survives, and what it leaves to others.
 
+use std::process::Command;
 use std::time::Duration;
 
 use abaci_testkit::{Deadline, PrivateServer, Process, Signal, TempDir, eventually};
 use serde_json::Value;
 
 use crate::rig::{Rig, bare, code, objects, run};
+
+/// A database server that a test takes away, and a home for the program.
+struct OwnServer {
+    database: PrivateServer,
+    url: String,
+    home: TempDir,
+}
+
+impl OwnServer {
+    fn new() -> Self {
+        let database = PrivateServer::new();
+        let url = database.create_database("jobs");
+        Self {
+            database,
+            url,
+            home: TempDir::new(),
+        }
+    }
+
+    fn abaci(&self, arguments: &[&str]) -> Command {
+        let mut command = bare(&self.home, arguments);
+        command.env("ABACI_DATABASE_URL", &self.url);
+        command
+    }
+}
 
 /// About four seconds of one core: long enough to be met in the middle.
 const LONG: [&str; 3] = ["--algorithm", "recursive", "45"];
@@ -124,24 +150,17 @@ fn a_second_signal_ends_a_drain_at_once() {
 
 #[test]
 fn a_database_that_is_away_for_ten_seconds_costs_no_job_and_no_client() {
-    let mut database = PrivateServer::new();
-    let url = database.create_database("jobs");
-    let home = TempDir::new();
-    let abaci = |arguments: &[&str]| {
-        let mut command = bare(&home, arguments);
-        command.env("ABACI_DATABASE_URL", &url);
-        command
-    };
-    let server = Process::spawn(abaci(&["serve"]));
+    let mut own = OwnServer::new();
+    let server = Process::spawn(own.abaci(&["serve"]));
     server.wait_for_line("ready");
     let mut submit = vec!["submit", "--json", "--algorithm", "recursive"];
     submit.resize(submit.len() + 20, "36");
-    let client = Process::spawn(abaci(&submit)).with_deadline(Deadline::after(Duration::from_mins(3)));
+    let client = Process::spawn(own.abaci(&submit)).with_deadline(Deadline::after(Duration::from_mins(3)));
     client.wait_for_line("\"workflow_id\"");
-    database.stop_immediate();
+    own.database.stop_immediate();
     // The length of the outage is the subject of the test.
     std::thread::sleep(Duration::from_secs(10));
-    database.start();
+    own.database.start();
     let output = client.finish();
     assert_eq!(code(&output), 0, "{output:#?}");
     let results = objects(&output);
@@ -247,29 +266,22 @@ fn a_job_that_kills_three_servers_is_parked_and_the_next_job_runs() {
 
 #[test]
 fn a_server_that_starts_during_a_long_outage_takes_nothing_from_one_that_lives() {
-    let mut database = PrivateServer::new();
-    let url = database.create_database("jobs");
-    let home = TempDir::new();
-    let abaci = |arguments: &[&str]| {
-        let mut command = bare(&home, arguments);
-        command.env("ABACI_DATABASE_URL", &url);
-        command
-    };
-    let first = Process::spawn(abaci(&["serve"]));
+    let mut own = OwnServer::new();
+    let first = Process::spawn(own.abaci(&["serve"]));
     first.wait_for_line("ready");
-    let submitted = run(abaci(&["submit", "--detach", "--algorithm", "recursive", "47"]));
+    let submitted = run(own.abaci(&["submit", "--detach", "--algorithm", "recursive", "47"]));
     first.wait_for_line("job started");
-    database.stop_immediate();
-    let second = Process::spawn(abaci(&["serve"]));
+    own.database.stop_immediate();
+    let second = Process::spawn(own.abaci(&["serve"]));
     second.wait_for_line("waiting for the database");
     // Longer than a heartbeat lives: to the one that starts, the other must not look dead.
     std::thread::sleep(Duration::from_secs(12));
-    database.start();
+    own.database.start();
     assert!(
         second.wait_for_line("ready").contains("/1"),
         "a living server's executor id was taken"
     );
-    let output = run(abaci(&["wait", "--json", &submitted.stdout[0]]));
+    let output = run(own.abaci(&["wait", "--json", &submitted.stdout[0]]));
     let result = &objects(&output)[0];
     assert_eq!(
         (&result["pid"], &result["attempts"]),
