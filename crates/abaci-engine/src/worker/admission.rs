@@ -69,6 +69,7 @@ impl Admission {
             Ok(Err(error)) => Err(self.conclude(&run, error).await),
             Err(panic) => {
                 let failure = Failure::terminal("Panic", compute::panic_message(&*panic));
+                warn!(workflow_id = run.id, reason = failure.message, "job panicked");
                 Err(self.conclude(&run, failure.into()).await)
             }
         }
@@ -86,11 +87,16 @@ impl Admission {
         };
         let deaths = attempts.saturating_sub(1);
         if deaths >= DEATHS_TO_PARK {
-            return Err(poison(deaths).at_attempt(attempts).into());
+            return Err(refused(run, poison(deaths).at_attempt(attempts)).into());
         }
         let request = Request::decode(input)
             .and_then(|request| self.limits.check(&request).map(|()| request))
-            .map_err(|error| Failure::invalid_request(error.to_string()).at_attempt(attempts))?;
+            .map_err(|error| {
+                refused(
+                    run,
+                    Failure::invalid_request(error.to_string()).at_attempt(attempts),
+                )
+            })?;
         let log = JobLog::new(JobId::new(&run.id), request);
         log.started(attempts);
         let began = Instant::now();
@@ -136,12 +142,6 @@ impl Admission {
             Ok(failure) => failure,
             Err(control) => return control,
         };
-        warn!(
-            workflow_id = run.id,
-            name = failure.name,
-            message = failure.message,
-            "job failed"
-        );
         match self.still_owns(run).await {
             Ok(true) => {
                 record_failure(&self.database, &run.id, &failure).await;
@@ -197,6 +197,12 @@ pub(crate) async fn undo_claims(
     .execute(&database.pool)
     .await
     .map(drop)
+}
+
+/// Says that a job was not begun, and hands on why.
+fn refused(run: &Run, failure: Failure) -> Failure {
+    warn!(workflow_id = run.id, reason = failure.message, "job refused");
+    failure
 }
 
 fn poison(deaths: u32) -> Failure {
