@@ -39,12 +39,6 @@ pub enum Error {
         /// The version that this build knows.
         known: i64,
     },
-    /// The tables are not there and were not asked to be made.
-    #[error("the database at {place} has no abaci tables; start a server once: abaci serve")]
-    SchemaMissing {
-        /// Host and database, without user or password.
-        place: String,
-    },
     /// The request cannot be met; nothing was queued.
     #[error(transparent)]
     Request(#[from] RequestError),
@@ -86,15 +80,4 @@ pub enum Error {
         /// What the database or the engine said.
         reason: String,
     },
-}
-
-impl Error {
-    /// Whether the database could not be reached or used, as opposed to a wrong question.
-    #[must_use]
-    pub fn is_unreachable(&self) -> bool {
-        matches!(
-            self,
-            Self::Unreachable { .. } | Self::Refused { .. } | Self::Database { .. }
-        )
-    }
 }

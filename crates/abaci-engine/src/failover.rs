@@ -4,8 +4,8 @@
 //! stand still for the whole expiry; and in both cases only if nobody holds the session lock on its executor id, which a
 //! live process does as long as its connection stands.
 //! Watching is what makes the difference: after an outage or a cut of the network every heartbeat is old and every lock
-//! is free, and nobody is dead. A sweep that fails or comes late, or that this worker makes without holding its own id,
-//! starts the watch again.
+//! is free, and nobody is dead. A sweep that fails or comes late starts the watch again, and a worker that does not hold
+//! its own id buries nobody.
 //!
 //! The lock is held during the takeover, so that a restart of the same worker waits for it.
 //! The jobs go back to their queue, where the atomic claim gives each to one worker; nothing is started here.
@@ -87,8 +87,12 @@ impl Failover {
             .bounded("looking for dead workers", TIMEOUT, self.look())
             .await?;
         let is_late = std::mem::replace(&mut self.last_sweep, Instant::now()).elapsed() > LATE;
-        if is_late || !*self.held.borrow() {
+        let is_held = *self.held.borrow();
+        if is_late || !is_held {
             self.watched.clear();
+        }
+        if !is_held {
+            return Ok(());
         }
         for executor_id in self.dead(&workers, orphans) {
             let burial = self

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use dbos::sysdb::SystemDatabase;
-use dbos::sysdb::types::{NewQueue, QueueRecord};
+use dbos::sysdb::types::QueueRecord;
 use dbos::{StartOptions, WorkflowRef};
 use serde_json::Value;
 use sqlx::postgres::{PgListener, PgRow};
@@ -72,11 +72,10 @@ impl Claimer {
             tokio::pin!(left);
             left.as_mut().enable();
             let pause = match self.claim().await {
-                Ok(claimed) => {
+                Ok(()) => {
                     if std::mem::take(&mut is_failing) {
                         info!(executor_id = %self.executor_id, "claiming again");
                     }
-                    debug!(claimed, "claim round");
                     self.poll_interval
                 }
                 Err(error) => {
@@ -97,11 +96,11 @@ impl Claimer {
         }
     }
 
-    /// Claims as many jobs as there are free slots and starts them; returns how many.
-    async fn claim(&self) -> Result<usize, Error> {
+    /// Claims as many jobs as there are free slots and starts them.
+    async fn claim(&self) -> Result<(), Error> {
         let in_hand = self.jobs.count();
         if in_hand >= self.concurrency || !*self.held.borrow() {
-            return Ok(0);
+            return Ok(());
         }
         let rows = self
             .database
@@ -112,14 +111,13 @@ impl Claimer {
             .into_iter()
             .map(|row| (self.jobs.enter(&row.id), row))
             .collect();
-        let count = rows.len();
         for (place, row) in rows {
             match row.hopeless() {
                 Some(failure) => self.park(place, row, failure),
                 None => self.start(place, row),
             }
         }
-        Ok(count)
+        Ok(())
     }
 
     async fn claimed_rows(&self, in_hand: usize) -> Result<Vec<ClaimedRow>, String> {
@@ -175,18 +173,13 @@ impl Claimer {
 
     /// The queue as the claim's statement wants it: our own slots are its only limit.
     fn queue_record(&self) -> QueueRecord {
-        let NewQueue {
-            priority_enabled,
-            partition_queue,
-            ..
-        } = NewQueue::new(&self.queue);
         QueueRecord {
             name: self.queue.clone(),
             concurrency: None,
             worker_concurrency: Some(i32::try_from(self.concurrency).unwrap_or(i32::MAX)),
             rate_limit: None,
-            priority_enabled,
-            partition_queue,
+            priority_enabled: false,
+            partition_queue: false,
             partition_concurrency: None,
             partition_worker_concurrency: None,
             partition_rate_limit: None,

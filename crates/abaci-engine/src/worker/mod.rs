@@ -41,7 +41,7 @@ use crate::{APPLICATION, APPLICATION_VERSION, DEFAULT_QUEUE, Error, FIBONACCI_WO
 /// How soon a running step learns that its job was cancelled, and an adopted outcome is seen.
 const OUTCOME_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Bounds each single question of the start.
+/// Bounds the connection to the database at the start, and each wait for a free one later.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Connections for claiming, listening, admission, janitor and failover.

@@ -212,3 +212,31 @@ async fn a_worker_killed_on_another_machine_is_succeeded_within_fifteen_seconds(
     );
     client.cancel(&id).await.unwrap();
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_finds_another_run_in_its_row_does_not_begin() {
+    let rig = Rig::new();
+    let (_worker, client) = (rig.worker().await, rig.client().await);
+    // After the engine's start has accepted the row, and before the body begins, another run takes it.
+    rig.database.psql(
+        "create function steal() returns trigger language plpgsql as 'begin \
+         update dbos.workflow_status set owner_xid = ''another run'' where workflow_uuid = new.workflow_uuid; \
+         return null; end'; \
+         create trigger steal after update on dbos.workflow_status for each row \
+         when (old.owner_xid is null and new.owner_xid is null and new.status = 'PENDING') execute function steal()",
+    );
+    let id = client.submit(Request::new(10)).await.unwrap();
+    let owner = "select owner_xid from dbos.workflow_status";
+    eventually("the other run", || {
+        rig.database.psql(owner).trim() == "another run"
+    });
+    rig.database.psql("drop trigger steal on dbos.workflow_status");
+    let next = client.submit(Request::new(20)).await.unwrap();
+    assert_eq!(outcome(&client, &next).await.state, State::Succeeded);
+    let stolen = client.show(&id).await.unwrap();
+    assert_eq!(
+        (stolen.job.state, stolen.steps.len()),
+        (State::Running, 0),
+        "two runs of one job at once"
+    );
+}
