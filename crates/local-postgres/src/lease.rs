@@ -1,6 +1,7 @@
 //! A user's hold on the server.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crate::error::Error;
@@ -16,6 +17,12 @@ use crate::wire::{self, Session};
 /// How long the server may take for one answer while we wait for it; a loaded one is asked again.
 const ANSWER: Duration = Duration::from_secs(2);
 
+/// How long a join waits for a keeper that lives, or for the reason why it does not, on a machine that is very busy.
+const FIRST_KEEPER: Duration = Duration::from_secs(5);
+
+/// How long a later look waits for a new keeper; one that takes longer is seen by the next look.
+const NEXT_KEEPER: Duration = Duration::from_secs(1);
+
 /// How long creating a database may take.
 const CREATE_DATABASE: Duration = Duration::from_mins(1);
 
@@ -27,8 +34,19 @@ pub struct Lease {
     settings: Settings,
     place: Place,
     socket_dir: PathBuf,
+    /// The keepers that this lease started without waiting for their server.
+    starter: Mutex<Starter>,
     // Released after `drop` has run, which may still start a keeper.
     _users_lock: Lock,
+}
+
+/// How the server looks to one who does not ask it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// It has declared itself ready, and its process lives.
+    Ready,
+    /// A keeper starts it, or somebody stops it.
+    NotReady,
 }
 
 impl Lease {
@@ -42,19 +60,24 @@ impl Lease {
     /// All of [`Error`] except those of statements; the message names the way out.
     pub fn acquire(settings: &Settings) -> Result<Lease, Error> {
         let deadline = Deadline::after(settings.start_timeout);
-        let place = Place::create(&settings.data_dir)?;
-        let users_lock = deadline.poll(|| Lock::try_shared(&place.users_lock()))?;
-        let Some(users_lock) = users_lock else {
-            return Err(timed_out("the end of the previous server", deadline, &place));
-        };
-        let socket_dir = place.socket_dir();
-        let lease = Lease {
-            settings: settings.clone(),
-            place,
-            socket_dir,
-            _users_lock: users_lock,
-        };
+        let lease = Self::register(settings, deadline)?;
         lease.wait_for_server(deadline)?;
+        Ok(lease)
+    }
+
+    /// Registers a user and returns when a keeper lives, which starts the server; no connection is made to it, then or
+    /// later.
+    ///
+    /// It is for a process that keeps the server for others and must not depend on its answers; what goes wrong later
+    /// shows in [`Lease::keep_alive`]. Only while a predecessor is being stopped does it wait for the end of that, for up
+    /// to [`Settings::start_timeout`]; otherwise for the keeper, which takes about 20 ms and never more than five seconds.
+    ///
+    /// # Errors
+    /// What shows at once: a data directory that cannot be used, programs or an account that are missing, a keeper that
+    /// does not start; [`Error::TimedOut`] when the predecessor does not end.
+    pub fn join(settings: &Settings) -> Result<Lease, Error> {
+        let lease = Self::register(settings, Deadline::after(settings.start_timeout))?;
+        lease.ensure_keeper(FIRST_KEEPER)?;
         Ok(lease)
     }
 
@@ -72,6 +95,26 @@ impl Lease {
             return Ok(());
         }
         self.wait_for_server(Deadline::after(self.settings.start_timeout))
+    }
+
+    /// Makes sure that a keeper lives, and says how the server looks; it neither waits for the server nor connects to it.
+    ///
+    /// A long-lived user of [`Lease::join`] calls it every second: a server that died is started again by its keeper, and
+    /// a keeper that died by this. It is cheap when a keeper lives (two small files are read); when one must be started
+    /// it blocks until that lives, for up to a second. From an async task call it on a blocking thread.
+    ///
+    /// It does not promise that the server answers: a process that hangs looks ready.
+    ///
+    /// # Errors
+    /// As [`Lease::join`]; [`Error::StartFailed`] with the server's words when the last keeper that was started here gave
+    /// up. The next call starts another.
+    pub fn keep_alive(&self) -> Result<Health, Error> {
+        self.ensure_keeper(NEXT_KEEPER)?;
+        Ok(if server::looks_ready(&self.place) {
+            Health::Ready
+        } else {
+            Health::NotReady
+        })
     }
 
     /// Creates the database unless it is there; two callers at once both succeed.
@@ -116,6 +159,28 @@ impl Lease {
     #[must_use]
     pub fn log(&self) -> PathBuf {
         self.place.log()
+    }
+
+    /// Takes the users' lock.
+    fn register(settings: &Settings, deadline: Deadline) -> Result<Lease, Error> {
+        let place = Place::create(&settings.data_dir)?;
+        let users_lock = deadline.poll(|| Lock::try_shared(&place.users_lock()))?;
+        let Some(users_lock) = users_lock else {
+            return Err(timed_out("the end of the previous server", deadline, &place));
+        };
+        Ok(Lease {
+            settings: settings.clone(),
+            socket_dir: place.socket_dir(),
+            starter: Mutex::new(Starter::new(settings, &place)),
+            place,
+            _users_lock: users_lock,
+        })
+    }
+
+    fn ensure_keeper(&self, patience: Duration) -> Result<(), Error> {
+        // A panic leaves at most a keeper that nobody judges.
+        let mut starter = self.starter.lock().unwrap_or_else(PoisonError::into_inner);
+        starter.ensure_keeper(patience)
     }
 
     /// Waits for a keeper and a server that answers, and starts keepers as needed.

@@ -8,7 +8,8 @@
 //! the kernel releases however its holder ends. The first lease starts a small detached *keeper* process, which runs
 //! the server, starts it again when it dies, and tries the exclusive lock: when it gets it, nobody is left, and after
 //! a linger it stops the server and ends. A lease that finds no keeper starts another, which adopts the running
-//! server. The keeper holds nothing that is not on disk or in the kernel, so killing it is always safe.
+//! server. The keeper holds nothing that is not on disk or in the kernel, so killing it is always safe. Who only keeps
+//! the server for others takes a lease that never connects: [`Lease::join`], then [`Lease::keep_alive`] every second.
 //!
 //! | file in the data directory | is |
 //! |---|---|
@@ -50,6 +51,6 @@ pub use account::Account;
 pub use control::{Force, Running, Status, Stopped, status, stop};
 pub use error::Error;
 pub use keeper::keep;
-pub use lease::Lease;
+pub use lease::{Health, Lease};
 pub use programs::{Programs, Version};
 pub use settings::{KeeperCommand, KeeperSettings, Settings};

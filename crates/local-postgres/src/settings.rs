@@ -11,7 +11,8 @@ const DEFAULT_LINGER: Duration = Duration::from_secs(5);
 /// seconds, and recovery after a crash under load may take longer.
 const DEFAULT_START_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Settings of a user of the server, for [`Lease::acquire`](crate::Lease::acquire).
+/// Settings of a user of the server, for [`Lease::acquire`](crate::Lease::acquire) and
+/// [`Lease::join`](crate::Lease::join).
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Directory that holds the cluster and nothing else; made when it is missing.

@@ -6,6 +6,7 @@
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use crate::account::Account;
 use crate::error::Error;
@@ -14,6 +15,7 @@ use crate::log;
 use crate::place::Place;
 use crate::programs::Programs;
 use crate::settings::Settings;
+use crate::wait::Deadline;
 
 /// Runs the keeper without descriptors that a shell or a build tool left open to its children: a reader of such a pipe
 /// would wait for the keeper. Ours are closed on exec; this reaches the digits that every shell can name.
@@ -27,25 +29,47 @@ const SHELL_CANNOT_RUN: [i32; 2] = [126, 127];
 const MOST_BEATEN: u32 = 3;
 
 /// One user's attempts to have a keeper.
-pub(crate) struct Starter<'a> {
-    settings: &'a Settings,
-    place: &'a Place,
+#[derive(Debug)]
+pub(crate) struct Starter {
+    settings: Settings,
+    place: Place,
     keeper: Option<Child>,
     start_lock: Option<Lock>,
     beaten: u32,
     log_mark_bytes: u64,
 }
 
-impl<'a> Starter<'a> {
-    pub(crate) fn new(settings: &'a Settings, place: &'a Place) -> Self {
+impl Starter {
+    pub(crate) fn new(settings: &Settings, place: &Place) -> Self {
         Self {
-            settings,
-            place,
+            settings: settings.clone(),
+            place: place.clone(),
             keeper: None,
             start_lock: None,
             beaten: 0,
             log_mark_bytes: log::size(&place.log()),
         }
+    }
+
+    /// Starts a keeper unless one lives, and waits for up to `patience` until it does.
+    ///
+    /// No lock is held afterwards, so that a starter who never looks again is in nobody's way. A keeper that ends after
+    /// that is judged by the next call.
+    pub(crate) fn ensure_keeper(&mut self, patience: Duration) -> Result<(), Error> {
+        let lives = Deadline::after(patience).poll(|| {
+            if self.place.has_keeper()? {
+                return Ok(Some(()));
+            }
+            self.start().map(|()| None)
+        });
+        self.start_lock = None;
+        if lives?.is_some() {
+            self.beaten = 0;
+            // One lives: how ours ended, if it did, matters no more. Asking reaps it.
+            self.keeper
+                .take_if(|keeper| matches!(keeper.try_wait(), Ok(Some(_))));
+        }
+        Ok(())
     }
 
     /// Takes note that a keeper lives: whoever wants to stop or replace it may do so from now on.
@@ -70,10 +94,10 @@ impl<'a> Starter<'a> {
         if self.place.has_keeper()? {
             return Ok(());
         }
-        check(self.settings, self.place)?;
+        check(&self.settings, &self.place)?;
         log::rotate(&self.place.log())?;
         self.log_mark_bytes = log::size(&self.place.log());
-        self.keeper = Some(spawn(self.settings, self.place)?);
+        self.keeper = Some(spawn(&self.settings, &self.place)?);
         self.start_lock = Some(start_lock);
         Ok(())
     }
@@ -99,7 +123,7 @@ impl<'a> Starter<'a> {
     }
 }
 
-impl Drop for Starter<'_> {
+impl Drop for Starter {
     fn drop(&mut self) {
         if let Some(keeper) = self.keeper.take() {
             reap_when_it_ends(keeper);

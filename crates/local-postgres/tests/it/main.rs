@@ -7,6 +7,7 @@
 
 mod control;
 mod faults;
+mod joining;
 mod lifetime;
 mod refusals;
 mod site;

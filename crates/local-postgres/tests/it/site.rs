@@ -54,6 +54,10 @@ impl Site {
         Lease::acquire(&self.settings()).unwrap_or_else(|error| panic!("no lease: {error}"))
     }
 
+    pub(crate) fn joined(&self) -> Lease {
+        Lease::join(&self.settings()).unwrap_or_else(|error| panic!("no joined lease: {error}"))
+    }
+
     pub(crate) fn user_command(&self) -> Command {
         user_command(&self.data_dir, self.linger)
     }
