@@ -81,9 +81,7 @@ impl Database {
                 operation,
                 reason: error.to_string(),
             }),
-            Err(_) => Err(self
-                .address
-                .unreachable(format!("no answer within {} s", timeout.as_secs_f32()))),
+            Err(_) => Err(self.address.no_answer(timeout)),
         }
     }
 
@@ -120,8 +118,12 @@ impl Address {
         match tokio::time::timeout(timeout, PgConnection::connect_with(&self.options)).await {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) => Err(self.classify(&error)),
-            Err(_) => Err(self.unreachable(format!("no answer within {} s", timeout.as_secs_f32()))),
+            Err(_) => Err(self.no_answer(timeout)),
         }
+    }
+
+    pub(crate) fn no_answer(&self, within: Duration) -> Error {
+        self.unreachable(format!("no answer within {} s", within.as_secs_f32()))
     }
 
     pub(crate) fn unreachable(&self, reason: String) -> Error {

@@ -21,7 +21,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{debug, info, warn};
 
 use crate::database::{Database, text};
-use crate::presence::{self, LOCK_KEY, Presence};
+use crate::presence::{self, Contact, LOCK_KEY, Presence};
 use crate::{APPLICATION_VERSION, Error};
 
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -40,7 +40,7 @@ pub(crate) struct Failover {
     database: Database,
     executor_id: String,
     host: String,
-    held: watch::Receiver<bool>,
+    contact: watch::Receiver<Contact>,
     watched: HashMap<String, Watched>,
     last_sweep: Instant,
 }
@@ -56,13 +56,13 @@ impl Failover {
         database: Database,
         executor_id: String,
         host: String,
-        held: watch::Receiver<bool>,
+        contact: watch::Receiver<Contact>,
     ) -> Self {
         Self {
             database,
             executor_id,
             host,
-            held,
+            contact,
             watched: HashMap::new(),
             last_sweep: Instant::now(),
         }
@@ -87,7 +87,7 @@ impl Failover {
             .bounded("looking for dead workers", TIMEOUT, self.look())
             .await?;
         let is_late = std::mem::replace(&mut self.last_sweep, Instant::now()).elapsed() > LATE;
-        let is_held = *self.held.borrow();
+        let is_held = self.contact.borrow().stands();
         if is_late || !is_held {
             self.watched.clear();
         }

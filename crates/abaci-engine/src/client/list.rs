@@ -7,7 +7,7 @@ use dbos::sysdb::types::{StepRecord as StepRow, Timestamp, WorkflowFilter, Workf
 use serde_json::Value;
 use sqlx::Row;
 
-use super::{Client, unreadable};
+use super::{Client, probe};
 use crate::record::{Failure, FailureKind, Job, JobDetail, JobId, JobResult, Request, State, StepRecord};
 use crate::{Error, FIBONACCI_WORKFLOW};
 
@@ -94,25 +94,14 @@ impl Client {
     /// # Errors
     /// [`Error::Unreachable`] or [`Error::Database`].
     pub async fn counts(&self) -> Result<QueueCounts, Error> {
-        let counts = sqlx::query(
-            "select count(*) filter (where status = 'PENDING') as running, \
-             count(*) filter (where status <> 'PENDING') as queued from dbos.workflow_status \
-             where queue_name = $1 and status in ('ENQUEUED', 'DELAYED', 'PENDING')",
-        )
-        .bind(&self.queue)
-        .fetch_one(&self.database.pool);
-        let row = self
+        let status = probe::status(&self.database.pool, &self.queue);
+        let status = self
             .database
-            .bounded("counting jobs", self.timeout, counts)
+            .bounded("counting jobs", self.timeout, status)
             .await?;
-        let count = |name| {
-            row.try_get::<i64, _>(name)
-                .map(i64::unsigned_abs)
-                .map_err(|error| unreadable(&error))
-        };
         Ok(QueueCounts {
-            queued: count("queued")?,
-            running: count("running")?,
+            queued: status.queued,
+            running: status.running,
         })
     }
 

@@ -6,12 +6,14 @@
 //! wait goes on through outages and says so.
 
 mod list;
+mod probe;
 mod submit;
 mod wait;
 
 use std::time::Duration;
 
 pub use list::{CancelOutcome, ListFilter, QueueCounts};
+pub use probe::{QueueProbe, QueueStatus};
 pub use submit::SubmitOptions;
 pub use wait::{Outcome, WaitEvent, Waiter};
 

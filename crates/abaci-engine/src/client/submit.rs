@@ -14,7 +14,7 @@ use crate::record::{JobId, Request, RequestError};
 use crate::worker::CHANNEL;
 use crate::{APPLICATION_VERSION, Error, FIBONACCI_WORKFLOW};
 
-/// How many rows are written at once: enough to share the commits, not enough to disturb.
+/// How many rows of a large batch are written at once: enough to share the commits, not enough to disturb.
 const PARALLEL: usize = 4;
 
 /// The shortest timeout of a job: the database counts milliseconds.
@@ -82,7 +82,8 @@ impl Client {
                 job
             })
             .map(|(id, request)| self.enqueue(id, request, options))
-            .buffered(PARALLEL)
+            // One after the other where the order counts: of two at once the later may be committed, and claimed, first.
+            .buffered(if jobs.len() <= PACED { 1 } else { PARALLEL })
             .try_collect::<Vec<()>>()
             .await?;
         self.announce().await;

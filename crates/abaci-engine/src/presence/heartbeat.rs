@@ -2,6 +2,7 @@
 //!
 //! When the connection breaks it is opened again and the lock taken again; another holder means that this process was
 //! given up on, and it must not go on.
+//! Each beat says how it went to whoever must know whether the database answers: nothing else in this process does.
 
 use std::time::Duration;
 
@@ -28,8 +29,15 @@ pub(super) struct Heartbeat {
     incarnation: String,
     /// Since when another session holds the lock that we lost with our connection.
     locked_out_since: Option<Instant>,
-    /// Whether the last beat reached the database on the connection that holds the lock.
-    held: watch::Sender<bool>,
+    contact: watch::Sender<Contact>,
+}
+
+/// How the last beats went.
+pub(crate) struct Contact {
+    /// When a beat last got through, or the registration did.
+    pub(crate) last_beat: std::time::Instant,
+    /// Why the beats since have not.
+    pub(crate) failure: Option<String>,
 }
 
 /// What one beat showed.
@@ -46,9 +54,9 @@ impl Heartbeat {
         executor_id: String,
         incarnation: String,
     ) -> Self {
-        let (held, _) = watch::channel(true);
+        let (contact, _) = watch::channel(Contact::now());
         Self {
-            held,
+            contact,
             address,
             connection: Some(connection),
             executor_id,
@@ -57,9 +65,9 @@ impl Heartbeat {
         }
     }
 
-    /// Follows whether the executor id is held; while it is not, this worker must begin nothing in its name.
-    pub(super) fn held(&self) -> watch::Receiver<bool> {
-        self.held.subscribe()
+    /// Follows how the beats go.
+    pub(super) fn contact(&self) -> watch::Receiver<Contact> {
+        self.contact.subscribe()
     }
 
     /// Beats until `stop`, then removes the row and hangs up, which releases the lock.
@@ -79,7 +87,7 @@ impl Heartbeat {
             }
             let is_draining = *draining.borrow_and_update();
             let beat = self.beat(is_draining).await;
-            self.held.send_replace(matches!(beat, Beat::Done));
+            self.note(&beat);
             match beat {
                 Beat::Done => {}
                 Beat::Failed(_) => beats.reset_after(RECONNECT_INTERVAL),
@@ -106,6 +114,15 @@ impl Heartbeat {
             _ => {}
         }
         beat
+    }
+
+    fn note(&self, beat: &Beat) {
+        match beat {
+            Beat::Done => drop(self.contact.send_replace(Contact::now())),
+            Beat::Failed(reason) | Beat::Lost(reason) => self
+                .contact
+                .send_modify(|contact| contact.failure = Some(reason.clone())),
+        }
     }
 
     /// Opens the connection and takes the lock again where they are gone.
@@ -175,5 +192,21 @@ impl Heartbeat {
         // What cannot be removed now expires by itself.
         let _ = timeout(TIMEOUT, delete).await;
         let _ = timeout(TIMEOUT, connection.close()).await;
+    }
+}
+
+impl Contact {
+    /// A beat that has just got through.
+    fn now() -> Self {
+        Self {
+            last_beat: std::time::Instant::now(),
+            failure: None,
+        }
+    }
+
+    /// Whether the last beat got through on the connection that holds the lock; otherwise the executor id may not be ours,
+    /// and nothing must begin in its name.
+    pub(crate) fn stands(&self) -> bool {
+        self.failure.is_none()
     }
 }

@@ -13,6 +13,7 @@ mod registration;
 
 use std::time::Duration;
 
+pub(crate) use heartbeat::Contact;
 pub(crate) use process::is_alive;
 pub(crate) use registration::Registration;
 

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::heartbeat::Heartbeat;
+use super::heartbeat::{Contact, Heartbeat};
 use super::{LOCK_KEY, is_alive};
 use crate::database::Address;
 use crate::worker::{Slot, WorkerSettings};
@@ -40,7 +40,7 @@ pub(crate) struct Registration {
     incarnation: String,
     draining: watch::Sender<bool>,
     lost: watch::Receiver<Option<String>>,
-    held: watch::Receiver<bool>,
+    contact: watch::Receiver<Contact>,
     stop: CancellationToken,
     heartbeat: JoinHandle<()>,
 }
@@ -74,14 +74,14 @@ impl Registration {
         let (lost_said, lost) = watch::channel(None);
         let stop = CancellationToken::new();
         let heartbeat = Heartbeat::new(address, connection, executor_id.clone(), incarnation.clone());
-        let held = heartbeat.held();
+        let contact = heartbeat.contact();
         let heartbeat = tokio::spawn(heartbeat.run(stop.clone(), draining_seen, lost_said));
         Self {
             executor_id,
             incarnation,
             draining,
             lost,
-            held,
+            contact,
             stop,
             heartbeat,
         }
@@ -96,9 +96,9 @@ impl Registration {
         &self.executor_id
     }
 
-    /// Follows whether the id is held on a live connection.
-    pub(crate) fn held(&self) -> watch::Receiver<bool> {
-        self.held.clone()
+    /// Follows how the heartbeat goes, and so whether the id is held on a live connection.
+    pub(crate) fn contact(&self) -> watch::Receiver<Contact> {
+        self.contact.clone()
     }
 
     /// Whether the presence row is still the one that this registration wrote.

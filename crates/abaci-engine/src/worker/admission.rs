@@ -19,7 +19,7 @@ use serde_json::Value;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::jobs::Jobs;
+use super::jobs::{Jobs, Place};
 use super::log::JobLog;
 use crate::artifact::Artifacts;
 use crate::compute;
@@ -40,6 +40,7 @@ const OWN: &str = "update dbos.workflow_status set owner_xid = $3 \
 struct Run {
     id: String,
     token: String,
+    place: Place,
 }
 
 /// A workflow body; [`crate::workflow::fibonacci`] in every product.
@@ -59,8 +60,8 @@ impl Admission {
     /// Runs the job whose row was claimed with `input`; this is what the engine has registered.
     pub(crate) async fn run(self: Arc<Self>, input: Value) -> dbos::Result<JobResult, Failure> {
         let id = dbos::workflow_id().ok_or_else(|| Failure::terminal("Internal", "not inside a workflow"))?;
-        let _place = self.jobs.begin(&id);
         let run = Run {
+            place: self.jobs.begin(&id),
             id,
             token: Uuid::now_v7().to_string(),
         };
@@ -105,6 +106,7 @@ impl Admission {
             executor_id: self.executor_id.clone(),
             artifacts: self.artifacts.clone(),
             attempts,
+            activity: run.place.describe(request, attempts),
         };
         let outcome = (self.body)(Arc::new(context), request).await;
         log.ended(began.elapsed(), outcome.as_ref().map(drop));

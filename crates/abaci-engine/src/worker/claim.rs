@@ -8,6 +8,9 @@
 //! A claim is tried when a client says that it submitted (`NOTIFY`), when a job in hand ends, and every poll interval, since
 //! a foreign client says nothing and a notification is no promise.
 //! With no free slot nothing is asked.
+//!
+//! Each loop polls at moments of its own, which a claim in between does not move: workers of one host that start together,
+//! or that one notification wakes, would otherwise ask together from then on.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -18,12 +21,15 @@ use dbos::{StartOptions, WorkflowRef};
 use serde_json::Value;
 use sqlx::postgres::{PgListener, PgRow};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
+use uuid::Uuid;
 
 use super::jobs::{Jobs, Place};
 use super::row::ClaimedRow;
 use crate::database::{Database, text};
+use crate::presence::Contact;
 use crate::record::{Failure, JobResult};
 use crate::{APPLICATION_VERSION, Error};
 
@@ -58,8 +64,14 @@ pub(crate) struct Claimer {
     pub(crate) poll_interval: Duration,
     pub(crate) jobs: Jobs,
     pub(crate) workflow: Workflow,
-    /// Whether the executor id is ours; nothing is claimed in its name while it may not be.
-    pub(crate) held: watch::Receiver<bool>,
+    /// Says whether the executor id is ours; nothing is claimed in its name while it may not be.
+    pub(crate) contact: watch::Receiver<Contact>,
+}
+
+/// The moments at which one loop polls: every interval, from a random one on.
+struct Polls {
+    first: Instant,
+    interval: Duration,
 }
 
 impl Claimer {
@@ -67,6 +79,7 @@ impl Claimer {
     pub(crate) async fn run(self, stop: CancellationToken) {
         let mut listener = None;
         let mut is_failing = false;
+        let polls = Polls::new(self.poll_interval);
         while !stop.is_cancelled() {
             let left = self.jobs.left();
             tokio::pin!(left);
@@ -76,7 +89,7 @@ impl Claimer {
                     if std::mem::take(&mut is_failing) {
                         info!(executor_id = %self.executor_id, "claiming again");
                     }
-                    self.poll_interval
+                    polls.pause_from(Instant::now())
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut is_failing, true) {
@@ -99,7 +112,7 @@ impl Claimer {
     /// Claims as many jobs as there are free slots and starts them.
     async fn claim(&self) -> Result<(), Error> {
         let in_hand = self.jobs.count();
-        if in_hand >= self.concurrency || !*self.held.borrow() {
+        if in_hand >= self.concurrency || !self.contact.borrow().stands() {
             return Ok(());
         }
         let rows = self
@@ -243,6 +256,31 @@ impl Claimer {
     }
 }
 
+impl Polls {
+    fn new(interval: Duration) -> Self {
+        // The clock of the runtime counts milliseconds.
+        let interval = interval.max(Duration::from_millis(1));
+        // The last 62 bits of such an id are random.
+        let (_, random) = Uuid::now_v7().as_u64_pair();
+        let phase = u128::from(random) % interval.as_nanos();
+        Self {
+            first: Instant::now() + Duration::from_nanos(u64::try_from(phase).unwrap_or_default()),
+            interval,
+        }
+    }
+
+    /// How long it is from `now` to the next one: more than nothing, at most an interval.
+    fn pause_from(&self, now: Instant) -> Duration {
+        if now < self.first {
+            return self.first - now;
+        }
+        let since_last = (now - self.first).as_nanos() % self.interval.as_nanos();
+        self.interval.saturating_sub(Duration::from_nanos(
+            u64::try_from(since_last).unwrap_or_default(),
+        ))
+    }
+}
+
 /// Completes when the body of a started job did not begin here: the engine then waits for a run of it elsewhere, for which
 /// this worker keeps no slot.
 async fn never_began(jobs: &Jobs, id: &str) {
@@ -260,4 +298,42 @@ fn in_order(ids: &[String], rows: &[PgRow]) -> Result<Vec<ClaimedRow>, sqlx::Err
         by_id.insert(row.id.clone(), row);
     }
     Ok(ids.iter().filter_map(|id| by_id.remove(id)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_millis(50);
+
+    #[test]
+    fn a_claim_between_two_polls_does_not_move_them() {
+        let polls = Polls::new(INTERVAL);
+        let start = Instant::now();
+        for now_ms in [0, 1, 49, 50, 51, 173, 100_003] {
+            let now = start + Duration::from_millis(now_ms);
+            let pause = polls.pause_from(now);
+            assert!(
+                pause > Duration::ZERO && pause <= INTERVAL,
+                "the next poll is in {pause:?}"
+            );
+            let since_first = (now + pause).duration_since(polls.first);
+            assert_eq!(since_first.as_nanos() % INTERVAL.as_nanos(), 0, "a poll moved");
+        }
+    }
+
+    #[test]
+    fn workers_that_start_together_poll_out_of_step() {
+        let start = Instant::now();
+        let pauses: HashSet<_> = (0..8).map(|_| Polls::new(INTERVAL).pause_from(start)).collect();
+        assert!(pauses.len() > 1, "eight workers poll at one moment");
+    }
+
+    #[test]
+    fn no_interval_is_too_short_to_poll_by() {
+        let pause = Polls::new(Duration::ZERO).pause_from(Instant::now());
+        assert!(pause > Duration::ZERO, "a loop without a pause");
+    }
 }

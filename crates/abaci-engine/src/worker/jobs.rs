@@ -2,12 +2,18 @@
 //!
 //! The database knows who claimed a row, not whether that process is really at it; this table does.
 //! A job is in hand from its claim until its outcome is recorded, and it takes one of the worker's slots meanwhile.
+//! What it is at, once its body has begun, is for the worker's report alone.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
+
+use super::activity::Activity;
+use super::report::RunningJob;
+use crate::record::Request;
 
 /// The jobs of one worker. Cheap to clone; all clones are one table.
 #[derive(Clone, Default)]
@@ -20,12 +26,15 @@ struct Shared {
 }
 
 /// What is known of a job in hand.
-#[derive(Default)]
 struct Entry {
     /// Two while the engine runs a job that we claimed.
     places: usize,
     /// Whether its body began in this process.
     has_begun: bool,
+    /// When it was taken in hand.
+    since: Instant,
+    /// What it is at; absent until its request was read.
+    activity: Option<Arc<Activity>>,
 }
 
 /// A job's place in the table; dropping it, also by an abort, gives it up.
@@ -52,7 +61,7 @@ impl Jobs {
 
     fn place(&self, id: &str, mark: impl FnOnce(&mut Entry)) -> Place {
         let mut table = self.table();
-        let entry = table.entry(id.to_owned()).or_default();
+        let entry = table.entry(id.to_owned()).or_insert_with(Entry::new);
         entry.places += 1;
         mark(entry);
         Place {
@@ -64,6 +73,19 @@ impl Jobs {
     /// The ids of the jobs in hand.
     pub(crate) fn ids(&self) -> Vec<String> {
         self.table().keys().cloned().collect()
+    }
+
+    /// The jobs in hand as a report shows them, the oldest first.
+    pub(crate) fn running(&self) -> Vec<RunningJob> {
+        let mut jobs: Vec<_> = self
+            .table()
+            .iter()
+            .map(|(id, entry)| (entry.since, id.clone(), entry.activity.clone()))
+            .collect();
+        jobs.sort_unstable_by(|(a_since, a_id, _), (b_since, b_id, _)| (a_since, a_id).cmp(&(b_since, b_id)));
+        jobs.into_iter()
+            .map(|(since, id, activity)| RunningJob::new(id, since.elapsed(), activity.as_deref()))
+            .collect()
     }
 
     /// How many jobs are in hand.
@@ -100,6 +122,28 @@ impl Jobs {
     }
 }
 
+impl Entry {
+    fn new() -> Self {
+        Self {
+            places: 0,
+            has_begun: false,
+            since: Instant::now(),
+            activity: None,
+        }
+    }
+}
+
+impl Place {
+    /// Says what the job asks for and which start of it this is; what comes back says which step it is at.
+    pub(crate) fn describe(&self, request: Request, attempt: u32) -> Arc<Activity> {
+        let activity = Arc::new(Activity::new(request, attempt));
+        if let Some(entry) = self.jobs.table().get_mut(&self.id) {
+            entry.activity = Some(Arc::clone(&activity));
+        }
+        activity
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         let mut table = self.jobs.table();
@@ -117,6 +161,7 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::Algorithm;
 
     #[tokio::test]
     async fn a_job_is_in_hand_until_its_last_place_is_gone() {
@@ -138,5 +183,56 @@ mod tests {
         drop(claimed);
         idle.await.unwrap();
         assert!(!jobs.holds("a"));
+    }
+
+    #[test]
+    fn a_job_in_hand_is_described_once_its_body_has_begun() {
+        let jobs = Jobs::default();
+        let claimed = jobs.enter("a");
+        let [waiting] = &jobs.running()[..] else {
+            panic!("a claimed job is not shown")
+        };
+        assert_eq!(
+            (waiting.n, waiting.algorithm, waiting.attempt),
+            (None, None, None)
+        );
+        let run = jobs.begin("a");
+        let activity = run.describe(Request::with(30, Algorithm::Recursive), 2);
+        let step = activity.begin("compute");
+        let [running] = &jobs.running()[..] else {
+            panic!("one job has two lines")
+        };
+        assert_eq!(
+            (
+                running.n,
+                running.algorithm,
+                running.attempt,
+                running.step.as_deref()
+            ),
+            (Some(30), Some(Algorithm::Recursive), Some(2), Some("compute"))
+        );
+        assert!(
+            running.seconds >= waiting.seconds,
+            "the age of a job began anew with its body"
+        );
+        drop((step, run));
+        assert_eq!(
+            jobs.running()[0].n,
+            Some(30),
+            "a job is nameless before its outcome is recorded"
+        );
+        drop(claimed);
+        assert_eq!(jobs.running(), []);
+    }
+
+    #[test]
+    fn jobs_are_shown_the_oldest_first_whatever_their_ids() {
+        let jobs = Jobs::default();
+        let ids = ["m", "z", "a", "k"];
+        let _places = ids.map(|id| jobs.enter(id));
+        // A body that begins makes a job no younger.
+        let _body = jobs.begin("m");
+        let shown: Vec<_> = jobs.running().into_iter().map(|job| job.workflow_id).collect();
+        assert_eq!(shown, ids);
     }
 }

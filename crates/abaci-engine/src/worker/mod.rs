@@ -3,11 +3,13 @@
 //! [`Worker::start`] returns once jobs are being claimed; [`Worker::drain`] returns once nothing of this worker runs and
 //! nothing is left behind that another could do.
 
+mod activity;
 mod admission;
 mod claim;
 mod drain;
 mod jobs;
 mod log;
+mod report;
 mod row;
 #[cfg(test)]
 mod tests;
@@ -20,11 +22,13 @@ use dbos::{Config, DBOS};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use activity::Activity;
 pub(crate) use admission::{record_failure, undo_claims};
 pub(crate) use claim::CHANNEL;
 pub use drain::DrainReport;
 pub(crate) use jobs::Jobs;
 pub(crate) use log::JobLog;
+pub use report::{DatabaseContact, RunningJob, WorkerObserver, WorkerReport};
 pub(crate) use row::ClaimedRow;
 
 use self::admission::{Admission, Body};
@@ -159,6 +163,17 @@ impl Worker {
         self.jobs.ids()
     }
 
+    /// What reads this worker's reports, also while it drains and after.
+    #[must_use]
+    pub fn observer(&self) -> WorkerObserver {
+        WorkerObserver {
+            executor_id: self.executor_id().to_owned(),
+            jobs: self.jobs.clone(),
+            contact: self.registration.contact(),
+            draining: self.stop_claiming.clone(),
+        }
+    }
+
     /// Completes, with the reason, when the worker must not go on: its executor id went to another.
     pub async fn lost(&self) -> String {
         self.registration.lost().await
@@ -246,18 +261,17 @@ impl Setup {
             poll_interval: self.settings.poll_interval,
             jobs: self.jobs.clone(),
             workflow,
-            held: self.registration.held(),
+            contact: self.registration.contact(),
         }
     }
 
     fn keep_house(&self) -> JoinSet<()> {
         let (database, executor_id) = (self.database.clone(), self.registration.executor_id().to_owned());
-        let held = self.registration.held();
         let failover = Failover::new(
             database.clone(),
             executor_id.clone(),
             self.settings.host.clone(),
-            held,
+            self.registration.contact(),
         );
         let janitor = Janitor {
             database,

@@ -4,11 +4,12 @@
 //! The certificate is computed without the value, by modular doubling, and the value must agree with it before anything is
 //! published: a wrong digit fails the job, it is never an answer.
 
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dbos::{StepOptions, step_with};
-use fibonacci::{Certificate, Observer};
+use fibonacci::{Certificate, Observer, Progress};
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{self, Artifacts};
@@ -16,7 +17,7 @@ use crate::compute;
 use crate::record::{
     ArtifactRecord, CertificateRecord, Failure, FailureKind, INLINE_DIGITS, JobResult, Request,
 };
-use crate::worker::JobLog;
+use crate::worker::{Activity, JobLog};
 
 const COMPUTE: &str = "compute";
 const CERTIFY: &str = "certify";
@@ -34,6 +35,8 @@ pub(crate) struct JobContext {
     pub(crate) executor_id: String,
     pub(crate) artifacts: Artifacts,
     pub(crate) attempts: u32,
+    /// Where the worker's report looks for the step that runs.
+    pub(crate) activity: Arc<Activity>,
 }
 
 /// The checkpoint of `compute`. Fields may be added, none changes meaning.
@@ -174,9 +177,35 @@ fn recall(
     }
 }
 
+/// Computes the digits; its progress is that of both parts, weighed by their estimated times.
 fn decimal(request: Request, observe: &Observer<'_>) -> Result<String, Failure> {
-    let value = compute::value(request, observe)?;
-    fibonacci::decimal(&value, observe).map_err(|_| compute::stopped())
+    let estimate = request.estimate();
+    let middle = nanoseconds(estimate.seconds);
+    let total = middle + nanoseconds(estimate.decimal_seconds);
+    let value = compute::value(request, &part(observe, 0..middle, total))?;
+    fibonacci::decimal(&value, &part(observe, middle..total, total)).map_err(|_| compute::stopped())
+}
+
+/// Reports the progress of a part as that of the whole, of which it is `units`.
+fn part<'a>(
+    observe: &'a Observer<'a>,
+    units: Range<u64>,
+    total: u64,
+) -> impl Fn(Progress) -> ControlFlow<()> + 'a {
+    move |progress| {
+        let length = u128::from(units.end - units.start);
+        let done = length * u128::from(progress.done) / u128::from(progress.total);
+        let done = u64::try_from(done).map_or(units.end, |done| units.start + done);
+        observe(Progress { done, total })
+    }
+}
+
+/// An estimated time as units of work: at least one, and so few that two of them can be added.
+fn nanoseconds(seconds: f64) -> u64 {
+    let time = Duration::try_from_secs_f64(seconds).unwrap_or_default();
+    u64::try_from(time.as_nanos())
+        .unwrap_or(u64::MAX)
+        .clamp(1, u64::MAX / 2)
 }
 
 fn store(artifacts: &Artifacts, digits: &str) -> Result<ArtifactRecord, Failure> {
@@ -185,14 +214,24 @@ fn store(artifacts: &Artifacts, digits: &str) -> Result<ArtifactRecord, Failure>
         .map_err(|error| Failure::retryable("Artifact", error.to_string()))
 }
 
-/// Runs the work of a step on a thread that stops with the step, and logs how it went.
+/// Runs the work of a step on a thread that stops with the step, says in the worker's report how far it is, and logs how
+/// it went.
 async fn on_thread<T: Send + 'static>(
     job: &JobContext,
     step: &'static str,
     work: impl FnOnce(&Observer<'_>) -> Result<T, Failure> + Send + 'static,
 ) -> dbos::Result<T, Failure> {
     let began = Instant::now();
+    let running = job.activity.begin(step);
+    let meter = running.meter();
+    let work = move |observe: &Observer<'_>| {
+        work(&|progress| {
+            meter.set(progress);
+            observe(progress)
+        })
+    };
     let outcome = compute::on_thread(work).await;
+    drop(running);
     match &outcome {
         Ok(_) => job.log.step_done(step, began.elapsed()),
         Err(failure) => job.log.step_failed(step, failure),
@@ -214,4 +253,60 @@ fn options(request: Request) -> StepOptions<Failure> {
     options.should_retry(
         |error| matches!(error, dbos::Error::Application(failure) if failure.data.kind == FailureKind::Retryable),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+    use crate::record::Algorithm;
+
+    fn progress_of(request: Request) -> Vec<Progress> {
+        let seen = RefCell::new(Vec::new());
+        let observe = |progress| {
+            seen.borrow_mut().push(progress);
+            ControlFlow::Continue(())
+        };
+        decimal(request, &observe).unwrap();
+        seen.into_inner()
+    }
+
+    #[test]
+    fn progress_grows_over_both_parts_of_a_step() {
+        for request in [
+            Request::new(0),
+            Request::new(3_000_000),
+            Request::with(30_000, Algorithm::Iterative),
+            Request::with(30, Algorithm::Recursive),
+        ] {
+            let seen = progress_of(request);
+            assert!(
+                seen.windows(2)
+                    .all(|pair| pair[0].done <= pair[1].done && pair[0].total == pair[1].total),
+                "{request:?}: progress was taken back: {seen:?}"
+            );
+            assert!(
+                seen.iter().all(|progress| progress.done <= progress.total),
+                "{request:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_long_value_is_done_when_its_last_digit_is_written() {
+        let seen = progress_of(Request::new(3_000_000));
+        let last = seen.last().unwrap();
+        assert_eq!(last.done, last.total);
+        let is_between = |progress: &&Progress| (0.1..0.9).contains(&share(progress));
+        assert!(
+            seen.iter().filter(is_between).count() > 5,
+            "a part is passed over: {seen:?}"
+        );
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "first digits are enough")]
+    fn share(progress: &Progress) -> f64 {
+        progress.done as f64 / progress.total as f64
+    }
 }

@@ -107,7 +107,8 @@ async fn an_artifact_that_is_gone_before_it_is_certified_is_computed_again() {
          when (new.function_name = 'certify') execute function hang()",
     );
     let id = client.submit(Request::new(100_000)).await.unwrap();
-    let hanging = "select count(*) from pg_stat_activity where wait_event = 'PgSleep'";
+    let hanging =
+        "select count(*) from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()";
     eventually("the second step to hang", || {
         rig.database.psql(hanging).trim() == "1"
     });
@@ -116,7 +117,7 @@ async fn an_artifact_that_is_gone_before_it_is_certified_is_computed_again() {
     }
     let drain = tokio::spawn(first.drain(Duration::ZERO));
     rig.database
-        .psql("select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'PgSleep'");
+        .psql("select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()");
     rig.database.psql("drop trigger hang on dbos.operation_outputs");
     drain.await.unwrap();
     let _second = rig.worker().await;

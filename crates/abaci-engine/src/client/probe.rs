@@ -1,0 +1,219 @@
+//! A bounded question that says whether the database answers and how its queue stands.
+//!
+//! It is for who must know within a second or two and must not disturb: it makes no tables, holds no lock between two
+//! questions and one connection at most, which is opened when somebody asks and kept while it works. Who asks while
+//! another's question is under way waits for that one, and then for one question that all who waited share.
+//!
+//! The answer is one statement, exact, in proportion to the waiting jobs: 10 to 20 ms for 50,000, under half of one for two
+//! hundred. It reads the waiting rows by the index that claims use, and none of those that ended, however many they are;
+//! no index has the version or the delay of a row, so each waiting row is looked at.
+//!
+//! It does not promise that the numbers are still true when they arrive.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{PgExecutor, Row};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+use crate::database::Address;
+use crate::presence::Presence;
+use crate::{APPLICATION_VERSION, Error};
+
+const OPERATION: &str = "asking how the queue stands";
+
+/// How `$1` stands. A row without a version is taken to be of `$2`, which is ours; `$3` is the expiry of a heartbeat in
+/// seconds.
+///
+/// A job waits since it was submitted, or since it was due, or since it was given back by the worker that its row still
+/// names. One that is due and that no worker has moved to the queue yet waits as well.
+const STATUS: &str = "\
+    with live as materialized ( \
+        select coalesce(array_agg(application_version), '{}') as versions from abaci.presence \
+        where queue = $1 and heartbeat_at > now() - make_interval(secs => $3)), \
+    enqueued as ( \
+        select count(*) as jobs, \
+            min(greatest(created_at, delay_until_epoch_ms, \
+                case when executor_id is not null then updated_at end)) as since, \
+            count(*) filter (where coalesce(application_version, $2) <> all ((select versions from live)::text[])) \
+                as stranded \
+        from dbos.workflow_status where queue_name = $1 and status = 'ENQUEUED'), \
+    delayed as ( \
+        select count(*) as jobs, \
+            min(delay_until_epoch_ms) filter (where delay_until_epoch_ms <= extract(epoch from now()) * 1000) as since \
+        from dbos.workflow_status where queue_name = $1 and status = 'DELAYED'), \
+    running as ( \
+        select count(*) as jobs from dbos.workflow_status where queue_name = $1 and status = 'PENDING') \
+    select enqueued.jobs + delayed.jobs as queued, running.jobs as running, enqueued.stranded as stranded, \
+        (extract(epoch from now()) - least(enqueued.since, delayed.since) / 1000.0)::float8 as oldest \
+    from enqueued, delayed, running";
+
+/// How a queue stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct QueueStatus {
+    /// Jobs that wait, delayed ones included.
+    pub queued: u64,
+    /// Jobs that a worker has claimed.
+    pub running: u64,
+    /// How long the oldest job has waited that could have been started at once; absent when none waits.
+    ///
+    /// By the database's clock, since the submission, or since the delay passed, or since a worker gave the job back.
+    pub oldest_waiting_seconds: Option<f64>,
+    /// Waiting jobs of a version that no live worker runs.
+    pub stranded: u64,
+}
+
+/// Asks one queue how it stands, over at most one connection that is made when it is first needed.
+///
+/// Clones share the connection.
+#[derive(Clone)]
+pub struct QueueProbe(Arc<Shared>);
+
+struct Shared {
+    address: Address,
+    queue: String,
+    line: Mutex<Line>,
+}
+
+/// What one question at a time has.
+#[derive(Default)]
+struct Line {
+    connection: Option<PgConnection>,
+    last: Option<Answer>,
+}
+
+/// An answer, and when its question was sent.
+struct Answer {
+    asked: Instant,
+    status: QueueStatus,
+}
+
+impl QueueProbe {
+    /// Settles where to ask; no connection is made.
+    ///
+    /// # Errors
+    /// [`Error::Url`].
+    pub fn new(database_url: &str, queue: &str) -> Result<Self, Error> {
+        Ok(Self(Arc::new(Shared {
+            address: Address::parse(database_url)?,
+            queue: queue.to_owned(),
+            line: Mutex::default(),
+        })))
+    }
+
+    /// Asks once, and gives up after `timeout`, which includes the wait for other questions.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] when nobody answers in time; [`Error::Refused`]; [`Error::Database`] when the statement
+    /// fails, as it does in a database that no worker and no client has used yet.
+    pub async fn ask(&self, timeout: Duration) -> Result<QueueStatus, Error> {
+        match tokio::time::timeout(timeout, self.0.ask(timeout)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(self.0.address.no_answer(timeout)),
+        }
+    }
+}
+
+impl Shared {
+    async fn ask(&self, timeout: Duration) -> Result<QueueStatus, Error> {
+        let came = Instant::now();
+        let mut line = self.line.lock().await;
+        if let Some(answer) = line.last.as_ref().filter(|answer| answer.asked >= came) {
+            return Ok(answer.status.clone());
+        }
+        let asked = Instant::now();
+        let status = self.ask_over(&mut line.connection, timeout).await?;
+        line.last = Some(Answer {
+            asked,
+            status: status.clone(),
+        });
+        Ok(status)
+    }
+
+    /// Asks over the connection that is there, or else, and when that one fails, over a fresh one.
+    ///
+    /// The connection is taken out while it is used, so that one whose answer was not awaited is never used again.
+    async fn ask_over(
+        &self,
+        connection: &mut Option<PgConnection>,
+        timeout: Duration,
+    ) -> Result<QueueStatus, Error> {
+        if let Some(mut kept) = connection.take()
+            && let Ok(status) = status(&mut kept, &self.queue).await
+        {
+            *connection = Some(kept);
+            return Ok(status);
+        }
+        let mut fresh = self.address.connect(timeout).await?;
+        let answer = match set_up(&mut fresh, timeout).await {
+            Ok(()) => status(&mut fresh, &self.queue).await,
+            Err(error) => Err(error),
+        };
+        let status = answer.map_err(|error| self.failure(&error, timeout))?;
+        *connection = Some(fresh);
+        Ok(status)
+    }
+
+    fn failure(&self, error: &sqlx::Error, timeout: Duration) -> Error {
+        let sqlx::Error::Database(said) = error else {
+            return self.address.unreachable(error.to_string());
+        };
+        let refused = |reason: &str| Error::Database {
+            operation: OPERATION,
+            reason: reason.to_owned(),
+        };
+        match said.code().as_deref() {
+            // The server's own bound, which is ours, was a moment faster.
+            Some("57014") => self.address.no_answer(timeout),
+            // The server ended the session, as it does when it stops.
+            Some(code) if code.starts_with("57P") => self.address.unreachable(said.message().to_owned()),
+            // No such table.
+            Some("42P01") => refused("the tables are not there yet; the first worker or client makes them"),
+            _ => refused(said.message()),
+        }
+    }
+}
+
+/// Reads how `queue` stands, with one statement.
+pub(super) async fn status(executor: impl PgExecutor<'_>, queue: &str) -> Result<QueueStatus, sqlx::Error> {
+    let row = sqlx::query(STATUS)
+        .bind(queue)
+        .bind(APPLICATION_VERSION)
+        .bind(Presence::EXPIRY.as_secs_f64())
+        .fetch_one(executor)
+        .await?;
+    QueueStatus::from_row(&row)
+}
+
+/// Makes a connection one that is only asked how the queue stands.
+///
+/// The server ends a statement that nobody awaits any more, behind a lock say, instead of collecting such sessions. It
+/// goes by the index whatever it believes of the table's size, which it does not know of a queue that has just grown.
+async fn set_up(connection: &mut PgConnection, timeout: Duration) -> Result<(), sqlx::Error> {
+    let timeout_ms = timeout.as_millis().clamp(1, i32::MAX.unsigned_abs().into());
+    let settings = format!(
+        "set statement_timeout = {timeout_ms}; set enable_seqscan = off; set enable_bitmapscan = off; set jit = off; \
+         set max_parallel_workers_per_gather = 0"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(settings))
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+impl QueueStatus {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let count = |name| row.try_get::<i64, _>(name).map(i64::unsigned_abs);
+        let oldest: Option<f64> = row.try_get("oldest")?;
+        Ok(Self {
+            queued: count("queued")?,
+            running: count("running")?,
+            // A client's clock may be ahead of the database's.
+            oldest_waiting_seconds: oldest.map(|seconds| seconds.max(0.0)),
+            stranded: count("stranded")?,
+        })
+    }
+}

@@ -1,0 +1,106 @@
+//! What a worker says of itself while it works.
+//!
+//! A report is made of what is in memory: it asks nobody, waits for nobody and is true when nothing answers, which is
+//! when it is needed most. The contact with the database is stamped by the heartbeat's loop alone, so its age is also that
+//! of the loop; while an attempt hangs the age grows, and the failure appears when the attempt is given up.
+//! It does not promise that the jobs in hand are still this worker's: only their rows say that.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::activity::Activity;
+use super::jobs::Jobs;
+use crate::presence::Contact;
+use crate::record::Algorithm;
+
+/// What a worker is doing at one moment, as its async loop knows it; ages are in seconds at that moment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkerReport {
+    /// `<host>/<slot>`.
+    pub executor_id: String,
+    /// Whether it only finishes what it has.
+    pub draining: bool,
+    /// Its last contact with the database.
+    pub database: DatabaseContact,
+    /// The jobs that it has in hand, the oldest first.
+    pub running: Vec<RunningJob>,
+}
+
+/// When a worker last heard from the database.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DatabaseContact {
+    /// How long ago its last successful round trip was.
+    pub age_seconds: f64,
+    /// Why it has failed to reach the database since; absent while it has not failed.
+    pub failure: Option<String>,
+}
+
+/// A job in hand.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunningJob {
+    /// The job's id.
+    pub workflow_id: String,
+    /// The index asked for; absent until the job's body has begun.
+    pub n: Option<u64>,
+    /// The algorithm asked for; absent until the job's body has begun.
+    pub algorithm: Option<Algorithm>,
+    /// Which start of the job this is, from 1.
+    pub attempt: Option<u32>,
+    /// The step that runs; absent between two.
+    pub step: Option<String>,
+    /// How much of that step is done, from 0 to 1; absent before it said so.
+    pub progress: Option<f64>,
+    /// How long the job has been in hand.
+    pub seconds: f64,
+}
+
+/// Reads what a worker is doing; it outlives the worker, whose end it shows as draining with nothing in hand.
+#[derive(Clone)]
+pub struct WorkerObserver {
+    pub(super) executor_id: String,
+    pub(super) jobs: Jobs,
+    pub(super) contact: watch::Receiver<Contact>,
+    /// Cancelled when the drain begins.
+    pub(super) draining: CancellationToken,
+}
+
+impl WorkerObserver {
+    /// Says what the worker is doing at this moment; microseconds, without a question to anyone.
+    #[must_use]
+    pub fn report(&self) -> WorkerReport {
+        WorkerReport {
+            executor_id: self.executor_id.clone(),
+            draining: self.draining.is_cancelled(),
+            database: DatabaseContact::of(&self.contact.borrow()),
+            running: self.jobs.running(),
+        }
+    }
+}
+
+impl DatabaseContact {
+    fn of(contact: &Contact) -> Self {
+        Self {
+            age_seconds: contact.last_beat.elapsed().as_secs_f64(),
+            failure: contact.failure.clone(),
+        }
+    }
+}
+
+impl RunningJob {
+    /// A job that has been in hand for `age`.
+    pub(super) fn new(workflow_id: String, age: Duration, activity: Option<&Activity>) -> Self {
+        let step = activity.and_then(Activity::current);
+        Self {
+            workflow_id,
+            n: activity.map(|activity| activity.request.n),
+            algorithm: activity.map(|activity| activity.request.algorithm),
+            attempt: activity.map(|activity| activity.attempt),
+            step: step.map(|(name, _)| name.to_owned()),
+            progress: step.and_then(|(_, progress)| progress),
+            seconds: age.as_secs_f64(),
+        }
+    }
+}
