@@ -15,11 +15,13 @@ use abaci_engine::database::{check_url, printable_url};
 use abaci_engine::{APPLICATION, Client};
 use anyhow::Context;
 use local_postgres::{KeeperCommand, KeeperSettings, Lease, Settings};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{error, info};
 use url::Url;
 
 use crate::config::Config;
+use crate::snapshot::PrivateDatabase;
 
 /// How often a long-lived user of the private database looks whether its keeper lives.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -101,16 +103,37 @@ impl Access {
     /// Brings the private database back whenever it and its keeper are gone, until the returned guard is dropped.
     #[must_use]
     pub fn keep_running(&self) -> KeptRunning {
-        KeptRunning(self.lease.clone().map(|lease| tokio::spawn(look_after(lease))))
+        let seen = watch::Sender::new(self.lease.as_ref().map(|_| PrivateDatabase {
+            running: true,
+            reason: None,
+        }));
+        KeptRunning {
+            seen: seen.subscribe(),
+            task: self
+                .lease
+                .clone()
+                .map(|lease| tokio::spawn(look_after(lease, seen))),
+        }
     }
 }
 
 /// Looks after the private database until it is dropped.
-pub struct KeptRunning(Option<JoinHandle<()>>);
+pub struct KeptRunning {
+    task: Option<JoinHandle<()>>,
+    seen: watch::Receiver<Option<PrivateDatabase>>,
+}
+
+impl KeptRunning {
+    /// What was seen of the private database last; nothing where another database is used.
+    #[must_use]
+    pub fn seen(&self) -> watch::Receiver<Option<PrivateDatabase>> {
+        self.seen.clone()
+    }
+}
 
 impl Drop for KeptRunning {
     fn drop(&mut self) {
-        if let Some(task) = &self.0 {
+        if let Some(task) = &self.task {
             task.abort();
         }
     }
@@ -189,18 +212,26 @@ fn percent_decoded(text: &str) -> String {
 }
 
 /// Says it once when the private database is lost and once when it is back.
-async fn look_after(lease: Arc<Lease>) {
+async fn look_after(lease: Arc<Lease>, seen: watch::Sender<Option<PrivateDatabase>>) {
     let mut was_lost = false;
     loop {
         tokio::time::sleep(LOOK_INTERVAL).await;
         let looked = Arc::clone(&lease);
         let outcome = tokio::task::spawn_blocking(move || looked.ensure_running()).await;
-        match &outcome {
-            Ok(Ok(())) if was_lost => info!("private database runs again"),
-            Ok(Err(reason)) if !was_lost => error!(%reason, "private database is down"),
+        let reason = match outcome {
+            Ok(outcome) => outcome.err().map(|error| error.to_string()),
+            Err(error) => Some(error.to_string()),
+        };
+        match &reason {
+            None if was_lost => info!("private database runs again"),
+            Some(reason) if !was_lost => error!(reason, "private database is down"),
             _ => {}
         }
-        was_lost = matches!(outcome, Ok(Err(_)));
+        was_lost = reason.is_some();
+        seen.send_replace(Some(PrivateDatabase {
+            running: !was_lost,
+            reason,
+        }));
     }
 }
 

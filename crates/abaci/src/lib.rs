@@ -4,7 +4,8 @@
 //! the log and hands over to one subcommand.
 //! What goes to stdout is data and what goes to stderr is talk; the exit codes are those of [`exit::Exit`].
 //!
-//! Nothing outside of [`config`] reads the environment, and nothing in this crate speaks SQL.
+//! Nothing outside of [`config`] reads the environment, but for what systemd says to [`notify`]; and nothing in this
+//! crate speaks SQL.
 
 pub mod cli;
 pub mod command;
@@ -12,15 +13,21 @@ pub mod config;
 pub mod database;
 pub mod exit;
 mod follow;
+pub mod health;
+pub mod notify;
 mod output;
 mod signals;
+pub mod snapshot;
+mod supervisor;
 mod telemetry;
+mod work;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
+use tokio::runtime::Builder;
 
 use cli::Cli;
 use config::{Config, Environment};
@@ -37,11 +44,17 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
 
 fn execute(cli: Cli, environment: &Environment) -> anyhow::Result<Exit> {
     let config = Config::resolve(cli.flags(), environment)?;
-    telemetry::start(&config, cli.command.audience())?;
+    // Dropped last, so that the last line is written.
+    let _log = telemetry::start(&config, cli.command.audience())?;
     if cli.command.is_keeper() {
         return command::db::keep(&config);
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
+    let mut runtime = if cli.command.is_single_threaded() {
+        Builder::new_current_thread()
+    } else {
+        Builder::new_multi_thread()
+    };
+    let runtime = runtime
         .enable_all()
         .build()
         .context("starting the async runtime")?;

@@ -1,4 +1,4 @@
-//! The signals that ask a process to end.
+//! The signals, and the other sign, that ask a process to end.
 
 use std::io;
 
@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
-    hang_up: Signal,
+    hang_up: Option<Signal>,
 }
 
 impl Signals {
@@ -19,7 +19,7 @@ impl Signals {
             Ok(Self {
                 interrupt: signal(SignalKind::interrupt())?,
                 terminate: signal(SignalKind::terminate())?,
-                hang_up: signal(SignalKind::hangup())?,
+                hang_up: hang_up()?,
             })
         };
         listen().context("listening for signals")
@@ -38,7 +38,40 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",
-            _ = self.hang_up.recv() => "SIGHUP",
+            () = next_of(&mut self.hang_up) => "SIGHUP",
         }
     }
+}
+
+/// Listens for SIGHUP, unless this process was started with orders to ignore it, as nohup does.
+pub(crate) fn hang_up() -> io::Result<Option<Signal>> {
+    // Linux shows the mask of ignored signals; elsewhere the order is not known and SIGHUP is listened to.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    if ignored.unwrap_or_default() & 1 != 0 {
+        return Ok(None);
+    }
+    signal(SignalKind::hangup()).map(Some)
+}
+
+/// Completes at the next of a signal that may not be listened to. Cancel-safe.
+pub(crate) async fn next_of(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Completes when stdin is closed, as it is when the process at its other end is gone.
+pub(crate) async fn stdin_closed() {
+    let (closed, wait) = tokio::sync::oneshot::channel::<()>();
+    // A thread of its own, since nothing interrupts a read of stdin; it ends with the process.
+    std::thread::spawn(move || {
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        drop(closed);
+    });
+    let _ = wait.await;
 }

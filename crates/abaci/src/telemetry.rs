@@ -5,10 +5,14 @@
 
 use std::io::{self, IsTerminal};
 
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Config, LogFormat, Source};
 use crate::exit::Failed;
+
+/// More than a server says in a second of trouble.
+const BUFFERED_LINES: usize = 4096;
 
 /// Who reads the log of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,22 +23,32 @@ pub(crate) enum Audience {
     Person,
 }
 
-/// Starts the log of this process.
+/// Starts the log of this process; it is written out when what is returned is dropped.
+///
+/// Lines are written by a thread of their own: a terminal that was told to hold on, or a reader that does not read, must
+/// not stop a supervisor or a heartbeat. Lines that find its buffer full are lost.
 ///
 /// # Errors
 /// A usage error when the level is not one.
-pub(crate) fn start(config: &Config, audience: Audience) -> Result<(), Failed> {
+pub(crate) fn start(config: &Config, audience: Audience) -> Result<WorkerGuard, Failed> {
     let filter = filter(&level(config, audience))?;
     let colour = io::stderr().is_terminal() && !config.forbids_colour;
+    let (writer, guard) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(BUFFERED_LINES)
+        .thread_name("log")
+        .finish(io::stderr());
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
+        .with_writer(writer)
+        // A log that cannot be written, to a terminal that is gone say, is no reason to panic.
+        .log_internal_errors(false)
         .with_ansi(colour);
     match config.log_format.value {
         LogFormat::Text => builder.with_target(false).init(),
         LogFormat::Json => builder.json().flatten_event(true).init(),
     }
-    Ok(())
+    Ok(guard)
 }
 
 fn level(config: &Config, audience: Audience) -> String {

@@ -9,10 +9,10 @@ use crate::reading::Reading;
 use crate::server::Server;
 
 /// How long it is watched, once it has settled.
-const WATCH: Duration = Duration::from_secs(10);
+pub(crate) const WATCH: Duration = Duration::from_secs(10);
 
 /// How long after its start that begins.
-const SETTLE: Duration = Duration::from_secs(3);
+pub(crate) const SETTLE: Duration = Duration::from_secs(3);
 
 /// How long a tick of `/proc/PID/stat` is; Linux shows every program 100 a second.
 const TICK: Duration = Duration::from_millis(10);
@@ -51,7 +51,7 @@ pub(crate) fn measure() -> Vec<Reading> {
 }
 
 /// The processor time of processes so far: user and system, fields 14 and 15.
-fn ticks(pids: &[u32]) -> u32 {
+pub(crate) fn ticks(pids: &[u32]) -> u32 {
     let of = |pid: &u32| -> u32 {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process runs");
         // The second field, the name in parentheses, may hold blanks.
@@ -65,12 +65,12 @@ fn ticks(pids: &[u32]) -> u32 {
 }
 
 /// Ticks of the watch as a share of one core.
-fn share(ticks: u32) -> f64 {
+pub(crate) fn share(ticks: u32) -> f64 {
     (TICK * ticks).as_secs_f64() / WATCH.as_secs_f64() * 100.0
 }
 
 /// A line of `/proc/PID/status` in MB of 10^6 bytes.
-fn memory(name: &str, field: &str, pid: u32) -> Reading {
+pub(crate) fn memory(name: &str, field: &str, pid: u32) -> Reading {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
     let line = status
         .lines()

@@ -1,13 +1,14 @@
 //! What the service does, measured from outside: the release program, real PostgreSQL, one client in this process.
 //!
 //! `cargo bench -p abaci --bench service` measures everything three times and prints each run and the median; names after
-//! `--` choose among `latency`, `throughput`, `startup`, `idle` and `workload`.
+//! `--` choose among `latency`, `throughput`, `startup`, `idle`, `workload` and `fleet`.
 //! Every part has a PostgreSQL of its own with the settings of a fresh cluster, so commits wait for the disk, and takes it
 //! away again.
 //!
 //! It asserts no speed: the machine decides that. It does fail when a job does.
 
 mod database;
+mod fleet;
 mod idle;
 mod latency;
 mod reading;
@@ -26,12 +27,13 @@ const RUNS: usize = 3;
 /// One measurement: its name, and what does it once.
 type Part = (&'static str, fn() -> Vec<Reading>);
 
-const PARTS: [Part; 5] = [
+const PARTS: [Part; 6] = [
     ("latency", latency::measure),
     ("throughput", throughput::measure),
     ("startup", startup::measure),
     ("idle", idle::measure),
     ("workload", workload::measure),
+    ("fleet", fleet::measure),
 ];
 
 fn main() -> ExitCode {

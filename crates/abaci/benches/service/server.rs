@@ -1,28 +1,44 @@
-//! `abaci serve` as a child process that cannot outlive this one.
+//! `abaci serve` or `abaci fleet` as a child process that cannot outlive this one.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use std::thread::{self, JoinHandle};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use abaci_testkit::TempDir;
 
+/// How long a line of the log is waited for.
+const PATIENCE: Duration = Duration::from_mins(1);
+
 /// A running server; dropping it drains it.
 pub(crate) struct Server {
     child: Child,
-    log: Option<JoinHandle<String>>,
+    log: Receiver<(Instant, String)>,
     _home: TempDir,
-    /// From the start of the process to its line `ready`.
+    /// From the start of the process to its being ready.
     pub(crate) start: Duration,
 }
 
 impl Server {
-    /// Starts a server on a database and returns once it is ready.
+    /// Starts `abaci serve` on a database and returns once it is ready.
     pub(crate) fn start(database_url: &str, arguments: &[&str]) -> Self {
+        Self::launch(database_url, "serve", arguments, " ready ")
+    }
+
+    /// Starts `abaci fleet` on a database and returns once all its workers are ready.
+    pub(crate) fn fleet(database_url: &str, workers: u32, arguments: &[&str]) -> Self {
+        let workers = workers.to_string();
+        let usual = ["--workers", &workers, "--health-addr", "127.0.0.1:0"];
+        let all: Vec<&str> = usual.iter().chain(arguments).copied().collect();
+        Self::launch(database_url, "fleet", &all, " fleet ready ")
+    }
+
+    fn launch(database_url: &str, command: &str, arguments: &[&str], ready: &str) -> Self {
         let home = TempDir::new();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_abaci"));
-        command
-            .args(["serve", "--until-stdin-closes"])
+        let mut process = Command::new(env!("CARGO_BIN_EXE_abaci"));
+        process
+            .args([command, "--until-stdin-closes"])
             .args(arguments)
             .env_clear()
             .env("HOME", home.path())
@@ -31,25 +47,34 @@ impl Server {
             .stdin(Stdio::piped())
             .stderr(Stdio::piped());
         let begun = Instant::now();
-        let mut child = command.spawn().expect("the program can be started");
-        let mut log = BufReader::new(child.stderr.take().expect("it is a pipe"));
-        let start = wait_until_ready(&mut log, begun);
-        // It would wait if nobody read.
-        let log = thread::spawn(move || {
-            let mut rest = String::new();
-            let _ = log.read_to_string(&mut rest);
-            rest
-        });
-        Self {
+        let mut child = process.spawn().expect("the program can be started");
+        let log = collect(BufReader::new(child.stderr.take().expect("it is a pipe")));
+        let mut server = Self {
             child,
-            log: Some(log),
+            log,
             _home: home,
-            start,
-        }
+            start: Duration::ZERO,
+        };
+        server.start = server.wait_for(&[ready]).0 - begun;
+        server
     }
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Waits for the next line of the log that has all of these words, and returns when it came, and the line.
+    pub(crate) fn wait_for(&self, words: &[&str]) -> (Instant, String) {
+        let mut said = Vec::new();
+        loop {
+            let Ok((at, line)) = self.log.recv_timeout(PATIENCE) else {
+                panic!("{words:?} did not come; the log says {said:#?}");
+            };
+            if words.iter().all(|word| line.contains(word)) {
+                return (at, line);
+            }
+            said.push(line);
+        }
     }
 }
 
@@ -57,23 +82,22 @@ impl Drop for Server {
     fn drop(&mut self) {
         drop(self.child.stdin.take());
         let _ = self.child.wait();
-        if let Some(Ok(log)) = self.log.take().map(JoinHandle::join)
-            && thread::panicking()
-        {
-            let trouble: Vec<&str> = log.lines().filter(|line| !line.contains(" INFO ")).collect();
+        if thread::panicking() {
+            let rest: Vec<String> = self.log.try_iter().map(|(_, line)| line).collect();
+            let trouble: Vec<_> = rest.iter().filter(|line| !line.contains(" INFO ")).collect();
             eprintln!("besides its jobs the server said {trouble:#?}");
         }
     }
 }
 
-fn wait_until_ready(log: &mut impl BufRead, begun: Instant) -> Duration {
-    let mut said = String::new();
-    loop {
-        let before = said.len();
-        let count = log.read_line(&mut said).expect("the log is text");
-        assert!(count > 0, "the server ended before it was ready: {said}");
-        if said[before..].contains(" ready ") {
-            return begun.elapsed();
+/// Reads the log as it comes: a server would wait if nobody did.
+fn collect(log: impl BufRead + Send + 'static) -> Receiver<(Instant, String)> {
+    let (heard, lines) = mpsc::channel();
+    thread::spawn(move || {
+        for line in log.lines().map_while(Result::ok) {
+            // Nobody reads any more once the server is dropped; it may go on talking.
+            let _ = heard.send((Instant::now(), line));
         }
-    }
+    });
+    lines
 }

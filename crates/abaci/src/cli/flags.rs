@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::config::{Bytes, Layer, Period};
+use crate::config::{Bytes, HealthAddr, Layer, Period};
 
 /// Which queue.
 #[derive(Debug, Args)]
@@ -60,7 +60,8 @@ pub struct WorkFlags {
     /// Jobs that run at once [env: ABACI_CONCURRENCY] [default: 1]
     #[arg(long, value_name = "COUNT")]
     concurrency: Option<u32>,
-    /// How often the queue is asked for jobs [env: ABACI_POLL_INTERVAL] [default: 50ms]
+    /// How often the queue is asked for jobs [env: ABACI_POLL_INTERVAL] [default: 50ms; in a fleet of N workers N times that,
+    /// at most 200ms]
     #[arg(long, value_name = "TIME")]
     poll_interval: Option<Period>,
     /// How long running jobs may finish after a signal [env: ABACI_GRACE] [default: 30s]
@@ -77,5 +78,51 @@ impl WorkFlags {
         layer.poll_interval = self.poll_interval;
         layer.grace = self.grace;
         layer.wait_for_database = self.wait_for_database;
+    }
+}
+
+/// Where health is answered.
+#[derive(Debug, Args)]
+pub struct HealthFlags {
+    /// Address of /livez, /readyz, /health and /metrics, or none [env: ABACI_HEALTH_ADDR] [default: 127.0.0.1:8080 for
+    /// fleet, none for serve]
+    #[arg(long, value_name = "ADDRESS")]
+    health_addr: Option<HealthAddr>,
+}
+
+impl HealthFlags {
+    pub(crate) fn fill(&self, layer: &mut Layer) {
+        layer.health_addr = self.health_addr;
+    }
+}
+
+/// How a fleet is made up and looked after.
+#[derive(Debug, Args)]
+pub struct FleetFlags {
+    /// Worker processes [env: ABACI_WORKERS] [default: one per processor]
+    #[arg(long, value_name = "COUNT")]
+    workers: Option<u32>,
+    /// Number of the first worker's executor id on this machine [env: ABACI_FIRST_SLOT] [default: 0]
+    #[arg(long, value_name = "NUMBER")]
+    first_slot: Option<u32>,
+    /// Age of a worker's heartbeat at which the worker is killed [env: ABACI_WATCHDOG] [default: 10s]
+    #[arg(long, value_name = "TIME")]
+    watchdog: Option<Period>,
+    /// Ends of a worker within the restart window after which it counts as crash-looping [env: ABACI_MAX_RESTARTS]
+    /// [default: 5]
+    #[arg(long, value_name = "COUNT")]
+    max_restarts: Option<u32>,
+    /// Time in which the ends of a worker are counted [env: ABACI_RESTART_WINDOW] [default: 1m]
+    #[arg(long, value_name = "TIME")]
+    restart_window: Option<Period>,
+}
+
+impl FleetFlags {
+    pub(crate) fn fill(&self, layer: &mut Layer) {
+        layer.workers = self.workers;
+        layer.first_slot = self.first_slot;
+        layer.watchdog = self.watchdog;
+        layer.max_restarts = self.max_restarts;
+        layer.restart_window = self.restart_window;
     }
 }

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{Args, Parser};
 
-pub use flags::{LimitFlags, PatienceFlags, QueueFlags, WorkFlags};
+pub use flags::{FleetFlags, HealthFlags, LimitFlags, PatienceFlags, QueueFlags, WorkFlags};
 
 use crate::command::Command;
 use crate::config::{Flags, Layer, LogFormat};
@@ -57,7 +57,7 @@ struct Global {
     /// Form of the log lines on stderr [env: ABACI_LOG_FORMAT] [default: text]
     #[arg(long, value_name = "FORMAT", global = true)]
     log_format: Option<LogFormat>,
-    /// Level or filter of the log lines [env: ABACI_LOG] [default: info for serve, else warn]
+    /// Level or filter of the log lines [env: ABACI_LOG] [default: info for servers, else warn]
     #[arg(long, value_name = "LEVEL", global = true)]
     log_level: Option<String>,
 }

@@ -6,9 +6,11 @@ pub mod config;
 pub mod db;
 pub mod demo;
 pub mod doctor;
+pub mod fleet;
 pub mod list;
 pub mod serve;
 pub mod show;
+pub mod status;
 pub mod submit;
 pub mod wait;
 
@@ -21,10 +23,14 @@ use crate::telemetry::Audience;
 /// What abaci can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Show it all at work: jobs, a server killed in the middle, every result exact
+    /// Show it all at work: jobs, a worker killed in the middle, every result exact
     Demo(demo::Demo),
     /// Run a server that takes jobs from the queue
     Serve(serve::Serve),
+    /// Run a fleet: several workers under a supervisor, with a health server
+    Fleet(fleet::Fleet),
+    /// Show the workers, what they do and how long the queue is
+    Status(status::Status),
     /// Submit jobs and print their results as they complete
     Submit(submit::Submit),
     /// Wait for jobs that were submitted before
@@ -56,6 +62,8 @@ impl Command {
         match self {
             Self::Demo(demo) => demo.run(config).await,
             Self::Serve(serve) => serve.run(config).await,
+            Self::Fleet(fleet) => fleet.run(config).await,
+            Self::Status(status) => status.run(config).await,
             Self::Submit(submit) => submit.run(config).await,
             Self::Wait(wait) => wait.run(config).await,
             Self::List(list) => list.run(config).await,
@@ -73,6 +81,7 @@ impl Command {
     pub(crate) fn audience(&self) -> Audience {
         match self {
             Self::Serve(_) => Audience::Operator,
+            Self::Fleet(fleet) if fleet.is_service() => Audience::Operator,
             _ => Audience::Person,
         }
     }
@@ -83,10 +92,18 @@ impl Command {
         matches!(self, Self::Db(db::Db::Keep))
     }
 
+    /// Whether one thread is all that the process needs: it computes nothing, and starts its children from that thread.
+    #[must_use]
+    pub(crate) fn is_single_threaded(&self) -> bool {
+        matches!(self, Self::Fleet(fleet) if !fleet.is_worker())
+    }
+
     /// Adds what the command's own flags say to the layer of flags.
     pub(crate) fn fill(&self, layer: &mut Layer) {
         match self {
             Self::Serve(serve) => serve.fill(layer),
+            Self::Fleet(fleet) => fleet.fill(layer),
+            Self::Status(status) => status.fill(layer),
             Self::Submit(submit) => submit.fill(layer),
             Self::Wait(wait) => wait.fill(layer),
             Self::Doctor(doctor) => doctor.fill(layer),

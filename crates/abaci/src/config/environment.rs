@@ -19,21 +19,27 @@ pub struct Environment {
 
 impl Environment {
     /// Every variable that is a setting of ours.
-    pub const SETTINGS: [&str; 14] = [
+    pub const SETTINGS: [&str; 20] = [
         "ABACI_CONCURRENCY",
         "ABACI_CONFIG",
         "ABACI_DATABASE_URL",
         "ABACI_DATA_DIR",
+        "ABACI_FIRST_SLOT",
         "ABACI_GRACE",
+        "ABACI_HEALTH_ADDR",
         "ABACI_JOB_MEMORY",
         "ABACI_LOG",
         "ABACI_LOG_FORMAT",
         "ABACI_MAX_N",
+        "ABACI_MAX_RESTARTS",
         "ABACI_PG_BIN",
         "ABACI_POLL_INTERVAL",
         "ABACI_QUEUE",
+        "ABACI_RESTART_WINDOW",
         "ABACI_WAIT_FOR_DATABASE",
         "ABACI_WAIT_FOR_SERVER",
+        "ABACI_WATCHDOG",
+        "ABACI_WORKERS",
     ];
 
     /// Reads the environment of this process.

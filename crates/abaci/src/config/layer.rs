@@ -1,5 +1,6 @@
 //! One source of settings: the flags, the environment or the file, each with any of the settings in it.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -7,6 +8,7 @@ use serde::Deserialize;
 
 use super::LogFormat;
 use super::environment::Environment;
+use super::health_addr::HealthAddr;
 use super::units::{Bytes, Period};
 use crate::exit::Failed;
 
@@ -38,6 +40,18 @@ pub struct Layer {
     pub wait_for_server: Option<Period>,
     /// How long a database may be gone before a command gives up.
     pub wait_for_database: Option<Period>,
+    /// How many workers a fleet has.
+    pub workers: Option<u32>,
+    /// The slot of the first worker of a fleet.
+    pub first_slot: Option<u32>,
+    /// Where health is answered.
+    pub health_addr: Option<HealthAddr>,
+    /// How old a worker's heartbeat may get.
+    pub watchdog: Option<Period>,
+    /// How often a worker may end within the restart window.
+    pub max_restarts: Option<u32>,
+    /// The window in which the ends of a worker are counted.
+    pub restart_window: Option<Period>,
     /// How log lines look.
     pub log_format: Option<LogFormat>,
     /// Which log lines there are.
@@ -62,9 +76,47 @@ impl Layer {
             job_memory: environment.parsed("ABACI_JOB_MEMORY")?,
             wait_for_server: environment.parsed("ABACI_WAIT_FOR_SERVER")?,
             wait_for_database: environment.parsed("ABACI_WAIT_FOR_DATABASE")?,
+            workers: environment.parsed("ABACI_WORKERS")?,
+            first_slot: environment.parsed("ABACI_FIRST_SLOT")?,
+            health_addr: environment.parsed("ABACI_HEALTH_ADDR")?,
+            watchdog: environment.parsed("ABACI_WATCHDOG")?,
+            max_restarts: environment.parsed("ABACI_MAX_RESTARTS")?,
+            restart_window: environment.parsed("ABACI_RESTART_WINDOW")?,
             log_format: environment.parsed("ABACI_LOG_FORMAT")?,
             log_level: environment.parsed("ABACI_LOG")?,
         })
+    }
+
+    /// The variables of an environment that gives the same settings; a password may be among them.
+    #[must_use]
+    pub fn to_environment(&self) -> Vec<(&'static str, OsString)> {
+        fn text<T: ToString>(value: Option<&T>) -> Option<OsString> {
+            value.map(|value| value.to_string().into())
+        }
+        let path = |value: &Option<PathBuf>| value.clone().map(OsString::from);
+        let all = [
+            ("ABACI_DATABASE_URL", text(self.database_url.as_ref())),
+            ("ABACI_DATA_DIR", path(&self.data_dir)),
+            ("ABACI_PG_BIN", path(&self.pg_bin)),
+            ("ABACI_QUEUE", text(self.queue.as_ref())),
+            ("ABACI_CONCURRENCY", text(self.concurrency.as_ref())),
+            ("ABACI_POLL_INTERVAL", text(self.poll_interval.as_ref())),
+            ("ABACI_GRACE", text(self.grace.as_ref())),
+            ("ABACI_MAX_N", text(self.max_n.as_ref())),
+            ("ABACI_JOB_MEMORY", text(self.job_memory.as_ref())),
+            ("ABACI_WAIT_FOR_SERVER", text(self.wait_for_server.as_ref())),
+            ("ABACI_WAIT_FOR_DATABASE", text(self.wait_for_database.as_ref())),
+            ("ABACI_WORKERS", text(self.workers.as_ref())),
+            ("ABACI_FIRST_SLOT", text(self.first_slot.as_ref())),
+            ("ABACI_HEALTH_ADDR", text(self.health_addr.as_ref())),
+            ("ABACI_WATCHDOG", text(self.watchdog.as_ref())),
+            ("ABACI_MAX_RESTARTS", text(self.max_restarts.as_ref())),
+            ("ABACI_RESTART_WINDOW", text(self.restart_window.as_ref())),
+            ("ABACI_LOG_FORMAT", text(self.log_format.as_ref())),
+            ("ABACI_LOG", text(self.log_level.as_ref())),
+        ];
+        let given = all.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        given.collect()
     }
 
     /// Reads the settings that a file gives.
@@ -91,4 +143,38 @@ fn located(path: &Path, text: &str, error: &toml::de::Error) -> Failed {
     let line = before.matches('\n').count() + 1;
     let message = error.message().replace('\n', " ");
     Failed::usage(format!("{}:{line}: {message}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_setting_survives_the_way_through_an_environment() {
+        let value = |name: &str| match name {
+            "ABACI_POLL_INTERVAL"
+            | "ABACI_GRACE"
+            | "ABACI_WATCHDOG"
+            | "ABACI_RESTART_WINDOW"
+            | "ABACI_WAIT_FOR_SERVER"
+            | "ABACI_WAIT_FOR_DATABASE" => "1m 7s 3ms",
+            "ABACI_JOB_MEMORY" => "3MiB",
+            "ABACI_HEALTH_ADDR" => "127.0.0.1:9",
+            "ABACI_LOG_FORMAT" => "json",
+            "ABACI_QUEUE" | "ABACI_DATABASE_URL" | "ABACI_DATA_DIR" | "ABACI_PG_BIN" | "ABACI_LOG" => "text",
+            _ => "7",
+        };
+        // The file is no setting of a layer.
+        let names = Environment::SETTINGS
+            .into_iter()
+            .filter(|name| *name != "ABACI_CONFIG");
+        let given = Environment::of_user(names.clone().map(|name| (name, value(name))));
+        let layer = Layer::from_environment(&given).unwrap();
+        let back = layer.to_environment();
+        assert_eq!(back.len(), names.count(), "a setting is not handed on: {back:?}");
+        assert_eq!(
+            Layer::from_environment(&Environment::of_user(back)).unwrap(),
+            layer
+        );
+    }
 }

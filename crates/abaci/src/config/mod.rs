@@ -9,6 +9,7 @@
 //! used: the command that needs it finds out.
 
 mod environment;
+mod health_addr;
 mod layer;
 mod units;
 
@@ -21,6 +22,7 @@ use abaci_engine::{DEFAULT_QUEUE, Limits};
 use serde::{Deserialize, Serialize};
 
 pub use environment::Environment;
+pub use health_addr::HealthAddr;
 pub use layer::Layer;
 pub use units::{Bytes, Period};
 
@@ -109,12 +111,26 @@ pub struct Config {
     pub wait_for_server: Setting<Period>,
     /// How long a database may be gone before a command gives up.
     pub wait_for_database: Setting<Period>,
+    /// How many workers a fleet has.
+    pub workers: Setting<u32>,
+    /// The slot of the first worker of a fleet.
+    pub first_slot: Setting<u32>,
+    /// Where health is answered; each command has its own default.
+    pub health_addr: Setting<Option<HealthAddr>>,
+    /// How old a worker's heartbeat may get before the worker is killed.
+    pub watchdog: Setting<Period>,
+    /// How often a worker may end within the restart window before it counts as crash-looping.
+    pub max_restarts: Setting<u32>,
+    /// The window in which the ends of a worker are counted.
+    pub restart_window: Setting<Period>,
     /// How log lines look.
     pub log_format: Setting<LogFormat>,
     /// Which log lines there are.
     pub log_level: Setting<String>,
     /// The configuration file that was read, if there was one.
     pub file: Option<PathBuf>,
+    /// What the command line said, for processes that are to be told the same.
+    pub flags: Flags,
     /// The directory for what need not outlive a command.
     pub temporary_dir: PathBuf,
     /// Whether colour is unwanted, whatever the terminal can do.
@@ -147,7 +163,7 @@ impl Config {
     /// # Errors
     /// A usage error that names the variable, or the file with line and key.
     pub fn resolve(flags: Flags, environment: &Environment) -> anyhow::Result<Self> {
-        let named = match flags.file {
+        let named = match flags.file.clone() {
             Some(path) => Some(path),
             None => environment.path("ABACI_CONFIG"),
         };
@@ -158,7 +174,7 @@ impl Config {
         };
         let environment_layer = Layer::from_environment(environment)?;
         let layers = Layers {
-            flags: flags.layer,
+            flags,
             environment: environment_layer,
             settings,
             file,
@@ -192,6 +208,7 @@ impl Config {
     pub fn entries(&self) -> Vec<Entry> {
         let url = self.database_url.value.as_deref().map(redacted_url);
         let pg_bin = self.pg_bin.value.as_deref().map(printable_path);
+        let health_addr = self.health_addr.value.map(|address| address.to_string());
         vec![
             entry("database_url", url, &self.database_url.source),
             entry(
@@ -208,6 +225,12 @@ impl Config {
             self.job_memory.entry("job_memory"),
             self.wait_for_server.entry("wait_for_server"),
             self.wait_for_database.entry("wait_for_database"),
+            self.workers.entry("workers"),
+            self.first_slot.entry("first_slot"),
+            entry("health_addr", health_addr, &self.health_addr.source),
+            self.watchdog.entry("watchdog"),
+            self.max_restarts.entry("max_restarts"),
+            self.restart_window.entry("restart_window"),
             self.log_format.entry("log_format"),
             self.log_level.entry("log_level"),
         ]
@@ -234,7 +257,7 @@ fn printable_path(path: &Path) -> String {
 
 /// The sources of settings, the strongest first.
 struct Layers {
-    flags: Layer,
+    flags: Flags,
     environment: Layer,
     settings: Layer,
     file: Option<PathBuf>,
@@ -275,6 +298,12 @@ impl Layers {
                 |layer| &layer.wait_for_database,
                 seconds(60),
             ),
+            workers: self.pick("ABACI_WORKERS", |layer| &layer.workers, processors()),
+            first_slot: self.pick("ABACI_FIRST_SLOT", |layer| &layer.first_slot, 0),
+            health_addr: self.optional("ABACI_HEALTH_ADDR", |layer| &layer.health_addr),
+            watchdog: self.pick("ABACI_WATCHDOG", |layer| &layer.watchdog, seconds(10)),
+            max_restarts: self.pick("ABACI_MAX_RESTARTS", |layer| &layer.max_restarts, 5),
+            restart_window: self.pick("ABACI_RESTART_WINDOW", |layer| &layer.restart_window, seconds(60)),
             log_format: self.pick("ABACI_LOG_FORMAT", |layer| &layer.log_format, LogFormat::Text),
             log_level: self.pick("ABACI_LOG", |layer| &layer.log_level, "info".to_owned()),
             temporary_dir: environment
@@ -282,6 +311,7 @@ impl Layers {
                 .unwrap_or_else(|| PathBuf::from("/tmp")),
             forbids_colour: environment.forbids_colour(),
             file: self.file,
+            flags: self.flags,
         }
     }
 
@@ -315,7 +345,7 @@ impl Layers {
         field: impl Fn(&Layer) -> &Option<T>,
     ) -> Option<Setting<T>> {
         let from_file = || Source::File(self.file.clone().unwrap_or_default());
-        let flag = field(&self.flags).clone().map(|value| Setting {
+        let flag = field(&self.flags.layer).clone().map(|value| Setting {
             value,
             source: Source::Flag,
         });
@@ -354,6 +384,12 @@ fn usual_data_dir(environment: &Environment) -> PathBuf {
     };
     let folder = environment.path("XDG_DATA_HOME").or_else(in_home);
     folder.map_or_else(|| PathBuf::from("abaci-data"), |folder| folder.join("abaci"))
+}
+
+/// How many computations this machine can run at once.
+fn processors() -> u32 {
+    let known = std::thread::available_parallelism();
+    known.map_or(1, |count| u32::try_from(count.get()).unwrap_or(u32::MAX))
 }
 
 fn seconds(count: u64) -> Period {

@@ -41,6 +41,19 @@ pub(crate) fn line(text: impl Display) -> anyhow::Result<()> {
         .context("writing to stdout")
 }
 
+/// Prints lines in place of what the terminal shows; where there is no terminal, one set after the other.
+pub(crate) fn screen(lines: &[String]) -> anyhow::Result<()> {
+    const HOME: &str = "\x1b[H";
+    const ERASE_LINE: &str = "\x1b[K";
+    const ERASE_BELOW: &str = "\x1b[J";
+    let mut stdout = anstream::stdout().lock();
+    // Elsewhere the stream drops what is meant for a terminal.
+    let text = lines.join(&format!("{ERASE_LINE}\n"));
+    write!(stdout, "{HOME}{text}{ERASE_LINE}\n{ERASE_BELOW}")
+        .and_then(|()| stdout.flush())
+        .context("writing to stdout")
+}
+
 /// Prints one line of data as JSON.
 pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     line(serde_json::to_string(value).context("writing JSON")?)

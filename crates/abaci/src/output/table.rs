@@ -26,11 +26,16 @@ impl Table {
 
     /// Prints the table, its header in bold.
     pub(crate) fn print(&self) -> anyhow::Result<()> {
-        let mut lines = self.lines().into_iter();
-        if let Some(header) = lines.next() {
-            super::line(header.bold())?;
+        self.drawn().into_iter().try_for_each(super::line)
+    }
+
+    /// The table's lines, the header in bold.
+    pub(crate) fn drawn(&self) -> Vec<String> {
+        let mut lines = self.lines();
+        if let Some(header) = lines.first_mut() {
+            *header = header.bold().to_string();
         }
-        lines.try_for_each(super::line)
+        lines
     }
 
     fn lines(&self) -> Vec<String> {

@@ -76,7 +76,9 @@ fn every_setting_can_be_given_in_the_file() {
     let home = TempDir::new();
     let text = "database_url = \"postgres://localhost/abaci\"\ndata_dir = \"/d\"\npg_bin = \"/p\"\nqueue = \"q\"\n\
         concurrency = 7\npoll_interval = \"5ms\"\ngrace = \"1m\"\nmax_n = 9\njob_memory = \"2GB\"\n\
-        wait_for_server = \"1s\"\nwait_for_database = \"2s\"\nlog_format = \"json\"\nlog_level = \"error\"\n";
+        wait_for_server = \"1s\"\nwait_for_database = \"2s\"\nlog_format = \"json\"\nlog_level = \"error\"\n\
+        workers = 3\nfirst_slot = 4\nhealth_addr = \"none\"\nwatchdog = \"20s\"\nmax_restarts = 6\n\
+        restart_window = \"2m\"\n";
     config_file(&home, text);
     let mut show = bare(&home, ["config", "show", "--json"]);
     show.env_remove("ABACI_DATA_DIR");
@@ -85,7 +87,7 @@ fn every_setting_can_be_given_in_the_file() {
         .into_iter()
         .filter(|entry| entry["source"] == "default")
         .collect();
-    assert!(by_default.is_empty() && output.stdout.len() == 13, "{output:#?}");
+    assert!(by_default.is_empty() && output.stdout.len() == 19, "{output:#?}");
 }
 
 #[test]
@@ -132,6 +134,9 @@ fn a_password_is_not_shown() {
 #[test]
 fn the_table_of_settings_is_what_was_agreed() {
     let home = TempDir::new();
-    let output = run(bare(&home, ["config", "show", "--data-dir", "/data"]));
+    let mut show = bare(&home, ["config", "show", "--data-dir", "/data"]);
+    // By default it is the number of this machine's processors.
+    show.env("ABACI_WORKERS", "2");
+    let output = run(show);
     insta::assert_snapshot!(output.stdout.join("\n"));
 }

@@ -26,7 +26,7 @@ fn assert_survived(output: &Output, values: &[&str]) {
     for value in values {
         assert!(all.contains(value), "{value:?} is not in:\n{all}");
     }
-    for word in ["SIGKILL", "Survived: process", "takes over", "0 failed"] {
+    for word in ["SIGKILL", "Survived: process", "takes its place", "0 failed"] {
         assert!(all.contains(word), "{word:?} is not in:\n{all}");
     }
     // The directory's name is as long as the machine wants it.

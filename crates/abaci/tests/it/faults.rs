@@ -70,7 +70,8 @@ fn a_recorded_step_does_not_run_again_after_a_kill() {
         rig.database
             .psql("select function_name, started_at_epoch_ms from dbos.operation_outputs")
     };
-    let hanging = "select count(*) from pg_stat_activity where wait_event = 'PgSleep'";
+    let hanging =
+        "select count(*) from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()";
     eventually("the second step to hang", || {
         rig.database.psql(hanging).trim() == "1"
     });
@@ -83,7 +84,7 @@ fn a_recorded_step_does_not_run_again_after_a_kill() {
     server.kill();
     // The server's backend goes first: it holds the table, and would record the step when it wakes.
     rig.database
-        .psql("select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'PgSleep'");
+        .psql("select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()");
     rig.database.psql("drop trigger hang on dbos.operation_outputs");
     let _second = rig.server(&[]);
     let output = rig.run(["wait", "--json", &id]);

@@ -1,98 +1,127 @@
-//! Who plays: server processes, one at a time.
+//! Who plays: a fleet of two workers.
 
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use abaci_engine::Client;
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::stage::Stage;
 use crate::config::Environment;
 use crate::database::Access;
+use crate::snapshot::{Snapshot, WorkerView};
+use crate::supervisor::{self, Answer, Request};
 
-/// How long a server may take until it takes jobs.
+/// How many workers the fleet has.
+pub(super) const WORKERS: u32 = 2;
+
+/// How long a fleet may take until all its workers take jobs.
 const START_PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long a server may take to end when asked to.
+/// How long a fleet may take to end when asked to.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How often a process or a row is looked at.
+/// How often a process is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
-/// The end of a server's log that is shown when it does not start.
+/// The end of a fleet's log that is shown when it does not start.
 const LOG_LINES: usize = 5;
 
-/// A server process of the demo; it is killed on drop, and ends by itself when the demo is killed.
-pub(super) struct Server {
+/// The fleet of the demo; it ends with the value, and by itself when the demo is killed.
+pub(super) struct Fleet {
     process: Child,
     log: PathBuf,
+    directory: PathBuf,
 }
 
-impl Server {
-    /// Starts a server and returns once it takes jobs.
-    pub(super) async fn start(stage: &Stage, access: &Access, client: &Client) -> anyhow::Result<Self> {
-        let log = stage.directory().join("server.log");
+impl Fleet {
+    /// Starts a fleet and returns, with how it stands, once all its workers take jobs.
+    pub(super) async fn start(stage: &Stage, access: &Access) -> anyhow::Result<(Self, Snapshot)> {
+        let log = stage.directory().join("fleet.log");
         let process = command(stage, access, &log)?
             .spawn()
-            .context("starting a server process")?;
-        let mut server = Self { process, log };
-        server.wait_until_it_listens(client).await?;
-        Ok(server)
+            .context("starting the fleet")?;
+        let directory = supervisor::directory_in(stage.directory())?;
+        let mut fleet = Self {
+            process,
+            log,
+            directory,
+        };
+        let snapshot = fleet.wait_until_it_is_ready().await?;
+        Ok((fleet, snapshot))
     }
 
-    /// The process id.
+    /// The supervisor's process id.
     pub(super) fn pid(&self) -> u32 {
         self.process.id()
     }
 
-    /// Kills the process the way a crash does, and returns when it is gone.
-    pub(super) fn kill(&mut self) -> anyhow::Result<()> {
-        self.process.kill().context("killing the server")?;
-        self.process.wait().context("waiting for the end of the server")?;
-        Ok(())
+    /// How the fleet stands; nothing while it does not answer.
+    pub(super) async fn look(&self) -> anyhow::Result<Option<Snapshot>> {
+        Ok(match supervisor::ask(&self.directory, Request::Status).await? {
+            Some(Answer::Status { snapshot }) => Some(*snapshot),
+            _ => None,
+        })
     }
 
-    /// Asks the process to end and waits for it; an impolite one is killed on drop.
-    pub(super) async fn stop(mut self) {
+    /// The worker with an executor id that has a process.
+    pub(super) async fn worker(&self, executor_id: &str) -> anyhow::Result<Option<WorkerView>> {
+        let snapshot = self.look().await?;
+        let workers = snapshot.into_iter().flat_map(|snapshot| snapshot.workers);
+        let mut found = workers.filter(|worker| worker.executor_id.as_deref() == Some(executor_id));
+        Ok(found.next())
+    }
+
+    /// Asks the fleet to end and waits for it.
+    pub(super) fn stop(mut self) {
+        self.end();
+    }
+
+    /// Waits for the end of the fleet once it was asked to; an impolite one is killed.
+    fn end(&mut self) {
         let _ = kill_process(Pid::from_child(&self.process), Signal::TERM);
         let asked = Instant::now();
-        while asked.elapsed() < STOP_PATIENCE && matches!(self.process.try_wait(), Ok(None)) {
-            tokio::time::sleep(LOOK_INTERVAL).await;
+        while asked.elapsed() < STOP_PATIENCE {
+            if !matches!(self.process.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(LOOK_INTERVAL);
         }
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 
-    async fn wait_until_it_listens(&mut self, client: &Client) -> anyhow::Result<()> {
+    async fn wait_until_it_is_ready(&mut self) -> anyhow::Result<Snapshot> {
         let started = Instant::now();
         while started.elapsed() < START_PATIENCE {
-            if let Some(status) = self.process.try_wait().context("looking at the server")? {
+            if let Some(status) = self.process.try_wait().context("looking at the fleet")? {
                 bail!(
-                    "the server ended early ({status}); its log ends with:\n{}",
+                    "the fleet ended early ({status}); its log ends with:\n{}",
                     tail(&self.log)
                 );
             }
-            let workers = client.workers().await?;
-            if workers
-                .iter()
-                .any(|worker| worker.pid == self.pid() && worker.is_live())
-            {
-                return Ok(());
+            let is_ready = |snapshot: &Snapshot| {
+                let ready = snapshot.workers.iter().filter(|worker| worker.state.is_ready());
+                ready.count() == WORKERS as usize
+            };
+            if let Some(snapshot) = self.look().await?.filter(is_ready) {
+                return Ok(snapshot);
             }
             tokio::time::sleep(LOOK_INTERVAL).await;
         }
         bail!(
-            "the server takes no jobs after {START_PATIENCE:?}; its log ends with:\n{}",
+            "the fleet is not ready after {START_PATIENCE:?}; its log ends with:\n{}",
             tail(&self.log)
         )
     }
 }
 
-impl Drop for Server {
+impl Drop for Fleet {
+    /// Blocks until nothing of it is left; twice is once too often, and harmless.
     fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.end();
     }
 }
 
@@ -102,20 +131,23 @@ fn command(stage: &Stage, access: &Access, log: &Path) -> anyhow::Result<Command
         .create(true)
         .append(true)
         .open(log)
-        .context("opening the server's log")?;
+        .context("opening the fleet's log")?;
     let mut command = Command::new(std::env::current_exe().context("finding the path of this program")?);
     for variable in Environment::SETTINGS {
         command.env_remove(variable);
     }
     command
-        .args(["serve", "--slot", "0", "--until-stdin-closes"])
+        .args(["fleet", "--until-stdin-closes", "--health-addr", "127.0.0.1:0"])
+        // Whatever way it ends, no job that is left is waited for.
+        .args(["--grace", "0s"])
+        .args(["--workers", &WORKERS.to_string()])
         .env("ABACI_CONFIG", "/dev/null")
         .env("ABACI_DATABASE_URL", access.url())
         .env("ABACI_DATA_DIR", stage.directory())
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(log);
-    // Ctrl-C is for the demo, which then ends its servers.
+    // Ctrl-C is for the demo, which then ends its fleet.
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     Ok(command)
 }

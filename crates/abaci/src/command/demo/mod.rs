@@ -1,8 +1,8 @@
 //! `abaci demo`: the main job, for everyone to see.
 //!
-//! On a fresh private database in a temporary directory a server computes some jobs; it is killed with SIGKILL while it
-//! computes one of them; another takes over; every value is checked against its certificate and against another
-//! algorithm. What happened is told with the numbers of this very run.
+//! On a fresh private database in a temporary directory a fleet of two workers computes some jobs; one worker is killed
+//! with SIGKILL while it computes; another process takes its place and its job is finished; every value is checked against
+//! its certificate and against another algorithm. What happened is told with the numbers of this very run.
 //!
 //! Whatever way it ends, with success, an error, Ctrl-C or SIGTERM, it leaves no process and no file behind. Only a
 //! SIGKILL of the demo itself leaves the directory; the processes notice and end by themselves.
@@ -23,7 +23,7 @@ use crate::signals::Signals;
 use plot::Plot;
 use stage::Stage;
 
-/// Show it all at work: jobs, a server killed in the middle, every result exact.
+/// Show it all at work: jobs, a worker killed in the middle, every result exact.
 ///
 /// It needs no configuration, changes nothing outside of a temporary directory and cleans up after itself.
 #[derive(Debug, Args)]

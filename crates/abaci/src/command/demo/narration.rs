@@ -9,11 +9,14 @@ use owo_colors::OwoColorize;
 use super::stage::Stage;
 use crate::follow::Tally;
 use crate::output;
+use crate::snapshot::Snapshot;
 
 /// The moment at which the server was killed.
 pub(super) struct Crash {
     /// The process that was killed.
     pub(super) pid: u32,
+    /// The executor id under which it worked.
+    pub(super) executor_id: String,
     /// The job that it was computing, if it was not between two.
     pub(super) victim: Option<JobId>,
     /// The index of that job.
@@ -28,25 +31,38 @@ pub(super) struct Crash {
 pub(super) struct Recovery {
     /// The process that computed it: the killed one, if it had recorded the value before it died.
     pub(super) computed_by: u32,
-    /// The process that finished it.
-    pub(super) finished_by: u32,
     /// How often the job was started.
     pub(super) attempts: u32,
-    /// The work that was thrown away and the time until jobs were computed again.
+    /// The work that was thrown away and the time until it was taken up again.
     pub(super) lost: Duration,
 }
 
 pub(super) fn opening(stage: &Stage) -> anyhow::Result<()> {
     output::line("abaci demo".bold())?;
-    output::line("A server is killed in the middle of a job. Every result still comes, exact.\n")?;
+    output::line("A worker is killed in the middle of a job. Every result still comes, exact.\n")?;
     event(
         "database",
         format_args!("private PostgreSQL in {}", stage.directory().display()),
     )
 }
 
-pub(super) fn server_started(pid: u32) -> anyhow::Result<()> {
-    event("server", format_args!("process {pid} takes jobs, one at a time"))
+pub(super) fn fleet_started(supervisor: u32, snapshot: &Snapshot) -> anyhow::Result<()> {
+    event(
+        "fleet",
+        format_args!("process {supervisor} looks after the others and computes nothing"),
+    )?;
+    if let Some(health) = &snapshot.health {
+        let pid = health.pid.unwrap_or_default();
+        event(
+            "health",
+            format_args!("process {pid} answers on http://{}/health", health.address),
+        )?;
+    }
+    for worker in &snapshot.workers {
+        let pid = worker.pid.unwrap_or_default();
+        event("worker", format_args!("process {pid} takes jobs, one at a time"))?;
+    }
+    Ok(())
 }
 
 pub(super) fn submitted(jobs: &[(JobId, Request)]) -> anyhow::Result<()> {
@@ -89,10 +105,10 @@ pub(super) fn crashed(crash: &Crash) -> anyhow::Result<()> {
     )
 }
 
-pub(super) fn took_over(pid: u32, after: Duration) -> anyhow::Result<()> {
+pub(super) fn replaced(pid: u32, after: Duration) -> anyhow::Result<()> {
     event(
-        "server",
-        format_args!("process {pid} takes over, {} later\n", span(after)),
+        "worker",
+        format_args!("process {pid} takes its place, {} later\n", span(after)),
     )
 }
 
@@ -115,7 +131,7 @@ pub(super) fn ending(
                 "Survived:".bold(),
                 crash.pid
             ))?;
-            output::line("the next server went on where it had stopped, and no job ran twice.")
+            output::line("another one took its place, and no job ran twice.")
         }
         (None, _) => {
             output::line("The jobs were done before one could be caught running; nothing was killed.")
@@ -128,23 +144,22 @@ fn survived(crash: &Crash, recovery: &Recovery) -> anyhow::Result<()> {
     let (dead, n, ran_for) = (crash.pid, crash.n.unwrap_or_default(), span(crash.ran_for));
     let Recovery {
         computed_by,
-        finished_by,
         attempts,
         lost,
     } = recovery;
     let survived = "Survived:".bold();
     output::line(format_args!(
-        "{survived} process {dead} was killed {ran_for} into F({n}). Process {finished_by}"
+        "{survived} process {dead} was killed {ran_for} into F({n})."
     ))?;
     if *computed_by == dead {
-        output::line("found its value recorded already and finished the job without computing it")?;
+        output::line("Its value was recorded already, and the job was finished without computing it")?;
         output::line(format_args!(
             "again. The crash cost {}, no job and no digit.",
             span(*lost)
         ))
     } else {
         output::line(format_args!(
-            "found the job in the database and finished it on attempt {attempts}."
+            "Process {computed_by} found the job in the database and finished it on attempt {attempts}."
         ))?;
         output::line(format_args!(
             "The crash cost {}, no job and no digit.",

@@ -1,6 +1,6 @@
 //! What happens: the jobs, the crash in the middle, the end.
 //!
-//! The crash is not timed. The rows say when a job is being computed, and then the server is killed: once half of the
+//! The crash is not timed. The rows say which worker computes which job, and then that worker is killed: once half of the
 //! jobs are done and the next has run for a moment.
 //! Jobs so short that none is seen running are all done before any crash, and the end says so.
 
@@ -9,12 +9,14 @@ use std::time::{Duration, Instant, SystemTime};
 use abaci_engine::client::{ListFilter, Outcome, SubmitOptions, WaitEvent, Waiter};
 use abaci_engine::{Client, Job, JobId, JobResult, Request, State};
 use anyhow::{Context, anyhow, ensure};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::mpsc;
 
-use super::cast::Server;
+use super::cast::Fleet;
 use super::narration::{self, Crash, Recovery};
 use super::stage::Stage;
-use crate::database::Access;
+use crate::database::{Access, on_blocking_thread};
 use crate::exit::{Exit, Failed};
 use crate::follow::{Patience, Progress, Tally, checked};
 
@@ -27,7 +29,7 @@ const A_MOMENT: Duration = Duration::from_millis(50);
 /// The same for the last job, after which there is no other chance.
 const A_BLINK: Duration = Duration::from_millis(10);
 
-/// The longest that a server or the database may be away.
+/// The longest that the workers or the database may be away.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What a wait has to say, as it comes.
@@ -41,9 +43,8 @@ pub(super) struct Plot<'a> {
     tally: Tally,
     patience: Patience,
     crash: Option<Crash>,
-    /// The process of the server that took over.
-    heir: u32,
-    away: Option<Duration>,
+    /// Whether another process took the place of the killed one.
+    is_replaced: bool,
     recovery: Option<Recovery>,
 }
 
@@ -58,8 +59,7 @@ impl<'a> Plot<'a> {
             tally,
             patience,
             crash: None,
-            heir: 0,
-            away: None,
+            is_replaced: false,
             recovery: None,
         }
     }
@@ -68,16 +68,16 @@ impl<'a> Plot<'a> {
     pub(super) async fn play(mut self) -> anyhow::Result<Exit> {
         narration::opening(self.stage)?;
         let client = self.access.client(self.stage.config()).await?;
-        let mut server = Server::start(self.stage, self.access, &client).await?;
-        narration::server_started(server.pid())?;
+        let (fleet, snapshot) = Fleet::start(self.stage, self.access).await?;
+        narration::fleet_started(fleet.pid(), &snapshot)?;
         self.tally = Tally::start(self.jobs.len());
         client
             .submit_all(&self.jobs, SubmitOptions::default())
             .await
             .context("submitting")?;
         narration::submitted(&self.jobs)?;
-        self.follow(&client, &mut server).await?;
-        server.stop().await;
+        self.follow(&client, &fleet).await?;
+        on_blocking_thread(move || fleet.stop()).await?;
         client.close().await;
         narration::ending(&self.tally, self.crash.as_ref(), self.recovery.as_ref())?;
         Ok(if self.tally.has_failures() {
@@ -87,7 +87,7 @@ impl<'a> Plot<'a> {
         })
     }
 
-    async fn follow(&mut self, client: &Client, server: &mut Server) -> anyhow::Result<()> {
+    async fn follow(&mut self, client: &Client, fleet: &Fleet) -> anyhow::Result<()> {
         let progress = Progress::new(self.jobs.len());
         let mut events = events_of(client.wait(self.jobs.iter().map(|(id, _)| id.clone())));
         let mut look = tokio::time::interval(LOOK_INTERVAL);
@@ -95,17 +95,39 @@ impl<'a> Plot<'a> {
             tokio::select! {
                 event = events.recv() => match event {
                     Some(event) => self.handle(event, &progress)?,
-                    None => return Ok(()),
+                    None => break,
                 },
-                _ = look.tick(), if self.crash.is_none() => {
-                    let Some(done) = self.done_if_time_to_crash(client).await? else { continue };
-                    let crash = kill(client, server).await?;
-                    self.tell_until(done, &mut events, &progress).await?;
-                    self.crash = Some(crash);
-                    *server = self.successor(client, &progress).await?;
-                }
+                _ = look.tick() => self.advance(client, fleet, &mut events, &progress).await?,
             }
         }
+        // All jobs may be done before the place of the killed worker is taken again.
+        while self.crash.is_some() && !self.is_replaced {
+            look.tick().await;
+            self.tell_of_replacement(fleet, &progress).await?;
+        }
+        Ok(())
+    }
+
+    /// Brings about the crash when it is time, and then waits for its end.
+    async fn advance(
+        &mut self,
+        client: &Client,
+        fleet: &Fleet,
+        events: &mut Events,
+        progress: &Progress,
+    ) -> anyhow::Result<()> {
+        if self.crash.is_some() {
+            return self.tell_of_replacement(fleet, progress).await;
+        }
+        let Some((done, victim)) = self.victim_if_time_to_crash(client).await? else {
+            return Ok(());
+        };
+        if let Some(crash) = kill(client, fleet, &victim).await? {
+            self.tell_until(done, events, progress).await?;
+            progress.apart(|| narration::crashed(&crash))?;
+            self.crash = Some(crash);
+        }
+        Ok(())
     }
 
     /// Tells of what was done before the crash, so that the order of the lines is that of the events.
@@ -123,14 +145,25 @@ impl<'a> Plot<'a> {
         Ok(())
     }
 
-    /// Tells of the crash and starts the server that takes over.
-    async fn successor(&mut self, client: &Client, progress: &Progress) -> anyhow::Result<Server> {
-        let crash = self.crash.as_ref().context("there was no crash")?;
-        progress.apart(|| narration::crashed(crash))?;
-        let server = Server::start(self.stage, self.access, client).await?;
-        self.heir = server.pid();
-        progress.apart(|| narration::took_over(server.pid(), crash.at.elapsed()))?;
-        Ok(server)
+    /// Tells that another process has taken the place of the killed one, once that is so.
+    async fn tell_of_replacement(&mut self, fleet: &Fleet, progress: &Progress) -> anyhow::Result<()> {
+        let Some(crash) = self.crash.as_ref().filter(|_| !self.is_replaced) else {
+            return Ok(());
+        };
+        ensure!(
+            crash.at.elapsed() < PATIENCE,
+            "nobody took the place of process {} within {PATIENCE:?}",
+            crash.pid
+        );
+        let worker = fleet.worker(&crash.executor_id).await?;
+        let heir = worker
+            .filter(|worker| worker.state.is_ready())
+            .and_then(|worker| worker.pid);
+        if let Some(heir) = heir.filter(|heir| *heir != crash.pid) {
+            self.is_replaced = true;
+            progress.apart(|| narration::replaced(heir, crash.at.elapsed()))?;
+        }
+        Ok(())
     }
 
     fn handle(&mut self, event: WaitEvent, progress: &Progress) -> anyhow::Result<()> {
@@ -166,41 +199,37 @@ impl<'a> Plot<'a> {
         Ok(())
     }
 
-    /// The first value after the crash says how long nothing was computed; the job that was cut off, who finished it.
+    /// The job that was cut off says what the crash cost: what had been computed, and the time until it was taken up again.
     fn note_recovery(&mut self, id: &JobId, result: &JobResult) {
         let Some(crash) = &self.crash else {
             return;
         };
-        let has_recorded_it = result.pid == crash.pid;
-        let computing = if has_recorded_it {
+        if crash.victim.as_ref() != Some(id) {
+            return;
+        }
+        let was_recorded = result.pid == crash.pid;
+        let again = if was_recorded {
             0.0
         } else {
             result.seconds.max(0.0)
         };
-        let since = crash
-            .at
-            .elapsed()
-            .saturating_sub(Duration::from_secs_f64(computing));
-        let away = *self.away.get_or_insert(since);
-        if crash.victim.as_ref() == Some(id) {
-            let thrown_away = if has_recorded_it {
-                Duration::ZERO
-            } else {
-                crash.ran_for
-            };
-            self.recovery = Some(Recovery {
-                computed_by: result.pid,
-                finished_by: self.heir,
-                attempts: result.attempts,
-                lost: away + thrown_away,
-            });
-        }
+        let thrown_away = if was_recorded {
+            Duration::ZERO
+        } else {
+            crash.ran_for
+        };
+        let away = crash.at.elapsed().saturating_sub(Duration::from_secs_f64(again));
+        self.recovery = Some(Recovery {
+            computed_by: result.pid,
+            attempts: result.attempts,
+            lost: away + thrown_away,
+        });
     }
 
-    /// How many jobs are done, if one is being computed and it is the middle of the story.
+    /// How many jobs are done and which one is being computed, if it is the middle of the story.
     ///
     /// The rows are asked and not the events, which lag behind by as much as a short job takes.
-    async fn done_if_time_to_crash(&self, client: &Client) -> anyhow::Result<Option<usize>> {
+    async fn victim_if_time_to_crash(&self, client: &Client) -> anyhow::Result<Option<(usize, Job)>> {
         let jobs = client.list(&ListFilter::default()).await?;
         let done = jobs.iter().filter(|job| job.state.is_final()).count();
         let moment = if done + 1 == self.jobs.len() {
@@ -210,30 +239,40 @@ impl<'a> Plot<'a> {
         };
         let now = SystemTime::now();
         let is_computed = |job: &Job| job.state == State::Running && has_run_for(job, now) >= moment;
-        let is_time = done >= self.jobs.len() / 2 && jobs.iter().any(is_computed);
-        Ok(is_time.then_some(done))
+        let is_time = done >= self.jobs.len() / 2;
+        let victim = jobs.into_iter().filter(|_| is_time).find(is_computed);
+        Ok(victim.map(|job| (done, job)))
     }
 }
 
-/// Kills the server and finds out what that hit.
-async fn kill(client: &Client, server: &mut Server) -> anyhow::Result<Crash> {
-    server.kill()?;
-    let (at, died) = (Instant::now(), SystemTime::now());
-    // The rows have the last word on what the crash hit: the job may have ended in the very last moment.
-    let filter = ListFilter {
-        states: vec![State::Running],
-        limit: Some(1),
+/// Kills the worker that computes a job, the way a crash does, and finds out what that hit; nothing when the worker has
+/// gone by itself.
+async fn kill(client: &Client, fleet: &Fleet, victim: &Job) -> anyhow::Result<Option<Crash>> {
+    let Some(executor_id) = victim.executor_id.clone() else {
+        return Ok(None);
     };
-    let victim = client.list(&filter).await?.pop();
-    Ok(Crash {
-        pid: server.pid(),
-        n: victim.as_ref().and_then(|job| job.n),
-        ran_for: victim
-            .as_ref()
-            .map_or(Duration::ZERO, |job| has_run_for(job, died)),
-        victim: victim.map(|job| job.workflow_id),
+    let pid = fleet.worker(&executor_id).await?.and_then(|worker| worker.pid);
+    let Some(pid) = pid else { return Ok(None) };
+    let process = i32::try_from(pid)
+        .ok()
+        .and_then(Pid::from_raw)
+        .context("a process id")?;
+    match kill_process(process, Signal::KILL) {
+        Err(Errno::SRCH) => return Ok(None),
+        killed => killed.context("killing a worker")?,
+    }
+    let (at, died) = (Instant::now(), SystemTime::now());
+    // The row has the last word on what the crash hit: the job may have ended in the very last moment.
+    let hit = client.show(&victim.workflow_id).await?.job;
+    let hit = Some(hit).filter(|job| !job.state.is_final());
+    Ok(Some(Crash {
+        pid,
+        executor_id,
+        n: hit.as_ref().and_then(|job| job.n),
+        ran_for: hit.as_ref().map_or(Duration::ZERO, |_| has_run_for(victim, died)),
+        victim: hit.map(|job| job.workflow_id),
         at,
-    })
+    }))
 }
 
 /// Waits in a task of its own: a question to the database that is given up whenever it is time to look at something else

@@ -1,0 +1,269 @@
+//! `abaci fleet`: a supervisor, a health process and several workers, each a process of its own.
+//!
+//! With a word behind it, it speaks to the fleet that runs already on the same data directory.
+//!
+//! What was said by flags reaches the workers as environment variables, which win over the configuration file just as
+//! the flags do; the file is read by each worker anew, so a reload takes up what has changed in it. Where the jobs are, the
+//! queue, the grace time and the watchdog's are the whole fleet's and stay as they were at its start.
+
+mod health;
+mod worker;
+
+use std::ffi::OsString;
+use std::net::{SocketAddr, TcpListener};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+use tracing::info;
+
+use crate::cli::{FleetFlags, HealthFlags, LimitFlags, QueueFlags, WorkFlags};
+use crate::config::{Config, HealthAddr, Layer, a_pause, at_least_one};
+use crate::exit::{Exit, Failed};
+use crate::health::bind;
+use crate::output;
+use crate::signals::stdin_closed;
+use crate::supervisor::{
+    self, Answer, Database, HealthChild, Intensity, MOST_WORKERS, Plan, Program, Request, Seat, Times,
+};
+use crate::work;
+
+/// Where health is answered when nobody says otherwise.
+const DEFAULT_HEALTH_ADDR: &str = "127.0.0.1:8080";
+
+/// A heartbeat that may be older than this watches nobody.
+const LONGEST_WATCHDOG: Duration = Duration::from_hours(1);
+
+/// How long the health process of a killed fleet may hold its address.
+const PREDECESSOR_PATIENCE: Duration = Duration::from_secs(2);
+
+/// More slots than any machine has; the sum of the first and the number of workers stays far from an overflow.
+const HIGHEST_FIRST_SLOT: u32 = 1_000_000;
+
+/// Run a fleet: several workers under a supervisor, with a health server.
+///
+/// A worker that dies is started again and its jobs go on. SIGTERM or SIGINT lets running jobs finish and hands the rest
+/// back; a second one ends at once. SIGHUP replaces the workers one by one; SIGTTIN and SIGTTOU add and remove one.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, flatten_help = false)]
+pub struct Fleet {
+    #[command(subcommand)]
+    command: Option<FleetCommand>,
+    #[command(flatten)]
+    supervision: FleetFlags,
+    #[command(flatten)]
+    health: HealthFlags,
+    #[command(flatten)]
+    queue: QueueFlags,
+    #[command(flatten)]
+    work: WorkFlags,
+    #[command(flatten)]
+    limits: LimitFlags,
+    /// Stop when stdin is closed, so that a fleet never outlives the process that started it
+    #[arg(long, hide = true)]
+    until_stdin_closes: bool,
+}
+
+/// What can be said to a running fleet, and the processes that it consists of.
+#[derive(Debug, Subcommand)]
+enum FleetCommand {
+    /// Change the number of workers of the running fleet
+    Scale {
+        /// How many workers it is to have
+        workers: u32,
+    },
+    /// Replace the workers of the running fleet one by one, by the program and the configuration as they are now
+    Reload,
+    #[command(hide = true)]
+    Worker(worker::Worker),
+    #[command(hide = true)]
+    Health(health::Health),
+}
+
+impl Fleet {
+    pub(crate) fn fill(&self, layer: &mut Layer) {
+        self.supervision.fill(layer);
+        self.health.fill(layer);
+        self.queue.fill(layer);
+        self.work.fill(layer);
+        self.limits.fill(layer);
+    }
+
+    /// Whether this process computes, and so needs threads of its own for the async side.
+    pub(crate) fn is_worker(&self) -> bool {
+        matches!(self.command, Some(FleetCommand::Worker(_)))
+    }
+
+    /// Whether this is one of the processes of a fleet and not a word to it.
+    pub(crate) fn is_service(&self) -> bool {
+        !matches!(
+            self.command,
+            Some(FleetCommand::Scale { .. } | FleetCommand::Reload)
+        )
+    }
+
+    pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
+        match self.command {
+            None => Box::pin(supervise(config, self.until_stdin_closes)).await,
+            Some(FleetCommand::Scale { workers }) => tell(config, Request::Scale { workers }).await,
+            Some(FleetCommand::Reload) => tell(config, Request::Reload).await,
+            Some(FleetCommand::Worker(worker)) => Box::pin(worker.run(config)).await,
+            Some(FleetCommand::Health(health)) => health.run().await,
+        }
+    }
+}
+
+/// Starts a fleet and looks after it until it is told to stop.
+async fn supervise(config: &Config, until_stdin_closes: bool) -> anyhow::Result<Exit> {
+    work::check(config)?;
+    let workers = at_least_one("workers", &config.workers)?;
+    if workers > MOST_WORKERS {
+        let message = format!("workers is {workers}; give at most {MOST_WORKERS}");
+        return Err(Failed::usage(message).into());
+    }
+    let times = times(config)?;
+    if config.first_slot.value > HIGHEST_FIRST_SLOT {
+        let message = format!(
+            "first_slot is {}; give at most {HIGHEST_FIRST_SLOT}",
+            config.first_slot.value
+        );
+        return Err(Failed::usage(message).into());
+    }
+    let seat = Seat::take(&supervisor::directory_in(&config.data_dir.value)?)?;
+    // Bound before anything is started, and by the one process that stays.
+    let listener = match config
+        .health_addr
+        .value
+        .map_or_else(|| DEFAULT_HEALTH_ADDR.parse(), Ok)
+    {
+        Ok(HealthAddr::At(address)) => Some(bind_soon(address).await?),
+        Ok(HealthAddr::Off) => None,
+        Err(error) => bail!("the default health address: {error}"),
+    };
+    let database = Database::settle(config).await?;
+    let health = listener.map(|listener| {
+        HealthChild::new(
+            health_program(config)?,
+            listener,
+            database.for_health(),
+            times.intensity,
+        )
+    });
+    let health = health.transpose().context("preparing the health process")?;
+    info!(
+        pid = std::process::id(),
+        workers,
+        queue = config.queue.value,
+        health = health.as_ref().map(HealthChild::address),
+        database = database.place(),
+        "fleet starting"
+    );
+    let plan = Plan {
+        program: worker_program(config)?,
+        queue: config.queue.value.clone(),
+        workers,
+        first_slot: config.first_slot.value,
+        times,
+        health,
+    };
+    let starter_left = async {
+        if until_stdin_closes {
+            stdin_closed().await;
+        } else {
+            std::future::pending::<()>().await;
+        }
+        "stdin closed"
+    };
+    supervisor::run(plan, seat, database, starter_left).await
+}
+
+/// Binds the health address; the health process of a fleet that was just killed may hold it for another moment.
+async fn bind_soon(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let began = Instant::now();
+    loop {
+        match bind(address) {
+            Err(_) if began.elapsed() < PREDECESSOR_PATIENCE => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            bound => return bound,
+        }
+    }
+}
+
+fn times(config: &Config) -> anyhow::Result<Times> {
+    let watchdog = config.watchdog.value.0;
+    if !(Duration::from_secs(1)..=LONGEST_WATCHDOG).contains(&watchdog) {
+        let message = format!("watchdog is {}; give 1s to 1h", config.watchdog.value);
+        return Err(Failed::usage(message).into());
+    }
+    Ok(Times {
+        watchdog,
+        grace: config.grace.value.0,
+        intensity: Intensity {
+            max_restarts: config.max_restarts.value,
+            window: a_pause("restart_window", &config.restart_window)?,
+        },
+    })
+}
+
+/// This program with what its workers are to be told besides what they find themselves.
+///
+/// What the supervisor and the health process have settled for good is settled for the workers, too.
+fn worker_program(config: &Config) -> anyhow::Result<Program> {
+    let mut layer = config.flags.layer.clone();
+    layer.data_dir = Some(std::path::absolute(&config.data_dir.value).context("finding the data directory")?);
+    layer.database_url.clone_from(&config.database_url.value);
+    layer.queue = Some(config.queue.value.clone());
+    layer.grace = Some(config.grace.value);
+    layer.watchdog = Some(config.watchdog.value);
+    let mut environment = environment_of(&layer);
+    if let Some(file) = &config.flags.file {
+        environment.push(("ABACI_CONFIG".into(), file.into()));
+    }
+    program(environment)
+}
+
+/// This program with all that its health process needs; it reads no file, so that a broken one does not silence it.
+fn health_program(config: &Config) -> anyhow::Result<Program> {
+    let layer = Layer {
+        log_format: Some(config.log_format.value),
+        log_level: Some(config.log_level.value.clone()),
+        ..Layer::default()
+    };
+    let mut environment = environment_of(&layer);
+    environment.push(("ABACI_CONFIG".into(), "/dev/null".into()));
+    program(environment)
+}
+
+fn program(environment: Vec<(OsString, OsString)>) -> anyhow::Result<Program> {
+    Ok(Program {
+        path: std::env::current_exe().context("finding the path of this program")?,
+        environment,
+    })
+}
+
+fn environment_of(layer: &Layer) -> Vec<(OsString, OsString)> {
+    let all = layer.to_environment().into_iter();
+    all.map(|(name, value)| (name.into(), value)).collect()
+}
+
+/// Says something to the fleet that runs on this data directory.
+async fn tell(config: &Config, request: Request) -> anyhow::Result<Exit> {
+    let directory = supervisor::directory_in(&config.data_dir.value)?;
+    match supervisor::ask(&directory, request).await? {
+        Some(Answer::Done { message }) => output::line(message).map(|()| Exit::Done),
+        Some(Answer::Refused { reason }) => bail!(reason),
+        Some(Answer::Status { .. }) => bail!("the fleet answered something else"),
+        None => Err(Failed::unreachable(format!(
+            "no fleet runs in {}; start one with: abaci fleet",
+            directory.display()
+        ))
+        .into()),
+    }
+}
+
+/// The channel that a process of a fleet has to its supervisor; without one somebody else has started it.
+fn channel_to_supervisor<T>(inherited: std::io::Result<T>) -> anyhow::Result<T> {
+    inherited
+        .map_err(|_| Failed::usage("this process belongs to a fleet; start one with: abaci fleet").into())
+}

@@ -1,0 +1,144 @@
+//! `abaci fleet worker`: one worker of a fleet, started by its supervisor and by nobody else.
+//!
+//! It is `abaci serve` with a supervisor: it takes the executor id of its slot, sends heartbeats, drains on SIGTERM, and
+//! says why it gives up instead of printing it, so that it is said once.
+
+use std::time::Duration;
+
+use abaci_engine::worker::{Slot, WorkerObserver};
+use clap::Args;
+use rustix::process::Signal;
+use tokio::sync::watch;
+use tracing::info;
+
+use crate::config::{Config, Period, Setting, Source};
+use crate::database::Access;
+use crate::exit::{self, Exit, Failed};
+use crate::signals::Signals;
+use crate::supervisor::{FromWorker, Receiver, Sender, die_with_supervisor, inherited};
+use crate::work;
+
+/// A heartbeat is sent this many times before the watchdog bites.
+const BEATS_PER_WATCHDOG: u32 = 20;
+
+/// The shortest time between two heartbeats.
+const SHORTEST_BEAT_INTERVAL: Duration = Duration::from_millis(50);
+
+/// The longest time between two heartbeats.
+const LONGEST_BEAT_INTERVAL: Duration = Duration::from_millis(500);
+
+/// A fleet as a whole asks for jobs as often as one server does, but each worker at least this often.
+const LONGEST_POLL_INTERVAL: Duration = Duration::from_millis(200);
+
+/// One worker of a fleet.
+#[derive(Debug, Args)]
+pub(super) struct Worker {
+    /// Number of the executor id on this machine
+    #[arg(long)]
+    slot: u32,
+    /// Number of workers in the fleet
+    #[arg(long)]
+    fleet_size: u32,
+    /// Process id of the supervisor
+    #[arg(long)]
+    supervisor: u32,
+}
+
+/// What the heartbeat tells of: nothing until the worker takes jobs.
+type Observed = watch::Receiver<Option<WorkerObserver>>;
+
+impl Worker {
+    pub(super) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
+        let (mut sender, receiver) = super::channel_to_supervisor(inherited())?;
+        die_with_supervisor(self.supervisor, Signal::KILL)?;
+        let mut config = config.clone();
+        self.share_polling(&mut config.poll_interval);
+        let (observer, seen) = watch::channel(None);
+        let interval = config.watchdog.value.0 / BEATS_PER_WATCHDOG;
+        let interval = interval.clamp(SHORTEST_BEAT_INTERVAL, LONGEST_BEAT_INTERVAL);
+        let outcome = tokio::select! {
+            outcome = self.work(&config, &observer) => outcome,
+            () = beat(&mut sender, seen, interval) => return Ok(Exit::Unreachable),
+            () = end_of(receiver) => return Ok(Exit::Unreachable),
+        };
+        let Err(error) = outcome else { return outcome };
+        let exit = exit::of_error(&error);
+        let last_words = FromWorker::Failed {
+            code: exit.code(),
+            reason: exit::one_line(&error),
+        };
+        match sender.say(&last_words).await {
+            Ok(()) => Ok(exit),
+            Err(_) => Err(error),
+        }
+    }
+
+    /// A larger fleet asks less often per worker, unless somebody has said how often.
+    fn share_polling(&self, poll_interval: &mut Setting<Period>) {
+        if poll_interval.source == Source::Default {
+            let shared = poll_interval.value.0 * self.fleet_size.max(1);
+            poll_interval.value = Period(shared.min(LONGEST_POLL_INTERVAL));
+        }
+    }
+
+    async fn work(
+        &self,
+        config: &Config,
+        observer: &watch::Sender<Option<WorkerObserver>>,
+    ) -> anyhow::Result<Exit> {
+        work::check(config)?;
+        let mut signals = Signals::listen()?;
+        let start = async {
+            let access = Access::open(config).await?;
+            let worker = work::start(&access, config, Slot::Number(self.slot)).await?;
+            anyhow::Ok((access, worker))
+        };
+        let Some(started) = signals.unless_any(start).await else {
+            return Ok(Exit::Interrupted);
+        };
+        let (access, worker) = started?;
+        let _kept = access.keep_running();
+        observer.send_replace(Some(worker.observer()));
+        let signal = tokio::select! {
+            signal = signals.next() => signal,
+            reason = worker.lost() => return Err(Failed::unreachable(reason).into()),
+        };
+        let grace = config.grace.value;
+        info!(slot = self.slot, pid = std::process::id(), signal, %grace, "asked to stop");
+        // Further signals mean the same: what is to end at once is killed by the supervisor, and a service manager that
+        // signals all processes of a fleet wants what the supervisor wants.
+        let report = worker.drain(grace.0).await;
+        let (finished, handed_back) = (report.finished, report.handed_back);
+        info!(
+            slot = self.slot,
+            pid = std::process::id(),
+            finished,
+            handed_back,
+            "drained"
+        );
+        Ok(Exit::Done)
+    }
+}
+
+/// Sends heartbeats until nobody hears them any more.
+///
+/// It runs on the async side like the worker's own heartbeat, and tells what that has seen: a loop that is stuck is silent
+/// here too, and a busy processor is not.
+async fn beat(sender: &mut Sender, mut observed: Observed, interval: Duration) {
+    loop {
+        let report = observed.borrow_and_update().as_ref().map(WorkerObserver::report);
+        if sender.say(&FromWorker::Beat { report }).await.is_err() {
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(interval) => {}
+            // The moment at which it takes jobs is news.
+            Ok(()) = observed.changed() => {}
+        }
+    }
+}
+
+/// Completes when the supervisor is gone.
+async fn end_of(mut receiver: Receiver) {
+    while receiver.hear::<serde_json::Value>().await.is_some() {}
+}

@@ -1,0 +1,178 @@
+//! `abaci status`: the workers, what they do, how long the queue is.
+//!
+//! The fleet on this data directory is asked over its socket, and the database for the queue and for the workers that are
+//! elsewhere. Either may be away without keeping the other from being shown.
+//! Looking starts nothing: a private database that does not run stays as it is. One that runs is used while it is asked, so
+//! `--watch` keeps it running.
+
+mod draw;
+
+use std::time::Duration;
+
+use abaci_engine::client::{QueueProbe, QueueStatus};
+use abaci_engine::presence::Presence;
+use anyhow::{anyhow, bail};
+use clap::Args;
+use serde::Serialize;
+use tokio::time::timeout;
+
+use crate::cli::QueueFlags;
+use crate::config::{Config, Layer};
+use crate::database::{Access, on_blocking_thread};
+use crate::exit::{self, Exit};
+use crate::output::{self, Format};
+use crate::signals::Signals;
+use crate::snapshot::{Snapshot, WorkerView};
+use crate::supervisor::{self, Answer, Request};
+
+/// How long the database may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How often `--watch` looks.
+const WATCH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Show the workers, what they do and how long the queue is.
+///
+/// Exit code 0: jobs are taken; 1: no worker takes jobs; 3: the database cannot be reached.
+#[derive(Debug, Args)]
+pub struct Status {
+    #[command(flatten)]
+    queue: QueueFlags,
+    /// Look again every second until interrupted
+    #[arg(long)]
+    watch: bool,
+    /// Print one JSON object, or one per look
+    #[arg(long)]
+    json: bool,
+}
+
+/// Everything that is known.
+#[derive(Debug, Serialize)]
+struct Report {
+    /// Where the fleet of this data directory has its place.
+    fleet_directory: String,
+    /// The fleet of this data directory, if one runs.
+    fleet: Option<Snapshot>,
+    /// Why a fleet that runs does not say how it stands.
+    fleet_reason: Option<String>,
+    database: DatabaseReport,
+    /// Workers that are not of this fleet: other hosts', and those of `abaci serve`.
+    other_workers: Vec<Presence>,
+}
+
+#[derive(Debug, Serialize)]
+struct DatabaseReport {
+    /// The queue that was asked for.
+    name: String,
+    /// How it stands; absent when the database does not say.
+    queue: Option<QueueStatus>,
+    /// Why the database does not say.
+    reason: Option<String>,
+}
+
+impl Status {
+    pub(crate) fn fill(&self, layer: &mut Layer) {
+        self.queue.fill(layer);
+    }
+
+    pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
+        let format = Format::of_flag(self.json);
+        if !self.watch {
+            let report = look(config).await?;
+            match format {
+                Format::Json => output::json(&report)?,
+                Format::Human => draw::lines(&report).iter().try_for_each(output::line)?,
+            }
+            return Ok(report.verdict(config));
+        }
+        let mut signals = Signals::listen()?;
+        let watching = async {
+            loop {
+                let report = look(config).await?;
+                match format {
+                    Format::Json => output::json(&report)?,
+                    Format::Human => output::screen(&draw::lines(&report))?,
+                }
+                tokio::time::sleep(WATCH_INTERVAL).await;
+            }
+        };
+        signals
+            .unless_any(watching)
+            .await
+            .unwrap_or(Ok(Exit::Interrupted))
+    }
+}
+
+impl Report {
+    fn verdict(&self, config: &Config) -> Exit {
+        let queue = &config.queue.value;
+        let fleet = self.fleet.iter().filter(|fleet| fleet.queue == *queue);
+        let mut workers = fleet.flat_map(|fleet| &fleet.workers);
+        let is_taken_here = workers.any(WorkerView::takes_jobs);
+        let is_taken_elsewhere = self
+            .other_workers
+            .iter()
+            .any(|worker| worker.takes(queue, abaci_engine::APPLICATION_VERSION));
+        match (self.database.queue.is_some(), is_taken_here || is_taken_elsewhere) {
+            (false, _) => Exit::Unreachable,
+            (true, true) => Exit::Done,
+            (true, false) => Exit::No,
+        }
+    }
+}
+
+async fn look(config: &Config) -> anyhow::Result<Report> {
+    let directory = supervisor::directory_in(&config.data_dir.value)?;
+    let (fleet, fleet_reason) = match supervisor::ask(&directory, Request::Status).await {
+        Ok(Some(Answer::Status { snapshot })) => (Some(*snapshot), None),
+        Ok(Some(_)) => (None, Some("the fleet answered something else".to_owned())),
+        Ok(None) => (None, None),
+        Err(error) => (None, Some(exit::one_line(&error))),
+    };
+    let asked = timeout(TIMEOUT, ask_database(config)).await;
+    let asked = asked.unwrap_or_else(|_| Err(anyhow!("no answer within {} s", TIMEOUT.as_secs())));
+    let (queue, reason, workers) = match asked {
+        Ok((queue, workers)) => (Some(queue), None, workers),
+        Err(error) => (None, Some(exit::one_line(&error)), Vec::new()),
+    };
+    let is_of_fleet = |worker: &Presence| {
+        let views = fleet.iter().flat_map(|fleet| &fleet.workers);
+        views
+            .filter_map(|view| view.executor_id.as_deref())
+            .any(|id| id == worker.executor_id)
+    };
+    let (_, other_workers) = workers.into_iter().partition(is_of_fleet);
+    Ok(Report {
+        fleet_directory: directory.display().to_string(),
+        fleet,
+        fleet_reason,
+        database: DatabaseReport {
+            name: config.queue.value.clone(),
+            queue,
+            reason,
+        },
+        other_workers,
+    })
+}
+
+async fn ask_database(config: &Config) -> anyhow::Result<(QueueStatus, Vec<Presence>)> {
+    if config.database_url.value.is_none() {
+        let directory = config.postgres_dir();
+        let status = on_blocking_thread(move || local_postgres::status(&directory)).await??;
+        if !matches!(status, local_postgres::Status::Running(_)) {
+            bail!(
+                "the private PostgreSQL in {} does not run",
+                config.postgres_dir().display()
+            );
+        }
+    }
+    let access = Access::open(config).await?;
+    let queue = QueueProbe::new(access.url(), &config.queue.value)?
+        .ask(TIMEOUT)
+        .await?;
+    // The tables are there, or the question would have failed: connecting makes none.
+    let client = access.client(config).await?;
+    let workers = client.workers().await?;
+    client.close().await;
+    Ok((queue, workers))
+}

@@ -1,0 +1,67 @@
+//! The address of the health endpoints as a setting.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::str::FromStr;
+
+use serde::Deserialize;
+
+/// Where health is answered, or `none`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum HealthAddr {
+    /// Nowhere.
+    Off,
+    /// There, over HTTP.
+    At(SocketAddr),
+}
+
+impl fmt::Display for HealthAddr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str("none"),
+            Self::At(address) => write!(f, "{address}"),
+        }
+    }
+}
+
+impl FromStr for HealthAddr {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.eq_ignore_ascii_case("none") {
+            return Ok(Self::Off);
+        }
+        let address = text.parse().map(Self::At);
+        address.map_err(|_| format!("{text:?} is not an address; give one such as 127.0.0.1:8080, or none"))
+    }
+}
+
+impl TryFrom<String> for HealthAddr {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::HealthAddr;
+
+    #[test]
+    fn an_address_reads_back_as_it_is_shown() {
+        for text in ["none", "127.0.0.1:8080", "[::1]:9"] {
+            assert_eq!(text.parse::<HealthAddr>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused_with_an_example() {
+        let error = "localhost".parse::<HealthAddr>().unwrap_err();
+        assert!(
+            error.contains("\"localhost\"") && error.contains("127.0.0.1:8080"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,134 @@
+//! The health endpoints: what a server says of itself over HTTP.
+//!
+//! | path | answers |
+//! |---|---|
+//! | `/livez` | whether this process and the one that it speaks for are alive; it asks nobody |
+//! | `/readyz` | whether a job that is submitted now would be taken up |
+//! | `/health` | everything that is known, as one JSON object |
+//! | `/metrics` | the same in numbers, for Prometheus |
+//!
+//! What is known comes from a [`Source`], which is the server itself or what its supervisor said last, and from a
+//! question to the database, which all requests share (`questions`). What follows from it is decided without any
+//! input or output in `seen` and `verdict`; `routes` puts it into answers and `connections` is the server.
+//!
+//! Nothing that is old counts as good: a source that is silent for over ten seconds makes every worker unknown, an
+//! answer of the database that is over five seconds old makes it unknown, and unknown is never healthy.
+//!
+//! It does not promise that what it says is still true when it is read, and it has no say in anything: `GET` changes
+//! nothing, and there is nothing but `GET`.
+
+mod connections;
+mod document;
+mod metrics;
+mod one_worker;
+mod questions;
+mod routes;
+mod seen;
+mod verdict;
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use abaci_engine::client::QueueProbe;
+use anyhow::Context;
+use tokio::sync::watch;
+use tracing::{error, info};
+
+use crate::exit::Failed;
+use crate::snapshot::Snapshot;
+pub(crate) use one_worker::OneWorker;
+use questions::Questions;
+use routes::Known;
+
+/// Where the server's state comes from.
+pub trait Source: Send + Sync + 'static {
+    /// Returns what is known at this moment; never blocks.
+    fn look(&self) -> Sighting;
+}
+
+/// What is known of a server, and how well.
+#[derive(Debug, Clone)]
+pub struct Sighting {
+    /// The last snapshot; absent before the first one.
+    pub snapshot: Option<Snapshot>,
+    /// How long ago it was received, or how long it has been waited for.
+    pub age: Duration,
+    /// Whether there can be another one.
+    pub link: Link,
+}
+
+/// The way to whoever makes the snapshots.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Link {
+    /// This process makes them itself.
+    InProcess,
+    /// The supervisor's end of the pipe is open.
+    Alive,
+    /// The supervisor's end of the pipe was closed.
+    Gone,
+}
+
+/// The server of the endpoints.
+pub struct HealthServer {
+    listener: TcpListener,
+    known: Arc<Known>,
+    capacity: usize,
+}
+
+impl HealthServer {
+    /// Prepares a server on a bound listener; connections wait until [`HealthServer::run`].
+    ///
+    /// The probe may become known, and change, at any time; until there is one the database is unknown. The process's
+    /// limit of open files is raised as far as it may be.
+    ///
+    /// # Errors
+    /// When the listener cannot be used.
+    pub fn new(
+        listener: TcpListener,
+        source: impl Source,
+        probes: watch::Receiver<Option<QueueProbe>>,
+    ) -> anyhow::Result<Self> {
+        listener
+            .set_nonblocking(true)
+            .context("preparing the health listener")?;
+        let known = Known {
+            source: Box::new(source),
+            questions: Questions::new(probes),
+        };
+        Ok(Self {
+            listener,
+            known: Arc::new(known),
+            capacity: connections::capacity(),
+        })
+    }
+
+    /// Answers until `stop` completes, then lets answers under way finish, for at most 1 s, and returns.
+    ///
+    /// The questions to the database are asked on the runtime that this runs on.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let listener = match tokio::net::TcpListener::from_std(self.listener) {
+            Ok(listener) => listener,
+            Err(error) => return error!(%error, "health cannot be answered"),
+        };
+        if let Ok(address) = listener.local_addr() {
+            info!(%address, "health");
+        }
+        let router = routes::router(Arc::clone(&self.known));
+        tokio::select! {
+            () = connections::serve(listener, router, self.capacity, stop) => {}
+            () = self.known.questions.keep_recent() => {}
+        }
+    }
+}
+
+/// Binds the address of the endpoints.
+///
+/// # Errors
+/// A usage error that names the address and the way out, above all when it is in use.
+pub fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).map_err(|error| {
+        let way_out = "choose another with --health-addr, or none";
+        Failed::usage(format!("health address {address}: {error}; {way_out}")).into()
+    })
+}

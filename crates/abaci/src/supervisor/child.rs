@@ -1,0 +1,157 @@
+//! One child process: how it is started, signalled and reaped.
+//!
+//! A child is this program again, in a process group of its own, so that Ctrl-C reaches the supervisor alone.
+//! The task that reaps it is the one that signals it, so a signal never goes to a process id that was given to another.
+//!
+//! A child dies with its supervisor: it sees the end of the channel, and on Linux the kernel tells it (see
+//! [`die_with_supervisor`]), which also reaches one that is stopped or stuck.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process_group};
+use serde::de::DeserializeOwned;
+use tokio::process::{Child as Process, Command};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::channel::{self, Heard, Receiver, Sender};
+
+/// How long what a dead child has said is waited for; it lies in the socket already.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// How children are started.
+#[derive(Debug, Clone)]
+pub(crate) struct Program {
+    /// This program, where it was at the start; whoever replaces it there and reloads gets workers of the new one.
+    pub(crate) path: PathBuf,
+    /// What children find in their environment besides what this process has.
+    pub(crate) environment: Vec<(OsString, OsString)>,
+}
+
+/// A running child.
+pub(super) struct Child {
+    pub(super) pid: u32,
+    pub(super) started: Instant,
+    /// Our end of the channel: the child ends when it is dropped.
+    pub(super) sender: Option<Sender>,
+    signals: mpsc::UnboundedSender<Signal>,
+}
+
+/// What becomes known of a child.
+#[derive(Debug)]
+pub(super) enum News<T> {
+    /// It said something.
+    Said(T),
+    /// It said something that means nothing to us.
+    Lives,
+    /// It ended, and all it had said was heard before.
+    Ended(ExitStatus),
+}
+
+impl Program {
+    /// Starts a child with these arguments; `stdout` is what it has instead of ours, if anything.
+    ///
+    /// `tell` is called from a task for everything that becomes known of the child, its end last.
+    pub(super) fn start<T: DeserializeOwned + Send + 'static>(
+        &self,
+        arguments: &[String],
+        stdout: Option<OwnedFd>,
+        tell: impl Fn(News<T>) + Send + 'static,
+    ) -> io::Result<Child> {
+        let (sender, receiver, theirs) = channel::pair()?;
+        let mut command = Command::new(&self.path);
+        command
+            .args(arguments)
+            .args(["--supervisor", &std::process::id().to_string()])
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            // These are for the supervisor alone.
+            .env_remove("NOTIFY_SOCKET")
+            .env_remove("WATCHDOG_USEC")
+            .env_remove("WATCHDOG_PID")
+            .stdin(Stdio::from(theirs))
+            .stdout(stdout.map_or_else(Stdio::inherit, Stdio::from))
+            .process_group(0);
+        let process = command.spawn()?;
+        let started = Instant::now();
+        let pid = process.id().unwrap_or_default();
+        let (signals, wanted) = mpsc::unbounded_channel();
+        tokio::spawn(look_after(process, receiver, wanted, tell));
+        Ok(Child {
+            pid,
+            started,
+            sender: Some(sender),
+            signals,
+        })
+    }
+}
+
+impl Child {
+    /// Sends a signal to the child and whatever it has started, unless it has ended.
+    pub(super) fn signal(&self, signal: Signal) {
+        // The task is gone only when the process is.
+        let _ = self.signals.send(signal);
+    }
+}
+
+/// Listens to a child and reaps it.
+async fn look_after<T: DeserializeOwned>(
+    mut process: Process,
+    mut receiver: Receiver,
+    mut signals: mpsc::UnboundedReceiver<Signal>,
+    tell: impl Fn(News<T>),
+) {
+    let mut is_open = true;
+    let status = loop {
+        tokio::select! {
+            status = process.wait() => break status,
+            heard = receiver.hear::<T>(), if is_open => match heard {
+                Some(heard) => tell(news_of(heard)),
+                None => is_open = false,
+            },
+            Some(signal) = signals.recv() => send(&process, signal),
+        }
+    };
+    while is_open && let Ok(Some(heard)) = timeout(LAST_WORDS, receiver.hear::<T>()).await {
+        tell(news_of(heard));
+    }
+    // A status that cannot be had is that of a process which somebody else reaped.
+    tell(News::Ended(status.unwrap_or_default()));
+}
+
+fn news_of<T>(heard: Heard<T>) -> News<T> {
+    match heard {
+        Heard::Message(message) => News::Said(message),
+        Heard::Noise => News::Lives,
+    }
+}
+
+fn send(process: &Process, signal: Signal) {
+    let pid = process
+        .id()
+        .and_then(|pid| i32::try_from(pid).ok())
+        .and_then(Pid::from_raw);
+    if let Some(pid) = pid {
+        // It leads its group from its first moment on; a failure means that it has ended.
+        let _ = kill_process_group(pid, signal);
+    }
+}
+
+/// Asks the kernel to send this process `signal` when its supervisor dies, and ends at once if that has happened.
+///
+/// The supervisor starts children from its main thread, whose end is the process's.
+pub(crate) fn die_with_supervisor(supervisor: u32, signal: Signal) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::process::set_parent_process_death_signal(Some(signal))?;
+    #[cfg(not(target_os = "linux"))]
+    let _ = signal;
+    let parent = rustix::process::getppid().map(|parent| parent.as_raw_nonzero().get().unsigned_abs());
+    if parent != Some(supervisor) {
+        return Err(io::Error::other("the supervisor is gone"));
+    }
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! Where a fleet's jobs are, and whether the private database runs; seen without ever connecting.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use abaci_engine::APPLICATION;
+use abaci_engine::database::{check_url, printable_url};
+use anyhow::Context;
+use local_postgres::{Health, Lease};
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use super::channel::ToHealth;
+use super::{AbortOnDrop, Event};
+use crate::config::Config;
+use crate::database::{on_blocking_thread, private_settings};
+use crate::snapshot::PrivateDatabase;
+
+/// How often the private database is looked at.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The database of a fleet, which its workers and its health process connect to and its supervisor does not.
+#[derive(Clone)]
+pub(crate) struct Database {
+    url: String,
+    place: String,
+    queue: String,
+    lease: Option<Arc<Lease>>,
+}
+
+impl Database {
+    /// Settles which database it is, and has the private one started if that is the one.
+    ///
+    /// # Errors
+    /// An address that makes no sense, or a private database that cannot be had.
+    pub(crate) async fn settle(config: &Config) -> anyhow::Result<Self> {
+        let queue = config.queue.value.clone();
+        if let Some(url) = &config.database_url.value {
+            check_url(url)?;
+            return Ok(Self {
+                url: url.clone(),
+                place: printable_url(url),
+                queue,
+                lease: None,
+            });
+        }
+        let settings = private_settings(config)?;
+        let lease = on_blocking_thread(move || Lease::join(&settings))
+            .await?
+            .context("starting the private database")?;
+        Ok(Self {
+            url: lease.url(APPLICATION),
+            place: format!("private PostgreSQL in {}", config.postgres_dir().display()),
+            queue,
+            lease: Some(Arc::new(lease)),
+        })
+    }
+
+    /// The database's address, fit to be shown.
+    pub(crate) fn place(&self) -> &str {
+        &self.place
+    }
+
+    /// What the health process has to know.
+    pub(crate) fn for_health(&self) -> ToHealth {
+        ToHealth::Database {
+            url: self.url.clone(),
+            queue: self.queue.clone(),
+        }
+    }
+
+    /// What is known of the private database at first.
+    pub(super) fn view(&self) -> Option<PrivateDatabase> {
+        self.lease.as_ref().map(|_| down("it is being started"))
+    }
+
+    /// Looks at the private database again and again, brings it back when it and its keeper are gone, and says so.
+    pub(super) fn watch(&self, events: mpsc::UnboundedSender<Event>) -> Option<AbortOnDrop> {
+        let lease = self.lease.clone()?;
+        Some(AbortOnDrop(tokio::spawn(watch(lease, events))))
+    }
+}
+
+async fn watch(lease: Arc<Lease>, events: mpsc::UnboundedSender<Event>) {
+    let mut was_lost = false;
+    loop {
+        let looked = Arc::clone(&lease);
+        let seen = match on_blocking_thread(move || looked.keep_alive()).await {
+            Ok(Ok(Health::Ready)) => PrivateDatabase {
+                running: true,
+                reason: None,
+            },
+            Ok(Ok(Health::NotReady)) => down("it is being started, or stopped"),
+            Ok(Err(error)) => down(error),
+            Err(error) => down(error),
+        };
+        match &seen.reason {
+            None if was_lost => info!("private database runs again"),
+            Some(reason) if !was_lost => warn!(reason, "private database does not run"),
+            _ => {}
+        }
+        was_lost = seen.reason.is_some();
+        if events.send(Event::Database(seen)).is_err() {
+            return;
+        }
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+}
+
+fn down(reason: impl std::fmt::Display) -> PrivateDatabase {
+    PrivateDatabase {
+        running: false,
+        reason: Some(reason.to_string()),
+    }
+}

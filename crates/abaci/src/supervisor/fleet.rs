@@ -1,0 +1,340 @@
+//! What a fleet is and should be, and the difference between the two.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use tokio::sync::mpsc;
+use tracing::{error, info, warn};
+
+use super::Event;
+use super::channel::FromWorker;
+use super::child::{News, Program};
+use super::control::Asked;
+use super::health_child::HealthChild;
+use super::reload::{Reload, Step};
+use super::restarts::Pause;
+use super::slot::{Failure, Slot, Times};
+use super::view::Essence;
+use crate::snapshot::{Phase, PrivateDatabase};
+
+/// How a fleet is to be.
+pub(crate) struct Plan {
+    pub(crate) program: Program,
+    pub(crate) workers: u32,
+    pub(crate) first_slot: u32,
+    pub(crate) times: Times,
+    pub(crate) health: Option<HealthChild>,
+    /// The queue that the workers take jobs from.
+    pub(crate) queue: String,
+}
+
+/// A fleet as its supervisor knows it.
+pub(super) struct Fleet {
+    program: Program,
+    first_slot: u32,
+    times: Times,
+    pub(super) queue: String,
+    pub(super) wanted: u32,
+    pub(super) phase: Phase,
+    /// Until every worker of the first hour was ready once, or one of them turned out to be hopeless.
+    is_starting: bool,
+    pub(super) slots: BTreeMap<u32, Slot>,
+    pub(super) health: Option<HealthChild>,
+    pub(super) reload: Option<Reload>,
+    pub(super) private_database: Option<PrivateDatabase>,
+    refusal: Option<(u8, String)>,
+    events: mpsc::UnboundedSender<Event>,
+    incarnations: u64,
+    pub(super) began: Instant,
+    pub(super) published: Option<(Instant, Essence)>,
+}
+
+impl Fleet {
+    pub(super) fn new(
+        plan: Plan,
+        events: mpsc::UnboundedSender<Event>,
+        private_database: Option<PrivateDatabase>,
+    ) -> Self {
+        Self {
+            program: plan.program,
+            first_slot: plan.first_slot,
+            times: plan.times,
+            queue: plan.queue,
+            wanted: plan.workers,
+            phase: Phase::Running,
+            is_starting: true,
+            slots: BTreeMap::new(),
+            health: plan.health,
+            reload: None,
+            private_database,
+            refusal: None,
+            events,
+            incarnations: 0,
+            began: Instant::now(),
+            published: None,
+        }
+    }
+
+    /// Takes in what happened; what follows from it is [`Fleet::reconcile`]'s.
+    pub(super) fn take_in(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::Worker {
+                slot,
+                incarnation,
+                news,
+            } => self.take_in_worker(slot, incarnation, news, now),
+            Event::Health { incarnation, news } => {
+                if let Some(health) = &mut self.health {
+                    health.take_in(incarnation, &news, now);
+                }
+            }
+            Event::Database(seen) => self.private_database = Some(seen),
+            Event::Asked(Asked { request, answer }) => self.answer(request, answer, now),
+        }
+    }
+
+    fn take_in_worker(&mut self, number: u32, incarnation: u64, news: News<FromWorker>, now: Instant) {
+        let Some(slot) = self.slots.get_mut(&number) else {
+            return;
+        };
+        let status = match news {
+            News::Said(message) => return slot.hear(incarnation, message, now),
+            News::Lives => return slot.lives(incarnation, now),
+            News::Ended(status) => status,
+        };
+        let Some(failure) = slot.ended(incarnation, status, now) else {
+            return;
+        };
+        let was_ready = slot.was_ready();
+        let Failure { refusal, pause } = failure;
+        match refusal.filter(|_| self.is_starting && !was_ready) {
+            Some((code, reason)) => self.refuse(code, reason),
+            None => log_end(slot, pause, now),
+        }
+        self.tell_reload(number, "the new worker does not start");
+    }
+
+    /// Gives up the start of the fleet.
+    fn refuse(&mut self, code: u8, reason: String) {
+        self.refusal.get_or_insert((code, reason));
+        self.drain();
+    }
+
+    /// Breaks a reload off that waits for a worker in this slot.
+    fn tell_reload(&mut self, number: u32, reason: &str) {
+        if let Some(reload) = self.reload.as_mut().filter(|reload| reload.concerns(number)) {
+            reload.failed(number, format!("{reason} (slot {number})"));
+        }
+    }
+
+    /// Starts, stops and kills what is not as it should be.
+    pub(super) fn reconcile(&mut self, now: Instant) {
+        self.advance_reload(now);
+        for number in self.wanted_slots() {
+            let times = self.times;
+            self.slots
+                .entry(number)
+                .or_insert_with(|| Slot::new(number, times, now));
+        }
+        let numbers: Vec<u32> = self.slots.keys().copied().collect();
+        for number in numbers {
+            self.reconcile_slot(number, now);
+        }
+        self.is_starting = self.is_starting && !self.is_draining() && !self.has_come_up();
+        self.reconcile_health(now);
+    }
+
+    fn reconcile_slot(&mut self, number: u32, now: Instant) {
+        let is_wanted = self.is_wanted(number);
+        let Some(slot) = self.slots.get_mut(&number) else {
+            return;
+        };
+        if !is_wanted {
+            slot.stop(now);
+        }
+        if let Some(reason) = slot.is_due_to_die(now) {
+            warn!(slot = number, pid = slot.pid(), reason, "killing a worker");
+            slot.kill(&reason);
+        }
+        if slot.is_empty() && !is_wanted {
+            self.slots.remove(&number);
+        } else if is_wanted && slot.is_due_to_start(now) {
+            self.start(number, now);
+        }
+    }
+
+    fn start(&mut self, number: u32, now: Instant) {
+        self.incarnations += 1;
+        let (incarnation, events) = (self.incarnations, self.events.clone());
+        let fleet_size = self.wanted.max(1).to_string();
+        let arguments = [
+            "fleet",
+            "worker",
+            "--slot",
+            &number.to_string(),
+            "--fleet-size",
+            &fleet_size,
+        ];
+        let started = self
+            .program
+            .start(&arguments.map(str::to_owned), None, move |news| {
+                // Nobody listens any more only when the supervisor is ending.
+                let _ = events.send(Event::Worker {
+                    slot: number,
+                    incarnation,
+                    news,
+                });
+            });
+        let Some(slot) = self.slots.get_mut(&number) else {
+            return;
+        };
+        match started {
+            Ok(child) => {
+                info!(slot = number, pid = child.pid, "worker started");
+                slot.fill(child, incarnation);
+            }
+            Err(error) => {
+                let reason = format!("the program cannot be started: {error}");
+                slot.could_not_start(reason.clone(), now);
+                error!(slot = number, reason);
+                self.tell_reload(number, &reason);
+                if self.is_starting {
+                    self.refuse(1, reason);
+                }
+            }
+        }
+    }
+
+    fn reconcile_health(&mut self, now: Instant) {
+        let is_last = self.is_draining() && self.slots.is_empty();
+        let Some(health) = &mut self.health else { return };
+        if is_last {
+            health.stop(now);
+        } else {
+            health.start_if_due(&self.events, now);
+        }
+        health.kill_if_due(self.times.watchdog, now);
+    }
+
+    fn advance_reload(&mut self, now: Instant) {
+        let Some(mut reload) = self.reload.take() else {
+            return;
+        };
+        match reload.step(&mut self.slots, now) {
+            Step::Wait => self.reload = Some(reload),
+            Step::Surge => {
+                // Nothing is scaled before the end of a reload, so those above are free, for this fleet at least.
+                reload.surge_from(self.first_slot + self.wanted);
+                self.reload = Some(reload);
+            }
+            Step::Over => {
+                self.phase = Phase::Running;
+                reload.conclude(now);
+            }
+        }
+    }
+
+    /// Stops all workers in order; nothing is started any more.
+    pub(super) fn drain(&mut self) {
+        self.phase = Phase::Draining;
+        if let Some(mut reload) = self.reload.take() {
+            reload.fail("the fleet is stopping".to_owned());
+            reload.conclude(Instant::now());
+        }
+    }
+
+    /// Kills every process.
+    pub(super) fn kill_all(&mut self) {
+        self.phase = Phase::Draining;
+        for slot in self.slots.values_mut() {
+            slot.kill("the fleet was ended at once");
+        }
+        if let Some(health) = &mut self.health {
+            health.kill(Instant::now());
+        }
+    }
+
+    /// Forgives silences that may be our own.
+    pub(super) fn forgive(&mut self, now: Instant) {
+        self.slots.values_mut().for_each(|slot| slot.forgive(now));
+        if let Some(health) = &mut self.health {
+            health.forgive(now);
+        }
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.phase == Phase::Draining
+    }
+
+    pub(super) fn is_starting(&self) -> bool {
+        self.is_starting
+    }
+
+    pub(super) fn is_reloading(&self) -> bool {
+        self.phase == Phase::Reloading
+    }
+
+    /// Whether it has come up and nothing unusual is going on.
+    pub(super) fn is_running(&self) -> bool {
+        self.phase == Phase::Running && !self.is_starting
+    }
+
+    pub(super) fn wanted(&self) -> u32 {
+        self.wanted
+    }
+
+    pub(super) fn has_processes(&self) -> bool {
+        let has_health = self.health.as_ref().is_some_and(|health| !health.is_empty());
+        has_health || self.slots.values().any(|slot| !slot.is_empty())
+    }
+
+    /// Whether it was stopped and everything has ended.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_draining() && !self.has_processes()
+    }
+
+    /// Why the fleet could not start, with the exit code of the worker that said so.
+    pub(super) fn take_refusal(&mut self) -> Option<(u8, String)> {
+        self.refusal.take()
+    }
+
+    /// When something is due, if nothing happens before.
+    pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
+        let slots = self.slots.values().filter_map(|slot| slot.deadline(now));
+        let health = self.health.iter().filter_map(HealthChild::deadline);
+        slots.chain(health).min()
+    }
+
+    /// Whether the start is over: every worker was ready once, or one ends as soon as it starts.
+    fn has_come_up(&self) -> bool {
+        let mut slots = self.wanted_slots().map(|number| self.slots.get(&number));
+        slots.all(|slot| slot.is_some_and(|slot| slot.was_ready() || slot.is_crash_looping()))
+    }
+
+    fn is_wanted(&self, number: u32) -> bool {
+        self.wanted_slots().any(|wanted| wanted == number)
+    }
+
+    /// The slots that should have a worker now.
+    pub(super) fn wanted_slots(&self) -> impl Iterator<Item = u32> + use<> {
+        let count = if self.is_draining() { 0 } else { self.wanted };
+        let surge = self.reload.as_ref().and_then(Reload::surge);
+        (self.first_slot..self.first_slot + count).chain(surge)
+    }
+}
+
+/// The one line about a worker that ended by itself.
+fn log_end(slot: &Slot, pause: Pause, now: Instant) {
+    let Some(end) = slot.last_exit(now) else { return };
+    let (pid, code, signal, reason) = (end.pid, end.code, end.signal, end.reason);
+    let restart_in_seconds = pause.length.as_secs_f64();
+    let said = if pause.is_crash_loop {
+        "worker ended, and did so too often; trying again later"
+    } else {
+        "worker ended; starting another"
+    };
+    warn!(
+        slot = slot.number,
+        pid, code, signal, reason, restart_in_seconds, "{said}"
+    );
+}

@@ -1,0 +1,301 @@
+//! The supervisor of a fleet: it starts worker processes and the health process, watches them, and does nothing else.
+//!
+//! It computes nothing and opens no database connection, so there is little that could go wrong with it; what it knows of
+//! its workers they have told it over a socket pair each, or the kernel did when they ended.
+//!
+//! How it decides: everything that happens is an [`Event`]; after each one, and at the next moment that something is due,
+//! it compares what is with what should be ([`fleet::Fleet::reconcile`]) and does the difference.
+//! Nothing else starts, stops or kills anything but the second signal, which kills everything.
+//!
+//! It does not promise that a job goes on without interruption: a worker that dies costs the steps that it was in, and a
+//! worker that is silent for the watchdog's time is killed on suspicion.
+
+mod channel;
+mod child;
+mod control;
+mod database;
+mod exit;
+mod fleet;
+mod health_child;
+mod occupant;
+mod orders;
+mod reload;
+mod requests;
+mod restarts;
+mod seat;
+mod slot;
+mod view;
+
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
+
+pub(crate) use channel::{FromHealth, FromWorker, Heard, Receiver, Sender, ToHealth, inherited};
+pub(crate) use child::{Program, die_with_supervisor};
+pub(crate) use control::{Answer, Request, ask};
+pub(crate) use database::Database;
+pub(crate) use fleet::Plan;
+pub(crate) use health_child::HealthChild;
+pub(crate) use requests::MOST_WORKERS;
+pub(crate) use restarts::Intensity;
+pub(crate) use seat::{Seat, directory_in};
+pub(crate) use slot::Times;
+
+use child::News;
+use fleet::Fleet;
+use orders::{Order, Orders};
+
+use crate::exit::{Exit, Failed};
+use crate::notify::Notifier;
+use crate::snapshot::PrivateDatabase;
+
+/// The longest time between two looks at everything, whatever happens.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The shortest, so that nothing that is overdue keeps the loop busy.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+
+/// The most that the loop may be late before it counts as not running.
+const LATE: Duration = Duration::from_secs(2);
+
+/// How long what was said meanwhile may take to be heard, when the loop goes on.
+const SETTLE: Duration = Duration::from_millis(200);
+
+/// How long killed processes may take to be gone.
+const KILL_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Something that happened.
+#[derive(Debug)]
+enum Event {
+    /// To a worker's process.
+    Worker {
+        slot: u32,
+        incarnation: u64,
+        news: News<FromWorker>,
+    },
+    /// To the health process.
+    Health {
+        incarnation: u64,
+        news: News<FromHealth>,
+    },
+    /// To the private database.
+    Database(PrivateDatabase),
+    /// Somebody asked over the control socket.
+    Asked(control::Asked),
+}
+
+/// Runs a fleet until it is told to stop, or `stop` completes with a reason to, or it cannot start.
+///
+/// # Errors
+/// What kept the fleet from starting: the line of its first worker that could not, with that worker's exit code.
+pub(crate) async fn run(
+    plan: Plan,
+    seat: Seat,
+    database: Database,
+    stop: impl Future<Output = &'static str>,
+) -> anyhow::Result<Exit> {
+    let (mut stop, mut is_stopped) = (pin!(stop), false);
+    let mut orders = Orders::listen()?;
+    let (events, mut happened) = mpsc::unbounded_channel();
+    let _answering = AbortOnDrop(tokio::spawn(control::serve(seat, events.clone())));
+    let _watching = database.watch(events.clone());
+    let mut supervisor = Supervisor::new(plan, events, &database);
+    while !supervisor.look() {
+        let due = supervisor.next_look();
+        let pace = tokio::select! {
+            Some(event) = happened.recv() => {
+                supervisor.take_in(event, &mut happened);
+                Pace::InOrder
+            }
+            order = orders.next() => supervisor.follow(order),
+            reason = &mut stop, if !is_stopped => {
+                is_stopped = true;
+                supervisor.follow(Order::Stop(reason))
+            }
+            () = tokio::time::sleep_until(due.into()) => Pace::InOrder,
+        };
+        if pace == Pace::AtOnce {
+            supervisor.fleet.kill_all();
+            wait_for_ends(&mut supervisor.fleet, &mut happened).await;
+            return supervisor.conclude(Exit::Interrupted);
+        }
+    }
+    info!(pid = std::process::id(), "fleet stopped");
+    supervisor.conclude(Exit::Done)
+}
+
+/// How a fleet ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    InOrder,
+    AtOnce,
+}
+
+struct Supervisor {
+    fleet: Fleet,
+    notifier: Notifier,
+    /// A loop that is this late was not running itself, and blames nobody for the silence.
+    late: Duration,
+    last_look: Instant,
+    /// Nothing is judged before this moment.
+    settles: Instant,
+    last_beat: Option<Instant>,
+    last_status: String,
+}
+
+impl Supervisor {
+    fn new(plan: Plan, events: mpsc::UnboundedSender<Event>, database: &Database) -> Self {
+        let now = Instant::now();
+        Self {
+            late: (plan.times.watchdog / 2).min(LATE),
+            fleet: Fleet::new(plan, events, database.view()),
+            notifier: Notifier::new(),
+            last_look: now,
+            settles: now,
+            last_beat: None,
+            last_status: String::new(),
+        }
+    }
+
+    /// Does what is due; returns whether the fleet has come to its end.
+    fn look(&mut self) -> bool {
+        let now = Instant::now();
+        self.notice_absence(now);
+        self.beat(now);
+        if now < self.settles {
+            return false;
+        }
+        let before = (self.fleet.is_starting(), self.fleet.is_reloading());
+        self.fleet.reconcile(now);
+        if before.0 && self.fleet.is_running() {
+            info!(pid = std::process::id(), "fleet ready");
+        }
+        if (before.0 || before.1) && self.fleet.is_running() {
+            self.notifier.ready();
+        }
+        self.fleet.publish(now);
+        self.tell_status(now);
+        self.fleet.is_over()
+    }
+
+    /// Notices that this process was not running, and gives what was said meanwhile the time to be heard.
+    fn notice_absence(&mut self, now: Instant) {
+        let last_look = std::mem::replace(&mut self.last_look, now);
+        let absence = now.saturating_duration_since(last_look);
+        if absence > self.late {
+            warn!(
+                seconds = absence.as_secs_f64(),
+                "the supervisor was not running; nobody is blamed for the silence"
+            );
+            self.settles = now + SETTLE;
+            self.fleet.forgive(self.settles);
+        }
+    }
+
+    /// Tells systemd that this loop turns, where it wants to know.
+    fn beat(&mut self, now: Instant) {
+        let Some(interval) = self.notifier.watchdog_interval() else {
+            return;
+        };
+        if self.last_beat.is_none_or(|last| now - last >= interval / 2) {
+            self.last_beat = Some(now);
+            self.notifier.watchdog();
+        }
+    }
+
+    /// Tells systemd how things stand, when that has changed.
+    fn tell_status(&mut self, now: Instant) {
+        let status = self.fleet.summary(now);
+        if status != self.last_status {
+            self.notifier.status(&status);
+            self.last_status = status;
+        }
+    }
+
+    /// Takes in what happened, and all that happened meanwhile.
+    fn take_in(&mut self, event: Event, happened: &mut mpsc::UnboundedReceiver<Event>) {
+        self.fleet.take_in(event, Instant::now());
+        while let Ok(event) = happened.try_recv() {
+            self.fleet.take_in(event, Instant::now());
+        }
+    }
+
+    fn next_look(&self) -> Instant {
+        let latest = self.last_look + LOOK_INTERVAL;
+        let due = self.fleet.deadline(self.last_look);
+        // What is overdue was done, or waits for something that will be heard of.
+        let soonest = self.settles.max(self.last_look + SHORTEST_PAUSE);
+        due.map_or(latest, |due| due.min(latest)).max(soonest)
+    }
+
+    fn follow(&mut self, order: Order) -> Pace {
+        match order {
+            Order::Stop(signal) if self.fleet.is_draining() => {
+                warn!(
+                    signal,
+                    "ended at once; what ran is taken up again by the next worker"
+                );
+                return Pace::AtOnce;
+            }
+            Order::Stop(signal) => {
+                info!(signal, "asked to stop; a second signal ends it at once");
+                self.notifier.stopping();
+                self.fleet.drain();
+                // The word that it is not ready is on its way before any worker is asked to go.
+                self.fleet.publish(Instant::now());
+            }
+            Order::Reload => match self.fleet.reload(None, Instant::now()) {
+                Ok(()) => self.notifier.reloading(),
+                Err(reason) => warn!(reason, "not reloaded"),
+            },
+            Order::More => self.scale_by(1),
+            Order::Fewer => self.scale_by(-1),
+        }
+        Pace::InOrder
+    }
+
+    fn scale_by(&mut self, change: i32) {
+        let workers = self.fleet.wanted().saturating_add_signed(change);
+        if let Err(reason) = self.fleet.scale(workers) {
+            warn!(reason, "not scaled");
+        }
+    }
+
+    /// The end of the fleet, or why it could not start.
+    fn conclude(mut self, exit: Exit) -> anyhow::Result<Exit> {
+        let Some((code, reason)) = self.fleet.take_refusal() else {
+            return Ok(exit);
+        };
+        Err(match code {
+            2 => Failed::usage(reason).into(),
+            3 => Failed::unreachable(reason).into(),
+            _ => anyhow::Error::msg(reason),
+        })
+    }
+}
+
+/// Waits, not for long, until all killed processes are gone.
+async fn wait_for_ends(fleet: &mut Fleet, happened: &mut mpsc::UnboundedReceiver<Event>) {
+    let ends = async {
+        while fleet.has_processes()
+            && let Some(event) = happened.recv().await
+        {
+            fleet.take_in(event, Instant::now());
+        }
+    };
+    if tokio::time::timeout(KILL_PATIENCE, ends).await.is_err() {
+        warn!("some processes are not gone yet; they end with this one");
+    }
+}
+
+/// A task that ends with its handle.
+pub(super) struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

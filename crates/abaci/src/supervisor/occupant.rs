@@ -1,0 +1,179 @@
+//! The process in a slot: what it has said, how long it has been silent, and what follows from that.
+
+use std::time::{Duration, Instant};
+
+use abaci_engine::worker::WorkerReport;
+use rustix::process::Signal;
+
+use super::channel::FromWorker;
+use super::child::Child;
+use super::slot::Times;
+use crate::snapshot::WorkerState;
+
+/// A worker counts as wedged after this part of the time after which it is killed.
+const WEDGED_AFTER_PART: u32 = 3;
+
+/// How much longer than the grace time a worker may take to end before it is killed: it may be waiting for a database
+/// that is away, and what it cannot give back is taken from it when it is dead.
+const END_MARGIN: Duration = Duration::from_secs(10);
+
+/// How long a worker's last word from the database may be old, beyond its heartbeat's own limits, while it reports no
+/// failure: the heartbeat asks every two seconds and is patient for five.
+const ROUND_TRIP_MARGIN: Duration = Duration::from_secs(7);
+
+/// The process of a worker.
+pub(super) struct Occupant {
+    pub(super) child: Child,
+    /// Tells its messages from those of its predecessors.
+    pub(super) incarnation: u64,
+    pub(super) report: Option<WorkerReport>,
+    pub(super) has_beaten: bool,
+    /// When it was heard of last, its start included.
+    heard: Instant,
+    /// Silence before this moment may be our own, and is nobody's fault.
+    blameless_until: Instant,
+    /// Since when it has been asked to stop.
+    stopping: Option<Instant>,
+    is_killed: bool,
+    /// What it said last, or why it was killed.
+    reason: Option<String>,
+    /// The exit code that goes with what it said last.
+    failed: Option<u8>,
+}
+
+impl Occupant {
+    pub(super) fn new(child: Child, incarnation: u64) -> Self {
+        Self {
+            heard: child.started,
+            blameless_until: child.started,
+            child,
+            incarnation,
+            report: None,
+            has_beaten: false,
+            stopping: None,
+            is_killed: false,
+            reason: None,
+            failed: None,
+        }
+    }
+
+    /// Takes note of a sign of life that says nothing, as from a worker of another version.
+    pub(super) fn lives(&mut self, now: Instant) {
+        self.heard = now;
+    }
+
+    /// Takes in what it said.
+    pub(super) fn hear(&mut self, message: FromWorker, now: Instant) {
+        self.heard = now;
+        match message {
+            FromWorker::Beat { report } => {
+                self.has_beaten = true;
+                self.report = report;
+            }
+            FromWorker::Failed { code, reason } => {
+                self.failed = Some(code);
+                self.reason = Some(reason);
+            }
+        }
+    }
+
+    /// What it said when it gave up, with its exit code.
+    pub(super) fn refusal(&self) -> Option<(u8, String)> {
+        self.failed.zip(self.reason.clone())
+    }
+
+    /// What it said last, or why it was killed.
+    pub(super) fn reason(&self) -> Option<String> {
+        self.reason.clone()
+    }
+
+    /// Asks it to finish what it has and go.
+    pub(super) fn stop(&mut self, now: Instant) {
+        if self.stopping.is_none() {
+            self.stopping = Some(now);
+            self.child.signal(Signal::TERM);
+        }
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.is_some()
+    }
+
+    /// Kills it, once, for this reason.
+    pub(super) fn kill(&mut self, reason: &str) {
+        if !self.is_killed {
+            self.is_killed = true;
+            self.reason = Some(reason.to_owned());
+            self.child.signal(Signal::KILL);
+        }
+    }
+
+    /// Counts silence and delay from now on: this process did not listen until now.
+    pub(super) fn forgive(&mut self, now: Instant) {
+        self.blameless_until = now;
+        self.stopping = self.stopping.map(|_| now);
+    }
+
+    /// How long it has been silent.
+    pub(super) fn silence(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.heard)
+    }
+
+    /// Why it must be killed, if it must.
+    pub(super) fn due_death(&self, times: &Times, now: Instant) -> Option<String> {
+        if self.is_killed {
+            return None;
+        }
+        let silence = now.saturating_duration_since(self.heard.max(self.blameless_until));
+        if silence > times.watchdog {
+            return Some(format!("no heartbeat for {:.1} s", silence.as_secs_f64()));
+        }
+        let is_judged = now.saturating_duration_since(self.blameless_until) > ROUND_TRIP_MARGIN;
+        let stuck = self.stuck_for(now).filter(|_| is_judged);
+        if let Some(age) = stuck.filter(|age| *age > times.watchdog.saturating_add(ROUND_TRIP_MARGIN)) {
+            return Some(format!(
+                "its heartbeat has not asked the database for {:.1} s",
+                age.as_secs_f64()
+            ));
+        }
+        let asked = now.saturating_duration_since(self.stopping?);
+        (asked > times.grace.saturating_add(END_MARGIN))
+            .then(|| format!("it did not end within {:.1} s", asked.as_secs_f64()))
+    }
+
+    /// When it has to be looked at next, if nothing happens before.
+    pub(super) fn deadline(&self, times: &Times, now: Instant) -> Option<Instant> {
+        if self.is_killed {
+            return None;
+        }
+        let wedged = self.heard + times.watchdog / WEDGED_AFTER_PART;
+        let killed = self.heard.max(self.blameless_until) + times.watchdog;
+        Some(if wedged > now { wedged } else { killed })
+    }
+
+    /// What it is doing, derived from what is known.
+    pub(super) fn state(&self, times: &Times, now: Instant) -> WorkerState {
+        let wedged_after = times.watchdog / WEDGED_AFTER_PART;
+        let is_stuck = self
+            .stuck_for(now)
+            .is_some_and(|age| age > wedged_after.saturating_add(ROUND_TRIP_MARGIN));
+        match &self.report {
+            _ if self.silence(now) > wedged_after || is_stuck => WorkerState::Wedged,
+            _ if self.is_stopping() => WorkerState::Draining,
+            None => WorkerState::Starting,
+            Some(report) if report.draining => WorkerState::Draining,
+            Some(report) if report.running.is_empty() => WorkerState::Idle,
+            Some(_) => WorkerState::Busy,
+        }
+    }
+
+    /// How long ago its heartbeat last heard from the database, if it does not say that it fails to.
+    ///
+    /// One that drains says goodbye to the database on its own time.
+    fn stuck_for(&self, now: Instant) -> Option<Duration> {
+        let report = self.report.as_ref().filter(|report| !report.draining)?;
+        let age = Duration::try_from_secs_f64(report.database.age_seconds).unwrap_or_default();
+        let is_failing = report.database.failure.is_some();
+        (!is_failing).then(|| age.saturating_add(self.silence(now)))
+    }
+}

@@ -1,0 +1,63 @@
+//! The signals that steer a fleet.
+
+use std::io::{self, IsTerminal};
+
+use anyhow::Context;
+use signal_hook::consts::{SIGTTIN, SIGTTOU};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::signals::{hang_up, next_of};
+
+/// What a signal asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// SIGINT or SIGTERM: drain, and end at once the second time.
+    Stop(&'static str),
+    /// SIGHUP: replace the workers one by one. Where it is ignored, as under nohup, it stays so; and where it says that the
+    /// terminal is gone, it is an order to stop.
+    Reload,
+    /// SIGTTIN: one worker more, as in gunicorn.
+    More,
+    /// SIGTTOU: one worker fewer.
+    Fewer,
+}
+
+/// Listens from its making on, so that no signal is missed.
+pub(super) struct Orders {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Option<Signal>,
+    had_terminal: bool,
+    more: Signal,
+    fewer: Signal,
+}
+
+impl Orders {
+    pub(super) fn listen() -> anyhow::Result<Self> {
+        let listen = || -> io::Result<Self> {
+            Ok(Self {
+                interrupt: signal(SignalKind::interrupt())?,
+                terminate: signal(SignalKind::terminate())?,
+                hang_up: hang_up()?,
+                had_terminal: io::stderr().is_terminal(),
+                more: signal(SignalKind::from_raw(SIGTTIN))?,
+                fewer: signal(SignalKind::from_raw(SIGTTOU))?,
+            })
+        };
+        listen().context("listening for signals")
+    }
+
+    /// Waits for the next one. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Order {
+        tokio::select! {
+            _ = self.interrupt.recv() => Order::Stop("SIGINT"),
+            _ = self.terminate.recv() => Order::Stop("SIGTERM"),
+            () = next_of(&mut self.hang_up) => {
+                let lost_terminal = self.had_terminal && !io::stderr().is_terminal();
+                if lost_terminal { Order::Stop("SIGHUP") } else { Order::Reload }
+            }
+            _ = self.more.recv() => Order::More,
+            _ = self.fewer.recv() => Order::Fewer,
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! One worker from its start to its end, as `abaci serve` and each worker of a fleet run it.
+//!
+//! A database that is not there yet is waited for; one that goes away later is the engine's to outlast.
+
+use std::time::{Duration, Instant};
+
+use abaci_engine::Worker;
+use abaci_engine::worker::{Slot, WorkerSettings};
+use anyhow::Context;
+use tracing::{info, warn};
+
+use crate::config::{Config, a_pause, at_least_one};
+use crate::database::Access;
+use crate::exit::Failed;
+
+/// The first pause between two attempts to reach the database; it doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
+/// The longest pause, which is also how often a database that is not there is mentioned at most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+
+/// Longer than anyone waits for a server to stop, and no clock overflows by it.
+const LONGEST_GRACE: Duration = Duration::from_hours(30 * 24);
+
+/// Refuses settings that no worker can work with.
+pub(crate) fn check(config: &Config) -> anyhow::Result<()> {
+    at_least_one("concurrency", &config.concurrency)?;
+    a_pause("poll_interval", &config.poll_interval)?;
+    if config.queue.value.is_empty() {
+        return Err(Failed::usage("queue is empty; give a name such as fibonacci").into());
+    }
+    if config.grace.value.0 > LONGEST_GRACE {
+        let message = format!("grace is {}; give at most 30days", config.grace.value);
+        return Err(Failed::usage(message).into());
+    }
+    Ok(())
+}
+
+/// Starts a worker as soon as the database answers, and says so in the log.
+pub(crate) async fn start(access: &Access, config: &Config, slot: Slot) -> anyhow::Result<Worker> {
+    let settings = settings(access, config, slot)?;
+    let (begun, mut pause) = (Instant::now(), FIRST_PAUSE);
+    loop {
+        let error = match Worker::start(settings.clone()).await {
+            Ok(worker) => {
+                announce(&worker, access, config);
+                return Ok(worker);
+            }
+            Err(error) => error,
+        };
+        let is_passing = matches!(error, abaci_engine::Error::Unreachable { .. });
+        let patience = config.wait_for_database.value.0.saturating_sub(begun.elapsed());
+        if !is_passing || patience.is_zero() {
+            return Err(error.into());
+        }
+        warn!(reason = %error, patience_seconds = patience.as_secs(), "waiting for the database");
+        tokio::time::sleep(pause.min(patience)).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// This machine's name, the first half of every executor id of its workers.
+pub(crate) fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+fn settings(access: &Access, config: &Config, slot: Slot) -> anyhow::Result<WorkerSettings> {
+    let artifacts = std::path::absolute(config.artifacts_dir()).context("finding the data directory")?;
+    Ok(WorkerSettings {
+        queue: config.queue.value.clone(),
+        concurrency: config.concurrency.value,
+        poll_interval: config.poll_interval.value.0,
+        limits: config.limits(),
+        slot,
+        ..WorkerSettings::new(access.url(), host_name(), artifacts)
+    })
+}
+
+fn announce(worker: &Worker, access: &Access, config: &Config) {
+    info!(
+        executor_id = worker.executor_id(),
+        pid = std::process::id(),
+        ppid = rustix::process::getppid().map_or(0, rustix::process::Pid::as_raw_pid),
+        queue = config.queue.value,
+        concurrency = config.concurrency.value,
+        database = access.place(),
+        "ready"
+    );
+}

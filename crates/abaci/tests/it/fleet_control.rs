@@ -1,0 +1,342 @@
+//! Steering a running fleet: more and fewer workers, new ones for old, and what `abaci status` shows.
+
+use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use abaci_testkit::{Process, Signal, eventually};
+use rustix::process::Signal as Number;
+use serde_json::Value;
+
+use crate::fleet_rig::{Fleet, pid_of, signal};
+use crate::rig::{Rig, assert_refused, code, objects};
+
+/// Waits until the fleet has exactly these slots, all ready.
+#[track_caller]
+fn await_workers(fleet: &Fleet, slots: &[u64]) -> Value {
+    eventually(&format!("ready workers in {slots:?}"), || {
+        let health = fleet.health();
+        let workers = health["workers"].as_array().cloned().unwrap_or_default();
+        let found: Vec<u64> = workers
+            .iter()
+            .filter_map(|worker| worker["slot"].as_u64())
+            .collect();
+        if found == slots && health["ready_workers"] == slots.len() {
+            Ok(health)
+        } else {
+            Err(health)
+        }
+    })
+}
+
+#[test]
+fn a_fleet_grows_and_shrinks_when_told_and_what_runs_is_finished() {
+    let rig = Rig::new();
+    let fleet = Fleet::start(&rig, &["--workers", "1"]);
+    let first = fleet.pid(0);
+    let output = rig.run(["fleet", "scale", "3"]);
+    assert_eq!(
+        (code(&output), output.stdout),
+        (0, vec!["scaled from 1 to 3 workers".to_owned()])
+    );
+    let grown = await_workers(&fleet, &[0, 1, 2]);
+    assert_eq!(grown["wanted_workers"], 3, "{grown}");
+    let ids = rig.submit(&["--algorithm", "recursive", "43", "43", "43"]);
+    eventually("all three at work", || {
+        let health = fleet.health();
+        let workers = health["workers"].as_array().cloned().unwrap_or_default();
+        workers.iter().all(|worker| worker["state"] == "busy")
+    });
+    assert_eq!(code(&rig.run(["fleet", "scale", "1"])), 0);
+    fleet.worker_in(2, "draining");
+    for id in &ids {
+        let result = fleet.result_of(id);
+        assert_eq!(
+            (&result["value"], &result["attempts"]),
+            (&"433494437".into(), &1.into()),
+            "{result}"
+        );
+    }
+    let shrunk = await_workers(&fleet, &[0]);
+    assert_eq!(shrunk["workers"][0]["pid"], first, "{shrunk}");
+}
+
+#[test]
+fn signals_add_and_remove_a_worker_and_the_last_one_stays() {
+    let rig = Rig::new();
+    let fleet = Fleet::start(&rig, &["--workers", "1"]);
+    signal(fleet.process.pid(), Number::TTIN);
+    await_workers(&fleet, &[0, 1]);
+    signal(fleet.process.pid(), Number::TTOU);
+    await_workers(&fleet, &[0]);
+    signal(fleet.process.pid(), Number::TTOU);
+    fleet.process.wait_for_line("not scaled");
+    await_workers(&fleet, &[0]);
+}
+
+#[test]
+fn a_number_of_workers_that_makes_no_sense_is_refused() {
+    let rig = Rig::new();
+    let _fleet = Fleet::start(&rig, &["--workers", "1"]);
+    for workers in ["0", "1000"] {
+        assert_refused(&rig.run(["fleet", "scale", workers]), 1, &[workers, "1 to 256"]);
+    }
+    assert_refused(&rig.run(["fleet", "scale", "many"]), 2, &["many"]);
+}
+
+/// Reloads a fleet while jobs run and readiness is asked for without a pause.
+#[track_caller]
+fn assert_reloads_without_a_gap(workers: &str, reload: impl Fn(&Rig, &Fleet)) {
+    let rig = Rig::new();
+    let fleet = Fleet::start(&rig, &["--workers", workers]);
+    let before = fleet.await_health();
+    let mut submit = vec!["submit", "--json", "--algorithm", "recursive"];
+    submit.resize(submit.len() + 12, "39");
+    let client = Process::spawn(rig.abaci(&submit));
+    client.wait_for_line("\"workflow_id\"");
+    let is_over = AtomicBool::new(false);
+    let gaps: Vec<String> = thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            let mut gaps = Vec::new();
+            while !is_over.load(Ordering::Relaxed) {
+                let ready = fleet.get("/readyz");
+                if ready.status != 200 {
+                    gaps.push(ready.body);
+                }
+            }
+            gaps
+        });
+        reload(&rig, &fleet);
+        is_over.store(true, Ordering::Relaxed);
+        asking.join().expect("every question was answered")
+    });
+    assert!(gaps.is_empty(), "not ready at some moments: {gaps:#?}");
+    let output = client.finish();
+    assert_eq!(code(&output), 0, "{output:#?}");
+    let results = objects(&output);
+    assert!(
+        results
+            .iter()
+            .all(|result| result["value"] == "63245986" && result["attempts"] == 1),
+        "{results:#?}"
+    );
+    let slots: Vec<u64> = (0..workers.parse().unwrap()).collect();
+    let after = await_workers(&fleet, &slots);
+    for slot in 0..slots.len() {
+        let (was, is) = (&before["workers"][slot], &after["workers"][slot]);
+        assert_ne!(is["pid"], was["pid"], "{after}");
+        assert_eq!(
+            (&is["executor_id"], &is["restarts"]),
+            (&was["executor_id"], &0.into()),
+            "{after}"
+        );
+    }
+}
+
+fn by_command(rig: &Rig, fleet: &Fleet) {
+    let output = rig.run(["fleet", "reload"]);
+    assert_eq!(code(&output), 0, "{output:#?}\n{:#?}", fleet.process.stderr());
+    assert!(output.stdout[0].starts_with("replaced"), "{output:#?}");
+}
+
+#[test]
+fn a_reload_replaces_every_worker_and_some_worker_is_ready_at_every_moment() {
+    assert_reloads_without_a_gap("2", by_command);
+}
+
+#[test]
+fn a_reload_of_a_single_worker_has_no_gap_either() {
+    assert_reloads_without_a_gap("1", by_command);
+}
+
+#[test]
+fn sighup_reloads() {
+    assert_reloads_without_a_gap("2", |_, fleet| {
+        fleet.process.signal(Signal::HUP);
+        fleet.process.wait_for_line("reloaded");
+    });
+}
+
+#[test]
+fn a_reload_takes_up_what_has_changed_in_the_configuration_file() {
+    let rig = Rig::new();
+    let file = rig.directory.path().join("abaci.toml");
+    std::fs::write(&file, "max_n = 100\n").unwrap();
+    let _fleet = Fleet::start(&rig, &["--workers", "1", "--config", file.to_str().unwrap()]);
+    let refused = rig.run(["submit", "--json", "--max-n", "1000", "500"]);
+    assert_eq!(
+        code(&refused),
+        1,
+        "the workers' limit does not hold: {refused:#?}"
+    );
+    std::fs::write(&file, "max_n = 1000\n").unwrap();
+    assert_eq!(code(&rig.run(["fleet", "reload"])), 0);
+    assert_eq!(code(&rig.run(["submit", "--max-n", "1000", "500"])), 0);
+}
+
+#[test]
+fn a_reload_to_something_that_does_not_start_is_broken_off_and_the_rest_goes_on() {
+    let rig = Rig::new();
+    let fleet = Fleet::start(&rig, &["--workers", "2"]);
+    let other = fleet.pid(1);
+    rig.database.psql(
+        "create function refuse() returns trigger language plpgsql as 'begin raise exception ''not today''; end'; \
+         create trigger refuse before insert on abaci.presence for each row execute function refuse()",
+    );
+    assert_refused(
+        &rig.run(["fleet", "reload"]),
+        1,
+        &["the new worker does not start", "slot 0"],
+    );
+    let health = fleet.health();
+    assert_eq!(
+        (&health["workers"][1]["pid"], &health["phase"]),
+        (&other.into(), &"running".into()),
+        "{health}"
+    );
+    assert_eq!(code(&rig.run(["submit", "10"])), 0);
+    rig.database.psql("drop trigger refuse on abaci.presence");
+    await_workers(&fleet, &[0, 1]);
+}
+
+#[test]
+fn a_reload_to_a_program_that_cannot_be_executed_is_broken_off_and_the_rest_goes_on() {
+    let rig = Rig::new();
+    let program = rig.directory.path().join("abaci");
+    std::fs::copy(env!("CARGO_BIN_EXE_abaci"), &program).unwrap();
+    let mut command = std::process::Command::new(&program);
+    command.args(["fleet", "--health-addr", "none", "--workers", "2"]);
+    command.env_clear().env("ABACI_DATABASE_URL", rig.database.url());
+    command.env("ABACI_DATA_DIR", rig.directory.path().join("data"));
+    let fleet = Process::spawn(command);
+    fleet.wait_for_line("fleet ready");
+    std::fs::remove_file(&program).unwrap();
+    assert_refused(
+        &rig.run(["fleet", "reload"]),
+        1,
+        &["the program cannot be started", "slot 0"],
+    );
+    assert_eq!(
+        code(&rig.run(["submit", "10"])),
+        0,
+        "the other worker did not go on"
+    );
+    let status = rig.run(["status"]).stdout.join("\n");
+    assert!(status.contains("the program cannot be started"), "{status}");
+}
+
+#[test]
+fn a_reload_takes_another_slot_for_its_spare_where_the_next_one_is_somebody_elses() {
+    let rig = Rig::new();
+    let fleet = Fleet::start(&rig, &["--workers", "1"]);
+    let neighbour = rig.server(&["--slot", "1"]);
+    let output = rig.run(["fleet", "reload"]);
+    assert_eq!(code(&output), 0, "{output:#?}");
+    assert!(abaci_testkit::is_alive(neighbour.pid()));
+    await_workers(&fleet, &[0]);
+}
+
+#[test]
+fn silent_connections_to_the_control_socket_keep_nobody_out() {
+    let rig = Rig::new();
+    let _fleet = Fleet::start(&rig, &["--workers", "1"]);
+    let socket = rig
+        .directory
+        .path()
+        .join("data")
+        .join("fleet")
+        .join("control.sock");
+    let connect = |_| std::os::unix::net::UnixStream::connect(&socket).unwrap();
+    let _silent: Vec<_> = (0..20).map(connect).collect();
+    assert_eq!(code(&rig.run(["status"])), 0);
+}
+
+#[test]
+fn nobody_else_can_reach_the_control_socket() {
+    let rig = Rig::new();
+    let _fleet = Fleet::start(&rig, &["--workers", "1"]);
+    let directory = rig.directory.path().join("data").join("fleet");
+    let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(
+        (mode(&directory), mode(&directory.join("control.sock"))),
+        (0o700, 0o600)
+    );
+}
+
+#[test]
+fn status_shows_every_worker_its_job_and_the_queue() {
+    let rig = Rig::new();
+    let fleet = Fleet::start(&rig, &["--workers", "1"]);
+    let ids = rig.submit(&["--algorithm", "recursive", "45", "45"]);
+    let busy = fleet.busy_worker();
+    let output = rig.run(["status"]);
+    assert_eq!(code(&output), 0, "{output:#?}");
+    let all = output.stdout.join("\n");
+    let pid = pid_of(&busy).to_string();
+    let supervisor = fleet.process.pid().to_string();
+    for word in [
+        "SLOT",
+        &pid,
+        &supervisor,
+        "busy",
+        "F(45) compute",
+        "1 running, 1 waiting",
+        "1 of 1 workers take jobs",
+    ] {
+        assert!(all.contains(word), "{word:?} is not in:\n{all}");
+    }
+    let report = &objects(&rig.run(["status", "--json"]))[0];
+    assert_eq!(
+        report["fleet"]["workers"][0]["running"][0]["workflow_id"],
+        ids[0].as_str(),
+        "{report}"
+    );
+    assert_eq!(report["database"]["queue"]["queued"], 1, "{report}");
+    for id in &ids {
+        assert_eq!(code(&rig.run(["cancel", id])), 0);
+    }
+}
+
+#[test]
+fn status_without_a_fleet_shows_the_servers_that_there_are_and_says_when_there_are_none() {
+    let rig = Rig::new();
+    let nobody = rig.run(["status"]);
+    assert_eq!(
+        code(&nobody),
+        3,
+        "a database without tables has no queue: {nobody:#?}"
+    );
+    let server = rig.server(&[]);
+    let output = rig.run(["status"]);
+    assert_eq!(code(&output), 0, "{output:#?}");
+    let all = output.stdout.join("\n");
+    for word in ["none runs in", "OTHER WORKER", &server.pid().to_string(), "live"] {
+        assert!(all.contains(word), "{word:?} is not in:\n{all}");
+    }
+    server.signal(Signal::TERM);
+    assert_eq!(code(&server.finish()), 0);
+    assert_eq!(code(&rig.run(["status"])), 1);
+}
+
+#[test]
+fn status_looks_again_until_it_is_interrupted() {
+    let rig = Rig::new();
+    let _fleet = Fleet::start(&rig, &["--workers", "1"]);
+    let watch = Process::spawn(rig.abaci(["status", "--watch", "--json"]));
+    watch.wait_for_lines("\"fleet\"", 2);
+    watch.signal(Signal::INT);
+    let output = watch.finish();
+    assert_eq!(code(&output), 130, "{output:#?}");
+    assert!(objects(&output).len() >= 2);
+}
+
+#[test]
+fn status_does_not_start_a_private_database() {
+    let rig = Rig::new();
+    let mut command = rig.abaci(["status"]);
+    command.env_remove("ABACI_DATABASE_URL");
+    let output = Process::spawn(command).finish();
+    assert_eq!(code(&output), 3, "{output:#?}");
+    assert!(output.stdout.join("\n").contains("does not run"), "{output:#?}");
+    assert!(!rig.directory.path().join("data").join("postgres").exists());
+}
