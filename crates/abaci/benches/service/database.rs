@@ -4,8 +4,10 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
-use abaci_engine::client::{ClientSettings, WaitEvent};
-use abaci_engine::{APPLICATION_VERSION, Client, DEFAULT_QUEUE, FIBONACCI_WORKFLOW, JobId};
+use abaci_engine::client::{ClientSettings, SubmitOptions, WaitEvent};
+use abaci_engine::{
+    APPLICATION_VERSION, Algorithm, Client, DEFAULT_QUEUE, FIBONACCI_WORKFLOW, JobId, Request,
+};
 use abaci_testkit::PrivateServer;
 use local_postgres::Programs;
 use tokio::runtime::Runtime;
@@ -69,6 +71,24 @@ pub(crate) async fn all_succeed(client: &Client, ids: Vec<JobId>) {
             trouble => panic!("{trouble:?}; workers: {:?}", client.workers().await),
         }
     }
+}
+
+/// Seconds for some indices by the naive recursion, from before their submission until the last result.
+pub(crate) fn recursive_jobs(database: &Database, indices: impl IntoIterator<Item = u64>) -> f64 {
+    let (runtime, client) = database.client();
+    let jobs: Vec<_> = indices
+        .into_iter()
+        .map(|n| (JobId::fresh(), Request::with(n, Algorithm::Recursive)))
+        .collect();
+    let ids = jobs.iter().map(|(id, _)| id.clone()).collect();
+    let wall = timed(|| {
+        runtime.block_on(async {
+            let submitted = client.submit_all(&jobs, SubmitOptions::default()).await;
+            submitted.expect("the database answers");
+            all_succeed(&client, ids).await;
+        });
+    });
+    wall.as_secs_f64()
 }
 
 /// A client that writes rows by SQL over one connection and announces nothing, as those of other languages do.

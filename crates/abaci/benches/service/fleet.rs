@@ -4,12 +4,11 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use abaci_engine::client::SubmitOptions;
-use abaci_engine::{Algorithm, Client, JobId, Request};
+use abaci_engine::{Algorithm, Client, Request};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::runtime::Runtime;
 
-use crate::database::{Database, all_succeed, timed};
+use crate::database::{Database, recursive_jobs};
 use crate::idle::{SETTLE, WATCH, memory, share, ticks};
 use crate::reading::{Reading, median};
 use crate::server::Server;
@@ -133,17 +132,5 @@ fn processes_of(supervisor: u32) -> Vec<(u32, String)> {
 fn with_workers(count: u32) -> f64 {
     let database = Database::start();
     let _server = Server::fleet(&database.url, count, &[]);
-    let (runtime, client) = database.client();
-    let jobs: Vec<_> = (0..JOBS)
-        .map(|_| (JobId::fresh(), Request::with(EQUAL, Algorithm::Recursive)))
-        .collect();
-    let ids = jobs.iter().map(|(id, _)| id.clone()).collect();
-    let wall = timed(|| {
-        runtime.block_on(async {
-            let submitted = client.submit_all(&jobs, SubmitOptions::default()).await;
-            submitted.expect("the database answers");
-            all_succeed(&client, ids).await;
-        });
-    });
-    wall.as_secs_f64()
+    recursive_jobs(&database, [EQUAL; JOBS])
 }

@@ -1,9 +1,6 @@
 //! The workload of the Python original: 37 39 37 39 39 by the naive recursion, one job at a time a server.
 
-use abaci_engine::client::SubmitOptions;
-use abaci_engine::{Algorithm, JobId, Request};
-
-use crate::database::{Database, all_succeed, timed};
+use crate::database::{Database, recursive_jobs};
 use crate::reading::Reading;
 use crate::server::Server;
 
@@ -23,16 +20,5 @@ pub(crate) fn measure() -> Vec<Reading> {
 fn with_servers(count: usize) -> f64 {
     let database = Database::start();
     let _servers: Vec<Server> = (0..count).map(|_| Server::start(&database.url, &[])).collect();
-    let (runtime, client) = database.client();
-    let job = |n| (JobId::fresh(), Request::with(n, Algorithm::Recursive));
-    let jobs = INDICES.map(job);
-    let ids = jobs.iter().map(|(id, _)| id.clone()).collect();
-    let wall = timed(|| {
-        runtime.block_on(async {
-            let submitted = client.submit_all(&jobs, SubmitOptions::default()).await;
-            submitted.expect("the database answers");
-            all_succeed(&client, ids).await;
-        });
-    });
-    wall.as_secs_f64()
+    recursive_jobs(&database, INDICES)
 }

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use crate::config::{Bytes, HealthAddr, Layer, Period};
+use crate::signals::stdin_closed;
 
 /// Which queue.
 #[derive(Debug, Args)]
@@ -124,5 +125,25 @@ impl FleetFlags {
         layer.watchdog = self.watchdog;
         layer.max_restarts = self.max_restarts;
         layer.restart_window = self.restart_window;
+    }
+}
+
+/// Whether the process that started this one matters.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct StarterFlags {
+    /// Stop when stdin is closed, so that nothing outlives the process that started it
+    #[arg(long, hide = true)]
+    until_stdin_closes: bool,
+}
+
+impl StarterFlags {
+    /// Completes, with a reason to stop, when the process that started this one is gone and that is to matter.
+    pub(crate) async fn starter_left(self) -> &'static str {
+        if self.until_stdin_closes {
+            stdin_closed().await;
+        } else {
+            std::future::pending::<()>().await;
+        }
+        "stdin closed"
     }
 }

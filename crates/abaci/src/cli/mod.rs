@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{Args, Parser};
 
-pub use flags::{FleetFlags, HealthFlags, LimitFlags, PatienceFlags, QueueFlags, WorkFlags};
+pub use flags::{FleetFlags, HealthFlags, LimitFlags, PatienceFlags, QueueFlags, StarterFlags, WorkFlags};
 
 use crate::command::Command;
 use crate::config::{Flags, Layer, LogFormat};

@@ -12,11 +12,11 @@ use clap::Args;
 use tracing::{info, warn};
 
 use self::vitals::Vitals;
-use crate::cli::{HealthFlags, LimitFlags, QueueFlags, WorkFlags};
+use crate::cli::{HealthFlags, LimitFlags, QueueFlags, StarterFlags, WorkFlags};
 use crate::config::{Config, Layer};
 use crate::database::Access;
 use crate::exit::{Exit, Failed};
-use crate::signals::{Signals, stdin_closed};
+use crate::signals::Signals;
 use crate::work;
 
 /// Run a server that takes jobs from the queue.
@@ -35,9 +35,8 @@ pub struct Serve {
     health: HealthFlags,
     #[command(flatten)]
     limits: LimitFlags,
-    /// Drain when stdin is closed, so that a server never outlives the process that started it
-    #[arg(long, hide = true)]
-    until_stdin_closes: bool,
+    #[command(flatten)]
+    starter: StarterFlags,
 }
 
 impl Serve {
@@ -76,20 +75,11 @@ impl Serve {
         vitals.ready(&worker, &kept);
         let signal = tokio::select! {
             signal = signals.next() => signal,
-            () = self.starter_left() => "stdin closed",
+            left = self.starter.starter_left() => left,
             reason = worker.lost() => return Err(Failed::unreachable(reason).into()),
         };
         vitals.draining();
         drain(worker, config, signal, &mut signals).await
-    }
-
-    /// Completes when the process that started this one is gone, if that is to matter.
-    async fn starter_left(&self) {
-        if self.until_stdin_closes {
-            stdin_closed().await;
-        } else {
-            std::future::pending::<()>().await;
-        }
     }
 }
 

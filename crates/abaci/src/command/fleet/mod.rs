@@ -17,12 +17,11 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use tracing::info;
 
-use crate::cli::{FleetFlags, HealthFlags, LimitFlags, QueueFlags, WorkFlags};
+use crate::cli::{FleetFlags, HealthFlags, LimitFlags, QueueFlags, StarterFlags, WorkFlags};
 use crate::config::{Config, HealthAddr, Layer, a_pause, at_least_one};
 use crate::exit::{Exit, Failed};
 use crate::health::bind;
 use crate::output;
-use crate::signals::stdin_closed;
 use crate::supervisor::{
     self, Answer, Database, HealthChild, Intensity, MOST_WORKERS, Plan, Program, Request, Seat, Times,
 };
@@ -59,9 +58,8 @@ pub struct Fleet {
     work: WorkFlags,
     #[command(flatten)]
     limits: LimitFlags,
-    /// Stop when stdin is closed, so that a fleet never outlives the process that started it
-    #[arg(long, hide = true)]
-    until_stdin_closes: bool,
+    #[command(flatten)]
+    starter: StarterFlags,
 }
 
 /// What can be said to a running fleet, and the processes that it consists of.
@@ -104,7 +102,7 @@ impl Fleet {
 
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         match self.command {
-            None => Box::pin(supervise(config, self.until_stdin_closes)).await,
+            None => Box::pin(supervise(config, self.starter.starter_left())).await,
             Some(FleetCommand::Scale { workers }) => tell(config, Request::Scale { workers }).await,
             Some(FleetCommand::Reload) => tell(config, Request::Reload).await,
             Some(FleetCommand::Worker(worker)) => Box::pin(worker.run(config)).await,
@@ -113,22 +111,11 @@ impl Fleet {
     }
 }
 
-/// Starts a fleet and looks after it until it is told to stop.
-async fn supervise(config: &Config, until_stdin_closes: bool) -> anyhow::Result<Exit> {
+/// Starts a fleet and looks after it until it is told to stop, or `stop` completes.
+async fn supervise(config: &Config, stop: impl Future<Output = &'static str>) -> anyhow::Result<Exit> {
     work::check(config)?;
-    let workers = at_least_one("workers", &config.workers)?;
-    if workers > MOST_WORKERS {
-        let message = format!("workers is {workers}; give at most {MOST_WORKERS}");
-        return Err(Failed::usage(message).into());
-    }
+    check(config)?;
     let times = times(config)?;
-    if config.first_slot.value > HIGHEST_FIRST_SLOT {
-        let message = format!(
-            "first_slot is {}; give at most {HIGHEST_FIRST_SLOT}",
-            config.first_slot.value
-        );
-        return Err(Failed::usage(message).into());
-    }
     let seat = Seat::take(&supervisor::directory_in(&config.data_dir.value)?)?;
     // Bound before anything is started, and by the one process that stays.
     let listener = match config
@@ -142,39 +129,46 @@ async fn supervise(config: &Config, until_stdin_closes: bool) -> anyhow::Result<
     };
     let database = Database::settle(config).await?;
     let health = listener.map(|listener| {
-        HealthChild::new(
-            health_program(config)?,
-            listener,
-            database.for_health(),
-            times.intensity,
-        )
+        let program = health_program(config)?;
+        HealthChild::new(program, listener, database.for_health(), times.intensity)
     });
     let health = health.transpose().context("preparing the health process")?;
-    info!(
-        pid = std::process::id(),
-        workers,
-        queue = config.queue.value,
-        health = health.as_ref().map(HealthChild::address),
-        database = database.place(),
-        "fleet starting"
-    );
+    announce(config, health.as_ref(), &database);
     let plan = Plan {
         program: worker_program(config)?,
         queue: config.queue.value.clone(),
-        workers,
+        workers: config.workers.value,
         first_slot: config.first_slot.value,
         times,
         health,
     };
-    let starter_left = async {
-        if until_stdin_closes {
-            stdin_closed().await;
-        } else {
-            std::future::pending::<()>().await;
-        }
-        "stdin closed"
-    };
-    supervisor::run(plan, seat, database, starter_left).await
+    supervisor::run(plan, seat, database, stop).await
+}
+
+fn announce(config: &Config, health: Option<&HealthChild>, database: &Database) {
+    info!(
+        pid = std::process::id(),
+        workers = config.workers.value,
+        queue = config.queue.value,
+        health = health.map(HealthChild::address),
+        database = database.place(),
+        "fleet starting"
+    );
+}
+
+/// Refuses what no fleet can be made of.
+fn check(config: &Config) -> anyhow::Result<()> {
+    let workers = at_least_one("workers", &config.workers)?;
+    if workers > MOST_WORKERS {
+        let message = format!("workers is {workers}; give at most {MOST_WORKERS}");
+        return Err(Failed::usage(message).into());
+    }
+    let first_slot = config.first_slot.value;
+    if first_slot > HIGHEST_FIRST_SLOT {
+        let message = format!("first_slot is {first_slot}; give at most {HIGHEST_FIRST_SLOT}");
+        return Err(Failed::usage(message).into());
+    }
+    Ok(())
 }
 
 /// Binds the health address; the health process of a fleet that was just killed may hold it for another moment.
