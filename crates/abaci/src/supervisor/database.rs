@@ -82,6 +82,8 @@ impl Database {
 }
 
 async fn watch(lease: Arc<Lease>, events: mpsc::UnboundedSender<Event>) {
+    // It has just been asked for: that it does not run yet is no news.
+    let mut was_running = false;
     let mut was_lost = false;
     loop {
         let looked = Arc::clone(&lease);
@@ -96,10 +98,14 @@ async fn watch(lease: Arc<Lease>, events: mpsc::UnboundedSender<Event>) {
         };
         match &seen.reason {
             None if was_lost => info!("private database runs again"),
-            Some(reason) if !was_lost => warn!(reason, "private database does not run"),
+            Some(reason) if was_running => {
+                was_lost = true;
+                warn!(reason, "private database does not run");
+            }
             _ => {}
         }
-        was_lost = seen.reason.is_some();
+        was_running = seen.running;
+        was_lost &= !seen.running;
         if events.send(Event::Database(seen)).is_err() {
             return;
         }
