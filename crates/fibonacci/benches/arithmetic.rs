@@ -25,6 +25,11 @@ fn doubling_malachite(n: u64) -> Natural {
     Natural::fibonacci(black_box(n))
 }
 
+#[divan::bench(args = SIZES, max_time = 5)]
+fn digits_ours(n: u64) -> String {
+    fibonacci::decimal_digits(black_box(n), &unobserved).expect("nobody cancels")
+}
+
 #[divan::bench(args = DECIMAL_SIZES, max_time = 5)]
 fn decimal_ours(bencher: Bencher, n: u64) {
     let value = Natural::fibonacci(n);

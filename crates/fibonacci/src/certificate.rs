@@ -16,7 +16,10 @@ use crate::magnitude::{digits, digits_of_bits};
 use crate::modular::{decimal_residues, fibonacci_in, residue_in};
 use crate::montgomery::Montgomery;
 
-const FIELDS: [Montgomery; 3] = {
+/// The field that intermediate results are compared in.
+pub(crate) const CHECK_FIELD: Montgomery = FIELDS[0];
+
+pub(crate) const FIELDS: [Montgomery; 3] = {
     let [p, q, r] = Certificate::PRIMES;
     [
         Montgomery::prepare(p),

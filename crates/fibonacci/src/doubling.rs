@@ -11,33 +11,74 @@
 //! to 35 % of the whole: F(2k) = F(k)·(F(k) + 2·F(k−1)) and
 //! F(2k+1) = (2·F(k) + F(k−1))·(2·F(k) − F(k−1)) + 2·(−1)^k.
 //!
-//! The observer is called before each step and before the last product, never inside one. The last product
-//! takes almost half of the whole time: about 8 ms at n = 10⁷, 0.1 s at n = 10⁸, 2 s at n = 10⁹.
+//! Which multiplication is used depends on the length: the arithmetic library's own [`Natural::fibonacci`] for short
+//! numbers, our transform from some ten thousand digits on, the library's multiplication with both squarings at
+//! the same time where that is faster, and the transform again where the library could not be cancelled in
+//! time. [`doubling()`] keeps numbers in the transform's form from step to step; [`Doubling`] converts them in each.
 //!
 //! Source: the identities are those of GMP's manual, §15.7.5, after Knuth, TAOCP vol. 1, §1.2.8.
 
-use malachite_base::num::arithmetic::traits::Square;
+use std::ops::Range;
+
+use malachite_base::num::arithmetic::traits::{Fibonacci, Square};
+use malachite_base::num::logic::traits::SignificantBits;
 use malachite_nz::natural::Natural;
 
 use crate::certificate::{fibonacci_residues, value_residues};
 use crate::limbs::combine;
-use crate::progress::{Cancelled, Observer, report};
+use crate::magnitude::bits;
+use crate::progress::{Cancelled, Observer, report, unobserved};
+use crate::radix::binary::{limbs, to_limbs};
+use crate::radix::{Base, Course, Pair};
 use crate::table::small;
+use crate::task::{Ledger, Task, processors};
 
-/// Computes F(n) by fast doubling.
+/// Shorter numbers are left to the arithmetic library.
+const TRANSFORM_BITS: u64 = 100_000;
+
+/// In between its multiplication, which takes less memory, is faster than our transform, and our squarings on two
+/// threads are worth more. Longer ones could not be cancelled soon enough.
+const LIBRARY_BITS: Range<u64> = 20_000_000..100_000_000;
+
+/// Where the transform begins.
+const FIRST_DIGITS: u64 = 2_000;
+
+/// Computes F(n), by the fastest way for n.
 ///
-/// Progress is counted in the index reached, which grows as the work does.
+/// Progress is counted in units that are the same for one computation. The observer is called every few
+/// milliseconds on an idle machine, but not within a multiplication by the arithmetic library: 0.1 s at most.
 ///
 /// # Errors
-/// [`Cancelled`] when `observe` breaks.
+/// [`Cancelled`] when `observe` breaks; all threads have ended then.
 pub fn doubling(n: u64, observe: &Observer<'_>) -> Result<Natural, Cancelled> {
+    let length = bits(n);
+    if length < TRANSFORM_BITS {
+        report(observe, 0, 1)?;
+        return Ok(Natural::fibonacci(n));
+    }
+    if !LIBRARY_BITS.contains(&length) {
+        let course = Course::new(n, Base::BINARY, FIRST_DIGITS);
+        if let Some(limbs) = course.finish(observe, to_limbs)? {
+            return Ok(Natural::from_owned_limbs_asc(limbs));
+        }
+    }
     let mut state = Doubling::new(n);
     while !state.is_done() {
-        report(observe, state.k, n.max(1))?;
-        state.step();
+        report(observe, state.k, n)?;
+        state.step_by_library();
     }
-    report(observe, state.k, n.max(1))?;
-    Ok(state.finish())
+    report(observe, state.k, n)?;
+    Ok(state.finish_by_library())
+}
+
+/// The squares of two numbers, on two threads if they are long.
+fn squares(x: &Natural, y: &Natural) -> (Natural, Natural) {
+    let ledger = Ledger::new(0, 1);
+    let task = Task::new(&ledger, &unobserved, processors()).sized(x.significant_bits());
+    match task.both(|_| Ok(x.square()), |_| Ok(y.square())) {
+        Ok(squares) => squares,
+        Err(Cancelled) => (x.square(), y.square()),
+    }
 }
 
 /// A computation of F(n) that can be stored between any two bits of n and resumed elsewhere.
@@ -119,15 +160,28 @@ impl Doubling {
         self.k >= self.n >> 1
     }
 
-    /// Appends the next bit of n to k, by two squarings; does nothing when the state is done.
+    /// Appends the next bit of n to k, by two products; does nothing when the state is done.
     pub fn step(&mut self) {
         if self.is_done() {
             return;
         }
+        if !self.is_long() {
+            return self.step_by_library();
+        }
+        let mut course = self.course();
+        // Nobody observes, so nobody cancels.
+        let _ = course.step(&unobserved);
+        let Pair { base, value, next } = course.pair();
+        let [value, next] = [value, next].map(|places| Natural::from_owned_limbs_asc(limbs(places, *base)));
+        self.previous = next - &value;
+        self.value = value;
+        self.k = course.index();
+    }
+
+    fn step_by_library(&mut self) {
         let sign = self.twice_sign();
         let next = self.n >> (self.bits_left() - 1);
-        let x = std::mem::take(&mut self.value).square();
-        let y = std::mem::take(&mut self.previous).square();
+        let (x, y) = squares(&self.value, &self.previous);
         (self.value, self.previous) = if next & 1 == 0 {
             combine::<3, -2, 1, 1>(x, y, (sign, 0))
         } else {
@@ -136,11 +190,38 @@ impl Doubling {
         self.k = next;
     }
 
+    /// Whether the transform is faster, for numbers of twice this length.
+    fn is_long(&self) -> bool {
+        let length = 2 * self.value.significant_bits();
+        length >= TRANSFORM_BITS && !LIBRARY_BITS.contains(&length)
+    }
+
+    fn course(&self) -> Course {
+        let next = &self.value + &self.previous;
+        let pair = Pair::from_naturals(&self.value, &next, Base::BINARY);
+        Course::at(self.n, self.k, pair)
+    }
+
     /// Takes the steps that are left and the last product, and returns F(n).
     #[must_use]
     pub fn finish(mut self) -> Natural {
         while !self.is_done() {
             self.step();
+        }
+        if self.k < self.n && self.is_long() {
+            let course = self.course();
+            let written = course.finish(&unobserved, to_limbs);
+            if let Ok(Some(limbs)) = written {
+                return Natural::from_owned_limbs_asc(limbs);
+            }
+        }
+        self.finish_by_library()
+    }
+
+    /// The same without our own transform.
+    pub(crate) fn finish_by_library(mut self) -> Natural {
+        while !self.is_done() {
+            self.step_by_library();
         }
         if self.k == self.n {
             return self.value;

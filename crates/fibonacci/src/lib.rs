@@ -1,16 +1,18 @@
 //! Exact Fibonacci numbers, F(0) = 0, F(1) = 1, F(n) = F(n−1) + F(n−2).
 //!
 //! Three algorithms give the same value at very different cost: [`recursive`] (exponential, a CPU burner),
-//! [`iterative`] (n additions) and [`doubling`] (two squarings per bit of n; the one to use). [`Doubling`]
-//! is the last one as a state that can be stored and resumed at any bit. A [`Certificate`] says what a
-//! value must satisfy without computing it, [`decimal`] writes it in base ten, and [`Estimate`] says
-//! beforehand what it will cost.
+//! [`iterative`] (n additions) and [`doubling`] (two products per bit of n; the one to use). [`decimal_digits`]
+//! is the last one in base ten, for all digits without a conversion. [`Doubling`] and [`DecimalDoubling`] are
+//! both as states that can be stored and resumed at any bit. A [`Certificate`] says what a value must satisfy
+//! without computing it, [`decimal`] converts any number to base ten, and [`Estimate`] says beforehand what a
+//! computation will cost.
 //!
 //! Long computations report to an [`Observer`] and stop when it breaks. They call it often enough that a
-//! cancelled computation returns within 50 ms for n ≤ 10⁷ on a current machine; above, one squaring or one
-//! division of the arithmetic library may run longer than that, and none is interrupted in the middle.
+//! cancelled computation returns within 50 ms on a current machine, where it is not in the middle of a single
+//! operation of the arithmetic library, as [`decimal`] may be above n = 10⁷.
 //!
-//! The crate knows nothing of I/O, async, serialisation or clocks, and starts no threads.
+//! The crate knows nothing of I/O, async, serialisation or clocks. [`doubling`], [`decimal_digits`] and the
+//! states use a second thread for long numbers when there is a second processor; it has ended when they return.
 //!
 //! ```
 //! let value = fibonacci::doubling(100, &fibonacci::unobserved).unwrap();
@@ -20,6 +22,7 @@
 
 mod certificate;
 mod decimal;
+mod decimal_doubling;
 mod doubling;
 mod estimate;
 mod iterative;
@@ -28,11 +31,15 @@ mod magnitude;
 pub mod modular;
 mod montgomery;
 mod progress;
+mod radix;
 mod recursive;
 mod table;
+mod task;
+mod transform;
 
 pub use certificate::{Certificate, Mismatch};
 pub use decimal::decimal;
+pub use decimal_doubling::{DecimalDoubling, DecimalParts, decimal_digits};
 pub use doubling::{Doubling, Parts, PartsError, doubling};
 pub use estimate::{Estimate, TimeClass};
 pub use iterative::iterative;

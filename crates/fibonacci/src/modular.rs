@@ -5,11 +5,14 @@
 //! primality does not matter here. The residue of a big number takes one multiplication per 64 bits in four
 //! independent chains, since a single chain would wait for its own result most of the time.
 
+mod decimal;
+
 use std::array::from_fn;
 
 use malachite_nz::natural::Natural;
 
 use crate::montgomery::Montgomery;
+pub(crate) use decimal::decimal_residues;
 
 /// Why a number cannot be a modulus here; terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -113,60 +116,9 @@ pub(crate) fn residue_in(value: &Natural, field: &Montgomery) -> u64 {
         sums[3] = field.absorb(sums[3], *d);
     }
     let top_sum = top.iter().fold(0, |sum, limb| field.absorb(sum, *limb));
-    let top_residue = field.mul(top_sum, field.power_of_r(top.len() as u64));
-    let scale = field.power_of_r(quarter as u64);
+    let top_residue = field.mul(top_sum, field.power_of_r(top.len()));
+    let scale = field.power_of_r(quarter);
     sums.iter()
         .rev()
         .fold(top_residue, |above, sum| field.mul(field.add(above, *sum), scale))
-}
-
-/// The residues in all `fields` of a decimal number, read once, 16 digits at a time; the error is the
-/// position of the first byte that is no digit.
-pub(crate) fn decimal_residues<const K: usize>(
-    digits: &str,
-    fields: &[Montgomery; K],
-) -> Result<[u64; K], usize> {
-    let bytes = digits.as_bytes();
-    let no_digit = |byte: &u8| !byte.is_ascii_digit();
-    let fault = || bytes.iter().position(no_digit).unwrap_or(0);
-    let (head, chunks) = bytes.split_at(bytes.len() % 16);
-    if bytes.is_empty() || head.iter().any(no_digit) {
-        return Err(fault());
-    }
-    let first = head
-        .iter()
-        .fold(0, |value, digit| value * 10 + u64::from(digit - b'0'));
-    let mut residues = fields.each_ref().map(|field| field.reduced(first));
-    let shifts = fields.each_ref().map(|field| field.form(10_000_000_000_000_000));
-    for chunk in chunks.chunks_exact(16) {
-        let value = sixteen_digits(chunk).ok_or_else(fault)?;
-        for ((residue, field), shift) in residues.iter_mut().zip(fields).zip(shifts) {
-            *residue = field.add(field.mul(*residue, shift), field.reduced(value));
-        }
-    }
-    Ok(residues)
-}
-
-fn sixteen_digits(chunk: &[u8]) -> Option<u64> {
-    let (upper, lower) = chunk.split_at(8);
-    Some(eight_digits(upper)? * 100_000_000 + eight_digits(lower)?)
-}
-
-/// Reads eight ASCII digits at once: neighbours are joined to pairs, pairs to fours, fours to eight.
-///
-/// Source: D. Lemire, "Quickly parsing eight digits" (2018).
-fn eight_digits(bytes: &[u8]) -> Option<u64> {
-    let text = u64::from_le_bytes(bytes.try_into().ok()?);
-    let zeros = 0x3030_3030_3030_3030;
-    let upper_halves = 0xF0F0_F0F0_F0F0_F0F0;
-    let above_nine = text.wrapping_add(0x0606_0606_0606_0606);
-    if text & upper_halves != zeros || above_nine & upper_halves != zeros {
-        return None;
-    }
-    let digits = text - zeros;
-    let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8);
-    let mask = 0x0000_00FF_0000_00FF;
-    let outer = (pairs & mask).wrapping_mul(0x000F_4240_0000_0064);
-    let inner = (pairs >> 16 & mask).wrapping_mul(0x0000_2710_0000_0001);
-    Some(outer.wrapping_add(inner) >> 32)
 }

@@ -101,9 +101,29 @@ impl Montgomery {
         }
     }
 
+    /// A number of two limbs modulo p.
+    pub(crate) fn wide(&self, value: u128) -> u64 {
+        self.add(self.form(high(value)), self.reduced(low(value)))
+    }
+
+    /// A number above −p and below p, modulo p.
+    pub(crate) fn signed(&self, value: i64) -> u64 {
+        let magnitude = value.unsigned_abs();
+        if value < 0 {
+            self.modulus - magnitude
+        } else {
+            magnitude
+        }
+    }
+
     /// The form of (2^64)^exponent.
-    pub(crate) fn power_of_r(&self, exponent: u64) -> u64 {
-        let (mut power, mut square, mut left) = (self.one, self.r_squared, exponent);
+    pub(crate) fn power_of_r(&self, exponent: usize) -> u64 {
+        self.power(self.r_squared, exponent)
+    }
+
+    /// The form of a power of what has the form `base`.
+    pub(crate) fn power(&self, base: u64, exponent: usize) -> u64 {
+        let (mut power, mut square, mut left) = (self.one, base, exponent);
         while left != 0 {
             if left & 1 == 1 {
                 power = self.mul(power, square);

@@ -5,6 +5,7 @@ mod algorithms;
 mod cancelling;
 mod certificates;
 mod decimals;
+mod digits;
 mod independent;
 mod residues;
 mod resuming;

@@ -35,6 +35,24 @@ proptest! {
         prop_assert_eq!(residue_of_decimal(&value.to_string(), modulus), Ok(expected));
     }
 
+    /// Long enough for blocks, and for halves of a block and a group at the top.
+    #[test]
+    fn long_decimals_have_the_residue_of_their_value(n in 2_000u64..60_000, modulus in modulus(), zeros in 0usize..600) {
+        let value = doubling(n, &unobserved).unwrap();
+        let padded = format!("{}{value}", "0".repeat(zeros));
+        prop_assert_eq!(residue_of_decimal(&padded, modulus).ok(), residue(&value, modulus).ok());
+    }
+
+    #[test]
+    fn a_wrong_byte_is_found_in_a_long_text(length in 1usize..5_000, at in any::<prop::sample::Index>(), wrong in 0u8..128) {
+        prop_assume!(!wrong.is_ascii_digit());
+        let mut text = vec![b'7'; length];
+        let position = at.index(length);
+        text[position] = wrong;
+        let text = String::from_utf8(text).unwrap();
+        prop_assert_eq!(residue_of_decimal(&text, 7), Err(DecimalError::NotADigit { position }));
+    }
+
     #[test]
     fn any_byte_that_is_no_digit_is_found(digits in "[0-9]{1,60}", at in any::<prop::sample::Index>(), wrong in any::<char>()) {
         prop_assume!(!wrong.is_ascii_digit());
@@ -43,6 +61,18 @@ proptest! {
         text.insert(position, wrong);
         prop_assert_eq!(residue_of_decimal(&text, 7), Err(DecimalError::NotADigit { position }));
     }
+}
+
+/// Two million nines are read on two threads.
+#[test]
+fn very_long_decimals_are_read_in_halves() {
+    let prime = 1_000_000_007;
+    let expected = (0..2_100_001).fold(0u64, |sum, _| (10 * sum + 9) % prime);
+    let mut text = "9".repeat(2_100_001);
+    assert_eq!(residue_of_decimal(&text, prime), Ok(expected));
+    text.replace_range(2_000_000..2_000_001, "x");
+    let fault = DecimalError::NotADigit { position: 2_000_000 };
+    assert_eq!(residue_of_decimal(&text, prime), Err(fault));
 }
 
 #[test]

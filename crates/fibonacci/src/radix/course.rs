@@ -1,0 +1,181 @@
+//! The way to F(n), bit by bit of n, with tables, threads, progress and checks.
+
+use std::num::NonZero;
+
+use malachite_base::num::arithmetic::traits::Fibonacci;
+use malachite_nz::natural::Natural;
+
+use super::{Base, Pair, Workshop, binary, decimal, is_fibonacci, step_work};
+use crate::magnitude::digits;
+use crate::progress::{Cancelled, Observer, report};
+use crate::task::{Ledger, Task, processors};
+use crate::transform::{Form, Wanted};
+
+/// A state on the way: the pair at k, a prefix of n without one or more of its lowest bits.
+pub(crate) struct Course {
+    n: u64,
+    k: u64,
+    pair: Pair,
+    /// Units of work reported so far.
+    done: u64,
+    threads: usize,
+    workshop: Option<Workshop>,
+}
+
+impl Course {
+    /// Starts at the longest prefix that has at most so many digits.
+    pub(crate) fn new(n: u64, base: Base, first_digits: u64) -> Self {
+        let mut k = n >> 1;
+        while digits(k) > first_digits {
+            k >>= 1;
+        }
+        Self::at(n, k, Pair::exact(k, base))
+    }
+
+    /// Starts at a known pair.
+    pub(crate) fn at(n: u64, k: u64, pair: Pair) -> Self {
+        Self {
+            n,
+            k,
+            pair,
+            done: 0,
+            threads: processors(),
+            workshop: None,
+        }
+    }
+
+    pub(crate) fn with_threads(self, threads: NonZero<usize>) -> Self {
+        Self {
+            threads: threads.get(),
+            ..self
+        }
+    }
+
+    pub(crate) fn target(&self) -> u64 {
+        self.n
+    }
+
+    pub(crate) fn index(&self) -> u64 {
+        self.k
+    }
+
+    pub(crate) fn pair(&self) -> &Pair {
+        &self.pair
+    }
+
+    /// Whether only the last product is left.
+    pub(crate) fn is_done(&self) -> bool {
+        self.k == self.n >> 1
+    }
+
+    /// Appends the next bit of n to k; does nothing when only the last product is left.
+    pub(crate) fn step(&mut self, observe: &Observer<'_>) -> Result<(), Cancelled> {
+        if self.is_done() {
+            return Ok(());
+        }
+        let bits_left = self.k.leading_zeros() - self.n.leading_zeros();
+        let next = self.n >> (bits_left - 1);
+        self.pair = self.work(next, observe, |course, workshop, task| {
+            let pair = workshop.double(&course.pair, form(next), task)?;
+            let is_right = pair.is_at(next, task)?;
+            Ok(if is_right {
+                pair
+            } else {
+                Pair::exact(next, course.pair.base)
+            })
+        })?;
+        self.k = next;
+        Ok(())
+    }
+
+    /// Takes the steps that are left and the last product, and lets `write` write F(n).
+    ///
+    /// `None` if the check fails, so that the product must be wrong.
+    pub(crate) fn finish<T>(
+        mut self,
+        observe: &Observer<'_>,
+        write: impl FnOnce(&[i16], Base, &Task<'_>) -> Result<T, Cancelled>,
+    ) -> Result<Option<T>, Cancelled> {
+        while !self.is_done() {
+            self.step(observe)?;
+        }
+        let n = self.n;
+        let written = self.work(n, observe, |course, workshop, task| {
+            let (value, base) = workshop.double_last(&course.pair, form(n), task)?;
+            // Its memory is not needed any more, but what is written needs some.
+            *workshop = Workshop::new(0);
+            let is_right = is_fibonacci(&value, base, n);
+            let written = write(&value, base, task)?;
+            Ok(is_right.then_some(written))
+        })?;
+        report(observe, self.total(), self.total())?;
+        Ok(written)
+    }
+
+    /// Runs the part of the computation up to an index.
+    fn work<T>(
+        &mut self,
+        until: u64,
+        observe: &Observer<'_>,
+        part: impl FnOnce(&Self, &mut Workshop, &Task<'_>) -> Result<T, Cancelled>,
+    ) -> Result<T, Cancelled> {
+        let total = self.total();
+        let begun = (total - work_from(self.n, self.k)).max(self.done);
+        report(observe, begun, total)?;
+        let mut workshop = self
+            .workshop
+            .take()
+            .unwrap_or_else(|| Workshop::new(places(self.n)));
+        let ledger = Ledger::new(begun, total);
+        let task = Task::new(&ledger, observe, self.threads).sized(step_work(places(until), Wanted::Both));
+        let outcome = part(self, &mut workshop, &task);
+        self.done = ledger.done().min(total);
+        self.workshop = Some(workshop);
+        outcome
+    }
+
+    /// Units of work from the first bit on.
+    fn total(&self) -> u64 {
+        work_from(self.n, 0)
+    }
+}
+
+impl Pair {
+    /// The pair at k by the arithmetic library.
+    pub(crate) fn exact(k: u64, base: Base) -> Self {
+        Self::from_naturals(&Natural::fibonacci(k), &Natural::fibonacci(k + 1), base)
+    }
+
+    /// Writes two numbers in a base.
+    pub(crate) fn from_naturals(value: &Natural, next: &Natural, base: Base) -> Self {
+        let places = |number: &Natural| match base {
+            Base::Binary(_) => binary::from_limbs(number.as_limbs_asc(), base),
+            Base::Decimal(_) => decimal::from_limbs(&decimal::limbs_of_text(&number.to_string()), base),
+        };
+        Self {
+            base,
+            value: places(value),
+            next: places(next),
+        }
+    }
+}
+
+/// How the step to an index is taken.
+fn form(index: u64) -> Form {
+    if index & 1 == 0 { Form::Even } else { Form::Odd }
+}
+
+/// About how many places F(index) has, in base 10^3 or 2^10.
+fn places(index: u64) -> usize {
+    usize::try_from(digits(index) / 3).map_or(usize::MAX / 8, |places| places.min(usize::MAX / 8) + 2)
+}
+
+/// Units of work from index k on; writing the result counts as a place each.
+fn work_from(n: u64, k: u64) -> u64 {
+    let last = step_work(places(n), Wanted::First) + places(n) as u64;
+    let steps = std::iter::successors(Some(n >> 1), |index| Some(index >> 1));
+    steps
+        .take_while(|index| *index > k)
+        .map(|index| step_work(places(index), Wanted::Both))
+        .fold(last, u64::saturating_add)
+}
