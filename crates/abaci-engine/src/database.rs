@@ -19,6 +19,10 @@ use crate::{APPLICATION, Error};
 /// Our own tables. Statements are idempotent; a change is appended, never edited.
 const OWN_SCHEMA: &str = include_str!("schema.sql");
 
+/// Whether all of them are there.
+const OWN_TABLES: &str = "select to_regclass('abaci.presence') is not null \
+     and to_regclass('abaci.deaths') is not null and to_regclass('abaci.allowances') is not null";
+
 /// The advisory lock under which tables are made, so that two first starts do not race.
 const MIGRATION_LOCK: i64 = 0x6162_6163_6901;
 
@@ -258,7 +262,7 @@ async fn is_prepared(connection: &mut PgConnection) -> Result<bool, Error> {
     if let Some(found) = found.filter(|found| *found > known) {
         return Err(Error::SchemaNewer { found, known });
     }
-    let own: bool = sqlx::query_scalar("select to_regclass('abaci.presence') is not null")
+    let own: bool = sqlx::query_scalar(OWN_TABLES)
         .fetch_one(connection)
         .await
         .map_err(|error| Error::Database {

@@ -73,15 +73,15 @@ impl Janitor {
     }
 
     async fn tidy(&self, row: &ClaimedRow) -> Result<(), Error> {
-        match row.hopeless() {
-            Some(failure) if row.age_seconds > HOPELESS_AFTER_SECONDS => {
+        match row.checked() {
+            Err(failure) if row.age_seconds > HOPELESS_AFTER_SECONDS => {
                 let park = async {
                     row.park(&self.database, &failure).await;
                     Ok::<_, Error>(())
                 };
                 self.database.bounded("parking a row", TIMEOUT, park).await
             }
-            None if row.age_seconds > STRANDED_AFTER_SECONDS => {
+            Ok(_) if row.age_seconds > STRANDED_AFTER_SECONDS => {
                 warn!(workflow_id = row.id, "gave back a claimed row that never started");
                 let give_back = async {
                     undo_claims(&self.database, &self.executor_id, Some(&row.id))

@@ -16,8 +16,10 @@ pub mod artifact;
 pub mod client;
 mod compute;
 pub mod database;
+mod deaths;
 mod error;
 mod failover;
+pub mod isolation;
 mod janitor;
 pub mod presence;
 pub mod record;
@@ -32,8 +34,11 @@ pub use worker::Worker;
 /// The queue that jobs wait in unless another one is named.
 pub const DEFAULT_QUEUE: &str = "fibonacci";
 
-/// The workflow that every job of this version runs.
+/// The workflow of every algorithm but `stepwise`.
 pub const FIBONACCI_WORKFLOW: &str = "fibonacci_workflow";
+
+/// The workflow of the algorithm `stepwise`.
+pub const STEPWISE_WORKFLOW: &str = "fibonacci_stepwise";
 
 /// The application that owns our rows among those that share a database.
 pub const APPLICATION: &str = "abaci";

@@ -15,3 +15,18 @@ create table if not exists abaci.presence (
     started_at          timestamptz not null default now(),
     heartbeat_at        timestamptz not null default now()
 );
+
+-- One row per job whose computing processes died: how often, and of what last. Gone when the job is resumed.
+create table if not exists abaci.deaths (
+    workflow_uuid text primary key,
+    deaths        integer not null,
+    last_reason   text not null,
+    at            timestamptz not null default now()
+);
+
+-- What somebody granted a job beyond the limits of the workers.
+create table if not exists abaci.allowances (
+    workflow_uuid text primary key,
+    memory_bytes  bigint not null,
+    at            timestamptz not null default now()
+);

@@ -16,6 +16,7 @@ mod follow;
 pub mod health;
 pub mod notify;
 mod output;
+mod parent;
 mod signals;
 pub mod snapshot;
 mod supervisor;
@@ -43,6 +44,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
 }
 
 fn execute(cli: Cli, environment: &Environment) -> anyhow::Result<Exit> {
+    if let command::Command::Compute(compute) = &cli.command {
+        return compute.run();
+    }
     let config = Config::resolve(cli.flags(), environment)?;
     // Dropped last, so that the last line is written.
     let _log = telemetry::start(&config, cli.command.audience())?;

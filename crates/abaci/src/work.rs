@@ -5,10 +5,12 @@
 use std::time::{Duration, Instant};
 
 use abaci_engine::Worker;
+use abaci_engine::isolation::Isolation;
 use abaci_engine::worker::{Slot, WorkerSettings};
 use anyhow::Context;
 use tracing::{info, warn};
 
+use crate::command::compute::Compute;
 use crate::config::{Config, a_pause, at_least_one};
 use crate::database::Access;
 use crate::exit::Failed;
@@ -71,8 +73,22 @@ fn settings(access: &Access, config: &Config, slot: Slot) -> anyhow::Result<Work
         concurrency: config.concurrency.value,
         poll_interval: config.poll_interval.value.0,
         limits: config.limits(),
+        enable_faults: config.enable_faults.value,
         slot,
+        isolation: Some(isolation(config)?),
         ..WorkerSettings::new(access.url(), host_name(), artifacts)
+    })
+}
+
+/// Heavy computations run in this program under its hidden subcommand, with nothing of this process's environment.
+fn isolation(config: &Config) -> anyhow::Result<Isolation> {
+    Ok(Isolation {
+        program: std::env::current_exe().context("finding the path of this program")?,
+        arguments: Compute::arguments(std::process::id()),
+        environment: Vec::new(),
+        memory_bytes: config.job_memory.value.0,
+        cpu_time: config.job_cpu_time.value.map(|period| period.0),
+        wall_time: config.job_time.value.map(|period| period.0),
     })
 }
 

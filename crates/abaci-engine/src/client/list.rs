@@ -3,13 +3,16 @@
 use std::collections::HashMap;
 
 use dbos::sysdb::SystemDatabase;
-use dbos::sysdb::types::{StepRecord as StepRow, Timestamp, WorkflowFilter, WorkflowRecord, WorkflowStatus};
+use dbos::sysdb::types::{Timestamp, WorkflowFilter, WorkflowRecord, WorkflowStatus};
 use serde_json::Value;
 use sqlx::Row;
+use sqlx::postgres::PgRow;
 
 use super::{Client, probe};
-use crate::record::{Failure, FailureKind, Job, JobDetail, JobId, JobResult, Request, State, StepRecord};
-use crate::{Error, FIBONACCI_WORKFLOW};
+use crate::Error;
+use crate::record::{
+    Failure, FailureKind, Job, JobDetail, JobId, JobResult, Request, State, StepRecord, WorkflowName,
+};
 
 /// Which jobs to list, the newest first.
 #[derive(Debug, Clone, Default)]
@@ -47,7 +50,7 @@ impl Client {
     /// [`Error::Unreachable`] or [`Error::Database`].
     pub async fn list(&self, filter: &ListFilter) -> Result<Vec<Job>, Error> {
         let query = WorkflowFilter {
-            names: vec![FIBONACCI_WORKFLOW],
+            names: WorkflowName::ALL.map(WorkflowName::name).to_vec(),
             status: filter
                 .states
                 .iter()
@@ -115,11 +118,7 @@ impl Client {
         let row = row.ok_or_else(|| Error::NotFound { id: id.to_string() })?;
         let steps = self
             .database
-            .engine
-            .list_workflow_steps(id.as_str(), true, None, None, None);
-        let steps = self
-            .database
-            .bounded("reading the steps of a job", self.timeout, steps)
+            .bounded("reading the steps of a job", self.timeout, self.steps_of(id))
             .await?;
         let ended = ended(&row);
         let (result, error) = match ended {
@@ -131,8 +130,18 @@ impl Client {
             job: job_of(&row),
             result,
             error,
-            steps: steps.iter().map(step_of).collect(),
+            steps,
         })
+    }
+
+    /// The recorded steps of a job without what they returned, which may be megabytes.
+    async fn steps_of(&self, id: &JobId) -> Result<Vec<StepRecord>, sqlx::Error> {
+        let steps = sqlx::query(
+            "select function_id, function_name, started_at_epoch_ms, completed_at_epoch_ms, error \
+             from dbos.operation_outputs where workflow_uuid = $1 order by function_id",
+        );
+        let steps = steps.bind(id.as_str()).fetch_all(&self.database.pool).await?;
+        steps.iter().map(step_of).collect()
     }
 
     /// Cancels a job wherever it is.
@@ -216,7 +225,10 @@ fn job_of(row: &WorkflowRecord) -> Job {
         .input
         .as_deref()
         .and_then(|input| serde_json::from_str::<Value>(input).ok());
-    let request = input.and_then(|input| Request::decode(&input).ok());
+    let workflow = row.name.as_deref().and_then(WorkflowName::parse);
+    let request = workflow
+        .zip(input)
+        .and_then(|(workflow, input)| Request::decode_for(workflow, &input).ok());
     Job {
         workflow_id: JobId::new(&row.workflow_id),
         state: state_of(row),
@@ -233,14 +245,14 @@ fn job_of(row: &WorkflowRecord) -> Job {
     }
 }
 
-fn step_of(row: &StepRow) -> StepRecord {
-    StepRecord {
-        id: row.step_id,
-        name: row.step_name.clone(),
-        started_at_ms: row.started_at.map(Timestamp::as_epoch_ms),
-        completed_at_ms: row.completed_at.map(Timestamp::as_epoch_ms),
-        error: row.error.clone(),
-    }
+fn step_of(row: &PgRow) -> Result<StepRecord, sqlx::Error> {
+    Ok(StepRecord {
+        id: row.try_get("function_id")?,
+        name: row.try_get("function_name")?,
+        started_at_ms: row.try_get("started_at_epoch_ms")?,
+        completed_at_ms: row.try_get("completed_at_epoch_ms")?,
+        error: row.try_get("error")?,
+    })
 }
 
 fn result_of(output: Option<&str>) -> Result<JobResult, Failure> {

@@ -7,6 +7,7 @@
 
 mod list;
 mod probe;
+mod resume;
 mod submit;
 mod wait;
 
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 pub use list::{CancelOutcome, ListFilter, QueueCounts};
 pub use probe::{QueueProbe, QueueStatus};
+pub use resume::{ResumeOptions, ResumeOutcome};
 pub use submit::SubmitOptions;
 pub use wait::{Outcome, WaitEvent, Waiter};
 

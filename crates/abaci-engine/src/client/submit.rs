@@ -10,9 +10,9 @@ use serde_json::Value;
 use tracing::debug;
 
 use super::Client;
-use crate::record::{JobId, Request, RequestError};
+use crate::record::{JobId, Request, RequestError, WorkflowName};
 use crate::worker::CHANNEL;
-use crate::{APPLICATION_VERSION, Error, FIBONACCI_WORKFLOW};
+use crate::{APPLICATION_VERSION, Error};
 
 /// How many rows of a large batch are written at once: enough to share the commits, not enough to disturb.
 const PARALLEL: usize = 4;
@@ -86,15 +86,15 @@ impl Client {
             .buffered(if jobs.len() <= PACED { 1 } else { PARALLEL })
             .try_collect::<Vec<()>>()
             .await?;
-        self.announce().await;
+        self.announce(&self.queue).await;
         Ok(())
     }
 
-    /// Tells workers that there is something to claim. They would find it by themselves, a poll later.
-    async fn announce(&self) {
+    /// Tells workers that there is something to claim in `queue`. They would find it by themselves, a poll later.
+    pub(super) async fn announce(&self, queue: &str) {
         let announce = sqlx::query("select pg_notify($1, $2)")
             .bind(CHANNEL)
-            .bind(&self.queue)
+            .bind(queue)
             .execute(&self.database.pool);
         if let Err(error) = self
             .database
@@ -111,7 +111,7 @@ impl Client {
             reason: error.to_string(),
         })?;
         let row = NewWorkflow {
-            name: Some(FIBONACCI_WORKFLOW),
+            name: Some(WorkflowName::of(request.algorithm).name()),
             input: Some(&input),
             serialization: Some(SERIALIZATION),
             queue_name: Some(&self.queue),
@@ -149,8 +149,11 @@ impl Client {
             .input
             .as_deref()
             .and_then(|input| serde_json::from_str::<Value>(input).ok());
-        let stored = stored.and_then(|input| Request::decode(&input).ok());
-        if stored == Some(*request) && row.name.as_deref() == Some(FIBONACCI_WORKFLOW) {
+        let workflow = row.name.as_deref().and_then(WorkflowName::parse);
+        let stored = workflow
+            .zip(stored)
+            .and_then(|(workflow, input)| Request::decode_for(workflow, &input).ok());
+        if stored == Some(*request) {
             return Ok(());
         }
         Err(Error::IdTaken { id: id.to_string() })

@@ -4,11 +4,17 @@
 //! Integers that may exceed 2^53 are strings, since JavaScript would round them.
 
 mod failure;
+mod fault;
 mod job;
+mod limits;
 mod request;
 mod result;
+mod workflow_name;
 
 pub use failure::{Failure, FailureKind};
+pub use fault::{Fault, FaultKind};
 pub use job::{Job, JobDetail, JobId, State, StepRecord};
-pub use request::{Algorithm, Limits, Request, RequestError};
+pub use limits::Limits;
+pub use request::{Algorithm, Request, RequestError};
 pub use result::{ArtifactRecord, CertificateRecord, INLINE_DIGITS, JobResult, VerifyError};
+pub use workflow_name::WorkflowName;

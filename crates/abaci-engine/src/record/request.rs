@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::{Fault, Limits, WorkflowName};
+
 /// How F(n) is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -17,11 +19,13 @@ pub enum Algorithm {
     Iterative,
     /// The naive recursion, kept as work that burns a processor: about 1.6^n calls.
     Recursive,
+    /// One addition per index, each a checkpointed step of its own.
+    Stepwise,
 }
 
 impl Algorithm {
     /// Every algorithm, the default first.
-    pub const ALL: [Self; 3] = [Self::Doubling, Self::Iterative, Self::Recursive];
+    pub const ALL: [Self; 4] = [Self::Doubling, Self::Iterative, Self::Recursive, Self::Stepwise];
 
     /// The algorithm's name, as in the JSON and on the command line.
     #[must_use]
@@ -30,6 +34,7 @@ impl Algorithm {
             Self::Doubling => "doubling",
             Self::Iterative => "iterative",
             Self::Recursive => "recursive",
+            Self::Stepwise => "stepwise",
         }
     }
 }
@@ -57,33 +62,9 @@ pub struct Request {
     /// How to compute it.
     #[serde(default)]
     pub algorithm: Algorithm,
-}
-
-/// What a worker is willing to compute.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// The largest index for `doubling`.
-    pub max_n: u64,
-    /// The memory that one job may need, in bytes, by the estimate of its algorithm.
-    pub memory_bytes: u64,
-}
-
-impl Limits {
-    /// The largest index for `doubling` unless another is set.
-    pub const DEFAULT_MAX_N: u64 = 2_000_000_000;
-    /// The largest index for `iterative`: some seconds of additions.
-    pub const ITERATIVE_MAX_N: u64 = 1_000_000;
-    /// The memory of one job unless another limit is set: 8 GiB.
-    pub const DEFAULT_MEMORY_BYTES: u64 = 8 << 30;
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            max_n: Self::DEFAULT_MAX_N,
-            memory_bytes: Self::DEFAULT_MEMORY_BYTES,
-        }
-    }
+    /// The fault that it is to meet; only with [`Algorithm::Stepwise`], and only where faults are enabled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Fault>,
 }
 
 /// Why a request is refused: the field, the value, the limit.
@@ -130,16 +111,57 @@ pub enum RequestError {
     #[error("timeout is under a millisecond or over a hundred years; give one between, or none")]
     Timeout,
     /// An algorithm that does not exist.
-    #[error("algorithm is {given:?}, which does not exist; choose doubling, iterative or recursive")]
+    #[error(
+        "algorithm is {given:?}, which does not exist; choose doubling, iterative, recursive or stepwise"
+    )]
     Algorithm {
         /// The name as it was given, shortened.
         given: String,
     },
     /// A field that does not exist, so that a misspelt one is not ignored.
-    #[error("field {field:?} does not exist; a request has n and algorithm")]
+    #[error(
+        "field {field:?} does not exist; a request has n and algorithm, and fault where faults are enabled"
+    )]
     UnknownField {
         /// The field's name, shortened.
         field: String,
+    },
+    /// The row names one workflow and asks for an algorithm of another.
+    #[error(
+        "algorithm {algorithm} is not run by the workflow {named:?}; enqueue {:?}",
+        WorkflowName::of(*algorithm).name()
+    )]
+    OtherWorkflow {
+        /// The algorithm asked for.
+        algorithm: Algorithm,
+        /// The workflow that the row names.
+        named: &'static str,
+    },
+    /// A fault that does not exist.
+    #[error(
+        "fault is {given:?}, which does not exist; give segfault@57, abort@57, oom@57 or error@57, 57 being the index, or random:SEED"
+    )]
+    Fault {
+        /// The fault as it was given, shortened.
+        given: String,
+    },
+    /// A fault in a job that has no step for it.
+    #[error("fault {fault} needs the algorithm stepwise, and the job uses {algorithm}")]
+    FaultElsewhere {
+        /// The fault.
+        fault: Fault,
+        /// The algorithm asked for.
+        algorithm: Algorithm,
+    },
+    /// A fault at an index that has no step.
+    #[error(
+        "fault {fault} has no step to strike in F({n}), whose steps are those of the indices from 2 to {n}"
+    )]
+    FaultOutside {
+        /// The fault.
+        fault: Fault,
+        /// The index asked for.
+        n: u64,
     },
     /// A form of input that is no request at all.
     #[error(
@@ -155,16 +177,17 @@ impl Request {
     /// Asks for F(n) with the default algorithm.
     #[must_use]
     pub fn new(n: u64) -> Self {
-        Self {
-            n,
-            algorithm: Algorithm::default(),
-        }
+        Self::with(n, Algorithm::default())
     }
 
     /// Asks for F(n) with `algorithm`.
     #[must_use]
     pub fn with(n: u64, algorithm: Algorithm) -> Self {
-        Self { n, algorithm }
+        Self {
+            n,
+            algorithm,
+            fault: None,
+        }
     }
 
     /// Reads an index from text, as a person or another program writes it.
@@ -188,28 +211,49 @@ impl Request {
         })
     }
 
-    /// Reads the input of a row, whoever wrote it.
+    /// Reads a request in any of its forms, whoever wrote it; `usual` is the algorithm of one that names none.
     ///
     /// Accepted are `10`, `"10"`, `[10]`, `{"n": 10, "algorithm": "doubling"}` and the envelope of the portable DBOS
     /// clients, `{"positionalArgs": [10, "doubling"], "namedArgs": {}}`.
     ///
     /// # Errors
     /// [`RequestError`] naming the field and the value; limits are checked by [`Limits::check`].
-    pub fn decode(input: &Value) -> Result<Self, RequestError> {
-        match input {
+    pub fn decode(input: &Value, usual: Algorithm) -> Result<Self, RequestError> {
+        let spoken = match input {
             Value::Null => Err(RequestError::Missing),
-            Value::Number(_) | Value::String(_) => Ok(Self::new(index(input)?)),
-            Value::Array(arguments) => Self::from_arguments(arguments),
+            Value::Number(_) | Value::String(_) => Spoken::index(input),
+            Value::Array(arguments) => Spoken::from_arguments(arguments),
             Value::Object(fields)
                 if fields.contains_key("positionalArgs") || fields.contains_key("namedArgs") =>
             {
-                Self::from_envelope(input)
+                Spoken::from_envelope(input)
             }
-            Value::Object(fields) => Self::from_fields(fields),
+            Value::Object(fields) => Spoken::from_fields(fields),
             Value::Bool(_) => Err(RequestError::NotARequest {
                 given: shorten(&input.to_string()),
             }),
+        };
+        let Spoken { n, algorithm, fault } = spoken?;
+        Ok(Self {
+            n,
+            algorithm: algorithm.unwrap_or(usual),
+            fault,
+        })
+    }
+
+    /// Reads the input of a row of `workflow`.
+    ///
+    /// # Errors
+    /// As [`Request::decode`], and [`RequestError::OtherWorkflow`] when the algorithm is that of another workflow.
+    pub fn decode_for(workflow: WorkflowName, input: &Value) -> Result<Self, RequestError> {
+        let request = Self::decode(input, workflow.usual_algorithm())?;
+        if WorkflowName::of(request.algorithm) == workflow {
+            return Ok(request);
         }
+        Err(RequestError::OtherWorkflow {
+            algorithm: request.algorithm,
+            named: workflow.name(),
+        })
     }
 
     /// What the request takes, by the estimate of its algorithm.
@@ -217,17 +261,45 @@ impl Request {
     pub fn estimate(&self) -> fibonacci::Estimate {
         match self.algorithm {
             Algorithm::Doubling => fibonacci::Estimate::for_doubling(self.n),
-            Algorithm::Iterative => fibonacci::Estimate::for_iterative(self.n),
+            Algorithm::Iterative | Algorithm::Stepwise => fibonacci::Estimate::for_iterative(self.n),
             Algorithm::Recursive => fibonacci::Estimate::for_recursive(self.n),
         }
+    }
+}
+
+impl RequestError {
+    pub(super) fn fault(given: &str) -> Self {
+        Self::Fault {
+            given: shorten(given),
+        }
+    }
+}
+
+/// What an input says, before what it leaves out is filled in.
+struct Spoken {
+    n: u64,
+    algorithm: Option<Algorithm>,
+    fault: Option<Fault>,
+}
+
+impl Spoken {
+    fn index(n: &Value) -> Result<Self, RequestError> {
+        Ok(Self {
+            n: index(n)?,
+            algorithm: None,
+            fault: None,
+        })
     }
 
     fn from_arguments(arguments: &[Value]) -> Result<Self, RequestError> {
         match arguments {
             [] => Err(RequestError::Missing),
             [Value::Object(fields)] => Self::from_fields(fields),
-            [n] => Ok(Self::new(index(n)?)),
-            [n, name] => Ok(Self::with(index(n)?, algorithm(name)?)),
+            [n] => Self::index(n),
+            [n, name] => Ok(Self {
+                algorithm: Some(algorithm(name)?),
+                ..Self::index(n)?
+            }),
             _ => Err(RequestError::NotARequest {
                 given: format!("{} arguments", arguments.len()),
             }),
@@ -260,62 +332,18 @@ impl Request {
     fn from_fields(fields: &serde_json::Map<String, Value>) -> Result<Self, RequestError> {
         if let Some(field) = fields
             .keys()
-            .find(|field| !matches!(field.as_str(), "n" | "algorithm"))
+            .find(|field| !matches!(field.as_str(), "n" | "algorithm" | "fault"))
         {
             return Err(RequestError::UnknownField {
                 field: shorten(field),
             });
         }
-        let n = index(fields.get("n").unwrap_or(&Value::Null))?;
-        match fields.get("algorithm") {
-            None | Some(Value::Null) => Ok(Self::new(n)),
-            Some(name) => Ok(Self::with(n, algorithm(name)?)),
-        }
-    }
-}
-
-impl Limits {
-    /// Refuses a request that a worker with these limits would not run.
-    ///
-    /// # Errors
-    /// [`RequestError::TooLarge`] or [`RequestError::TooMuchMemory`], with the limit.
-    pub fn check(&self, request: &Request) -> Result<(), RequestError> {
-        let Request { n, algorithm } = *request;
-        let max_n = self.max_n_of(algorithm);
-        if n > max_n {
-            let way_out = if algorithm == Algorithm::Doubling {
-                "lower n or raise --max-n"
-            } else {
-                "use doubling"
-            };
-            return Err(RequestError::TooLarge {
-                given: n.to_string(),
-                max_n,
-                algorithm,
-                way_out,
-            });
-        }
-        let needed = request.estimate().peak_bytes;
-        if needed > self.memory_bytes {
-            let (needed_mb, limit_mb) = (needed.div_ceil(1_000_000), self.memory_bytes / 1_000_000);
-            return Err(RequestError::TooMuchMemory {
-                n,
-                algorithm,
-                needed_mb,
-                limit_mb,
-            });
-        }
-        Ok(())
-    }
-
-    /// The largest index that `algorithm` is given.
-    #[must_use]
-    pub fn max_n_of(&self, algorithm: Algorithm) -> u64 {
-        match algorithm {
-            Algorithm::Doubling => self.max_n,
-            Algorithm::Iterative => Self::ITERATIVE_MAX_N.min(self.max_n),
-            Algorithm::Recursive => fibonacci::RECURSIVE_MAX_N.min(self.max_n),
-        }
+        let given = |name| fields.get(name).filter(|value| !value.is_null());
+        Ok(Self {
+            algorithm: given("algorithm").map(algorithm).transpose()?,
+            fault: given("fault").map(fault).transpose()?,
+            ..Self::index(fields.get("n").unwrap_or(&Value::Null))?
+        })
     }
 }
 
@@ -342,13 +370,26 @@ fn algorithm(value: &Value) -> Result<Algorithm, RequestError> {
     }
 }
 
-/// Keeps a foreign value short enough for one line, however long it is.
+fn fault(value: &Value) -> Result<Fault, RequestError> {
+    match value {
+        Value::String(text) => text.parse(),
+        other => Err(RequestError::fault(&other.to_string())),
+    }
+}
+
+/// Keeps a foreign value short enough for one line, however long it is and however much of it has to be escaped.
 fn shorten(text: &str) -> String {
     const MAX_CHARS: usize = 40;
     let printable = |c: char| if c.is_control() { ' ' } else { c };
-    let mut short: String = text.chars().take(MAX_CHARS).map(printable).collect();
-    if text.chars().nth(MAX_CHARS).is_some() {
-        short.push('…');
+    let mut room = MAX_CHARS;
+    let mut short = String::new();
+    for c in text.chars().map(printable) {
+        let Some(left) = room.checked_sub(c.escape_debug().count()) else {
+            short.push('…');
+            break;
+        };
+        room = left;
+        short.push(c);
     }
     short
 }

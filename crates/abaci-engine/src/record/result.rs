@@ -28,7 +28,8 @@ pub struct JobResult {
     pub artifact: Option<ArtifactRecord>,
     /// What the value was checked against, and anyone can check it against again.
     pub certificate: CertificateRecord,
-    /// How long the successful attempt of the computation took, in seconds of wall time.
+    /// How long the successful attempt of the computation took, in seconds of wall time; with `stepwise`, what all its
+    /// additions took, without their recording.
     pub seconds: f64,
     /// The process that computed it.
     pub pid: u32,

@@ -92,7 +92,11 @@ impl Meter {
         reason = "a share needs no more than its first digits"
     )]
     pub(crate) fn set(&self, Progress { done, total }: Progress) {
-        let share = done as f64 / total as f64;
+        self.set_share(done as f64 / total as f64);
+    }
+
+    /// Notes how much is done, from 0 to 1; anything else reads as unknown.
+    pub(crate) fn set_share(&self, share: f64) {
         self.0.store(share.to_bits(), Ordering::Relaxed);
     }
 

@@ -24,17 +24,22 @@ use super::log::JobLog;
 use crate::artifact::Artifacts;
 use crate::compute;
 use crate::database::Database;
-use crate::record::{Failure, JobId, JobResult, Limits, Request};
+use crate::deaths::{Deaths, Toll};
+use crate::isolation::Children;
+use crate::record::{Failure, JobId, JobResult, Limits, Request, WorkflowName};
 use crate::workflow::JobContext;
-
-/// A job that was running when its worker died this many times never starts again unasked.
-const DEATHS_TO_PARK: u32 = 3;
 
 /// Takes a row that this worker claimed, or that the engine's internal queue gave it, unless another run has it.
 const OWN: &str = "update dbos.workflow_status set owner_xid = $3 \
      where workflow_uuid = $1 and executor_id = $2 and status = 'PENDING' \
      and (owner_xid is null or owner_xid = $3 or queue_name = $4) \
-     returning coalesce(recovery_attempts, 1)";
+     returning coalesce(recovery_attempts, 1), \
+     (select deaths from abaci.deaths where workflow_uuid = $1), \
+     (select last_reason from abaci.deaths where workflow_uuid = $1), \
+     (select memory_bytes from abaci.allowances where workflow_uuid = $1)";
+
+/// What [`OWN`] returns.
+type OwnedRow = (i64, Option<i32>, Option<String>, Option<i64>);
 
 /// One run of a job, told from every other run of it by its token.
 struct Run {
@@ -43,7 +48,16 @@ struct Run {
     place: Place,
 }
 
-/// A workflow body; [`crate::workflow::fibonacci`] in every product.
+/// What the database knows of a job whose row is this run's now.
+struct Owned {
+    /// How often the row was claimed and not given back.
+    attempts: u32,
+    toll: Toll,
+    /// What somebody granted this job, in bytes.
+    memory_bytes: Option<u64>,
+}
+
+/// What runs an admitted request; [`crate::workflow::run`] in every product.
 pub(crate) type Body = fn(Arc<JobContext>, Request) -> BoxFuture<'static, dbos::Result<JobResult, Failure>>;
 
 /// Everything a job needs of its worker.
@@ -51,21 +65,31 @@ pub(crate) struct Admission {
     pub(crate) database: Database,
     pub(crate) jobs: Jobs,
     pub(crate) limits: Limits,
+    /// Whether the faults that jobs ask for strike.
+    pub(crate) enable_faults: bool,
     pub(crate) artifacts: Artifacts,
     pub(crate) executor_id: String,
+    pub(crate) children: Children,
     pub(crate) body: Body,
 }
 
 impl Admission {
-    /// Runs the job whose row was claimed with `input`; this is what the engine has registered.
-    pub(crate) async fn run(self: Arc<Self>, input: Value) -> dbos::Result<JobResult, Failure> {
+    /// Runs the job whose row names `workflow` and was claimed with `input`; this is what the engine has registered.
+    pub(crate) async fn run(
+        self: Arc<Self>,
+        workflow: WorkflowName,
+        input: Value,
+    ) -> dbos::Result<JobResult, Failure> {
         let id = dbos::workflow_id().ok_or_else(|| Failure::terminal("Internal", "not inside a workflow"))?;
         let run = Run {
             place: self.jobs.begin(&id),
             id,
             token: Uuid::now_v7().to_string(),
         };
-        match AssertUnwindSafe(self.attempt(&run, &input)).catch_unwind().await {
+        match AssertUnwindSafe(self.attempt(&run, workflow, &input))
+            .catch_unwind()
+            .await
+        {
             Ok(Ok(result)) => Ok(result),
             Ok(Err(error)) => Err(self.conclude(&run, error).await),
             Err(panic) => {
@@ -76,8 +100,13 @@ impl Admission {
         }
     }
 
-    async fn attempt(&self, run: &Run, input: &Value) -> dbos::Result<JobResult, Failure> {
-        let Some(attempts) = self.own(run).await else {
+    async fn attempt(
+        &self,
+        run: &Run,
+        workflow: WorkflowName,
+        input: &Value,
+    ) -> dbos::Result<JobResult, Failure> {
+        let Some(owned) = self.own(run).await else {
             warn!(
                 workflow_id = run.id,
                 "the job went to another worker or ended before it began; left alone"
@@ -86,18 +115,17 @@ impl Admission {
                 workflow_id: run.id.clone(),
             });
         };
-        let deaths = attempts.saturating_sub(1);
-        if deaths >= DEATHS_TO_PARK {
-            return Err(refused(run, poison(deaths).at_attempt(attempts)).into());
+        let attempts = owned.attempts;
+        if let Some(poison) = owned.toll.poison() {
+            return Err(refused(run, poison.at_attempt(attempts)).into());
         }
-        let request = Request::decode(input)
-            .and_then(|request| self.limits.check(&request).map(|()| request))
-            .map_err(|error| {
-                refused(
-                    run,
-                    Failure::invalid_request(error.to_string()).at_attempt(attempts),
-                )
-            })?;
+        let limits = Limits {
+            memory_bytes: owned.memory_bytes.unwrap_or(self.limits.memory_bytes),
+            ..self.limits
+        };
+        let request = self
+            .accepted(workflow, input, &limits)
+            .map_err(|failure| refused(run, failure.at_attempt(attempts)))?;
         let log = JobLog::new(JobId::new(&run.id), request);
         log.started(attempts);
         let began = Instant::now();
@@ -106,6 +134,13 @@ impl Admission {
             executor_id: self.executor_id.clone(),
             artifacts: self.artifacts.clone(),
             attempts,
+            children: self.children.clone(),
+            memory_bytes: owned.memory_bytes,
+            deaths: Deaths {
+                database: self.database.clone(),
+                workflow_id: run.id.clone(),
+                workers: owned.toll.workers,
+            },
             activity: run.place.describe(request, attempts),
         };
         let outcome = (self.body)(Arc::new(context), request).await;
@@ -113,22 +148,38 @@ impl Admission {
         outcome
     }
 
-    /// Makes this run the row's one owner and returns how often the row was claimed and not given back.
+    /// Reads the request and refuses what this worker does not do.
+    fn accepted(&self, workflow: WorkflowName, input: &Value, limits: &Limits) -> Result<Request, Failure> {
+        let request = Request::decode_for(workflow, input)
+            .and_then(|request| limits.check(&request).map(|()| request))
+            .map_err(|error| Failure::invalid_request(error.to_string()))?;
+        match request.fault {
+            Some(fault) if !self.enable_faults => Err(Failure::terminal(
+                "FaultsDisabled",
+                format!(
+                    "the job asks for the fault {fault}, and this server lets none strike; start it with --enable-faults"
+                ),
+            )),
+            _ => Ok(request),
+        }
+    }
+
+    /// Makes this run the row's one owner and returns what is known of the job.
     ///
     /// `None` when the row ended or belongs to another worker by now, as after a start that was held up by an outage.
     /// The token is what refuses every later start of the same row until it is claimed again.
     /// An outage is waited out, as the engine does.
-    async fn own(&self, run: &Run) -> Option<u32> {
+    async fn own(&self, run: &Run) -> Option<Owned> {
         let mut pause = Duration::from_millis(50);
         loop {
-            let own = sqlx::query_scalar(OWN)
+            let own = sqlx::query_as(OWN)
                 .bind(&run.id)
                 .bind(&self.executor_id)
                 .bind(&run.token)
                 .bind(INTERNAL_QUEUE)
                 .fetch_optional(&self.database.pool);
             match own.await {
-                Ok(attempts) => return attempts.map(|count: i64| u32::try_from(count).unwrap_or(u32::MAX)),
+                Ok(row) => return row.map(Owned::from_row),
                 Err(error) => {
                     warn!(workflow_id = run.id, %error, "could not take the job in hand; trying again");
                 }
@@ -163,6 +214,21 @@ impl Admission {
         .bind(&run.token)
         .fetch_one(&self.database.pool)
         .await
+    }
+}
+
+impl Owned {
+    fn from_row((claims, children, last_reason, memory_bytes): OwnedRow) -> Self {
+        let attempts = u32::try_from(claims).unwrap_or(u32::MAX);
+        Self {
+            attempts,
+            toll: Toll {
+                workers: attempts.saturating_sub(1),
+                children: children.unwrap_or_default().unsigned_abs(),
+                last_reason,
+            },
+            memory_bytes: memory_bytes.and_then(|bytes| u64::try_from(bytes).ok()),
+        }
     }
 }
 
@@ -205,13 +271,6 @@ pub(crate) async fn undo_claims(
 fn refused(run: &Run, failure: Failure) -> Failure {
     warn!(workflow_id = run.id, reason = failure.message, "job refused");
     failure
-}
-
-fn poison(deaths: u32) -> Failure {
-    let message = format!(
-        "the job was running when its worker died {deaths} times; it is parked and will not start again unasked"
-    );
-    Failure::parked("Poison", message)
 }
 
 /// The failure that a body's error stands for, or the error itself where it is the engine's own signal.

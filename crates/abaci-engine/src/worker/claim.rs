@@ -30,7 +30,7 @@ use super::jobs::{Jobs, Place};
 use super::row::ClaimedRow;
 use crate::database::{Database, text};
 use crate::presence::Contact;
-use crate::record::{Failure, JobResult};
+use crate::record::{Failure, JobResult, WorkflowName};
 use crate::{APPLICATION_VERSION, Error};
 
 /// Where clients say that they submitted; the payload is the queue.
@@ -55,6 +55,12 @@ const OWN: &str = "update dbos.workflow_status set owner_xid = null \
 /// A registered workflow that takes whatever the row holds.
 pub(crate) type Workflow = WorkflowRef<Value, JobResult, Failure>;
 
+/// The workflows as they are registered here.
+pub(crate) struct Workflows {
+    pub(crate) fibonacci: Workflow,
+    pub(crate) stepwise: Workflow,
+}
+
 /// The claim loop of one worker.
 pub(crate) struct Claimer {
     pub(crate) database: Database,
@@ -63,7 +69,7 @@ pub(crate) struct Claimer {
     pub(crate) concurrency: usize,
     pub(crate) poll_interval: Duration,
     pub(crate) jobs: Jobs,
-    pub(crate) workflow: Workflow,
+    pub(crate) workflows: Workflows,
     /// Says whether the executor id is ours; nothing is claimed in its name while it may not be.
     pub(crate) contact: watch::Receiver<Contact>,
 }
@@ -125,9 +131,9 @@ impl Claimer {
             .map(|row| (self.jobs.enter(&row.id), row))
             .collect();
         for (place, row) in rows {
-            match row.hopeless() {
-                Some(failure) => self.park(place, row, failure),
-                None => self.start(place, row),
+            match row.checked() {
+                Ok(workflow) => self.start(workflow, place, row),
+                Err(failure) => self.park(place, row, failure),
             }
         }
         Ok(())
@@ -210,10 +216,12 @@ impl Claimer {
     }
 
     /// Starts a job in a task of its own, which keeps the place until the outcome is recorded.
-    fn start(&self, place: Place, row: ClaimedRow) {
-        let (workflow, jobs) = (self.workflow.clone(), self.jobs.clone());
+    fn start(&self, workflow: WorkflowName, place: Place, row: ClaimedRow) {
+        let (workflow, jobs) = (self.workflows.of(workflow).clone(), self.jobs.clone());
         tokio::spawn(async move {
             let _place = place;
+            // Resumed a moment after it was cancelled; the run that was cancelled needs that moment to notice.
+            let _ = tokio::time::timeout(TIME_TO_BEGIN, jobs.sole(&row.id)).await;
             let options = StartOptions {
                 workflow_id: Some(&row.id),
                 ..StartOptions::default()
@@ -253,6 +261,15 @@ impl Claimer {
         let mut listener = PgListener::connect_with(&self.database.pool).await.ok()?;
         listener.listen(CHANNEL).await.ok()?;
         Some(listener)
+    }
+}
+
+impl Workflows {
+    fn of(&self, name: WorkflowName) -> &Workflow {
+        match name {
+            WorkflowName::Fibonacci => &self.fibonacci,
+            WorkflowName::Stepwise => &self.stepwise,
+        }
     }
 }
 

@@ -42,6 +42,7 @@ pub(super) async fn drain(worker: Worker, grace: Duration) -> DrainReport {
         claiming,
         stop_claiming,
         mut housekeeping,
+        children,
     } = worker;
     let deadline = Instant::now() + grace;
     stop_claiming.cancel();
@@ -67,6 +68,10 @@ pub(super) async fn drain(worker: Worker, grace: Duration) -> DrainReport {
         Ok(()) => give_back(&database, &registration).await,
         Err(_) => 0,
     };
+    // Their jobs are aborted; what is left is to reap them and to remove their files.
+    if timeout(TIMEOUT, children.gone()).await.is_err() {
+        warn!("a computing process could not be ended");
+    }
     registration.end().await;
     // What does not close now is closed by the end of the process.
     let _ = timeout(TIMEOUT, database.close()).await;

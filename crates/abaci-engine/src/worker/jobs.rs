@@ -103,6 +103,20 @@ impl Jobs {
         self.0.changed.notified()
     }
 
+    /// Completes when the one place of the job is the caller's: a run of it that was cancelled before it was resumed has
+    /// gone.
+    pub(crate) async fn sole(&self, id: &str) {
+        loop {
+            let left = self.0.changed.notified();
+            tokio::pin!(left);
+            left.as_mut().enable();
+            if self.table().get(id).is_none_or(|entry| entry.places <= 1) {
+                return;
+            }
+            left.await;
+        }
+    }
+
     /// Completes when nothing is in hand.
     pub(crate) async fn idle(&self) {
         loop {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::record::{Failure, JobId, Request};
 
@@ -40,8 +40,28 @@ impl JobLog {
         line!(info, self, step, seconds = took.as_secs_f64(), "step done");
     }
 
+    pub(crate) fn child_started(&self, child: u32) {
+        line!(info, self, child, "child started");
+    }
+
     pub(crate) fn step_failed(&self, step: &'static str, failure: &Failure) {
         line!(warn, self, step, reason = failure.message, "step failed");
+    }
+
+    /// Says where the steps of indices go on; a first start that begins with the first one is said already.
+    pub(crate) fn begins_at(&self, index: u64, attempt: u32) {
+        if attempt > 1 || index > 2 {
+            line!(info, self, attempt, index, "resumed at index");
+        }
+    }
+
+    /// One line per index is too much for every day.
+    pub(crate) fn added(&self, index: u64, took: Duration) {
+        line!(debug, self, index, seconds = took.as_secs_f64(), "index added");
+    }
+
+    pub(crate) fn fault(&self, fault: &'static str, index: u64) {
+        line!(warn, self, fault, index, "a fault on purpose strikes");
     }
 
     pub(crate) fn ended(&self, took: Duration, outcome: Result<(), &dbos::Error<Failure>>) {

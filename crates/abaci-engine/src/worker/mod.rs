@@ -22,7 +22,7 @@ use dbos::{Config, DBOS};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use activity::Activity;
+pub(crate) use activity::{Activity, Meter, StepGuard};
 pub(crate) use admission::{record_failure, undo_claims};
 pub(crate) use claim::CHANNEL;
 pub use drain::DrainReport;
@@ -32,15 +32,16 @@ pub use report::{DatabaseContact, RunningJob, WorkerObserver, WorkerReport};
 pub(crate) use row::ClaimedRow;
 
 use self::admission::{Admission, Body};
-use self::claim::{Claimer, Workflow};
+use self::claim::{Claimer, Workflow, Workflows};
 use crate::artifact::{self, Artifacts};
 use crate::database::Database;
 use crate::failover::Failover;
+use crate::isolation::{Children, Isolation};
 use crate::janitor::Janitor;
 use crate::presence::Registration;
-use crate::record::Limits;
+use crate::record::{Limits, WorkflowName};
 use crate::workflow;
-use crate::{APPLICATION, APPLICATION_VERSION, DEFAULT_QUEUE, Error, FIBONACCI_WORKFLOW};
+use crate::{APPLICATION, APPLICATION_VERSION, DEFAULT_QUEUE, Error};
 
 /// How soon a running step learns that its job was cancelled, and an adopted outcome is seen.
 const OUTCOME_POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -73,6 +74,10 @@ pub struct WorkerSettings {
     pub host: String,
     /// Which of the executor ids of this machine it takes.
     pub slot: Slot,
+    /// Whether faults strike that jobs ask for; the worker dies of most of them.
+    pub enable_faults: bool,
+    /// How heavy computations run in processes of their own; absent for threads of this one.
+    pub isolation: Option<Isolation>,
 }
 
 /// Which executor id of a machine a worker takes.
@@ -101,6 +106,8 @@ impl WorkerSettings {
             artifacts: artifacts.into(),
             host: host.into(),
             slot: Slot::Lowest,
+            enable_faults: false,
+            isolation: None,
         }
     }
 }
@@ -114,6 +121,7 @@ pub struct Worker {
     claiming: JoinHandle<()>,
     stop_claiming: CancellationToken,
     housekeeping: JoinSet<()>,
+    children: Children,
 }
 
 impl Worker {
@@ -125,25 +133,24 @@ impl Worker {
     /// [`Error::Url`], [`Error::Unreachable`], [`Error::Refused`], [`Error::SchemaNewer`], [`Error::ExecutorTaken`] or
     /// [`Error::Artifacts`].
     pub async fn start(settings: WorkerSettings) -> Result<Self, Error> {
-        Self::start_with(settings, |job, request| {
-            Box::pin(workflow::fibonacci(job, request))
-        })
-        .await
+        Self::start_with(settings, workflow::run).await
     }
 
     /// Starts a worker whose workflow has another body; a seam for tests of what surrounds the body.
     async fn start_with(settings: WorkerSettings, body: Body) -> Result<Self, Error> {
         artifact::check_directory(&settings.artifacts)?;
+        Artifacts::new(&settings.artifacts).sweep();
         let database = Database::open(&settings.database_url, HOUSEKEEPING_CONNECTIONS, TIMEOUT).await?;
         let registration = Registration::begin(&database.address, &settings).await?;
         let setup = Setup {
+            children: Children::new(settings.isolation.clone()),
             settings,
             database,
             registration,
             jobs: Jobs::default(),
         };
         match setup.launch(body).await {
-            Ok((dbos, workflow)) => Ok(setup.into_worker(dbos, workflow)),
+            Ok((dbos, workflows)) => Ok(setup.into_worker(dbos, workflows)),
             Err(error) => {
                 setup.registration.end().await;
                 Err(error)
@@ -191,11 +198,12 @@ struct Setup {
     database: Database,
     registration: Registration,
     jobs: Jobs,
+    children: Children,
 }
 
 impl Setup {
-    /// Launches the engine under our executor id with our workflow.
-    async fn launch(&self, body: Body) -> Result<(DBOS, Workflow), Error> {
+    /// Launches the engine under our executor id with our workflows.
+    async fn launch(&self, body: Body) -> Result<(DBOS, Workflows), Error> {
         let failed = |error: dbos::Error| Error::Database {
             operation: "starting the engine",
             reason: error.to_string(),
@@ -212,11 +220,19 @@ impl Setup {
             ..Config::new(APPLICATION, sessions.name_in(&self.settings.database_url))
         });
         let admission = Arc::new(self.admission(body));
-        let workflow = dbos
-            .register_workflow(FIBONACCI_WORKFLOW, move |input| Arc::clone(&admission).run(input))
-            .map_err(failed)?;
+        let register = |workflow: WorkflowName| -> Result<Workflow, Error> {
+            let admission = Arc::clone(&admission);
+            dbos.register_workflow(workflow.name(), move |input| {
+                Arc::clone(&admission).run(workflow, input)
+            })
+            .map_err(failed)
+        };
+        let workflows = Workflows {
+            fibonacci: register(WorkflowName::Fibonacci)?,
+            stepwise: register(WorkflowName::Stepwise)?,
+        };
         dbos.launch().await.map_err(failed)?;
-        Ok((dbos, workflow))
+        Ok((dbos, workflows))
     }
 
     fn admission(&self, body: Body) -> Admission {
@@ -224,21 +240,24 @@ impl Setup {
             database: self.database.clone(),
             jobs: self.jobs.clone(),
             limits: self.settings.limits,
+            enable_faults: self.settings.enable_faults,
             artifacts: Artifacts::new(&self.settings.artifacts),
             executor_id: self.registration.executor_id().to_owned(),
+            children: self.children.clone(),
             body,
         }
     }
 
     /// Starts claiming and keeping house.
-    fn into_worker(self, dbos: DBOS, workflow: Workflow) -> Worker {
+    fn into_worker(self, dbos: DBOS, workflows: Workflows) -> Worker {
         let stop_claiming = CancellationToken::new();
-        let claiming = tokio::spawn(self.claimer(workflow).run(stop_claiming.clone()));
+        let claiming = tokio::spawn(self.claimer(workflows).run(stop_claiming.clone()));
         let housekeeping = self.keep_house();
         let Self {
             database,
             registration,
             jobs,
+            children,
             ..
         } = self;
         Worker {
@@ -249,10 +268,11 @@ impl Setup {
             claiming,
             stop_claiming,
             housekeeping,
+            children,
         }
     }
 
-    fn claimer(&self, workflow: Workflow) -> Claimer {
+    fn claimer(&self, workflows: Workflows) -> Claimer {
         Claimer {
             database: self.database.clone(),
             executor_id: self.registration.executor_id().to_owned(),
@@ -260,7 +280,7 @@ impl Setup {
             concurrency: self.settings.concurrency as usize,
             poll_interval: self.settings.poll_interval,
             jobs: self.jobs.clone(),
-            workflow,
+            workflows,
             contact: self.registration.contact(),
         }
     }

@@ -6,9 +6,8 @@ use sqlx::postgres::PgRow;
 use tracing::warn;
 
 use super::record_failure;
-use crate::FIBONACCI_WORKFLOW;
 use crate::database::Database;
-use crate::record::{Failure, Request};
+use crate::record::{Failure, Request, WorkflowName};
 
 /// An input over this size is not read; no request is that long. [`ClaimedRow::COLUMNS`] repeats it.
 const MAX_INPUT_BYTES: i64 = 65_536;
@@ -50,41 +49,44 @@ impl ClaimedRow {
         self.decoded().unwrap_or(Value::Null)
     }
 
-    /// Why this row can never run here, if it cannot.
-    pub(crate) fn hopeless(&self) -> Option<Failure> {
-        if self.name != FIBONACCI_WORKFLOW {
-            let message = format!(
-                "workflow {:?} does not exist here; enqueue {FIBONACCI_WORKFLOW:?}",
-                self.name
-            );
-            return Some(Failure::parked("UnknownWorkflow", message));
-        }
-        if let Some(class) = &self.class_or_instance {
-            let message = format!(
-                "workflow {:?} of class {class:?} does not exist here; enqueue it without",
-                self.name
-            );
-            return Some(Failure::parked("UnknownWorkflow", message));
-        }
+    /// The workflow that this row can run, or why it can never run here.
+    pub(crate) fn checked(&self) -> Result<WorkflowName, Failure> {
+        let workflow = self.workflow()?;
         if self.is_pickle() {
             let message = "the input is a Python pickle, which only Python can read; \
                            enqueue with WorkflowSerializationFormat.PORTABLE";
-            return Some(Failure::parked("UnreadableInput", message));
+            return Err(Failure::parked("UnreadableInput", message));
         }
         if self.input_bytes > MAX_INPUT_BYTES {
             let message = format!(
                 "the input has {} bytes, over the limit of {MAX_INPUT_BYTES}",
                 self.input_bytes
             );
-            return Some(Failure::parked("UnreadableInput", message));
+            return Err(Failure::parked("UnreadableInput", message));
         }
-        match self.decoded().map(|value| Request::decode(&value)) {
-            Ok(Ok(_)) => None,
-            Ok(Err(error)) => Some(Failure::invalid_request(error.to_string())),
-            Err(error) => Some(Failure::parked(
-                "UnreadableInput",
-                format!("the input is not JSON: {error}"),
-            )),
+        let input = self
+            .decoded()
+            .map_err(|error| Failure::parked("UnreadableInput", format!("the input is not JSON: {error}")))?;
+        Request::decode_for(workflow, &input)
+            .map(|_| workflow)
+            .map_err(|error| Failure::invalid_request(error.to_string()))
+    }
+
+    fn workflow(&self) -> Result<WorkflowName, Failure> {
+        let unknown = |message| Failure::parked("UnknownWorkflow", message);
+        let Some(workflow) = WorkflowName::parse(&self.name) else {
+            let known = WorkflowName::ALL.map(|workflow| format!("{:?}", workflow.name()));
+            let (name, known) = (&self.name, known.join(" or "));
+            return Err(unknown(format!(
+                "workflow {name:?} does not exist here; enqueue {known}"
+            )));
+        };
+        match &self.class_or_instance {
+            Some(class) => Err(unknown(format!(
+                "workflow {:?} of class {class:?} does not exist here; enqueue it without",
+                self.name
+            ))),
+            None => Ok(workflow),
         }
     }
 

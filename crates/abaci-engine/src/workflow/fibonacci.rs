@@ -4,30 +4,29 @@
 //! The certificate is computed without the value, by modular doubling, and the value must agree with it before anything is
 //! published: a wrong digit fails the job, it is never an answer.
 
-use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use dbos::{StepOptions, step_with};
-use fibonacci::{Certificate, Observer, Progress};
+use fibonacci::{Certificate, Observer};
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{self, Artifacts};
-use crate::compute;
-use crate::record::{
-    ArtifactRecord, CertificateRecord, Failure, FailureKind, INLINE_DIGITS, JobResult, Request,
-};
-use crate::worker::{Activity, JobLog};
+use crate::compute::{self, Answer};
+use crate::deaths::Deaths;
+use crate::isolation::{ChildError, Children};
+use crate::record::{ArtifactRecord, CertificateRecord, Failure, FailureKind, JobResult, Request};
+use crate::worker::{Activity, JobLog, Meter, StepGuard};
 
 const COMPUTE: &str = "compute";
-const CERTIFY: &str = "certify";
-const PUBLISH: &str = "publish";
+pub(super) const CERTIFY: &str = "certify";
+pub(super) const PUBLISH: &str = "publish";
 
 /// A step that is estimated to take longer is watched for cancellation.
 const WATCHED_SECONDS: f64 = 0.01;
 
-/// How many digits of either end a result shows.
-const END_DIGITS: usize = 20;
+/// The name of the failure that is met by computing again; nobody else sees it.
+const UNREADABLE: &str = "Unreadable";
 
 /// What the steps of one attempt know of their worker.
 pub(crate) struct JobContext {
@@ -35,13 +34,19 @@ pub(crate) struct JobContext {
     pub(crate) executor_id: String,
     pub(crate) artifacts: Artifacts,
     pub(crate) attempts: u32,
+    /// Where heavy computations run.
+    pub(crate) children: Children,
+    /// The memory that somebody granted this job; absent for the worker's own limit.
+    pub(crate) memory_bytes: Option<u64>,
+    /// What counts the deaths of its computing processes.
+    pub(crate) deaths: Deaths,
     /// Where the worker's report looks for the step that runs.
     pub(crate) activity: Arc<Activity>,
 }
 
 /// The checkpoint of `compute`. Fields may be added, none changes meaning.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Computed {
+pub(super) struct Computed {
     value: Option<String>,
     artifact: Option<ArtifactRecord>,
     digits: u64,
@@ -54,23 +59,37 @@ struct Computed {
 
 /// The checkpoint of `certify`: the certificate, and where the digits are that agree with it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Certified {
+pub(super) struct Certified {
     certificate: CertificateRecord,
     artifact: Option<ArtifactRecord>,
 }
 
+/// Where the digits of a value are.
+pub(super) struct Digits {
+    value: Option<String>,
+    artifact: Option<ArtifactRecord>,
+}
+
+/// One attempt of a step, from its begin to the line that says how it went.
+pub(super) struct StepRun<'a> {
+    job: &'a JobContext,
+    name: &'static str,
+    began: Instant,
+    running: StepGuard<'a>,
+}
+
 /// Computes F(n), proves it and forms the result.
 pub(crate) async fn fibonacci(job: Arc<JobContext>, request: Request) -> dbos::Result<JobResult, Failure> {
-    let computed: Computed = step_with(COMPUTE, options(request), || {
-        let worker = Arc::clone(&job);
-        on_thread(&job, COMPUTE, move |observe| compute(&worker, request, observe))
+    let computed: Computed = step_with(COMPUTE, options(request), || async {
+        let run = StepRun::begin(&job, COMPUTE);
+        let answer = answer(&job, request, run.meter()).await;
+        run.end(answer.map(|answer| computed(&job, answer)))
     })
     .await?;
-    let certified: Certified = step_with(CERTIFY, options(request), || {
-        let (worker, computed) = (Arc::clone(&job), computed.clone());
-        on_thread(&job, CERTIFY, move |observe| {
-            certify(&worker, request, &computed, observe)
-        })
+    let certified: Certified = step_with(CERTIFY, options(request), || async {
+        let run = StepRun::begin(&job, CERTIFY);
+        let certified = certify(&job, request, &computed, run.meter()).await;
+        run.end(certified)
     })
     .await?;
     step_with(PUBLISH, StepOptions::default(), || async {
@@ -79,42 +98,84 @@ pub(crate) async fn fibonacci(job: Arc<JobContext>, request: Request) -> dbos::R
     .await
 }
 
-/// Computes the digits and stores them where they are too many for the row.
+/// Computes the digits and stores them where they are too many for the row; in a child process where that is heavy.
 ///
+/// A child that dies is followed by another at once, until the deaths park the job.
 /// Repeating it is safe: the value is the same and its artifact is named by its hash.
-fn compute(job: &JobContext, request: Request, observe: &Observer<'_>) -> Result<Computed, Failure> {
-    let began = Instant::now();
-    let digits = decimal(request, observe)?;
-    let seconds = began.elapsed().as_secs_f64();
-    let is_inline = digits.len() as u64 <= INLINE_DIGITS;
-    let artifact = if is_inline {
-        None
-    } else {
-        Some(store(&job.artifacts, &digits)?)
+async fn answer(job: &JobContext, request: Request, meter: Meter) -> Result<Answer, Failure> {
+    let Some(children) = job.children.for_request(&request) else {
+        let place = job.artifacts.unfinished();
+        return on_thread(meter, move |observe| compute::answer(request, &place, observe)).await;
     };
-    Ok(Computed {
-        digits: digits.len() as u64,
-        head: digits.chars().take(END_DIGITS).collect(),
-        tail: digits[digits.len().saturating_sub(END_DIGITS)..].to_owned(),
-        value: is_inline.then_some(digits),
-        artifact,
-        seconds,
+    loop {
+        let order = children.order(request, job.artifacts.unfinished(), job.memory_bytes);
+        let death = match children.compute(order, meter.clone(), &job.log).await {
+            Err(ChildError::Died(death)) => death,
+            Err(ChildError::Failed(failure)) => return Err(failure),
+            Ok(answer) => return Ok(answer),
+        };
+        match job.deaths.count(&death).await {
+            Ok(None) => job.log.step_failed(COMPUTE, &death),
+            Ok(Some(poison)) => return Err(poison.at_attempt(job.attempts)),
+            // Uncounted it must not go round here for ever; the engine's attempts are few and slow.
+            Err(_) => return Err(death),
+        }
+    }
+}
+
+pub(super) fn computed(job: &JobContext, answer: Answer) -> Computed {
+    Computed {
+        value: answer.value,
+        artifact: answer.artifact,
+        digits: answer.digits,
+        head: answer.head,
+        tail: answer.tail,
+        seconds: answer.seconds,
         pid: std::process::id(),
         executor_id: job.executor_id.clone(),
-    })
+    }
 }
 
 /// Checks the digits against a certificate that was computed without them.
 ///
+/// An artifact that is missing here or was changed is computed again, never believed.
 /// Repeating it is safe: it reads, and writes at most the artifact that was there before.
-fn certify(
+async fn certify(
     job: &JobContext,
     request: Request,
     computed: &Computed,
-    observe: &Observer<'_>,
+    meter: Meter,
 ) -> Result<Certified, Failure> {
+    let stored = Digits::of(computed);
+    let checked = on_thread(meter.clone(), move |_| check(request, stored)).await;
+    let reason = match checked {
+        Err(failure) if failure.name == UNREADABLE => failure.message,
+        checked => return checked,
+    };
+    let again = Failure::retryable("Artifact", format!("{reason}; computing it again"));
+    job.log.step_failed(CERTIFY, &again);
+    let answer = answer(job, request, meter.clone()).await?;
+    let stored = Digits {
+        value: answer.value,
+        artifact: answer.artifact,
+    };
+    on_thread(meter, move |_| check(request, stored)).await
+}
+
+/// Reads the digits and compares them with residues that were computed without them.
+pub(super) fn check(request: Request, stored: Digits) -> Result<Certified, Failure> {
+    let Digits { value, artifact } = stored;
+    let digits = match (value, &artifact) {
+        (Some(value), _) => value,
+        (None, Some(artifact)) => {
+            artifact::read(artifact).map_err(|error| Failure::retryable(UNREADABLE, error.to_string()))?
+        }
+        (None, None) => {
+            let message = "the recorded step has neither value nor artifact";
+            return Err(Failure::terminal("Internal", message));
+        }
+    };
     let certificate = Certificate::for_index(request.n);
-    let (digits, artifact) = recall(job, request, computed, observe)?;
     certificate
         .check_decimal(&digits)
         .map_err(|mismatch| Failure::terminal("CertificateMismatch", mismatch.to_string()))?;
@@ -126,7 +187,12 @@ fn certify(
 }
 
 /// Forms the result. Repeating it is safe: it only puts together what is recorded.
-fn publish(job: &JobContext, request: Request, computed: &Computed, certified: &Certified) -> JobResult {
+pub(super) fn publish(
+    job: &JobContext,
+    request: Request,
+    computed: &Computed,
+    certified: &Certified,
+) -> JobResult {
     let began = Instant::now();
     let result = JobResult {
         n: request.n,
@@ -146,104 +212,62 @@ fn publish(job: &JobContext, request: Request, computed: &Computed, certified: &
     result
 }
 
-/// The digits that `compute` found. An artifact that is missing here or was changed is computed again, never believed.
-fn recall(
-    job: &JobContext,
-    request: Request,
-    computed: &Computed,
-    observe: &Observer<'_>,
-) -> Result<(String, Option<ArtifactRecord>), Failure> {
-    let artifact = match (&computed.value, &computed.artifact) {
-        (Some(value), _) => return Ok((value.clone(), None)),
-        (None, Some(artifact)) => artifact,
-        (None, None) => {
-            return Err(Failure::terminal(
-                "Internal",
-                "the recorded step has neither value nor artifact",
-            ));
-        }
-    };
-    match artifact::read(artifact) {
-        Ok(digits) => Ok((digits, Some(artifact.clone()))),
-        Err(error) => {
-            job.log.step_failed(
-                CERTIFY,
-                &Failure::retryable("Artifact", format!("{error}; computing it again")),
-            );
-            let digits = decimal(request, observe)?;
-            let artifact = store(&job.artifacts, &digits)?;
-            Ok((digits, Some(artifact)))
+impl Digits {
+    /// Where the recorded digits are.
+    pub(super) fn of(computed: &Computed) -> Self {
+        Self {
+            value: computed.value.clone(),
+            artifact: computed.artifact.clone(),
         }
     }
 }
 
-/// Computes the digits; its progress is that of both parts, weighed by their estimated times.
-fn decimal(request: Request, observe: &Observer<'_>) -> Result<String, Failure> {
-    let estimate = request.estimate();
-    let middle = nanoseconds(estimate.seconds);
-    let total = middle + nanoseconds(estimate.decimal_seconds);
-    let value = compute::value(request, &part(observe, 0..middle, total))?;
-    fibonacci::decimal(&value, &part(observe, middle..total, total)).map_err(|_| compute::stopped())
-}
+impl<'a> StepRun<'a> {
+    /// Shows the step in the worker's report from now on.
+    pub(super) fn begin(job: &'a JobContext, name: &'static str) -> Self {
+        Self {
+            job,
+            name,
+            began: Instant::now(),
+            running: job.activity.begin(name),
+        }
+    }
 
-/// Reports the progress of a part as that of the whole, of which it is `units`.
-fn part<'a>(
-    observe: &'a Observer<'a>,
-    units: Range<u64>,
-    total: u64,
-) -> impl Fn(Progress) -> ControlFlow<()> + 'a {
-    move |progress| {
-        let length = u128::from(units.end - units.start);
-        let done = length * u128::from(progress.done) / u128::from(progress.total);
-        let done = u64::try_from(done).map_or(units.end, |done| units.start + done);
-        observe(Progress { done, total })
+    /// What says how far the step is.
+    pub(super) fn meter(&self) -> Meter {
+        self.running.meter()
+    }
+
+    /// Logs how the step went.
+    pub(super) fn end<T>(self, outcome: Result<T, Failure>) -> dbos::Result<T, Failure> {
+        drop(self.running);
+        match &outcome {
+            Ok(_) => self.job.log.step_done(self.name, self.began.elapsed()),
+            Err(failure) => self.job.log.step_failed(self.name, failure),
+        }
+        Ok(outcome?)
     }
 }
 
-/// An estimated time as units of work: at least one, and so few that two of them can be added.
-fn nanoseconds(seconds: f64) -> u64 {
-    let time = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-    u64::try_from(time.as_nanos())
-        .unwrap_or(u64::MAX)
-        .clamp(1, u64::MAX / 2)
-}
-
-fn store(artifacts: &Artifacts, digits: &str) -> Result<ArtifactRecord, Failure> {
-    artifacts
-        .write(digits)
-        .map_err(|error| Failure::retryable("Artifact", error.to_string()))
-}
-
-/// Runs the work of a step on a thread that stops with the step, says in the worker's report how far it is, and logs how
-/// it went.
-async fn on_thread<T: Send + 'static>(
-    job: &JobContext,
-    step: &'static str,
+/// Runs work on a thread that stops with the step and says how far it is.
+pub(super) async fn on_thread<T: Send + 'static>(
+    meter: Meter,
     work: impl FnOnce(&Observer<'_>) -> Result<T, Failure> + Send + 'static,
-) -> dbos::Result<T, Failure> {
-    let began = Instant::now();
-    let running = job.activity.begin(step);
-    let meter = running.meter();
-    let work = move |observe: &Observer<'_>| {
+) -> Result<T, Failure> {
+    compute::on_thread(move |observe: &Observer<'_>| {
         work(&|progress| {
             meter.set(progress);
             observe(progress)
         })
-    };
-    let outcome = compute::on_thread(work).await;
-    drop(running);
-    match &outcome {
-        Ok(_) => job.log.step_done(step, began.elapsed()),
-        Err(failure) => job.log.step_failed(step, failure),
-    }
-    Ok(outcome?)
+    })
+    .await
 }
 
 /// What may pass is tried three times; cancel and timeout reach the step while it computes, if it does so for long.
 ///
 /// The engine watches a preemptible step by a query, and ends the query with the step by closing its connection; for a step
 /// of microseconds that costs more than everything else, and such a step is over before anyone could cancel it.
-fn options(request: Request) -> StepOptions<Failure> {
+pub(super) fn options(request: Request) -> StepOptions<Failure> {
     let estimate = request.estimate();
     let options: StepOptions<Failure> = StepOptions {
         max_attempts: 3,
@@ -253,60 +277,4 @@ fn options(request: Request) -> StepOptions<Failure> {
     options.should_retry(
         |error| matches!(error, dbos::Error::Application(failure) if failure.data.kind == FailureKind::Retryable),
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use std::cell::RefCell;
-
-    use super::*;
-    use crate::record::Algorithm;
-
-    fn progress_of(request: Request) -> Vec<Progress> {
-        let seen = RefCell::new(Vec::new());
-        let observe = |progress| {
-            seen.borrow_mut().push(progress);
-            ControlFlow::Continue(())
-        };
-        decimal(request, &observe).unwrap();
-        seen.into_inner()
-    }
-
-    #[test]
-    fn progress_grows_over_both_parts_of_a_step() {
-        for request in [
-            Request::new(0),
-            Request::new(3_000_000),
-            Request::with(30_000, Algorithm::Iterative),
-            Request::with(30, Algorithm::Recursive),
-        ] {
-            let seen = progress_of(request);
-            assert!(
-                seen.windows(2)
-                    .all(|pair| pair[0].done <= pair[1].done && pair[0].total == pair[1].total),
-                "{request:?}: progress was taken back: {seen:?}"
-            );
-            assert!(
-                seen.iter().all(|progress| progress.done <= progress.total),
-                "{request:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_long_value_is_done_when_its_last_digit_is_written() {
-        let seen = progress_of(Request::new(3_000_000));
-        let last = seen.last().unwrap();
-        assert_eq!(last.done, last.total);
-        let is_between = |progress: &&Progress| (0.1..0.9).contains(&share(progress));
-        assert!(
-            seen.iter().filter(is_between).count() > 5,
-            "a part is passed over: {seen:?}"
-        );
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "first digits are enough")]
-    fn share(progress: &Progress) -> f64 {
-        progress.done as f64 / progress.total as f64
-    }
 }

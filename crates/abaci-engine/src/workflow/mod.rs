@@ -4,6 +4,25 @@
 //! Step names are constants and never change meaning; a change to their sequence changes
 //! [`crate::APPLICATION_VERSION`].
 
+mod fault;
 mod fibonacci;
+mod stepwise;
 
-pub(crate) use fibonacci::{JobContext, fibonacci};
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+pub(crate) use fibonacci::JobContext;
+
+use crate::record::{Failure, JobResult, Request, WorkflowName};
+
+/// Runs the body of the workflow that the request belongs to; a row that names another one does not get here.
+pub(crate) fn run(
+    job: Arc<JobContext>,
+    request: Request,
+) -> BoxFuture<'static, dbos::Result<JobResult, Failure>> {
+    match WorkflowName::of(request.algorithm) {
+        WorkflowName::Fibonacci => Box::pin(fibonacci::fibonacci(job, request)),
+        WorkflowName::Stepwise => Box::pin(stepwise::stepwise(job, request)),
+    }
+}

@@ -12,6 +12,7 @@ mod python;
 mod reports;
 mod requests;
 mod rig;
+mod stepwise;
 mod workers;
 
 abaci_testkit::child_process! {

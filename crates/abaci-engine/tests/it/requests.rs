@@ -1,5 +1,6 @@
 //! The decoder of requests against anything that a foreign client may write.
 
+use abaci_engine::record::WorkflowName;
 use abaci_engine::{Algorithm, Limits, Request};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -12,11 +13,14 @@ fn json() -> impl Strategy<Value = Value> {
         any::<i64>().prop_map(Value::from),
         any::<f64>().prop_map(Value::from),
         ".{0,200}".prop_map(Value::from),
-        prop::sample::select(vec!["10", "-1", "1e3", " 7 ", "doubling", "١٢"]).prop_map(Value::from),
+        prop::sample::select(vec![
+            "10", "-1", "1e3", " 7 ", "doubling", "stepwise", "abort@7", "١٢"
+        ])
+        .prop_map(Value::from),
     ];
     leaf.prop_recursive(3, 24, 4, |inner| {
         let key = prop_oneof![
-            prop::sample::select(vec!["n", "algorithm", "positionalArgs", "namedArgs"])
+            prop::sample::select(vec!["n", "algorithm", "fault", "positionalArgs", "namedArgs"])
                 .prop_map(str::to_owned),
             ".{0,60}",
         ];
@@ -30,8 +34,11 @@ fn json() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn any_json_is_a_request_or_one_short_line(input in json()) {
-        let checked = Request::decode(&input).and_then(|request| Limits::default().check(&request));
+    fn any_json_is_a_request_or_one_short_line(
+        input in json(),
+        workflow in prop::sample::select(WorkflowName::ALL.to_vec()),
+    ) {
+        let checked = Request::decode_for(workflow, &input).and_then(|request| Limits::default().check(&request));
         if let Err(error) = checked {
             let line = error.to_string();
             prop_assert!(line.chars().count() < 250 && !line.chars().any(char::is_control), "{line:?}");
@@ -41,7 +48,7 @@ proptest! {
     #[test]
     fn what_our_client_writes_is_read_as_it_was_meant(n: u64, algorithm in prop::sample::select(Algorithm::ALL.to_vec())) {
         let request = Request::with(n, algorithm);
-        prop_assert_eq!(Request::decode(&serde_json::to_value(request).unwrap()).unwrap(), request);
+        prop_assert_eq!(Request::decode(&serde_json::to_value(request).unwrap(), Algorithm::default()).unwrap(), request);
     }
 
     #[test]

@@ -48,6 +48,12 @@ impl Database {
             .collect()
     }
 
+    /// Asks for one number.
+    pub(crate) fn number(&self, select: &str) -> f64 {
+        let answer = self.postgres.psql(NAME, select);
+        answer.trim().parse().expect("it is a number")
+    }
+
     /// Connects a client of ours and returns it with the runtime that it lives in.
     pub(crate) fn client(&self) -> (Runtime, Client) {
         let runtime = Runtime::new().expect("threads can be started");

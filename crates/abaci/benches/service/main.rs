@@ -1,7 +1,7 @@
 //! What the service does, measured from outside: the release program, real PostgreSQL, one client in this process.
 //!
 //! `cargo bench -p abaci --bench service` measures everything three times and prints each run and the median; names after
-//! `--` choose among `latency`, `throughput`, `startup`, `idle`, `workload` and `fleet`.
+//! `--` choose among `latency`, `throughput`, `startup`, `idle`, `workload`, `fleet` and `stepwise`.
 //! Every part has a PostgreSQL of its own with the settings of a fresh cluster, so commits wait for the disk, and takes it
 //! away again.
 //!
@@ -14,6 +14,7 @@ mod latency;
 mod reading;
 mod server;
 mod startup;
+mod stepwise;
 mod throughput;
 mod workload;
 
@@ -27,13 +28,14 @@ const RUNS: usize = 3;
 /// One measurement: its name, and what does it once.
 type Part = (&'static str, fn() -> Vec<Reading>);
 
-const PARTS: [Part; 6] = [
+const PARTS: [Part; 7] = [
     ("latency", latency::measure),
     ("throughput", throughput::measure),
     ("startup", startup::measure),
     ("idle", idle::measure),
     ("workload", workload::measure),
     ("fleet", fleet::measure),
+    ("stepwise", stepwise::measure),
 ];
 
 fn main() -> ExitCode {

@@ -25,7 +25,7 @@ pub struct LimitFlags {
     /// Largest n of the algorithm doubling [env: ABACI_MAX_N] [default: 2000000000]
     #[arg(long, value_name = "N")]
     max_n: Option<u64>,
-    /// Memory that one job may need, by estimate [env: ABACI_JOB_MEMORY] [default: 8GiB]
+    /// Memory that one job may need, by estimate, and use [env: ABACI_JOB_MEMORY] [default: 8GiB]
     #[arg(long, value_name = "SIZE")]
     job_memory: Option<Bytes>,
 }
@@ -68,9 +68,18 @@ pub struct WorkFlags {
     /// How long running jobs may finish after a signal [env: ABACI_GRACE] [default: 30s]
     #[arg(long, value_name = "TIME")]
     grace: Option<Period>,
+    /// Processor time of one job's computation [env: ABACI_JOB_CPU_TIME] [default: unlimited]
+    #[arg(long, value_name = "TIME")]
+    job_cpu_time: Option<Period>,
+    /// Time of one job's computation by the clock [env: ABACI_JOB_TIME] [default: unlimited]
+    #[arg(long, value_name = "TIME")]
+    job_time: Option<Period>,
     /// How long to wait for the database at the start [env: ABACI_WAIT_FOR_DATABASE] [default: 1m]
     #[arg(long, value_name = "TIME")]
     wait_for_database: Option<Period>,
+    /// Let the faults strike that jobs ask for, to watch how they are survived [env: ABACI_ENABLE_FAULTS]
+    #[arg(long)]
+    enable_faults: bool,
 }
 
 impl WorkFlags {
@@ -78,7 +87,10 @@ impl WorkFlags {
         layer.concurrency = self.concurrency;
         layer.poll_interval = self.poll_interval;
         layer.grace = self.grace;
+        layer.job_cpu_time = self.job_cpu_time;
+        layer.job_time = self.job_time;
         layer.wait_for_database = self.wait_for_database;
+        layer.enable_faults = self.enable_faults.then_some(true);
     }
 }
 

@@ -26,6 +26,9 @@ pub struct List {
     /// Only jobs in these states: queued, delayed, running, succeeded, failed, parked, cancelled
     #[arg(long = "state", value_name = "STATE", value_delimiter = ',', value_parser = parse_state)]
     states: Vec<State>,
+    /// Only jobs that were parked, as --state parked
+    #[arg(long, conflicts_with = "states")]
+    parked: bool,
     /// At most this many jobs; 0 for all
     #[arg(long, value_name = "COUNT", default_value_t = 50)]
     limit: u32,
@@ -38,12 +41,12 @@ impl List {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         let (_access, client) = Access::connect(config).await?;
         let limit = Some(self.limit).filter(|&limit| limit > 0);
-        let jobs = client
-            .list(&ListFilter {
-                states: self.states,
-                limit,
-            })
-            .await?;
+        let states = if self.parked {
+            vec![State::Parked]
+        } else {
+            self.states
+        };
+        let jobs = client.list(&ListFilter { states, limit }).await?;
         client.close().await;
         match Format::of_flag(self.json) {
             Format::Json => jobs.iter().try_for_each(output::json)?,

@@ -2,12 +2,14 @@
 
 pub mod cancel;
 pub mod completions;
+pub mod compute;
 pub mod config;
 pub mod db;
 pub mod demo;
 pub mod doctor;
 pub mod fleet;
 pub mod list;
+pub mod resume;
 pub mod serve;
 pub mod show;
 pub mod status;
@@ -41,6 +43,8 @@ pub enum Command {
     Show(show::Show),
     /// Cancel jobs, waiting or running
     Cancel(cancel::Cancel),
+    /// Put jobs that failed, were parked or were cancelled back into their queue
+    Resume(resume::Resume),
     /// Check what abaci needs, and say how to get what is missing
     Doctor(doctor::Doctor),
     /// Look at the configuration
@@ -51,6 +55,9 @@ pub enum Command {
     Db(db::Db),
     /// Print a completion script for a shell
     Completions(completions::Completions),
+    /// Compute for a worker
+    #[command(hide = true)]
+    Compute(compute::Compute),
 }
 
 impl Command {
@@ -69,10 +76,12 @@ impl Command {
             Self::List(list) => list.run(config).await,
             Self::Show(show) => show.run(config).await,
             Self::Cancel(cancel) => cancel.run(config).await,
+            Self::Resume(resume) => resume.run(config).await,
             Self::Doctor(doctor) => doctor.run(config).await,
             Self::Config(command) => command.run(config),
             Self::Db(db) => db.run(config).await,
             Self::Completions(completions) => completions.run(),
+            Self::Compute(compute) => compute.run(),
         }
     }
 
@@ -106,6 +115,7 @@ impl Command {
             Self::Status(status) => status.fill(layer),
             Self::Submit(submit) => submit.fill(layer),
             Self::Wait(wait) => wait.fill(layer),
+            Self::Resume(resume) => resume.fill(layer),
             Self::Doctor(doctor) => doctor.fill(layer),
             _ => {}
         }

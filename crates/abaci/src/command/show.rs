@@ -105,20 +105,27 @@ fn print_steps(steps: &[StepRecord]) -> anyhow::Result<()> {
         return Ok(());
     }
     let mut table = Table::new(["STEP", "NAME", "STARTED", "TOOK", "ERROR"]);
-    for step in steps {
-        table.row([
-            step.id.to_string(),
-            step.name.clone(),
-            step.started_at_ms.map_or_else(|| "-".to_owned(), output::time),
-            took(step).map_or_else(|| "-".to_owned(), |took| format!("{took} ms")),
-            step.error.clone().unwrap_or_default(),
-        ]);
+    // A workflow may have thousands of steps of one name; their ends say enough, and --json has them all.
+    for alike in steps.chunk_by(|a, b| a.name == b.name && a.error.is_none() && b.error.is_none()) {
+        match alike {
+            [only] => table.row(row(only.id.to_string(), only, only)),
+            [first, .., last] => table.row(row(format!("{}–{}", first.id, last.id), first, last)),
+            [] => {}
+        }
     }
     output::line("")?;
     table.print()
 }
 
-/// How long a step took, in milliseconds by the worker's clock.
-fn took(step: &StepRecord) -> Option<i64> {
-    Some(step.completed_at_ms? - step.started_at_ms?)
+/// One line for the steps from `first` to `last`; what it took is by the clocks of their workers.
+fn row(number: String, first: &StepRecord, last: &StepRecord) -> [String; 5] {
+    let unknown = || "-".to_owned();
+    let took = last.completed_at_ms.zip(first.started_at_ms);
+    [
+        number,
+        first.name.clone(),
+        first.started_at_ms.map_or_else(unknown, output::time),
+        took.map_or_else(unknown, |(end, start)| format!("{} ms", end - start)),
+        first.error.clone().unwrap_or_default(),
+    ]
 }

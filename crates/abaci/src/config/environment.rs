@@ -19,15 +19,18 @@ pub struct Environment {
 
 impl Environment {
     /// Every variable that is a setting of ours.
-    pub const SETTINGS: [&str; 20] = [
+    pub const SETTINGS: [&str; 23] = [
         "ABACI_CONCURRENCY",
         "ABACI_CONFIG",
         "ABACI_DATABASE_URL",
         "ABACI_DATA_DIR",
+        "ABACI_ENABLE_FAULTS",
         "ABACI_FIRST_SLOT",
         "ABACI_GRACE",
         "ABACI_HEALTH_ADDR",
+        "ABACI_JOB_CPU_TIME",
         "ABACI_JOB_MEMORY",
+        "ABACI_JOB_TIME",
         "ABACI_LOG",
         "ABACI_LOG_FORMAT",
         "ABACI_MAX_N",

@@ -32,10 +32,16 @@ pub struct Layer {
     pub poll_interval: Option<Period>,
     /// How long running jobs may finish after a signal.
     pub grace: Option<Period>,
+    /// Whether a server lets the faults strike that jobs ask for.
+    pub enable_faults: Option<bool>,
     /// The largest index of the doubling algorithm.
     pub max_n: Option<u64>,
     /// The memory that one job may need.
     pub job_memory: Option<Bytes>,
+    /// The processor time that one job may use.
+    pub job_cpu_time: Option<Period>,
+    /// The time that one job may compute, by the clock.
+    pub job_time: Option<Period>,
     /// How long a client waits for a server to appear.
     pub wait_for_server: Option<Period>,
     /// How long a database may be gone before a command gives up.
@@ -72,8 +78,11 @@ impl Layer {
             concurrency: environment.parsed("ABACI_CONCURRENCY")?,
             poll_interval: environment.parsed("ABACI_POLL_INTERVAL")?,
             grace: environment.parsed("ABACI_GRACE")?,
+            enable_faults: environment.parsed("ABACI_ENABLE_FAULTS")?,
             max_n: environment.parsed("ABACI_MAX_N")?,
             job_memory: environment.parsed("ABACI_JOB_MEMORY")?,
+            job_cpu_time: environment.parsed("ABACI_JOB_CPU_TIME")?,
+            job_time: environment.parsed("ABACI_JOB_TIME")?,
             wait_for_server: environment.parsed("ABACI_WAIT_FOR_SERVER")?,
             wait_for_database: environment.parsed("ABACI_WAIT_FOR_DATABASE")?,
             workers: environment.parsed("ABACI_WORKERS")?,
@@ -102,8 +111,11 @@ impl Layer {
             ("ABACI_CONCURRENCY", text(self.concurrency.as_ref())),
             ("ABACI_POLL_INTERVAL", text(self.poll_interval.as_ref())),
             ("ABACI_GRACE", text(self.grace.as_ref())),
+            ("ABACI_ENABLE_FAULTS", text(self.enable_faults.as_ref())),
             ("ABACI_MAX_N", text(self.max_n.as_ref())),
             ("ABACI_JOB_MEMORY", text(self.job_memory.as_ref())),
+            ("ABACI_JOB_CPU_TIME", text(self.job_cpu_time.as_ref())),
+            ("ABACI_JOB_TIME", text(self.job_time.as_ref())),
             ("ABACI_WAIT_FOR_SERVER", text(self.wait_for_server.as_ref())),
             ("ABACI_WAIT_FOR_DATABASE", text(self.wait_for_database.as_ref())),
             ("ABACI_WORKERS", text(self.workers.as_ref())),
@@ -156,11 +168,14 @@ mod tests {
             | "ABACI_GRACE"
             | "ABACI_WATCHDOG"
             | "ABACI_RESTART_WINDOW"
+            | "ABACI_JOB_CPU_TIME"
+            | "ABACI_JOB_TIME"
             | "ABACI_WAIT_FOR_SERVER"
             | "ABACI_WAIT_FOR_DATABASE" => "1m 7s 3ms",
             "ABACI_JOB_MEMORY" => "3MiB",
             "ABACI_HEALTH_ADDR" => "127.0.0.1:9",
             "ABACI_LOG_FORMAT" => "json",
+            "ABACI_ENABLE_FAULTS" => "true",
             "ABACI_QUEUE" | "ABACI_DATABASE_URL" | "ABACI_DATA_DIR" | "ABACI_PG_BIN" | "ABACI_LOG" => "text",
             _ => "7",
         };

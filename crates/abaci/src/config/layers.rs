@@ -34,12 +34,15 @@ impl Layers {
                 milliseconds(50),
             ),
             grace: self.pick("ABACI_GRACE", |layer| &layer.grace, seconds(30)),
+            enable_faults: self.pick("ABACI_ENABLE_FAULTS", |layer| &layer.enable_faults, false),
             max_n: self.pick("ABACI_MAX_N", |layer| &layer.max_n, limits.max_n),
             job_memory: self.pick(
                 "ABACI_JOB_MEMORY",
                 |layer| &layer.job_memory,
                 Bytes(limits.memory_bytes),
             ),
+            job_cpu_time: self.optional("ABACI_JOB_CPU_TIME", |layer| &layer.job_cpu_time),
+            job_time: self.optional("ABACI_JOB_TIME", |layer| &layer.job_time),
             wait_for_server: self.pick(
                 "ABACI_WAIT_FOR_SERVER",
                 |layer| &layer.wait_for_server,

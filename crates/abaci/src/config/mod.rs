@@ -105,10 +105,16 @@ pub struct Config {
     pub poll_interval: Setting<Period>,
     /// How long running jobs may finish after a signal.
     pub grace: Setting<Period>,
+    /// Whether a server lets the faults strike that jobs ask for.
+    pub enable_faults: Setting<bool>,
     /// The largest index of the doubling algorithm.
     pub max_n: Setting<u64>,
     /// The memory that one job may need.
     pub job_memory: Setting<Bytes>,
+    /// The processor time that one job may use; absent for no limit.
+    pub job_cpu_time: Setting<Option<Period>>,
+    /// The time that one job may compute, by the clock; absent for no limit.
+    pub job_time: Setting<Option<Period>>,
     /// How long a client waits for a server to appear.
     pub wait_for_server: Setting<Period>,
     /// How long a database may be gone before a command gives up.
@@ -210,7 +216,6 @@ impl Config {
     pub fn entries(&self) -> Vec<Entry> {
         let url = self.database_url.value.as_deref().map(redacted_url);
         let pg_bin = self.pg_bin.value.as_deref().map(printable_path);
-        let health_addr = self.health_addr.value.map(|address| address.to_string());
         vec![
             entry("database_url", url, &self.database_url.source),
             entry(
@@ -223,13 +228,16 @@ impl Config {
             self.concurrency.entry("concurrency"),
             self.poll_interval.entry("poll_interval"),
             self.grace.entry("grace"),
+            self.enable_faults.entry("enable_faults"),
             self.max_n.entry("max_n"),
             self.job_memory.entry("job_memory"),
+            self.job_cpu_time.optional_entry("job_cpu_time"),
+            self.job_time.optional_entry("job_time"),
             self.wait_for_server.entry("wait_for_server"),
             self.wait_for_database.entry("wait_for_database"),
             self.workers.entry("workers"),
             self.first_slot.entry("first_slot"),
-            entry("health_addr", health_addr, &self.health_addr.source),
+            self.health_addr.optional_entry("health_addr"),
             self.watchdog.entry("watchdog"),
             self.max_restarts.entry("max_restarts"),
             self.restart_window.entry("restart_window"),
@@ -242,6 +250,12 @@ impl Config {
 impl<T: fmt::Display> Setting<T> {
     fn entry(&self, key: &'static str) -> Entry {
         entry(key, Some(self.value.to_string()), &self.source)
+    }
+}
+
+impl<T: fmt::Display> Setting<Option<T>> {
+    fn optional_entry(&self, key: &'static str) -> Entry {
+        entry(key, self.value.as_ref().map(ToString::to_string), &self.source)
     }
 }
 

@@ -4,7 +4,7 @@
 //! The task that reaps it is the one that signals it, so a signal never goes to a process id that was given to another.
 //!
 //! A child dies with its supervisor: it sees the end of the channel, and on Linux the kernel tells it (see
-//! [`die_with_supervisor`]), which also reaches one that is stopped or stuck.
+//! [`crate::parent`]), which also reaches one that is stopped or stuck.
 
 use std::ffi::OsString;
 use std::io;
@@ -139,19 +139,4 @@ fn send(process: &Process, signal: Signal) {
         // It leads its group from its first moment on; a failure means that it has ended.
         let _ = kill_process_group(pid, signal);
     }
-}
-
-/// Asks the kernel to send this process `signal` when its supervisor dies, and ends at once if that has happened.
-///
-/// The supervisor starts children from its main thread, whose end is the process's.
-pub(crate) fn die_with_supervisor(supervisor: u32, signal: Signal) -> io::Result<()> {
-    #[cfg(target_os = "linux")]
-    rustix::process::set_parent_process_death_signal(Some(signal))?;
-    #[cfg(not(target_os = "linux"))]
-    let _ = signal;
-    let parent = rustix::process::getppid().map(|parent| parent.as_raw_nonzero().get().unsigned_abs());
-    if parent != Some(supervisor) {
-        return Err(io::Error::other("the supervisor is gone"));
-    }
-    Ok(())
 }

@@ -34,7 +34,7 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 pub(crate) use channel::{FromHealth, FromWorker, Heard, Receiver, Sender, ToHealth, inherited};
-pub(crate) use child::{Program, die_with_supervisor};
+pub(crate) use child::Program;
 pub(crate) use control::{Answer, Request, ask};
 pub(crate) use database::Database;
 pub(crate) use fleet::Plan;
@@ -113,7 +113,8 @@ pub(crate) async fn run(
             order = orders.next() => supervisor.follow(order),
             reason = &mut stop, if !is_stopped => {
                 is_stopped = true;
-                supervisor.follow(Order::Stop(reason))
+                supervisor.stop(reason);
+                Pace::InOrder
             }
             () = tokio::time::sleep_until(due.into()) => Pace::InOrder,
         };
@@ -144,6 +145,8 @@ struct Supervisor {
     settles: Instant,
     last_beat: Option<Instant>,
     last_status: String,
+    /// Whether a signal has asked for the end; the next one asks for it at once.
+    was_told_to_stop: bool,
 }
 
 impl Supervisor {
@@ -157,6 +160,7 @@ impl Supervisor {
             settles: now,
             last_beat: None,
             last_status: String::new(),
+            was_told_to_stop: false,
         }
     }
 
@@ -233,7 +237,7 @@ impl Supervisor {
 
     fn follow(&mut self, order: Order) -> Pace {
         match order {
-            Order::Stop(signal) if self.fleet.is_draining() => {
+            Order::Stop(signal) if self.was_told_to_stop => {
                 warn!(
                     signal,
                     "ended at once; what ran is taken up again by the next worker"
@@ -241,11 +245,8 @@ impl Supervisor {
                 return Pace::AtOnce;
             }
             Order::Stop(signal) => {
-                info!(signal, "asked to stop; a second signal ends it at once");
-                self.notifier.stopping();
-                self.fleet.drain();
-                // The word that it is not ready is on its way before any worker is asked to go.
-                self.fleet.publish(Instant::now());
+                self.was_told_to_stop = true;
+                self.stop(signal);
             }
             Order::Reload => match self.fleet.reload(None, Instant::now()) {
                 Ok(()) => self.notifier.reloading(),
@@ -255,6 +256,18 @@ impl Supervisor {
             Order::Fewer => self.scale_by(-1),
         }
         Pace::InOrder
+    }
+
+    /// Begins to drain, if that has not begun.
+    fn stop(&mut self, reason: &'static str) {
+        if self.fleet.is_draining() {
+            return;
+        }
+        info!(signal = reason, "asked to stop; a second signal ends it at once");
+        self.notifier.stopping();
+        self.fleet.drain();
+        // The word that it is not ready is on its way before any worker is asked to go.
+        self.fleet.publish(Instant::now());
     }
 
     fn scale_by(&mut self, change: i32) {

@@ -26,7 +26,14 @@ impl<'a> Fleet<'a> {
     /// Starts a fleet and returns once its health process does.
     #[track_caller]
     pub(crate) fn launch(rig: &'a Rig, arguments: &[&str]) -> Self {
-        let usual = ["fleet", "--health-addr", "127.0.0.1:0", "--poll-interval", "5ms"];
+        let usual = [
+            "fleet",
+            "--until-stdin-closes",
+            "--health-addr",
+            "127.0.0.1:0",
+            "--poll-interval",
+            "5ms",
+        ];
         let process = Process::spawn(rig.abaci(usual.iter().chain(arguments)));
         let line = process.wait_for_line("health process started");
         Self {

@@ -19,6 +19,7 @@ fn the_help_of_each_command_is_what_was_agreed() {
         "list",
         "show",
         "cancel",
+        "resume",
         "doctor",
         "config",
         "config show",

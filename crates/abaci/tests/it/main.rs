@@ -5,6 +5,8 @@
     reason = "in a test a panic is the report, in its helpers too"
 )]
 
+mod cancelling;
+mod children;
 mod configuration;
 mod demo;
 mod faults;
@@ -18,13 +20,17 @@ mod health_connections;
 mod health_outages;
 mod help;
 mod http;
+mod in_process;
+mod isolation;
 mod jobs;
 mod managing;
 mod notify;
+mod poison;
 mod private_database;
 mod refusals;
 mod rig;
 mod servers;
+mod stepwise;
 mod streams;
 mod unreachable;
 

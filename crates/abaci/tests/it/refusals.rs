@@ -38,6 +38,10 @@ fn what_is_over_a_limit_is_refused_with_the_limit() {
         &["submit", "--algorithm", "recursive", "51"],
         &["n is 51", "limit of 50", "recursive"],
     );
+    refused(
+        &["submit", "--algorithm", "stepwise", "10001"],
+        &["n is 10001", "limit of 10000", "stepwise", "use doubling"],
+    );
     refused(&["submit", "--max-n", "99", "100"], &["n is 100", "limit of 99"]);
     refused(
         &["submit", "--job-memory", "1MB", "100000000"],
@@ -59,6 +63,27 @@ fn an_unknown_algorithm_or_field_is_refused_with_its_name() {
     refused(&["submit", r#"{"n": 10, "algorithm": "magic"}"#], &["\"magic\""]);
     refused(&["submit", r#"{"m": 10}"#], &["\"m\"", "n and algorithm"]);
     refused(&["submit", r#"{"n": 10"#], &["not a request"]);
+}
+
+#[test]
+fn a_fault_that_could_never_strike_is_refused_with_what_is_wrong_about_it() {
+    refused(&["submit", "--fault", "abort@5", "10"], &["abort@5", "stepwise"]);
+    let stepwise = ["submit", "--algorithm", "stepwise", "--fault"];
+    refused(
+        &[&stepwise[..], &["abort@11", "10"]].concat(),
+        &["abort@11", "F(10)"],
+    );
+    refused(
+        &[&stepwise[..], &["flood@5", "10"]].concat(),
+        &["\"flood@5\"", "segfault@57"],
+    );
+    refused(
+        &[
+            "submit",
+            r#"{"n": 10, "algorithm": "doubling", "fault": "oom@5"}"#,
+        ],
+        &["oom@5", "doubling"],
+    );
 }
 
 #[test]

@@ -18,9 +18,10 @@ use tracing::{error, info};
 
 use crate::exit::Exit;
 use crate::health::{HealthServer, Link, Sighting, Source};
+use crate::parent::die_with_parent;
 use crate::signals::Signals;
 use crate::snapshot::Snapshot;
-use crate::supervisor::{FromHealth, Heard, Receiver, Sender, ToHealth, die_with_supervisor, inherited};
+use crate::supervisor::{FromHealth, Heard, Receiver, Sender, ToHealth, inherited};
 
 /// How often the supervisor hears that this process answers.
 const BEAT_INTERVAL: Duration = Duration::from_millis(500);
@@ -51,7 +52,7 @@ impl Health {
     pub(super) async fn run(self) -> anyhow::Result<Exit> {
         let (mut sender, receiver) = super::channel_to_supervisor(inherited())?;
         // Not a signal that ends it: a stopped process is to wake up, see the end of the channel and say so.
-        die_with_supervisor(self.supervisor, Signal::CONT)?;
+        die_with_parent(self.supervisor, Signal::CONT)?;
         let mut signals = Signals::listen()?;
         let listener = inherited_listener().context("taking over the listening socket")?;
         let (told, (probe, probes)) = (Told::nothing_yet(), watch::channel(None));

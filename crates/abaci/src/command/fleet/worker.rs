@@ -14,8 +14,9 @@ use tracing::info;
 use crate::config::{Config, Period, Setting, Source};
 use crate::database::Access;
 use crate::exit::{self, Exit, Failed};
+use crate::parent::die_with_parent;
 use crate::signals::Signals;
-use crate::supervisor::{FromWorker, Receiver, Sender, die_with_supervisor, inherited};
+use crate::supervisor::{FromWorker, Receiver, Sender, inherited};
 use crate::work;
 
 /// A heartbeat is sent this many times before the watchdog bites.
@@ -50,7 +51,7 @@ type Observed = watch::Receiver<Option<WorkerObserver>>;
 impl Worker {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         let (mut sender, receiver) = super::channel_to_supervisor(inherited())?;
-        die_with_supervisor(self.supervisor, Signal::KILL)?;
+        die_with_parent(self.supervisor, Signal::KILL)?;
         let mut config = config.clone();
         self.share_polling(&mut config.poll_interval);
         let (observer, seen) = watch::channel(None);
@@ -93,7 +94,7 @@ impl Worker {
             let worker = work::start(&access, config, Slot::Number(self.slot)).await?;
             anyhow::Ok((access, worker))
         };
-        let Some(started) = signals.unless_any(start).await else {
+        let Some(started) = signals.unless_any(Box::pin(start)).await else {
             return Ok(Exit::Interrupted);
         };
         let (access, worker) = started?;

@@ -7,6 +7,7 @@ mod random;
 mod workload;
 
 use abaci_engine::client::SubmitOptions;
+use abaci_engine::record::RequestError;
 use abaci_engine::{Algorithm, Client, JobId, Request, State};
 use anyhow::Context;
 use clap::Args;
@@ -30,9 +31,13 @@ use workload::Workload;
 pub struct Submit {
     #[command(flatten)]
     workload: Workload,
-    /// Algorithm: doubling, iterative or recursive [default: doubling]
+    /// Algorithm: doubling, iterative, recursive or stepwise [default: doubling]
     #[arg(long, value_name = "NAME")]
     algorithm: Option<String>,
+    /// Fault that each job is to meet, on servers with --enable-faults: segfault@57, abort@57, oom@57 or error@57 in the
+    /// step of that index, or random:SEED; only with the algorithm stepwise
+    #[arg(long, value_name = "FAULT")]
+    fault: Option<String>,
     /// Id of the job, if it is only one; submitting the same again changes nothing
     #[arg(long, value_name = "ID")]
     id: Option<String>,
@@ -105,14 +110,18 @@ impl Submit {
             .algorithm
             .as_deref()
             .map_or(Ok(Algorithm::default()), str::parse);
-        let requests = self
-            .workload
-            .requests(algorithm.map_err(|error| Failed::usage(error.to_string()))?)?;
+        let refused = |error: RequestError| Failed::usage(error.to_string());
+        let mut requests = self.workload.requests(algorithm.map_err(refused)?)?;
+        let fault = self
+            .fault
+            .as_deref()
+            .map(str::parse)
+            .transpose()
+            .map_err(refused)?;
         let limits = config.limits();
-        for request in &requests {
-            limits
-                .check(request)
-                .map_err(|error| Failed::usage(error.to_string()))?;
+        for request in &mut requests {
+            request.fault = request.fault.or(fault);
+            limits.check(request).map_err(refused)?;
         }
         match (&self.id, requests.as_slice()) {
             (None, _) => Ok(requests

@@ -100,13 +100,7 @@ fn parse(text: &str, algorithm: Algorithm) -> Result<Request, RequestError> {
     let value: Value = serde_json::from_str(text).map_err(|_| RequestError::NotARequest {
         given: text.to_owned(),
     })?;
-    let names_algorithm = value.get("algorithm").is_some_and(|name| !name.is_null());
-    let request = Request::decode(&value)?;
-    Ok(if names_algorithm {
-        request
-    } else {
-        Request { algorithm, ..request }
-    })
+    Request::decode(&value, algorithm)
 }
 
 #[cfg(test)]

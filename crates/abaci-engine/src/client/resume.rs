@@ -1,0 +1,138 @@
+//! Putting a job that ended without a value back into its queue.
+//!
+//! The engine resumes what was cancelled, and neither a failed row nor a parked one; so this is a guarded statement of
+//! ours: only a row in one of those states changes, and only a workflow of ours. What its successful steps recorded stays
+//! and is not computed again; what was recorded from the first failed step on is taken away, so that it runs again.
+//! The counts of claims and of deaths begin anew, and so does a timeout.
+//!
+//! A job that was cancelled a moment ago is resumed a moment later, when the run that was cancelled has noticed: it looks
+//! at its status twenty times a second, and would otherwise never learn of it. It does not promise to wait for a run that
+//! takes longer, since its worker is stopped, say.
+
+use std::time::Duration;
+
+use dbos::sysdb::SystemDatabase;
+use sqlx::{Postgres, Transaction};
+
+use super::Client;
+use super::list::state_of;
+use crate::Error;
+use crate::database::text;
+use crate::record::{JobId, State, WorkflowName};
+
+/// Puts a row back; a cancelled one has left its queue and gets the client's.
+const REQUEUE: &str = "update dbos.workflow_status \
+     set status = 'ENQUEUED', queue_name = coalesce(nullif(queue_name, ''), $2), recovery_attempts = 0, \
+     executor_id = null, owner_xid = null, output = null, error = null, workflow_deadline_epoch_ms = null, \
+     started_at_epoch_ms = null, completed_at = null, updated_at = (extract(epoch from now()) * 1000)::bigint \
+     where workflow_uuid = $1 and name = any($3) \
+     and (status in ('ERROR', 'MAX_RECOVERY_ATTEMPTS_EXCEEDED') \
+     or status = 'CANCELLED' and updated_at < extract(epoch from now()) * 1000 - 1000) \
+     returning queue_name";
+
+const FORGET_FAILED_STEPS: &str = "delete from dbos.operation_outputs where workflow_uuid = $1 and function_id >= \
+     (select min(function_id) from dbos.operation_outputs where workflow_uuid = $1 and error is not null)";
+
+const FORGET_DEATHS: &str = "delete from abaci.deaths where workflow_uuid = $1";
+
+const GRANT_MEMORY: &str = "insert into abaci.allowances (workflow_uuid, memory_bytes) values ($1, $2) \
+     on conflict (workflow_uuid) do update set memory_bytes = excluded.memory_bytes, at = now()";
+
+/// How often a cancelled job is looked at until its run has had its moment.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How a job is resumed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ResumeOptions {
+    /// The memory that this job may need from now on, in bytes, whatever the limit of its worker; absent for what it had.
+    pub memory_bytes: Option<u64>,
+}
+
+/// What became of a request to resume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResumeOutcome {
+    /// It waits in its queue again.
+    Resumed,
+    /// It is in this state, in which there is nothing to resume.
+    Refused(State),
+    /// No such job.
+    NotFound,
+}
+
+impl Client {
+    /// Puts a job that failed, was parked or was cancelled back into its queue; its recorded steps are kept.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] or [`Error::Database`]; the job is then as it was, or resumed.
+    pub async fn resume(&self, id: &JobId, options: ResumeOptions) -> Result<ResumeOutcome, Error> {
+        let requeued = self.requeue_in_time(id, options);
+        let outcome = self.database.bounded("resuming a job", self.timeout, requeued);
+        match outcome.await? {
+            Requeued::In(queue) => {
+                self.announce(&queue).await;
+                Ok(ResumeOutcome::Resumed)
+            }
+            Requeued::Not(outcome) => Ok(outcome),
+        }
+    }
+
+    /// Puts the job back, a cancelled one when its moment is over.
+    async fn requeue_in_time(&self, id: &JobId, options: ResumeOptions) -> Result<Requeued, String> {
+        loop {
+            if let Some(queue) = self.requeue(id, options).await.map_err(text)? {
+                return Ok(Requeued::In(queue));
+            }
+            let row = self.database.engine.get_workflow(id.as_str());
+            let Some(row) = row.await.map_err(text)? else {
+                return Ok(Requeued::Not(ResumeOutcome::NotFound));
+            };
+            let is_ours = row.name.as_deref().and_then(WorkflowName::parse).is_some();
+            match state_of(&row) {
+                State::Cancelled if is_ours => tokio::time::sleep(LOOK_INTERVAL).await,
+                state => return Ok(Requeued::Not(ResumeOutcome::Refused(state))),
+            }
+        }
+    }
+
+    /// The queue that the job went back to, if it did; all of it or nothing.
+    async fn requeue(&self, id: &JobId, options: ResumeOptions) -> Result<Option<String>, sqlx::Error> {
+        let mut transaction = self.database.pool.begin().await?;
+        let queue: Option<String> = sqlx::query_scalar(REQUEUE)
+            .bind(id.as_str())
+            .bind(&self.queue)
+            .bind(WorkflowName::ALL.map(WorkflowName::name).to_vec())
+            .fetch_optional(&mut *transaction)
+            .await?;
+        if queue.is_some() {
+            forget(&mut transaction, id).await?;
+            if let Some(memory_bytes) = options.memory_bytes {
+                sqlx::query(GRANT_MEMORY)
+                    .bind(id.as_str())
+                    .bind(i64::try_from(memory_bytes).unwrap_or(i64::MAX))
+                    .execute(&mut *transaction)
+                    .await?;
+            }
+        }
+        transaction.commit().await?;
+        Ok(queue)
+    }
+}
+
+/// What a try came to.
+enum Requeued {
+    /// The job is in this queue.
+    In(String),
+    /// It is not.
+    Not(ResumeOutcome),
+}
+
+/// Takes away what would keep the job from running.
+async fn forget(transaction: &mut Transaction<'_, Postgres>, id: &JobId) -> Result<(), sqlx::Error> {
+    for statement in [FORGET_FAILED_STEPS, FORGET_DEATHS] {
+        sqlx::query(statement)
+            .bind(id.as_str())
+            .execute(&mut **transaction)
+            .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,129 @@
+//! How a computing process ended without an answer, in words that name the way out.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::Isolation;
+use crate::record::Failure;
+
+/// What the runtime says when it is refused memory, before it aborts.
+const NO_MEMORY: &str = "memory allocation of";
+
+/// What the process was held to.
+pub(super) struct Limits {
+    pub(super) memory_bytes: u64,
+    pub(super) cpu_time: Option<Duration>,
+}
+
+/// Why there is no answer, from how the process ended and what it wrote to stderr last.
+pub(super) fn of_process(status: ExitStatus, last_words: &str, limits: &Limits) -> Failure {
+    let Some(number) = status.signal() else {
+        let code = status.code().unwrap_or_default();
+        let how = format!("the computing process ended with code {code} and no answer");
+        return died(&how, last_words);
+    };
+    match Signal::from_named_raw(number) {
+        Some(Signal::ABORT) if last_words.contains(NO_MEMORY) => out_of_memory(limits.memory_bytes),
+        Some(Signal::XCPU) => cpu_time_exceeded(limits.cpu_time.unwrap_or_default()),
+        Some(Signal::KILL) => died(
+            "the computing process was killed by SIGKILL, by the kernel for want of memory or by somebody",
+            last_words,
+        ),
+        _ => died(
+            &format!("the computing process was ended by {}", name_of(number)),
+            last_words,
+        ),
+    }
+}
+
+/// The worker killed it, since its time by the clock was over.
+pub(super) fn wall_time_exceeded(isolation: &Isolation) -> Failure {
+    let limit = isolation.wall_time.unwrap_or_default();
+    let message = format!("the computation took longer than its {limit:?}; raise --job-time");
+    Failure::retryable("WallTimeExceeded", message)
+}
+
+/// No process could be started.
+pub(super) fn not_started(isolation: &Isolation, error: &std::io::Error) -> Failure {
+    let message = format!("cannot start {}: {error}", isolation.program.display());
+    Failure::retryable("ChildNotStarted", message)
+}
+
+fn out_of_memory(limit_bytes: u64) -> Failure {
+    let limit_mb = limit_bytes / 1_000_000;
+    let message =
+        format!("the computation needs more memory than its limit of {limit_mb} MB; raise --job-memory");
+    Failure::retryable("OutOfMemory", message)
+}
+
+fn cpu_time_exceeded(limit: Duration) -> Failure {
+    let message = format!("the computation used up its {limit:?} of processor time; raise --job-cpu-time");
+    Failure::retryable("CpuTimeExceeded", message)
+}
+
+fn died(how: &str, last_words: &str) -> Failure {
+    let message = if last_words.is_empty() {
+        how.to_owned()
+    } else {
+        format!("{how}; it wrote: {last_words}")
+    };
+    Failure::retryable("ChildDied", message)
+}
+
+/// The name of a signal, or its number where it has none.
+fn name_of(number: i32) -> String {
+    let named = match Signal::from_named_raw(number) {
+        Some(Signal::HUP) => "SIGHUP",
+        Some(Signal::INT) => "SIGINT",
+        Some(Signal::QUIT) => "SIGQUIT",
+        Some(Signal::ILL) => "SIGILL",
+        Some(Signal::ABORT) => "SIGABRT",
+        Some(Signal::BUS) => "SIGBUS",
+        Some(Signal::FPE) => "SIGFPE",
+        Some(Signal::SEGV) => "SIGSEGV",
+        Some(Signal::TERM) => "SIGTERM",
+        Some(Signal::SYS) => "SIGSYS",
+        _ => return format!("signal {number}"),
+    };
+    named.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::FailureKind;
+
+    fn of(raw: i32, last_words: &str) -> Failure {
+        let limits = Limits {
+            memory_bytes: 300_000_000,
+            cpu_time: Some(Duration::from_secs(7)),
+        };
+        of_process(ExitStatus::from_raw(raw), last_words, &limits)
+    }
+
+    #[test]
+    fn every_end_is_told_with_its_name_and_its_way_out() {
+        let no_memory = "memory allocation of 17 bytes failed";
+        for (raw, last_words, name, words) in [
+            (6, no_memory, "OutOfMemory", ["300 MB", "--job-memory"]),
+            (6, "", "ChildDied", ["SIGABRT", "ended by"]),
+            (24, "", "CpuTimeExceeded", ["7s", "--job-cpu-time"]),
+            (9, "", "ChildDied", ["SIGKILL", "or by somebody"]),
+            (11, "", "ChildDied", ["SIGSEGV", "ended by"]),
+            (34, "", "ChildDied", ["signal 34", "ended by"]),
+            (3 << 8, "no input", "ChildDied", ["code 3", "it wrote: no input"]),
+        ] {
+            let failure = of(raw, last_words);
+            assert_eq!(
+                (failure.name.as_str(), failure.data.kind),
+                (name, FailureKind::Retryable)
+            );
+            for word in words {
+                assert!(failure.message.contains(word), "{word:?} is not in: {failure}");
+            }
+        }
+    }
+}

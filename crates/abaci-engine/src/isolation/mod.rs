@@ -1,0 +1,150 @@
+//! Heavy computations in processes of their own, so that what they do to memory and processor they do to themselves.
+//!
+//! A computation that is estimated to take over 50 ms or 64 MB runs in a child process if the worker was given an
+//! [`Isolation`]; a smaller one would pay more for the process than it costs.
+//! The child is handed one line of JSON on its standard input, says lines of JSON on its standard output, and ends when
+//! its input does, so it cannot outlive the worker's interest. A large value never goes through the pipe: the child writes
+//! the artifact, under an unfinished name that the worker chose, and says where it is.
+//!
+//! However a child ends, the worker lives: its end becomes a retryable [`crate::Failure`] with the signal, the code or the
+//! limit in it. The child is killed when nobody waits for its step any more, which is how cancel, timeout and drain stop
+//! it, and it is always reaped.
+//!
+//! It does not promise that a limit of memory is met exactly: what is limited is the address space beyond what the program
+//! had when it began.
+
+mod child;
+mod ending;
+mod parent;
+mod protocol;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::task::TaskTracker;
+
+pub use child::compute_for_worker;
+pub(crate) use parent::ChildError;
+
+use self::protocol::Order;
+use crate::artifact::Unfinished;
+use crate::record::Request;
+
+/// A computation that is estimated to take longer runs in a child.
+const HEAVY_SECONDS: f64 = 0.05;
+
+/// A computation that is estimated to need more memory runs in a child: 64 MB.
+const HEAVY_BYTES: u64 = 64_000_000;
+
+/// How a worker starts the processes that compute, and what each of them may use.
+#[derive(Debug, Clone)]
+pub struct Isolation {
+    /// The program; it calls [`compute_for_worker`].
+    pub program: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// All that is in its environment.
+    pub environment: Vec<(OsString, OsString)>,
+    /// The memory of one computation, in bytes.
+    pub memory_bytes: u64,
+    /// The processor time of one computation, rounded up to seconds; absent for no limit.
+    pub cpu_time: Option<Duration>,
+    /// The time of one computation by the clock; absent for no limit.
+    pub wall_time: Option<Duration>,
+}
+
+/// The computing processes of one worker. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub(crate) struct Children {
+    isolation: Option<Arc<Isolation>>,
+    /// Each child has a task that reaps it, which outlives the step that wanted it.
+    tasks: TaskTracker,
+}
+
+/// The computing processes of a worker that has an isolation.
+pub(crate) struct Enabled<'a> {
+    isolation: &'a Arc<Isolation>,
+    tasks: &'a TaskTracker,
+}
+
+impl Children {
+    pub(crate) fn new(isolation: Option<Isolation>) -> Self {
+        Self {
+            isolation: isolation.map(Arc::new),
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// What computes `request` in a child, if it is heavy and this worker has children.
+    pub(crate) fn for_request(&self, request: &Request) -> Option<Enabled<'_>> {
+        let isolation = self.isolation.as_ref().filter(|_| is_heavy(request))?;
+        Some(Enabled {
+            isolation,
+            tasks: &self.tasks,
+        })
+    }
+
+    /// Completes when every child is reaped and nothing unfinished of theirs is left; no child is started after that.
+    pub(crate) async fn gone(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+}
+
+impl Enabled<'_> {
+    /// What a child is told for `request`; `granted_bytes` is the memory of this job, if it is not the usual.
+    pub(crate) fn order(&self, request: Request, place: Unfinished, granted_bytes: Option<u64>) -> Order {
+        Order {
+            request,
+            place,
+            memory_bytes: granted_bytes.unwrap_or(self.isolation.memory_bytes),
+            cpu_seconds: self.isolation.cpu_time.map(whole_seconds),
+        }
+    }
+}
+
+/// Whether `request` is worth a process of its own.
+fn is_heavy(request: &Request) -> bool {
+    let estimate = request.estimate();
+    estimate.seconds + estimate.decimal_seconds > HEAVY_SECONDS
+        || estimate.peak_bytes.max(estimate.decimal_peak_bytes) > HEAVY_BYTES
+}
+
+/// The kernel counts processor time in seconds; none at all would kill at once.
+fn whole_seconds(time: Duration) -> u64 {
+    let rounded_up = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+    rounded_up.max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Algorithm;
+
+    #[test]
+    fn only_a_heavy_request_is_worth_a_process() {
+        for small in [
+            Request::new(0),
+            Request::new(1_000_000),
+            Request::with(30, Algorithm::Recursive),
+        ] {
+            assert!(!is_heavy(&small), "{small:?}");
+        }
+        for heavy in [
+            Request::new(20_000_000),
+            Request::with(45, Algorithm::Recursive),
+            Request::with(1_000_000, Algorithm::Iterative),
+        ] {
+            assert!(is_heavy(&heavy), "{heavy:?}");
+        }
+    }
+
+    #[test]
+    fn processor_time_is_rounded_up_to_what_the_kernel_counts() {
+        for (given_ms, seconds) in [(0, 1), (1, 1), (1000, 1), (1001, 2)] {
+            assert_eq!(whole_seconds(Duration::from_millis(given_ms)), seconds);
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! How much a job may take, and the request that would take more.
+
+use super::{Algorithm, Request, RequestError};
+
+/// What a worker is willing to compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest index for `doubling`.
+    pub max_n: u64,
+    /// The memory that one job may need, in bytes, by the estimate of its algorithm.
+    pub memory_bytes: u64,
+}
+
+impl Limits {
+    /// The largest index for `doubling` unless another is set.
+    pub const DEFAULT_MAX_N: u64 = 2_000_000_000;
+    /// The largest index for `iterative`: some seconds of additions.
+    pub const ITERATIVE_MAX_N: u64 = 1_000_000;
+    /// The largest index for `stepwise`: as many recorded steps, of up to two kilobytes each.
+    pub const STEPWISE_MAX_N: u64 = 10_000;
+    /// The memory of one job unless another limit is set: 8 GiB.
+    pub const DEFAULT_MEMORY_BYTES: u64 = 8 << 30;
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_n: Self::DEFAULT_MAX_N,
+            memory_bytes: Self::DEFAULT_MEMORY_BYTES,
+        }
+    }
+}
+
+impl Limits {
+    /// Refuses a request that a worker with these limits would not run.
+    ///
+    /// # Errors
+    /// [`RequestError::TooLarge`] or [`RequestError::TooMuchMemory`], with the limit; [`RequestError::FaultElsewhere`] or
+    /// [`RequestError::FaultOutside`] when the fault asked for could never strike.
+    pub fn check(&self, request: &Request) -> Result<(), RequestError> {
+        let Request { n, algorithm, fault } = *request;
+        let max_n = self.max_n_of(algorithm);
+        if n > max_n {
+            let way_out = if algorithm == Algorithm::Doubling {
+                "lower n or raise --max-n"
+            } else {
+                "use doubling"
+            };
+            return Err(RequestError::TooLarge {
+                given: n.to_string(),
+                max_n,
+                algorithm,
+                way_out,
+            });
+        }
+        let needed = request.estimate().peak_bytes;
+        if needed > self.memory_bytes {
+            let (needed_mb, limit_mb) = (needed.div_ceil(1_000_000), self.memory_bytes / 1_000_000);
+            return Err(RequestError::TooMuchMemory {
+                n,
+                algorithm,
+                needed_mb,
+                limit_mb,
+            });
+        }
+        match fault {
+            Some(fault) if algorithm != Algorithm::Stepwise => {
+                Err(RequestError::FaultElsewhere { fault, algorithm })
+            }
+            Some(fault) => fault.check(n),
+            None => Ok(()),
+        }
+    }
+
+    /// The largest index that `algorithm` is given.
+    #[must_use]
+    pub fn max_n_of(&self, algorithm: Algorithm) -> u64 {
+        match algorithm {
+            Algorithm::Doubling => self.max_n,
+            Algorithm::Iterative => Self::ITERATIVE_MAX_N.min(self.max_n),
+            Algorithm::Stepwise => Self::STEPWISE_MAX_N.min(self.max_n),
+            Algorithm::Recursive => fibonacci::RECURSIVE_MAX_N.min(self.max_n),
+        }
+    }
+}

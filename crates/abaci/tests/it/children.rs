@@ -1,0 +1,48 @@
+//! What can be seen of the processes that compute for a worker, and of the files that they leave.
+
+use std::fs;
+
+use abaci_testkit::{Signal, TempDir, eventually};
+use rustix::process::{Pid, kill_process};
+
+/// The computing processes that `parent` has now, living ones and those not reaped yet.
+pub(crate) fn children_of(parent: u32) -> Vec<u32> {
+    let all = fs::read_dir("/proc").unwrap();
+    let pids = all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.filter(|pid| parent_of(*pid) == Some(parent)).collect()
+}
+
+/// The process that computes for `parent`, once there is one other than `before`.
+#[track_caller]
+pub(crate) fn child_of(parent: u32, before: Option<u32>) -> u32 {
+    eventually("a computing process", || {
+        let children = children_of(parent);
+        children.into_iter().find(|child| Some(*child) != before)
+    })
+}
+
+/// Kills a process; one that has just ended by itself is as good.
+pub(crate) fn kill(pid: u32) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).unwrap();
+    let _ = kill_process(pid, Signal::KILL);
+}
+
+/// The arguments of a process, the program first.
+pub(crate) fn command_line(pid: u32) -> String {
+    let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    line.trim_end_matches('\0').replace('\0', " ")
+}
+
+/// The names of all that lies in the artifact directory of a home.
+pub(crate) fn files(home: &TempDir) -> Vec<String> {
+    let entries = fs::read_dir(home.path().join("data/artifacts")).unwrap();
+    entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect()
+}
+
+fn parent_of(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(") ")?;
+    fields.split(' ').nth(1)?.parse().ok()
+}

@@ -1,0 +1,59 @@
+//! A worker inside of the test, whose settings can be such as no flag gives: with another program, or with less memory for
+//! a computation than the estimate is checked against.
+
+use std::time::Duration;
+
+use abaci_engine::Worker;
+use abaci_engine::isolation::Isolation;
+use abaci_engine::worker::{WorkerObserver, WorkerSettings};
+use tokio::runtime::Runtime;
+
+use crate::rig::Rig;
+
+/// A running worker with the runtime that it runs on.
+pub(crate) struct OwnWorker {
+    runtime: Runtime,
+    worker: Worker,
+}
+
+impl OwnWorker {
+    /// Starts a worker of this rig's database, with the program under test for its computing processes.
+    pub(crate) fn start(rig: &Rig, change: impl FnOnce(&mut Isolation)) -> Self {
+        Self::start_with(rig, |settings| change(settings.isolation.as_mut().unwrap()))
+    }
+
+    /// Starts a worker of this rig's database with other settings.
+    pub(crate) fn start_with(rig: &Rig, change: impl FnOnce(&mut WorkerSettings)) -> Self {
+        let runtime = Runtime::new().unwrap();
+        let mut settings = settings(rig);
+        change(&mut settings);
+        let worker = runtime.block_on(Worker::start(settings)).unwrap();
+        Self { runtime, worker }
+    }
+
+    pub(crate) fn observer(&self) -> WorkerObserver {
+        self.worker.observer()
+    }
+
+    pub(crate) fn stop(self) {
+        self.runtime.block_on(self.worker.drain(Duration::ZERO));
+    }
+}
+
+/// The settings of a server of this rig.
+pub(crate) fn settings(rig: &Rig) -> WorkerSettings {
+    let artifacts = rig.directory.path().join("data/artifacts");
+    let mut settings = WorkerSettings::new(rig.database.url(), "test-host", artifacts);
+    settings.poll_interval = Duration::from_millis(5);
+    settings.isolation = Some(Isolation {
+        program: env!("CARGO_BIN_EXE_abaci").into(),
+        arguments: ["compute", "--worker", &std::process::id().to_string()]
+            .map(str::to_owned)
+            .to_vec(),
+        environment: Vec::new(),
+        memory_bytes: settings.limits.memory_bytes,
+        cpu_time: None,
+        wall_time: None,
+    });
+    settings
+}
