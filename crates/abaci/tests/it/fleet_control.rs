@@ -103,6 +103,8 @@ fn assert_reloads_without_a_gap(workers: &str, reload: impl Fn(&Rig, &Fleet)) {
                 if ready.status != 200 {
                     gaps.push(ready.body);
                 }
+                // Without a pause it would take the processor from what it watches.
+                thread::sleep(std::time::Duration::from_millis(2));
             }
             gaps
         });

@@ -15,7 +15,7 @@ use crate::rig::{Rig, bare, code, objects, run};
 /// Over two seconds of one core: long enough to be met in the middle.
 const LONG: [&str; 3] = ["--algorithm", "recursive", "44"];
 
-/// Asks `/livez` without a pause until it is stopped, and remembers what was no 200.
+/// Asks `/livez` again and again until it is stopped, and remembers what was no 200.
 struct Watch {
     stop: Arc<AtomicBool>,
     asking: JoinHandle<(usize, Vec<String>)>,
@@ -34,6 +34,8 @@ impl Watch {
                     if answer.status != 200 {
                         others.push(answer.body);
                     }
+                    // Without a pause it would take the processor from what it watches.
+                    thread::sleep(Duration::from_millis(2));
                 }
                 (answers, others)
             }
