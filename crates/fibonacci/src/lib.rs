@@ -8,8 +8,8 @@
 //! computation will cost.
 //!
 //! Long computations report to an [`Observer`] and stop when it breaks. They call it often enough that a
-//! cancelled computation returns within 50 ms on a current machine, where it is not in the middle of a single
-//! operation of the arithmetic library, as [`decimal`] may be above n = 10⁷.
+//! cancelled computation returns within about 0.1 s on a current machine, where it is not in the middle of a
+//! single operation of the arithmetic library, as [`decimal`] and [`Doubling`] may be above n = 10⁷.
 //!
 //! The crate knows nothing of I/O, async, serialisation or clocks. [`doubling`], [`decimal_digits`] and the
 //! states use a second thread for long numbers when there is a second processor; it has ended when they return.
