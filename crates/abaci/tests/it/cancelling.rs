@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use abaci_testkit::{Deadline, eventually, is_alive};
 
-use crate::children::{child_of, children_of, files};
+use crate::children::{children_of, files};
 use crate::in_process::{OwnWorker, settings};
 use crate::rig::{Rig, code, objects};
 
@@ -96,7 +96,7 @@ fn a_job_in_a_child_stops_computing_or_writing_digits() {
         let rig = Rig::new();
         let worker = OwnWorker::start(&rig, |_| {});
         let id = rig.submit(job).remove(0);
-        let child = child_of(std::process::id(), None);
+        let child = worker.child();
         let running = || worker.observer().report().running.into_iter().next();
         eventually("the job to be so far", || {
             running()
@@ -124,7 +124,7 @@ fn a_child_that_writes_its_artifact_leaves_nothing_of_it() {
             .extend(std::env::var_os("PATH").map(|path| ("PATH".into(), path)));
     });
     let id = rig.submit(&[LONG]).remove(0);
-    let child = child_of(std::process::id(), None);
+    let child = worker.child();
     eventually("an unfinished file", || files(&rig.directory).len() == 1);
     let sleeper = eventually("the process that the child started", || children_of(child).pop());
     let bound = cancel(&rig, &id);

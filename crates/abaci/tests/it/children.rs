@@ -12,12 +12,12 @@ pub(crate) fn children_of(parent: u32) -> Vec<u32> {
     pids.filter(|pid| parent_of(*pid) == Some(parent)).collect()
 }
 
-/// The process that computes for `parent`, once there is one other than `before`.
+/// The process that computes for `parent`, once there is one that is none of `before`.
 #[track_caller]
-pub(crate) fn child_of(parent: u32, before: Option<u32>) -> u32 {
+pub(crate) fn child_of(parent: u32, before: &[u32]) -> u32 {
     eventually("a computing process", || {
         let children = children_of(parent);
-        children.into_iter().find(|child| Some(*child) != before)
+        children.into_iter().find(|child| !before.contains(child))
     })
 }
 

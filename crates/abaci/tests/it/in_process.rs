@@ -8,12 +8,15 @@ use abaci_engine::isolation::Isolation;
 use abaci_engine::worker::{WorkerObserver, WorkerSettings};
 use tokio::runtime::Runtime;
 
+use crate::children::{child_of, children_of};
 use crate::rig::Rig;
 
 /// A running worker with the runtime that it runs on.
 pub(crate) struct OwnWorker {
     runtime: Runtime,
     worker: Worker,
+    /// What this process had started before: the first test to use the shared server keeps it as a child.
+    others: Vec<u32>,
 }
 
 impl OwnWorker {
@@ -28,11 +31,22 @@ impl OwnWorker {
         let mut settings = settings(rig);
         change(&mut settings);
         let worker = runtime.block_on(Worker::start(settings)).unwrap();
-        Self { runtime, worker }
+        let others = children_of(std::process::id());
+        Self {
+            runtime,
+            worker,
+            others,
+        }
     }
 
     pub(crate) fn observer(&self) -> WorkerObserver {
         self.worker.observer()
+    }
+
+    /// The process that computes for this worker, once there is one.
+    #[track_caller]
+    pub(crate) fn child(&self) -> u32 {
+        child_of(std::process::id(), &self.others)
     }
 
     pub(crate) fn stop(self) {

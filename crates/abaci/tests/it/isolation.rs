@@ -27,7 +27,7 @@ fn a_heavy_job_computes_in_a_child_that_is_gone_when_it_ends() {
     let rig = Rig::new();
     let server = rig.server(&[]);
     let id = rig.submit(&HEAVY).remove(0);
-    let child = child_of(server.pid(), None);
+    let child = child_of(server.pid(), &[]);
     let line = command_line(child);
     assert!(
         line.ends_with(&format!("abaci compute --worker {}", server.pid())),
@@ -77,7 +77,7 @@ fn a_child_that_is_killed_costs_the_job_an_attempt_and_the_worker_nothing() {
     let rig = Rig::new();
     let mut server = rig.server(&[]);
     let id = rig.submit(&HEAVY).remove(0);
-    kill(child_of(server.pid(), None));
+    kill(child_of(server.pid(), &[]));
     let output = rig.run(["wait", "--json", &id]);
     let result = &objects(&output)[0];
     assert_eq!(
@@ -96,7 +96,7 @@ fn a_cancel_stops_the_child_and_leaves_nothing() {
     let rig = Rig::new();
     let server = rig.server(&[]);
     let id = rig.submit(&ENDLESS).remove(0);
-    let child = child_of(server.pid(), None);
+    let child = child_of(server.pid(), &[]);
     assert_eq!(code(&rig.run(["cancel", &id])), 0);
     // Half a second on a machine that has nothing else to do.
     Deadline::after(Duration::from_secs(3)).eventually("the child to be gone", || !is_alive(child));
@@ -110,7 +110,7 @@ fn a_drain_past_its_grace_time_leaves_no_child() {
     let rig = Rig::new();
     let server = rig.server(&["--grace", "0s"]);
     let id = rig.submit(&ENDLESS).remove(0);
-    let child = child_of(server.pid(), None);
+    let child = child_of(server.pid(), &[]);
     server.signal(Signal::TERM);
     let output = server.finish();
     assert_eq!(code(&output), 0, "{output:#?}");
@@ -124,7 +124,7 @@ fn a_worker_that_is_killed_takes_its_child_along() {
     let rig = Rig::new();
     let mut server = rig.server(&[]);
     rig.submit(&ENDLESS);
-    let child = child_of(server.pid(), None);
+    let child = child_of(server.pid(), &[]);
     server.kill();
     Deadline::after(Duration::from_secs(1)).eventually("the child to be gone", || !is_alive(child));
 }
