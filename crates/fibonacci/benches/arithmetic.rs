@@ -5,11 +5,12 @@
 use std::hint::black_box;
 
 use divan::{Bencher, Divan};
-use fibonacci::{Certificate, Natural, unobserved};
+use fibonacci::{Certificate, DecimalCheck, DecimalDoubling, DecimalParts, Natural, unobserved};
 use malachite_base::num::arithmetic::traits::Fibonacci;
 
 const SIZES: [u64; 4] = [10_000, 1_000_000, 10_000_000, 100_000_000];
 const DECIMAL_SIZES: [u64; 2] = [1_000_000, 10_000_000];
+const STATE_SIZES: [u64; 3] = [10_000_000, 100_000_000, 1_000_000_000];
 
 fn main() {
     Divan::from_args().main();
@@ -57,6 +58,47 @@ fn certificate_check(bencher: Bencher, n: u64) {
 fn certificate_check_decimal(bencher: Bencher, n: u64) {
     let (text, certificate) = (Natural::fibonacci(n).to_string(), Certificate::for_index(n));
     bencher.bench_local(|| certificate.check_decimal(black_box(&text)));
+}
+
+/// F(10⁸) in pieces of so many bytes, the last one as a whole.
+#[divan::bench(args = [1 << 9, 1_000, 1 << 16, 1 << 20, 1 << 25])]
+fn decimal_check_in_pieces(bencher: Bencher, piece_bytes: usize) {
+    let n = 100_000_000;
+    let text = fibonacci::decimal_digits(n, &unobserved).expect("nobody cancels");
+    let certificate = Certificate::for_index(n);
+    bencher.bench_local(|| {
+        let mut check = DecimalCheck::new();
+        for piece in black_box(&text).as_bytes().chunks(piece_bytes) {
+            check.update(piece);
+        }
+        check.finish(&certificate)
+    });
+}
+
+/// The state before the last product.
+fn last_state(n: u64) -> DecimalDoubling {
+    let mut state = DecimalDoubling::new(n);
+    while !state.is_done() {
+        state.step(&unobserved).expect("nobody cancels");
+    }
+    state
+}
+
+#[divan::bench(args = STATE_SIZES, sample_count = 1)]
+fn steps_to_the_last_state(n: u64) -> DecimalDoubling {
+    last_state(black_box(n))
+}
+
+#[divan::bench(args = STATE_SIZES, sample_count = 10)]
+fn last_state_to_parts(bencher: Bencher, n: u64) {
+    let state = last_state(n);
+    bencher.bench_local(|| -> DecimalParts { black_box(&state).parts() });
+}
+
+#[divan::bench(args = STATE_SIZES, sample_count = 10)]
+fn last_state_from_parts(bencher: Bencher, n: u64) {
+    let parts = last_state(n).parts();
+    bencher.bench_local(|| DecimalDoubling::from_parts(n, black_box(&parts)).map(drop));
 }
 
 #[divan::bench(args = [30, 37])]

@@ -12,8 +12,9 @@
 use malachite_base::num::logic::traits::SignificantBits;
 use malachite_nz::natural::Natural;
 
+use crate::decimal_check::DecimalCheck;
 use crate::magnitude::{digits, digits_of_bits};
-use crate::modular::{decimal_residues, fibonacci_in, residue_in};
+use crate::modular::{fibonacci_in, residue_in};
 use crate::montgomery::Montgomery;
 
 /// The field that intermediate results are compared in.
@@ -109,22 +110,18 @@ impl Certificate {
 
     /// Checks a value written in base ten, reading it once; its digits are counted exactly.
     ///
+    /// [`DecimalCheck`] does the same for a text that is not in memory as a whole.
+    ///
     /// # Errors
     /// [`Mismatch`] names the first thing that does not agree; terminal.
     pub fn check_decimal(&self, text: &str) -> Result<(), Mismatch> {
-        let residues =
-            decimal_residues(text, &FIELDS).map_err(|position| Mismatch::NotADigit { position })?;
-        let found = text.len() as u64;
-        if found != self.digits {
-            return Err(Mismatch::Digits {
-                expected: self.digits,
-                found,
-            });
-        }
-        self.check_residues(residues)
+        let mut check = DecimalCheck::new();
+        check.update(text.as_bytes());
+        check.finish(self)
     }
 
-    fn check_residues(&self, residues: [u64; 3]) -> Result<(), Mismatch> {
+    /// Compares residues found with those certified, in the order of the primes.
+    pub(crate) fn check_residues(&self, residues: [u64; 3]) -> Result<(), Mismatch> {
         for ((prime, expected), found) in Self::PRIMES.into_iter().zip(self.residues).zip(residues) {
             if expected != found {
                 return Err(Mismatch::Residue {

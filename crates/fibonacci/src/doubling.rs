@@ -18,6 +18,7 @@
 //!
 //! Source: the identities are those of GMP's manual, §15.7.5, after Knuth, TAOCP vol. 1, §1.2.8.
 
+use std::num::NonZero;
 use std::ops::Range;
 
 use malachite_base::num::arithmetic::traits::{Fibonacci, Square};
@@ -51,13 +52,22 @@ const FIRST_DIGITS: u64 = 2_000;
 /// # Errors
 /// [`Cancelled`] when `observe` breaks; all threads have ended then.
 pub fn doubling(n: u64, observe: &Observer<'_>) -> Result<Natural, Cancelled> {
+    doubling_with(n, processors(), observe)
+}
+
+/// The same with at most so many threads.
+pub(crate) fn doubling_with(
+    n: u64,
+    threads: NonZero<usize>,
+    observe: &Observer<'_>,
+) -> Result<Natural, Cancelled> {
     let length = bits(n);
     if length < TRANSFORM_BITS {
         report(observe, 0, 1)?;
         return Ok(Natural::fibonacci(n));
     }
     if !LIBRARY_BITS.contains(&length) {
-        let course = Course::new(n, Base::BINARY, FIRST_DIGITS);
+        let course = Course::new(n, Base::BINARY, FIRST_DIGITS).with_threads(threads);
         if let Some(limbs) = course.finish(observe, to_limbs)? {
             return Ok(Natural::from_owned_limbs_asc(limbs));
         }
@@ -65,16 +75,16 @@ pub fn doubling(n: u64, observe: &Observer<'_>) -> Result<Natural, Cancelled> {
     let mut state = Doubling::new(n);
     while !state.is_done() {
         report(observe, state.k, n)?;
-        state.step_by_library();
+        state.step_by_library(threads);
     }
     report(observe, state.k, n)?;
-    Ok(state.finish_by_library())
+    Ok(state.finish_by_library(threads))
 }
 
-/// The squares of two numbers, on two threads if they are long.
-fn squares(x: &Natural, y: &Natural) -> (Natural, Natural) {
+/// The squares of two numbers, on two threads if they are long and so many are allowed.
+fn squares(x: &Natural, y: &Natural, threads: NonZero<usize>) -> (Natural, Natural) {
     let ledger = Ledger::new(0, 1);
-    let task = Task::new(&ledger, &unobserved, processors()).sized(x.significant_bits());
+    let task = Task::new(&ledger, &unobserved, threads.get()).sized(x.significant_bits());
     match task.both(|_| Ok(x.square()), |_| Ok(y.square())) {
         Ok(squares) => squares,
         Err(Cancelled) => (x.square(), y.square()),
@@ -166,7 +176,7 @@ impl Doubling {
             return;
         }
         if !self.is_long() {
-            return self.step_by_library();
+            return self.step_by_library(processors());
         }
         let mut course = self.course();
         // Nobody observes, so nobody cancels.
@@ -178,10 +188,10 @@ impl Doubling {
         self.k = course.index();
     }
 
-    fn step_by_library(&mut self) {
+    fn step_by_library(&mut self, threads: NonZero<usize>) {
         let sign = self.twice_sign();
         let next = self.n >> (self.bits_left() - 1);
-        let (x, y) = squares(&self.value, &self.previous);
+        let (x, y) = squares(&self.value, &self.previous, threads);
         (self.value, self.previous) = if next & 1 == 0 {
             combine::<3, -2, 1, 1>(x, y, (sign, 0))
         } else {
@@ -215,13 +225,13 @@ impl Doubling {
                 return Natural::from_owned_limbs_asc(limbs);
             }
         }
-        self.finish_by_library()
+        self.finish_by_library(processors())
     }
 
     /// The same without our own transform.
-    pub(crate) fn finish_by_library(mut self) -> Natural {
+    fn finish_by_library(mut self, threads: NonZero<usize>) -> Natural {
         while !self.is_done() {
-            self.step_by_library();
+            self.step_by_library(threads);
         }
         if self.k == self.n {
             return self.value;

@@ -4,8 +4,8 @@
 //! [`iterative`] (n additions) and [`doubling`] (two products per bit of n; the one to use). [`decimal_digits`]
 //! is the last one in base ten, for all digits without a conversion. [`Doubling`] and [`DecimalDoubling`] are
 //! both as states that can be stored and resumed at any bit. A [`Certificate`] says what a value must satisfy
-//! without computing it, [`decimal`] converts any number to base ten, and [`Estimate`] says beforehand what a
-//! computation will cost.
+//! without computing it, [`DecimalCheck`] compares digits with one as they come, [`decimal`] converts any number to
+//! base ten, and [`Estimate`] says beforehand what a computation will cost.
 //!
 //! Long computations report to an [`Observer`] and stop when it breaks. They call it often enough that a
 //! cancelled computation returns within about 0.1 s on a current machine, where it is not in the middle of a
@@ -22,6 +22,7 @@
 
 mod certificate;
 mod decimal;
+mod decimal_check;
 mod decimal_doubling;
 mod doubling;
 mod estimate;
@@ -39,7 +40,8 @@ mod transform;
 
 pub use certificate::{Certificate, Mismatch};
 pub use decimal::decimal;
-pub use decimal_doubling::{DecimalDoubling, DecimalParts, decimal_digits};
+pub use decimal_check::DecimalCheck;
+pub use decimal_doubling::{DecimalDoubling, DecimalParts, decimal_digits, decimal_digits_with};
 pub use doubling::{Doubling, Parts, PartsError, doubling};
 pub use estimate::{Estimate, TimeClass};
 pub use iterative::iterative;

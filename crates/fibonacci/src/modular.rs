@@ -12,7 +12,7 @@ use std::array::from_fn;
 use malachite_nz::natural::Natural;
 
 use crate::montgomery::Montgomery;
-pub(crate) use decimal::decimal_residues;
+pub(crate) use decimal::{DecimalReader, limbs_residues};
 
 /// Why a number cannot be a modulus here; terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -79,8 +79,10 @@ pub fn residue(value: &Natural, modulus: u64) -> Result<u64, ModulusError> {
 /// # Errors
 /// [`DecimalError`] when `modulus` cannot be used or `digits` is not a decimal number.
 pub fn residue_of_decimal(digits: &str, modulus: u64) -> Result<u64, DecimalError> {
-    let field = Montgomery::new(modulus)?;
-    decimal_residues(digits, &[field])
+    let mut reader = DecimalReader::new([Montgomery::new(modulus)?]);
+    reader.update(digits.as_bytes());
+    reader
+        .finish()
         .map(|[residue]| residue)
         .map_err(|position| DecimalError::NotADigit { position })
 }

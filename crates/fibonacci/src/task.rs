@@ -19,9 +19,9 @@ const PATIENCE: Duration = Duration::from_millis(20);
 const WORTH_A_THREAD: u64 = 1_000_000;
 
 /// How many threads can run at the same time; asked for once, since it means reading files.
-pub(crate) fn processors() -> usize {
-    static PROCESSORS: LazyLock<usize> =
-        LazyLock::new(|| thread::available_parallelism().map_or(1, NonZero::get));
+pub(crate) fn processors() -> NonZero<usize> {
+    static PROCESSORS: LazyLock<NonZero<usize>> =
+        LazyLock::new(|| thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN));
     *PROCESSORS
 }
 

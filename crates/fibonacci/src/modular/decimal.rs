@@ -1,4 +1,4 @@
-//! Residues of a number written in base ten, by all moduli in one pass over its text.
+//! Residues of a number written in base ten, by all moduli in one pass over its text or its limbs.
 //!
 //! A block of 512 digits is 32 groups of 16, read with the widest registers there are. The groups times powers of
 //! 10^16 are summed up in 128 bits and reduced once for the block, so no group waits for the one before it.
@@ -13,6 +13,7 @@ use fearless_simd::{Level, dispatch};
 
 use crate::montgomery::Montgomery;
 use crate::progress::unobserved;
+use crate::radix::decimal::LIMB;
 use crate::task::{Ledger, Task, processors};
 
 const GROUP_DIGITS: usize = 16;
@@ -20,20 +21,20 @@ const GROUP: u64 = 10u64.pow(16);
 const GROUPS: usize = 32;
 const BLOCK_DIGITS: usize = GROUPS * GROUP_DIGITS;
 
-/// Units of work in a block; below a million digits a second thread is not worth its start.
-const WORK: u64 = 500;
+/// Units of work in a block; below two million digits a second thread is not worth its start.
+const WORK: u64 = 250;
 
-/// The powers of 10^16 modulo a number.
+/// The powers of a group's base, 10^16 or 10^18, modulo a number.
 struct Powers {
-    /// (10^16)^31, …, 10^16, 1, plain.
+    /// From the 31st down to 1, plain.
     groups: [u64; GROUPS],
-    /// The form of (10^16)^32.
+    /// The form of the 32nd.
     block: u64,
 }
 
 impl Powers {
-    fn new(field: &Montgomery) -> Self {
-        let group = field.form(GROUP);
+    fn new(field: &Montgomery, group: u64) -> Self {
+        let group = field.form(group);
         let mut groups = [field.reduced(1); GROUPS];
         for index in (1..GROUPS).rev() {
             groups[index - 1] = field.mul(groups[index], group);
@@ -51,8 +52,7 @@ impl Powers {
     }
 }
 
-/// The sum of the products, each below 2^54 · 2^63.
-///
+/// The sum of the products, each below 10^18 · 2^63, a 34th of 2^128.
 fn dot(values: &[u64; GROUPS], powers: &[u64; GROUPS]) -> u128 {
     let products = values.iter().zip(powers);
     products.fold(0, |sum, (value, power)| {
@@ -60,37 +60,113 @@ fn dot(values: &[u64; GROUPS], powers: &[u64; GROUPS]) -> u128 {
     })
 }
 
-/// The residues in all `fields` of a decimal number, read once, on two threads if it is long; the error is the
-/// position of the first byte that is no digit.
-pub(crate) fn decimal_residues<const K: usize>(
-    digits: &str,
-    fields: &[Montgomery; K],
-) -> Result<[u64; K], usize> {
-    let bytes = digits.as_bytes();
-    let (head, blocks) = bytes.split_at(bytes.len() % BLOCK_DIGITS);
-    let blocks = blocks.as_chunks().0;
-    if bytes.is_empty() {
-        return Err(0);
+/// The residues of a decimal text in several fields, while it is read in pieces.
+pub(crate) struct DecimalReader<const K: usize> {
+    fields: [Montgomery; K],
+    powers: [Powers; K],
+    /// Of the whole blocks.
+    residues: [u64; K],
+    /// Digits behind the last whole block, `length_bytes` % `BLOCK_DIGITS` of them.
+    begun: [u8; BLOCK_DIGITS],
+    length_bytes: u64,
+    /// Where the first byte is that is no digit; nothing is read behind it.
+    fault: Option<u64>,
+}
+
+impl<const K: usize> DecimalReader<K> {
+    pub(crate) fn new(fields: [Montgomery; K]) -> Self {
+        Self {
+            fields,
+            powers: fields.each_ref().map(|field| Powers::new(field, GROUP)),
+            residues: [0; K],
+            begun: [0; BLOCK_DIGITS],
+            length_bytes: 0,
+            fault: None,
+        }
     }
-    let residues = short_residues(head, fields).and_then(|first| {
-        let powers = fields.each_ref().map(Powers::new);
-        let (upper, lower) = blocks.split_at(blocks.len() / 2);
+
+    /// Bytes given so far, digits or not.
+    pub(crate) fn length_bytes(&self) -> u64 {
+        self.length_bytes
+    }
+
+    /// Appends the next bytes, on two threads if they are many.
+    pub(crate) fn update(&mut self, piece: &[u8]) {
+        let before = self.length_bytes;
+        self.length_bytes += piece.len() as u64;
+        if self.fault.is_none() && self.append(piece, begun_digits(before)).is_none() {
+            let wrong = piece.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            self.fault = Some(before + wrong as u64);
+        }
+    }
+
+    /// The residues; the error is the position of the first byte that is no digit, 0 in an empty text.
+    pub(crate) fn finish(self) -> Result<[u64; K], usize> {
+        if let Some(position) = self.fault.or((self.length_bytes == 0).then_some(0)) {
+            return Err(usize::try_from(position).unwrap_or(usize::MAX));
+        }
+        let mut residues = self.residues;
+        for group in self.begun[..begun_digits(self.length_bytes)].chunks(GROUP_DIGITS) {
+            let (value, scale) = group.iter().fold((0, 1), |(value, scale), digit| {
+                (10 * value + u64::from(digit - b'0'), 10 * scale)
+            });
+            for (residue, field) in residues.iter_mut().zip(&self.fields) {
+                *residue = field.add(field.mul(*residue, field.form(scale)), field.reduced(value));
+            }
+        }
+        Ok(residues)
+    }
+
+    /// Appends digits where `begun` of a block are there already; `None` if there is something else.
+    fn append(&mut self, digits: &[u8], begun: usize) -> Option<()> {
+        if begun + digits.len() < BLOCK_DIGITS {
+            return self.keep(digits, begun);
+        }
+        let missing = (BLOCK_DIGITS - begun) % BLOCK_DIGITS;
+        let (first, digits) = digits.split_at(missing);
+        if missing > 0 {
+            self.keep(first, begun)?;
+            let block = self.begun;
+            self.append_blocks(&[block])?;
+        }
+        let (blocks, rest) = digits.as_chunks();
+        self.append_blocks(blocks)?;
+        self.keep(rest, 0)
+    }
+
+    /// Keeps digits of a block for later, checked now, since nobody can say later which piece they were in.
+    fn keep(&mut self, digits: &[u8], begun: usize) -> Option<()> {
+        self.begun[begun..][..digits.len()].copy_from_slice(digits);
+        digits.iter().all(u8::is_ascii_digit).then_some(())
+    }
+
+    fn append_blocks(&mut self, blocks: &[[u8; BLOCK_DIGITS]]) -> Option<()> {
+        let (fields, powers, first) = (&self.fields, &self.powers, self.residues);
         let ledger = Ledger::new(0, 1);
-        let task = Task::new(&ledger, &unobserved, processors()).sized(WORK * blocks.len() as u64);
+        let units = WORK * blocks.len() as u64;
+        let task = Task::new(&ledger, &unobserved, processors().get()).sized(units);
+        let half = if task.can_fork() { blocks.len() / 2 } else { 0 };
+        let (upper, lower) = blocks.split_at(blocks.len() - half);
         let (upper, below) = task
             .both(
-                |_| Ok(append(first, upper, fields, &powers)),
-                |_| Ok(append([0; K], lower, fields, &powers)),
+                |_| Ok(append(first, upper, fields, powers)),
+                |_| Ok(append([0; K], lower, fields, powers)),
             )
             .ok()?;
         let (upper, below) = (upper?, below?);
-        Some(from_fn(|index| {
+        self.residues = from_fn(|index| {
             let (field, powers) = (&fields[index], &powers[index]);
             let scale = field.power(powers.block, lower.len());
             field.add(field.mul(upper[index], scale), below[index])
-        }))
-    });
-    residues.ok_or_else(|| bytes.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(0))
+        });
+        Some(())
+    }
+}
+
+/// How many digits are behind the last whole block of a text.
+#[expect(clippy::cast_possible_truncation, reason = "a remainder is below its divisor")]
+fn begun_digits(length_bytes: u64) -> usize {
+    (length_bytes % BLOCK_DIGITS as u64) as usize
 }
 
 /// Appends blocks to residues; `None` if there is something else than digits.
@@ -113,23 +189,21 @@ fn append<const K: usize>(
     Some(residues)
 }
 
-/// The residues of fewer digits than a block has, none included.
-fn short_residues<const K: usize>(bytes: &[u8], fields: &[Montgomery; K]) -> Option<[u64; K]> {
+/// The residues of limbs in base 10^18, lowest first, each below it.
+pub(crate) fn limbs_residues<const K: usize>(limbs: &[u64], fields: &[Montgomery; K]) -> [u64; K] {
+    let powers = fields.each_ref().map(|field| Powers::new(field, LIMB));
+    let (blocks, top) = limbs.as_chunks();
+    let mut last = [0; GROUPS];
+    last[..top.len()].copy_from_slice(top);
     let mut residues = [0; K];
-    let (head, groups) = bytes.split_at(bytes.len() % GROUP_DIGITS);
-    let first = std::iter::once(head).filter(|head| !head.is_empty());
-    for group in first.chain(groups.chunks_exact(GROUP_DIGITS)) {
-        if !group.iter().all(u8::is_ascii_digit) {
-            return None;
-        }
-        let value = group
-            .iter()
-            .fold(0, |value, digit| 10 * value + u64::from(digit - b'0'));
-        for (residue, field) in residues.iter_mut().zip(fields) {
-            *residue = field.add(field.mul(*residue, field.form(GROUP)), field.reduced(value));
+    for block in std::iter::once(&last).chain(blocks.iter().rev()) {
+        let mut values = *block;
+        values.reverse();
+        for ((residue, field), powers) in residues.iter_mut().zip(fields).zip(&powers) {
+            *residue = powers.append(*residue, &values, field);
         }
     }
-    Some(residues)
+    residues
 }
 
 /// Reads a block as groups, highest first; whether it has digits only.

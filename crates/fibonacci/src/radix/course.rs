@@ -18,7 +18,7 @@ pub(crate) struct Course {
     pair: Pair,
     /// Units of work reported so far.
     done: u64,
-    threads: usize,
+    threads: NonZero<usize>,
     workshop: Option<Workshop>,
 }
 
@@ -45,10 +45,11 @@ impl Course {
     }
 
     pub(crate) fn with_threads(self, threads: NonZero<usize>) -> Self {
-        Self {
-            threads: threads.get(),
-            ..self
-        }
+        Self { threads, ..self }
+    }
+
+    pub(crate) fn threads(&self) -> NonZero<usize> {
+        self.threads
     }
 
     pub(crate) fn target(&self) -> u64 {
@@ -127,7 +128,8 @@ impl Course {
             .take()
             .unwrap_or_else(|| Workshop::new(places(self.n)));
         let ledger = Ledger::new(begun, total);
-        let task = Task::new(&ledger, observe, self.threads).sized(step_work(places(until), Wanted::Both));
+        let task =
+            Task::new(&ledger, observe, self.threads.get()).sized(step_work(places(until), Wanted::Both));
         let outcome = part(self, &mut workshop, &task);
         self.done = ledger.done().min(total);
         self.workshop = Some(workshop);

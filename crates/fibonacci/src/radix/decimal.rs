@@ -1,7 +1,8 @@
-//! Places in a decimal base as text, as stored limbs, and modulo a prime.
+//! Places in a decimal base as text and as stored limbs.
+//!
+//! Two limbs, 36 digits, are a whole number of places in every base, so pairs are converted one by one.
 
 use super::Base;
-use crate::montgomery::Montgomery;
 use crate::progress::Cancelled;
 use crate::task::Task;
 
@@ -10,6 +11,10 @@ pub(crate) const LIMB_DIGITS: u32 = 18;
 
 /// The base of stored limbs.
 pub(crate) const LIMB: u64 = 10u64.pow(LIMB_DIGITS);
+const LIMB_SIGNED: i64 = 10i64.pow(LIMB_DIGITS);
+
+/// Pairs of limbs that are cut at a time, in the first-level cache.
+const WINDOW: usize = 64;
 
 /// Places that become text between two beats.
 const STRIDE: usize = 1 << 16;
@@ -21,68 +26,71 @@ fn width(base: Base) -> u32 {
 
 /// Reads limbs in base 10^18, lowest first, as balanced places.
 pub(crate) fn from_limbs(limbs: &[u64], base: Base) -> Vec<i16> {
-    let width = width(base);
-    let mut places = Balanced::new(
-        base.value(),
-        limbs.len() * LIMB_DIGITS as usize / width as usize + 2,
-    );
-    // A limb is cut from its lowest digit up; what is left of it joins the lowest digits of the next.
-    let (mut left, mut left_digits) = (0, 0);
-    for limb in limbs {
-        let mut limb = *limb;
-        let mut digits = LIMB_DIGITS;
-        if left_digits > 0 {
-            let missing = width - left_digits;
-            left += limb % 10u64.pow(missing) * 10u64.pow(left_digits);
-            limb /= 10u64.pow(missing);
-            digits -= missing;
-            places.push(left);
-        }
-        let base = 10u64.pow(width);
-        while digits >= width {
-            places.push(limb % base);
-            limb /= base;
-            digits -= width;
-        }
-        (left, left_digits) = (limb, digits);
-    }
-    places.push(left);
-    places.finish()
+    let mut places = match width(base) {
+        4 => cut::<10_000, 9>(limbs),
+        3 => cut::<1_000, 12>(limbs),
+        2 => cut::<100, 18>(limbs),
+        _ => cut::<10, 36>(limbs),
+    };
+    drop_zeros(&mut places);
+    places
 }
 
-/// Places being made, from the lowest up, out of digits that are not negative.
-struct Balanced {
-    base: i64,
-    carry: i64,
-    places: Vec<i16>,
+/// Cuts pairs of limbs into places; a digit that is half the base or more carries, whatever is carried to it, so
+/// that no place waits for the one below.
+fn cut<const BASE: u64, const PLACES: usize>(limbs: &[u64]) -> Vec<i16> {
+    let (pairs, top) = limbs.as_chunks();
+    let last = [top.first().copied().unwrap_or(0), 0];
+    let mut places = vec![0; (pairs.len() + 1) * PLACES + 1];
+    let (lower, upper) = places.split_at_mut(pairs.len() * PLACES);
+    let mut window = [[0; PLACES]; 1 + WINDOW];
+    for (places, pairs) in lower.chunks_mut(WINDOW * PLACES).zip(pairs.chunks(WINDOW)) {
+        for (digits, pair) in window[1..].iter_mut().zip(pairs) {
+            *digits = digits_of::<BASE, PLACES>(*pair);
+        }
+        balance::<BASE>(places, &window.as_flattened()[PLACES - 1..]);
+        window[0] = window[pairs.len()];
+    }
+    window[1] = digits_of::<BASE, PLACES>(last);
+    window[2] = [0; PLACES];
+    balance::<BASE>(upper, &window.as_flattened()[PLACES - 1..]);
+    places
 }
 
-impl Balanced {
-    fn new(base: i32, capacity: usize) -> Self {
-        Self {
-            base: base.into(),
-            carry: 0,
-            places: Vec::with_capacity(capacity),
-        }
+/// The digits of two limbs, lowest first; of an odd number the one in the middle has two decimal digits of each.
+#[expect(clippy::cast_possible_truncation, reason = "digits are below 10^4")]
+fn digits_of<const BASE: u64, const PLACES: usize>([mut low, mut high]: [u64; 2]) -> [i16; PLACES] {
+    let mut digits = [0; PLACES];
+    let (lower, upper) = digits.split_at_mut(PLACES / 2);
+    for digit in lower {
+        *digit = (low % BASE) as i16;
+        low /= BASE;
     }
-
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_possible_wrap,
-        reason = "the digit is below the base, the place at most half of it"
-    )]
-    fn push(&mut self, digit: u64) {
-        let digit = digit as i64 + self.carry;
-        self.carry = i64::from(2 * digit > self.base);
-        self.places.push((digit - self.carry * self.base) as i16);
+    let (middle, upper) = upper.split_at_mut(PLACES % 2);
+    for digit in middle {
+        *digit = (low + high % 100 * 100) as i16;
+        high /= 100;
     }
+    for digit in upper {
+        *digit = (high % BASE) as i16;
+        high /= BASE;
+    }
+    digits
+}
 
-    fn finish(mut self) -> Vec<i16> {
-        self.push(0);
-        while self.places.last() == Some(&0) {
-            self.places.pop();
-        }
-        self.places
+/// Writes digits as places of at most half the base; the first one is that below the lowest place.
+#[expect(clippy::cast_possible_truncation, reason = "the base is at most 10^4")]
+fn balance<const BASE: u64>(places: &mut [i16], digits: &[i16]) {
+    let (base, half) = (BASE as i16, (BASE / 2) as i16);
+    for ((place, digit), below) in places.iter_mut().zip(&digits[1..]).zip(digits) {
+        let carried = if *digit >= half { base } else { 0 };
+        *place = digit - carried + i16::from(*below >= half);
+    }
+}
+
+fn drop_zeros<T: PartialEq + From<u8>>(digits: &mut Vec<T>) {
+    while digits.last() == Some(&T::from(0)) {
+        digits.pop();
     }
 }
 
@@ -120,26 +128,57 @@ impl Iterator for Digits<'_> {
 
 /// Writes places, whose number is not negative, as limbs in base 10^18 without zeros at the top.
 pub(crate) fn to_limbs(places: &[i16], base: Base) -> Vec<u64> {
-    let width = width(base);
-    let mut limbs = Vec::with_capacity(places.len() * width as usize / LIMB_DIGITS as usize + 2);
-    let (mut limb, mut held) = (0, 0);
-    for digit in Digits::from(places, base, 0) {
-        let (mut digit, mut digits) = (u64::from(digit), width);
-        if held + digits > LIMB_DIGITS {
-            let fitting = LIMB_DIGITS - held;
-            limbs.push(limb + digit % 10u64.pow(fitting) * 10u64.pow(held));
-            digit /= 10u64.pow(fitting);
-            digits -= fitting;
-            (limb, held) = (0, 0);
-        }
-        limb += digit * 10u64.pow(held);
-        held += digits;
-    }
-    limbs.push(limb);
-    while limbs.last() == Some(&0) {
-        limbs.pop();
-    }
+    let mut limbs = match width(base) {
+        4 => join::<10_000, 9>(places),
+        3 => join::<1_000, 12>(places),
+        2 => join::<100, 18>(places),
+        _ => join::<10, 36>(places),
+    };
+    drop_zeros(&mut limbs);
     limbs
+}
+
+/// Joins places to pairs of limbs.
+fn join<const BASE: i64, const PLACES: usize>(places: &[i16]) -> Vec<u64> {
+    let (groups, top) = places.as_chunks();
+    let mut last = [0; PLACES];
+    last[..top.len()].copy_from_slice(top);
+    let mut limbs = vec![[0; 2]; groups.len() + 1];
+    let mut borrowed = false;
+    for (pair, group) in limbs.iter_mut().zip(groups) {
+        borrowed = lend(pair, sums::<BASE, PLACES>(group), borrowed);
+    }
+    lend(&mut limbs[groups.len()], sums::<BASE, PLACES>(&last), borrowed);
+    limbs.into_flattened()
+}
+
+/// What the places of two limbs add up to, between −10^18 and 10^18.
+fn sums<const BASE: i64, const PLACES: usize>(places: &[i16; PLACES]) -> [i64; 2] {
+    let sum = |places: &[i16]| {
+        places
+            .iter()
+            .rev()
+            .fold(0, |above, place| above * BASE + i64::from(*place))
+    };
+    let (lower, upper) = places.split_at(PLACES / 2);
+    let (middle, upper) = upper.split_at(PLACES % 2);
+    let (mut low, mut high) = (sum(lower), sum(upper));
+    for middle in middle {
+        let middle = i64::from(*middle);
+        low += middle % 100 * (LIMB_SIGNED / 100);
+        high = 100 * high + middle / 100;
+    }
+    [low, high]
+}
+
+/// Writes sums as limbs, each negative one with 10^18 borrowed from the next; whether the last one was.
+fn lend(limbs: &mut [u64; 2], sums: [i64; 2], mut borrowed: bool) -> bool {
+    for (limb, sum) in limbs.iter_mut().zip(sums) {
+        let sum = sum - i64::from(borrowed);
+        borrowed = sum < 0;
+        *limb = (if borrowed { sum + LIMB_SIGNED } else { sum }).unsigned_abs();
+    }
+    borrowed
 }
 
 /// Writes a number of `count` decimal digits; `None` if it has fewer or more, or fits no memory.
@@ -234,9 +273,56 @@ pub(super) fn limbs_of_text(digits: &str) -> Vec<u64> {
     groups.map(limb).collect()
 }
 
-/// Stored limbs modulo a prime.
-pub(crate) fn limbs_residue(limbs: &[u64], field: &Montgomery) -> u64 {
-    let shift = field.form(LIMB);
-    let append = |above: u64, limb: &u64| field.add(field.mul(above, shift), field.reduced(*limb));
-    limbs.iter().rev().fold(0, append)
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::progress::unobserved;
+    use crate::task::Ledger;
+
+    fn bases() -> impl Strategy<Value = Base> {
+        (1u32..=4).prop_map(Base::Decimal)
+    }
+
+    fn text_of(limbs: &[u64]) -> String {
+        let padded: Vec<String> = limbs.iter().rev().map(|limb| format!("{limb:018}")).collect();
+        padded.concat().trim_start_matches('0').to_owned()
+    }
+
+    proptest! {
+        /// Long enough for some windows and a part of one.
+        #[test]
+        fn limbs_cut_and_joined_are_the_same_limbs(
+            limb in prop_oneof![Just(0), Just(LIMB - 1), 0..LIMB],
+            others in prop::collection::vec(prop_oneof![Just(0), Just(LIMB / 2), Just(LIMB - 1), 0..LIMB], 0..400),
+            base in bases(),
+        ) {
+            let mut limbs = others;
+            limbs.push(limb);
+            drop_zeros(&mut limbs);
+            let places = from_limbs(&limbs, base);
+            let largest = places.iter().map(|place| i32::from(*place).abs()).max();
+            prop_assert!(largest.unwrap_or(0) <= base.value() / 2 + 1, "{:?}", largest);
+            prop_assert!(places.last() != Some(&0), "zeros on top");
+            prop_assert_eq!(to_limbs(&places, base), limbs);
+        }
+
+        /// Places may be two units beyond half the base.
+        #[test]
+        fn limbs_of_places_have_the_digits_of_their_text(
+            seeds in prop::collection::vec(-1.0..1.0f64, 0..1_000),
+            base in bases(),
+        ) {
+            let largest = f64::from(base.value()) / 2.0 + 2.0;
+            #[expect(clippy::cast_possible_truncation, reason = "rounded on purpose")]
+            let mut places: Vec<i16> = seeds.iter().map(|seed| (seed * largest).round() as i16).collect();
+            places.push(1);
+            let text = text_of(&to_limbs(&places, base));
+            let ledger = Ledger::new(0, 1);
+            let task = Task::new(&ledger, &unobserved, 1);
+            let written = to_text(&places, base, text.len() as u64, &task);
+            prop_assert_eq!(written, Ok(Some(text)));
+        }
+    }
 }

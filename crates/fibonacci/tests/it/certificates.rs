@@ -2,7 +2,8 @@
 
 use std::sync::LazyLock;
 
-use fibonacci::{Certificate, Mismatch, Natural, digits, doubling, unobserved};
+use fibonacci::{Certificate, DecimalCheck, Mismatch, Natural, decimal_digits, digits, doubling, unobserved};
+use malachite_base::num::arithmetic::traits::Fibonacci;
 use malachite_base::num::logic::traits::{BitAccess, SignificantBits};
 use proptest::prelude::*;
 
@@ -109,8 +110,130 @@ fn shifts_by_limbs_and_digits_are_noticed() {
     }
 }
 
+/// The outcome for a text that comes in pieces of these lengths, again and again.
+fn checked_in_pieces(certificate: &Certificate, text: &[u8], lengths: &[usize]) -> Result<(), Mismatch> {
+    let mut check = DecimalCheck::new();
+    let mut left = text;
+    for length in lengths.iter().cycle() {
+        let (piece, rest) = left.split_at((*length).min(left.len()));
+        check.update(piece);
+        left = rest;
+        if left.is_empty() {
+            break;
+        }
+    }
+    check.finish(certificate)
+}
+
+/// Lengths around those of a group, a block and several, and no piece at all in between.
+fn piece_lengths() -> impl Strategy<Value = Vec<usize>> {
+    let length = prop_oneof![0usize..40, 500usize..530, 0usize..3_000, Just(16), Just(512)];
+    prop::collection::vec(length, 0..12).prop_map(|mut lengths| {
+        lengths.push(1 + lengths.len() * 13);
+        lengths
+    })
+}
+
+/// What may happen to a text on its way.
+#[derive(Clone, Debug)]
+enum Damage {
+    None,
+    Byte(prop::sample::Index, char),
+    Cut(prop::sample::Index),
+    Longer(String),
+    Bits(Vec<prop::sample::Index>),
+}
+
+impl Damage {
+    fn any() -> impl Strategy<Value = Self> {
+        use prop::{collection::vec, sample::Index};
+        prop_oneof![
+            Just(Self::None),
+            (any::<Index>(), proptest::char::range('0', '9')).prop_map(|(at, digit)| Self::Byte(at, digit)),
+            (any::<Index>(), proptest::char::range('\0', '\x7f')).prop_map(|(at, byte)| Self::Byte(at, byte)),
+            any::<Index>().prop_map(Self::Cut),
+            "[0-9x]{1,600}".prop_map(Self::Longer),
+            vec(any::<Index>(), 1..50).prop_map(Self::Bits),
+        ]
+    }
+
+    /// Only the lower seven bits of a byte are flipped, so that the text stays one.
+    fn done_to(&self, text: &str) -> String {
+        let mut bytes = text.as_bytes().to_vec();
+        match self {
+            Self::None => {}
+            Self::Byte(at, byte) => bytes[at.index(text.len())] = *byte as u8,
+            Self::Cut(at) => bytes.truncate(at.index(text.len())),
+            Self::Longer(more) => bytes.extend(more.bytes()),
+            Self::Bits(flips) => {
+                for bit in flips.iter().map(|flip| flip.index(7 * text.len())) {
+                    bytes[bit / 7] ^= 1 << (bit % 7);
+                }
+            }
+        }
+        String::from_utf8(bytes).unwrap()
+    }
+}
+
+#[test]
+fn a_text_in_pieces_that_are_read_on_two_threads_is_the_same_text() {
+    let n = 25_000_000;
+    let (certificate, mut text) = (
+        Certificate::for_index(n),
+        decimal_digits(n, &unobserved).unwrap().into_bytes(),
+    );
+    for lengths in [[1, 2_500_000], [511, 2_100_000], [3_000_000, 7]] {
+        assert_eq!(
+            checked_in_pieces(&certificate, &text, &lengths),
+            Ok(()),
+            "{lengths:?}"
+        );
+    }
+    let position = 4_321_987;
+    text[position] = b' ';
+    text[position + 10] = b'\n';
+    let fault = Err(Mismatch::NotADigit { position });
+    assert_eq!(checked_in_pieces(&certificate, &text, &[511, 2_100_000]), fault);
+}
+
+#[test]
+fn nothing_but_empty_pieces_is_no_number() {
+    let mut check = DecimalCheck::default();
+    check.update(b"");
+    let refused = check.finish(&Certificate::for_index(0));
+    assert_eq!(refused, Err(Mismatch::NotADigit { position: 0 }));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn any_cutting_of_any_text_has_the_outcome_of_the_whole(
+        n in prop_oneof![0u64..10_000, Just(N)],
+        damage in Damage::any(),
+        lengths in piece_lengths(),
+    ) {
+        let text = if n == N { TEXT.clone() } else { Natural::fibonacci(n).to_string() };
+        let damaged = damage.done_to(&text);
+        let certificate = Certificate::for_index(n);
+        let whole = certificate.check_decimal(&damaged);
+        prop_assert_eq!(checked_in_pieces(&certificate, damaged.as_bytes(), &lengths), whole);
+        prop_assert_eq!(whole.is_ok(), damaged == text, "{:?}", damage);
+        if let Some(position) = damaged.bytes().position(|byte| !byte.is_ascii_digit()) {
+            prop_assert_eq!(whole, Err(Mismatch::NotADigit { position }));
+        }
+    }
+
+    #[test]
+    fn a_flipped_bit_of_a_certificate_is_noticed(n in 0u64..20_000, field in 0usize..4, bit in 0u32..64) {
+        let mut damaged = Certificate::for_index(n);
+        let [first, second, third] = &mut damaged.residues;
+        *[first, second, third, &mut damaged.digits][field] ^= 1 << bit;
+        let value = Natural::fibonacci(n);
+        prop_assert!(damaged.check_decimal(&value.to_string()).is_err());
+        // The length in bits may allow two digit counts that are neighbours; those with residues differ by one.
+        prop_assert!(damaged.check(&value).is_err() || (field == 3 && bit == 0));
+    }
 
     #[test]
     fn flipped_bits_are_noticed(flips in proptest::collection::btree_set(0..VALUE.significant_bits(), 1..5)) {
@@ -122,11 +245,13 @@ proptest! {
     }
 
     #[test]
-    fn a_wrong_digit_is_noticed(position in 0..TEXT.len(), change in 1..10u8) {
+    fn wrong_digits_are_noticed(changes in prop::collection::btree_map(0..TEXT.len(), 1..10u8, 1..100)) {
         let mut damaged = TEXT.clone().into_bytes();
-        damaged[position] = b'0' + (damaged[position] - b'0' + change) % 10;
+        for (position, change) in &changes {
+            damaged[*position] = b'0' + (damaged[*position] - b'0' + change) % 10;
+        }
         let damaged = String::from_utf8(damaged).unwrap();
-        prop_assert!(Certificate::for_index(N).check_decimal(&damaged).is_err(), "digit {}", position);
+        prop_assert!(Certificate::for_index(N).check_decimal(&damaged).is_err(), "{:?}", changes);
     }
 
     #[test]

@@ -4,11 +4,13 @@ use std::num::NonZero;
 
 use fibonacci::modular::{fibonacci_mod, residue_of_decimal};
 use fibonacci::{
-    Certificate, DecimalDoubling, DecimalParts, PartsError, decimal_digits, doubling, unobserved,
+    Certificate, DecimalDoubling, DecimalParts, PartsError, decimal_digits, decimal_digits_with, doubling,
+    unobserved,
 };
 use malachite_base::num::arithmetic::traits::Fibonacci;
 use malachite_nz::natural::Natural;
 use proptest::prelude::*;
+use proptest::sample::Index;
 
 /// Neither is one of the primes that the computation itself is checked with.
 const PRIMES: [u64; 4] = [1_000_000_007, 998_244_353, (1 << 61) - 1, 0x7fff_ffff_ffff_ffe7];
@@ -106,18 +108,64 @@ proptest! {
     }
 
     #[test]
-    fn a_changed_limb_is_noticed(n in 2_000u64..100_000, at in any::<prop::sample::Index>(), flip in 0u32..59) {
-        let mut state = DecimalDoubling::new(n);
-        while !state.is_done() {
-            state.step(&unobserved).unwrap();
-        }
-        let mut parts = state.parts();
-        let index = at.index(parts.value.len() + parts.next.len());
-        let split = parts.value.len();
-        let limb = if index < split { &mut parts.value[index] } else { &mut parts.next[index - split] };
-        *limb ^= 1 << flip;
+    fn a_changed_limb_is_noticed(n in 2_000u64..100_000, at in any::<Index>(), flip in 0u32..59) {
+        let mut parts = parts_on_the_way(n, usize::MAX);
+        let limbs = parts.value.len() + parts.next.len();
+        // The first word is the index.
+        flip_bit(&mut parts, 64 * (1 + at.index(limbs)) + flip as usize);
         let refused = DecimalDoubling::from_parts(n, &parts).err();
         prop_assert_eq!(refused, Some(PartsError::NotFibonacci { k: parts.k }));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+    #[test]
+    fn flipped_bits_anywhere_in_a_state_are_noticed(
+        n in prop_oneof![0u64..10_000, 0u64..200_000, 0u64..20_000_000],
+        steps in 0usize..12,
+        in_index in prop::collection::btree_set(0usize..64, 0..3),
+        anywhere in prop::collection::vec(any::<Index>(), 1..100),
+    ) {
+        let mut parts = parts_on_the_way(n, steps);
+        let bits = 64 * (1 + parts.value.len() + parts.next.len());
+        let mut flips = in_index;
+        flips.extend(anywhere.iter().map(|at| at.index(bits)));
+        for bit in &flips {
+            flip_bit(&mut parts, *bit);
+        }
+        prop_assert!(DecimalDoubling::from_parts(n, &parts).is_err(), "F({}): bits {:?} of {:?}", n, flips, parts);
+    }
+}
+
+/// The state after so many steps, or before the last product.
+fn parts_on_the_way(n: u64, steps: usize) -> DecimalParts {
+    let mut state = DecimalDoubling::new(n);
+    for _ in 0..steps {
+        if state.is_done() {
+            break;
+        }
+        state.step(&unobserved).unwrap();
+    }
+    state.parts()
+}
+
+/// Flips a bit of the 64-bit words k, value and next, in this order.
+fn flip_bit(parts: &mut DecimalParts, bit: usize) {
+    let numbers = parts.value.iter_mut().chain(&mut parts.next);
+    let word = std::iter::once(&mut parts.k).chain(numbers).nth(bit / 64);
+    *word.unwrap() ^= 1 << (bit % 64);
+}
+
+#[test]
+fn any_number_of_threads_writes_the_fastest_way_alike() {
+    for n in [0, 100, 11_000, 700_001, 6_000_001] {
+        let expected = decimal_digits(n, &unobserved).unwrap();
+        for threads in [1, 2, 5] {
+            let digits = decimal_digits_with(n, NonZero::new(threads).unwrap(), &unobserved).unwrap();
+            assert_same(&digits, &expected, &format!("F({n}), {threads} threads"));
+        }
     }
 }
 
