@@ -1,12 +1,14 @@
-//! Databases, processes and deadlines for the tests of abaci.
+//! Databases, object stores, processes and deadlines for the tests of abaci.
 //!
-//! Everything here is real: a PostgreSQL server, child processes, SIGKILL. It is for tests alone, so it panics with
-//! a message that names what broke instead of returning errors, and each type cleans up on drop, a failed test's too.
+//! Everything here is real: a PostgreSQL server, an S3 endpoint, child processes, SIGKILL. It is for tests alone, so it
+//! panics with a message that names what broke instead of returning errors, and each type cleans up on drop, a failed
+//! test's too.
 //!
 //! | for | use |
 //! |---|---|
 //! | a database of the test's own on the shared server | [`Database`] |
 //! | a server of the test's own, to stop and kill | [`PrivateServer`] |
+//! | a bucket of S3, to spoil, to close and to remove | [`ObjectServer`] |
 //! | a child process: its lines, its signals, its end | [`Process`] |
 //! | waiting for anything, with one deadline | [`eventually`], [`Deadline`] |
 //! | a directory that the server's account can enter | [`TempDir`] |
@@ -25,6 +27,7 @@
 
 pub mod child;
 mod database;
+mod object_server;
 mod private_server;
 mod process;
 mod psql;
@@ -32,6 +35,7 @@ mod temp_dir;
 mod wait;
 
 pub use database::Database;
+pub use object_server::ObjectServer;
 pub use private_server::PrivateServer;
 pub use process::{Output, Process, is_alive};
 pub use rustix::process::Signal;

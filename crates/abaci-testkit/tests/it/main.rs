@@ -6,6 +6,7 @@
 )]
 
 mod database;
+mod object_server;
 mod private_server;
 mod process;
 mod wait;
