@@ -1,111 +1,233 @@
-//! Computation: F(n) with its digits and where they are kept, and the blocking thread that small ones run on.
+//! Computation: all digits of F(n), or a state on the way to them, and the blocking thread that small ones run on.
 //!
 //! What is computed is the same on a thread and in a child process ([`crate::isolation`]); only what happens when it goes
 //! wrong differs.
+//! What is too long for a row is written to a file; putting that in its place is the worker's.
 //!
 //! The async side owns a guard: when its future is dropped, because the job was cancelled, timed out, or the worker
 //! shuts down, the guard raises a flag that the computation sees at its next progress report.
 //! A panic on the thread comes back as a failure, never as a lost job.
 
+mod running;
+mod state;
+
+use std::io::Write;
+use std::num::NonZero;
 use std::ops::{ControlFlow, Range};
+use std::path::PathBuf;
+use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
-use fibonacci::{Natural, Observer, Progress};
+use fibonacci::{DecimalDoubling, Observer, Progress};
 use serde::{Deserialize, Serialize};
-use tokio_util::sync::CancellationToken;
 
-use crate::artifact::Unfinished;
-use crate::record::{Algorithm, ArtifactRecord, Failure, INLINE_DIGITS, Request};
+pub(crate) use self::running::{Ended, Outbox, Running, on_thread, panic_message};
+use crate::artifact::{Durability, Unfinished, Written};
+use crate::record::{Algorithm, Failure, INLINE_DIGITS, Request};
 
 /// How many digits of either end a result shows.
 const END_DIGITS: usize = 20;
 
-/// A value as it travels: with its digits where they are few, else with the place where they are kept.
+/// The name of the failure of what was stored and is not there any more or was changed; it is met by computing again, and
+/// nobody else sees it.
+pub(crate) const UNREADABLE: &str = "Unreadable";
+
+/// What to compute: all digits of F(n), and states on the way to them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Task {
+    pub(crate) request: Request,
+    /// The state to go on from; absent to begin at the beginning.
+    #[serde(default)]
+    pub(crate) from: Option<StateFile>,
+    /// The indices whose states are wanted, in their order, and where to write each.
+    #[serde(default)]
+    pub(crate) stops: Vec<Stop>,
+    /// Where to write the digits, if they are too many for the row.
+    pub(crate) place: Unfinished,
+    /// How many threads may compute.
+    #[serde(default = "processors")]
+    pub(crate) threads: NonZero<usize>,
+}
+
+/// A state that is wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Stop {
+    pub(crate) k: u64,
+    pub(crate) place: Unfinished,
+}
+
+/// A stored state, as a file of this host.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StateFile {
+    pub(crate) path: PathBuf,
+    /// BLAKE3 of its bytes, in hexadecimal.
+    pub(crate) blake3: String,
+}
+
+/// What a task has come to: one of its states, or its end.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Done {
+    State(State),
+    Digits(Answer),
+}
+
+/// A value as it travels: with its digits where they are few, else with what was written of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Answer {
     pub(crate) value: Option<String>,
-    pub(crate) artifact: Option<ArtifactRecord>,
+    pub(crate) file: Option<Written>,
     pub(crate) digits: u64,
     pub(crate) head: String,
     pub(crate) tail: String,
-    /// What the arithmetic took, without the storing.
+    /// What the arithmetic took since the last state, without the storing.
     pub(crate) seconds: f64,
 }
 
+/// A state that was written to a file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct State {
+    /// The index that it is the state of.
+    pub(crate) k: u64,
+    pub(crate) file: Written,
+    /// What the arithmetic took since the state before, without the storing.
+    pub(crate) seconds: f64,
+}
+
+/// What a computation is at.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Stage {
+    Computing(Progress),
+    /// All is computed, and so many bytes of it are written.
+    Writing {
+        bytes: u64,
+    },
+}
+
+impl Stage {
+    /// How much of the arithmetic is done, from 0 to 1, and how many bytes are written, once any are.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a share needs no more than its first digits"
+    )]
+    pub(crate) fn measures(self) -> (f64, Option<u64>) {
+        match self {
+            Self::Computing(Progress { done, total }) => (done as f64 / total as f64, None),
+            Self::Writing { bytes } => (1.0, Some(bytes)),
+        }
+    }
+}
+
+/// Hears what a computation is at, and tells it to stop by breaking.
+pub(crate) type Watch<'a> = dyn Fn(Stage) -> ControlFlow<()> + 'a;
+
+impl Task {
+    /// Removes whatever it has left under an unfinished name.
+    pub(crate) fn remove_files(&self) {
+        for place in self.stops.iter().map(|stop| &stop.place).chain([&self.place]) {
+            place.remove();
+        }
+    }
+}
+
 impl Answer {
-    /// Describes a value by its digits, which travel with it unless they are an artifact.
-    pub(crate) fn new(digits: String, artifact: Option<ArtifactRecord>, seconds: f64) -> Self {
+    /// Describes a value by its digits, which travel with it unless they were written.
+    pub(crate) fn new(digits: String, file: Option<Written>, seconds: f64) -> Self {
         Self {
             digits: digits.len() as u64,
             head: digits.chars().take(END_DIGITS).collect(),
             tail: digits[digits.len().saturating_sub(END_DIGITS)..].to_owned(),
-            value: artifact.is_none().then_some(digits),
-            artifact,
+            value: file.is_none().then_some(digits),
+            file,
             seconds,
         }
     }
 }
 
-/// Runs `work` on a blocking thread, with an observer that tells it to stop once this future is dropped.
-///
-/// # Errors
-/// What `work` returns, or a terminal failure named `Panic` with the panic's message.
-pub(crate) async fn on_thread<T: Send + 'static>(
-    work: impl FnOnce(&Observer<'_>) -> Result<T, Failure> + Send + 'static,
-) -> Result<T, Failure> {
-    let stop = CancellationToken::new();
-    let _stop_when_dropped = stop.clone().drop_guard();
-    let thread = tokio::task::spawn_blocking(move || {
-        work(&|_| {
-            if stop.is_cancelled() {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        })
-    });
-    match thread.await {
-        Ok(outcome) => outcome,
-        Err(error) if error.is_panic() => {
-            Err(Failure::terminal("Panic", panic_message(&*error.into_panic())))
-        }
-        Err(_) => Err(stopped()),
-    }
+/// As many threads as there are processors for this process.
+pub(crate) fn processors() -> NonZero<usize> {
+    available_parallelism().unwrap_or(NonZero::<usize>::MIN)
 }
 
-/// Computes the digits and stores them in `place` where they are too many for the row.
+/// Does a task: hands over each of its states once it is written, and at the end the digits.
 ///
-/// Repeating it is safe: the value is the same and its artifact is named by its hash.
+/// Repeating it is safe: the numbers are the same, and what is written is written anew.
 ///
 /// # Errors
-/// A retryable failure when it was stopped or the digits could not be stored; no file is left behind then.
-pub(crate) fn answer(
-    request: Request,
-    place: &Unfinished,
-    observe: &Observer<'_>,
+/// A retryable failure when it was stopped or something could not be written, and no file is left behind of that then; one
+/// named [`UNREADABLE`] when the state to go on from is not what was stored.
+pub(crate) fn run(
+    task: &Task,
+    watch: &Watch<'_>,
+    mut hand_over: impl FnMut(State),
 ) -> Result<Answer, Failure> {
-    let began = Instant::now();
-    let digits = decimal(request, observe)?;
-    let seconds = began.elapsed().as_secs_f64();
-    let is_inline = digits.len() as u64 <= INLINE_DIGITS;
-    let artifact = if is_inline {
-        None
-    } else {
-        Some(place.store(&digits, observe)?)
+    let mut began = Instant::now();
+    let observe = |progress| watch(Stage::Computing(progress));
+    let n = task.request.n;
+    let course = match &task.from {
+        Some(file) => Some(state::read(n, file)?),
+        None => (!task.stops.is_empty()).then(|| DecimalDoubling::new(n)),
     };
-    Ok(Answer::new(digits, artifact, seconds))
+    let digits = match course {
+        None => decimal(task.request, task.threads, &observe)?,
+        Some(course) => {
+            let mut course = course.with_threads(task.threads);
+            for Stop { k, place } in &task.stops {
+                while course.index() < *k && !course.is_done() {
+                    course.step(&observe).map_err(|_| stopped())?;
+                }
+                let seconds = began.elapsed().as_secs_f64();
+                let file = state::write(&course, place, watch)?;
+                hand_over(State {
+                    k: course.index(),
+                    file,
+                    seconds,
+                });
+                began = Instant::now();
+            }
+            course.finish(&observe).map_err(|_| stopped())?
+        }
+    };
+    answer(digits, began, &task.place, watch)
 }
 
-/// Computes the digits: by the default algorithm in base ten all along, by the others as a number that is converted, whose
-/// progress is that of both parts, weighed by their estimated times.
-fn decimal(request: Request, observe: &Observer<'_>) -> Result<String, Failure> {
-    if request.algorithm == Algorithm::Doubling {
-        return fibonacci::decimal_digits(request.n, observe).map_err(|_| stopped());
+/// Describes the digits, and writes them where they are too many for the row.
+fn answer(digits: String, began: Instant, place: &Unfinished, watch: &Watch<'_>) -> Result<Answer, Failure> {
+    let seconds = began.elapsed().as_secs_f64();
+    if digits.len() as u64 <= INLINE_DIGITS {
+        return Ok(Answer::new(digits, None, seconds));
     }
+    let observe = |bytes| watch(Stage::Writing { bytes });
+    let file = place
+        .write(Durability::Flushed, &observe, |file| {
+            file.write_all(digits.as_bytes())
+        })
+        .map_err(|error| not_written(place, &error))?;
+    Ok(Answer::new(digits, Some(file), seconds))
+}
+
+/// What is said when something could not be written.
+fn not_written(place: &Unfinished, error: &std::io::Error) -> Failure {
+    Failure::retryable("Artifact", format!("writing {}: {error}", place.path().display()))
+}
+
+/// Computes the digits: by doubling in base ten all along, by the others as a number that is converted, whose progress is
+/// that of both parts, weighed by their estimated times.
+fn decimal(request: Request, threads: NonZero<usize>, observe: &Observer<'_>) -> Result<String, Failure> {
+    let Request { n, algorithm, .. } = request;
     let estimate = request.estimate();
     let middle = nanoseconds(estimate.seconds);
     let total = middle + nanoseconds(estimate.decimal_seconds);
-    let value = value(request, &part(observe, 0..middle, total))?;
+    let first = part(observe, 0..middle, total);
+    let value = match algorithm {
+        Algorithm::Doubling | Algorithm::Giant => {
+            return fibonacci::decimal_digits_with(n, threads, observe).map_err(|_| stopped());
+        }
+        // The same additions; as steps of a workflow they are made elsewhere.
+        Algorithm::Iterative | Algorithm::Stepwise => fibonacci::iterative(n, &first),
+        Algorithm::Recursive => fibonacci::recursive(n, &first),
+    };
+    let value = value.map_err(|_| stopped())?;
     fibonacci::decimal(&value, &part(observe, middle..total, total)).map_err(|_| stopped())
 }
 
@@ -131,30 +253,9 @@ fn nanoseconds(seconds: f64) -> u64 {
         .clamp(1, u64::MAX / 2)
 }
 
-/// Computes F(n) as `request` asks.
-pub(crate) fn value(request: Request, observe: &Observer<'_>) -> Result<Natural, Failure> {
-    let Request { n, algorithm, .. } = request;
-    let value = match algorithm {
-        Algorithm::Doubling => fibonacci::doubling(n, observe),
-        // The same additions; as steps of a workflow they are made elsewhere.
-        Algorithm::Iterative | Algorithm::Stepwise => fibonacci::iterative(n, observe),
-        Algorithm::Recursive => fibonacci::recursive(n, observe),
-    };
-    value.map_err(|_| stopped())
-}
-
 /// What a computation says that was told to stop; nobody is left to record it.
 pub(crate) fn stopped() -> Failure {
     Failure::retryable("Stopped", "the computation was stopped")
-}
-
-/// The text of a panic, as far as it has one.
-pub(crate) fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
-    let text = payload
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    format!("the program panicked: {}", text.unwrap_or("no message"))
 }
 
 #[cfg(test)]
@@ -169,7 +270,7 @@ mod tests {
             seen.borrow_mut().push(progress);
             ControlFlow::Continue(())
         };
-        decimal(request, &observe).unwrap();
+        decimal(request, processors(), &observe).unwrap();
         seen.into_inner()
     }
 

@@ -19,15 +19,20 @@ use crate::{APPLICATION, Error};
 /// Our own tables. Statements are idempotent; a change is appended, never edited.
 const OWN_SCHEMA: &str = include_str!("schema.sql");
 
-/// Whether all of them are there.
+/// Whether all of them are there, with the columns that came later.
 const OWN_TABLES: &str = "select to_regclass('abaci.presence') is not null \
-     and to_regclass('abaci.deaths') is not null and to_regclass('abaci.allowances') is not null";
+     and to_regclass('abaci.deaths') is not null and to_regclass('abaci.allowances') is not null \
+     and to_regclass('abaci.identity') is not null \
+     and exists (select 1 from pg_attribute where attrelid = to_regclass('abaci.presence') \
+         and attname = 'running' and not attisdropped)";
 
 /// The advisory lock under which tables are made, so that two first starts do not race.
 const MIGRATION_LOCK: i64 = 0x6162_6163_6901;
 
 /// Making the tables takes a second or two; waiting for another process that makes them, no longer than this.
 const PREPARATION_TIMEOUT: Duration = Duration::from_mins(1);
+
+const NAME_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A pool of connections to a database whose schema is ours, with the engine's guarded statements over it.
 #[derive(Clone)]
@@ -87,6 +92,13 @@ impl Database {
             }),
             Err(_) => Err(self.address.no_answer(timeout)),
         }
+    }
+
+    /// What tells this database from every other one, wherever it is reached and however it is called.
+    pub(crate) async fn name(&self) -> Result<String, Error> {
+        let name = sqlx::query_scalar("select name::text from abaci.identity").fetch_one(&self.pool);
+        self.bounded("reading the name of the database", NAME_TIMEOUT, name)
+            .await
     }
 
     pub(crate) async fn close(&self) {

@@ -1,6 +1,6 @@
 //! What can go wrong between a caller and the database, one variant per decision a caller can take.
 
-use crate::record::RequestError;
+use crate::record::{RequestError, VerifyError};
 
 /// Why an operation of a client or a worker failed.
 #[derive(Debug, thiserror::Error)]
@@ -65,13 +65,16 @@ pub enum Error {
         host: String,
     },
     /// The place for large values cannot be used.
-    #[error("artifact directory {path}: {reason}")]
+    #[error("artifacts in {place}: {reason}")]
     Artifacts {
-        /// The directory.
-        path: String,
-        /// What the file system said.
+        /// The directory, the bucket or the artifact.
+        place: String,
+        /// What the file system or the bucket said.
         reason: String,
     },
+    /// A result is not to be believed.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
     /// The database did something that none of the above covers.
     #[error("{operation}: {reason}")]
     Database {

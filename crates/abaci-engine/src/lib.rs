@@ -19,6 +19,7 @@ pub mod database;
 mod deaths;
 mod error;
 mod failover;
+mod gc;
 pub mod isolation;
 mod janitor;
 pub mod presence;
@@ -34,11 +35,14 @@ pub use worker::Worker;
 /// The queue that jobs wait in unless another one is named.
 pub const DEFAULT_QUEUE: &str = "fibonacci";
 
-/// The workflow of every algorithm but `stepwise`.
+/// The workflow of every algorithm but `stepwise` and `giant`.
 pub const FIBONACCI_WORKFLOW: &str = "fibonacci_workflow";
 
 /// The workflow of the algorithm `stepwise`.
 pub const STEPWISE_WORKFLOW: &str = "fibonacci_stepwise";
+
+/// The workflow of the algorithm `giant`.
+pub const GIANT_WORKFLOW: &str = "fibonacci_giant";
 
 /// The application that owns our rows among those that share a database.
 pub const APPLICATION: &str = "abaci";

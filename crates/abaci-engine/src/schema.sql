@@ -1,4 +1,4 @@
--- Our own tables, beside the engine's. Idempotent: it runs again whenever a table is missing.
+-- Our own tables, beside the engine's. Idempotent: it runs again whenever a table or a column is missing.
 create schema if not exists abaci;
 
 -- One row per worker: who works here, since when, and whether it still does.
@@ -30,3 +30,13 @@ create table if not exists abaci.allowances (
     memory_bytes  bigint not null,
     at            timestamptz not null default now()
 );
+
+-- What each worker's longer jobs are at, as it said with its last heartbeat: an array of objects, at most a hundred.
+alter table abaci.presence add column if not exists running jsonb not null default '[]';
+
+-- What this database is called among all others: its artifacts are kept under that name.
+create table if not exists abaci.identity (
+    name    uuid not null default gen_random_uuid(),
+    is_only boolean primary key default true check (is_only)
+);
+insert into abaci.identity default values on conflict do nothing;

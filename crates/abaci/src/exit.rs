@@ -55,6 +55,14 @@ pub struct Failed {
 }
 
 impl Failed {
+    /// The answer is no.
+    pub fn no(message: impl Into<String>) -> Self {
+        Self {
+            exit: Exit::No,
+            message: message.into(),
+        }
+    }
+
     /// The command line or the configuration is wrong.
     pub fn usage(message: impl Into<String>) -> Self {
         Self {
@@ -127,7 +135,7 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
 fn of_engine(error: &abaci_engine::Error) -> Exit {
     use abaci_engine::Error;
     match error {
-        Error::NotFound { .. } => Exit::No,
+        Error::NotFound { .. } | Error::Verify(_) => Exit::No,
         Error::Url { .. }
         | Error::Request(_)
         | Error::IdTaken { .. }

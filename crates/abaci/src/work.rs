@@ -2,6 +2,7 @@
 //!
 //! A database that is not there yet is waited for; one that goes away later is the engine's to outlast.
 
+use std::num::NonZero;
 use std::time::{Duration, Instant};
 
 use abaci_engine::Worker;
@@ -24,9 +25,19 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 /// Longer than anyone waits for a server to stop, and no clock overflows by it.
 const LONGEST_GRACE: Duration = Duration::from_hours(30 * 24);
 
+/// A job that is deleted sooner is gone before its client has seen the result.
+const SHORTEST_RETENTION: Duration = Duration::from_secs(1);
+
 /// Refuses settings that no worker can work with.
 pub(crate) fn check(config: &Config) -> anyhow::Result<()> {
     at_least_one("concurrency", &config.concurrency)?;
+    if config.job_threads.value == Some(0) {
+        return Err(Failed::usage("job_threads is 0; give 1 or more").into());
+    }
+    config.artifact_place()?;
+    if let Some(keep) = config.retention.value.filter(|keep| keep.0 < SHORTEST_RETENTION) {
+        return Err(Failed::usage(format!("retention is {keep}; give 1s or more")).into());
+    }
     a_pause("poll_interval", &config.poll_interval)?;
     if config.queue.value.is_empty() {
         return Err(Failed::usage("queue is empty; give a name such as fibonacci").into());
@@ -67,8 +78,10 @@ pub(crate) fn host_name() -> String {
 }
 
 fn settings(access: &Access, config: &Config, slot: Slot) -> anyhow::Result<WorkerSettings> {
-    let artifacts = std::path::absolute(config.artifacts_dir()).context("finding the data directory")?;
+    let place = config.artifact_place()?;
     Ok(WorkerSettings {
+        artifacts: place.clone(),
+        retention: config.retention.value.map(|period| period.0),
         queue: config.queue.value.clone(),
         concurrency: config.concurrency.value,
         poll_interval: config.poll_interval.value.0,
@@ -76,7 +89,7 @@ fn settings(access: &Access, config: &Config, slot: Slot) -> anyhow::Result<Work
         enable_faults: config.enable_faults.value,
         slot,
         isolation: Some(isolation(config)?),
-        ..WorkerSettings::new(access.url(), host_name(), artifacts)
+        ..WorkerSettings::new(access.url(), host_name(), place.directory)
     })
 }
 
@@ -86,10 +99,21 @@ fn isolation(config: &Config) -> anyhow::Result<Isolation> {
         program: std::env::current_exe().context("finding the path of this program")?,
         arguments: Compute::arguments(std::process::id()),
         environment: Vec::new(),
+        threads: config
+            .job_threads
+            .value
+            .and_then(|count| NonZero::new(count as usize))
+            .unwrap_or_else(|| share_of_processors(config.concurrency.value)),
         memory_bytes: config.job_memory.value.0,
         cpu_time: config.job_cpu_time.value.map(|period| period.0),
         wall_time: config.job_time.value.map(|period| period.0),
     })
+}
+
+/// How many threads each of so many computations at once may use.
+pub(crate) fn share_of_processors(jobs_at_once: u32) -> NonZero<usize> {
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    NonZero::new(processors / jobs_at_once.max(1) as usize).unwrap_or(NonZero::<usize>::MIN)
 }
 
 fn announce(worker: &Worker, access: &Access, config: &Config) {

@@ -5,14 +5,17 @@
 //! Every call but a wait is bounded by [`ClientSettings::timeout`] and answers [`Error::Unreachable`] when it passes; a
 //! wait goes on through outages and says so.
 
+mod gc;
 mod list;
 mod probe;
+mod progress;
 mod resume;
 mod submit;
 mod wait;
 
 use std::time::Duration;
 
+pub use crate::gc::{Collected, GcMode, GcOptions, GcReport};
 pub use list::{CancelOutcome, ListFilter, QueueCounts};
 pub use probe::{QueueProbe, QueueStatus};
 pub use resume::{ResumeOptions, ResumeOutcome};

@@ -6,12 +6,10 @@ use std::ops::ControlFlow;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use fibonacci::Progress;
 use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
 
 use super::protocol::{MAX_LINE_BYTES, Order, Said};
-use crate::artifact::Unfinished;
-use crate::compute;
+use crate::compute::{self, Done, Stage, State, Task};
 
 /// How often the worker hears how far the computation is, at most.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
@@ -42,23 +40,26 @@ const WATCH_STACK_BYTES: usize = 64 << 10;
 pub fn compute_for_worker() -> io::Result<()> {
     let order = read_order()?;
     confine(&order)?;
-    watch(order.place.clone())?;
+    end_with_stdin(order.task.clone())?;
     let said_last = Cell::new(Instant::now());
-    let observe = |progress: Progress| {
+    let watch = |stage| {
         if said_last.get().elapsed() < PROGRESS_INTERVAL {
             return ControlFlow::Continue(());
         }
         said_last.set(Instant::now());
-        match say(&Said::Progress {
-            done: share(progress),
-        }) {
+        match say(&said_of(stage)) {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),
         }
     };
-    let said = match compute::answer(order.request, &order.place, &observe) {
+    let hand_over = |state: State| {
+        let what = Box::new(Done::State(state));
+        // Nobody who would hear it: the next progress report will say so.
+        let _ = say(&Said::Done { what });
+    };
+    let said = match compute::run(&order.task, &watch, hand_over) {
         Ok(answer) => Said::Done {
-            answer: Box::new(answer),
+            what: Box::new(Done::Digits(answer)),
         },
         Err(failure) => Said::Failed { failure },
     };
@@ -108,12 +109,12 @@ fn address_space_bytes() -> u64 {
 }
 
 /// Ends the process when the worker's end of standard input is closed, however that came about.
-fn watch(place: Unfinished) -> io::Result<()> {
+fn end_with_stdin(task: Task) -> io::Result<()> {
     let watcher = thread::Builder::new().stack_size(WATCH_STACK_BYTES);
     watcher.spawn(move || {
         let mut byte = [0];
         while io::stdin().lock().read(&mut byte).is_ok_and(|count| count > 0) {}
-        place.remove();
+        task.remove_files();
         std::process::exit(EXIT_DESERTED);
     })?;
     Ok(())
@@ -127,10 +128,7 @@ fn say(said: &Said) -> io::Result<()> {
     stdout.flush()
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a share needs no more than its first digits"
-)]
-fn share(Progress { done, total }: Progress) -> f64 {
-    done as f64 / total as f64
+fn said_of(stage: Stage) -> Said {
+    let (done, bytes) = stage.measures();
+    Said::Progress { done, bytes }
 }

@@ -75,20 +75,8 @@ fn died(how: &str, last_words: &str) -> Failure {
 
 /// The name of a signal, or its number where it has none.
 fn name_of(number: i32) -> String {
-    let named = match Signal::from_named_raw(number) {
-        Some(Signal::HUP) => "SIGHUP",
-        Some(Signal::INT) => "SIGINT",
-        Some(Signal::QUIT) => "SIGQUIT",
-        Some(Signal::ILL) => "SIGILL",
-        Some(Signal::ABORT) => "SIGABRT",
-        Some(Signal::BUS) => "SIGBUS",
-        Some(Signal::FPE) => "SIGFPE",
-        Some(Signal::SEGV) => "SIGSEGV",
-        Some(Signal::TERM) => "SIGTERM",
-        Some(Signal::SYS) => "SIGSYS",
-        _ => return format!("signal {number}"),
-    };
-    named.to_owned()
+    let name = signal_hook::low_level::signal_name(number);
+    name.map_or_else(|| format!("signal {number}"), str::to_owned)
 }
 
 #[cfg(test)]

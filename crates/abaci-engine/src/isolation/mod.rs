@@ -19,18 +19,17 @@ mod parent;
 mod protocol;
 
 use std::ffi::OsString;
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::task::TaskTracker;
 
-pub use child::compute_for_worker;
-pub(crate) use parent::ChildError;
-
 use self::protocol::Order;
-use crate::artifact::Unfinished;
+use crate::compute::{Task, processors};
 use crate::record::Request;
+pub use child::compute_for_worker;
 
 /// A computation that is estimated to take longer runs in a child.
 const HEAVY_SECONDS: f64 = 0.05;
@@ -47,6 +46,8 @@ pub struct Isolation {
     pub arguments: Vec<String>,
     /// All that is in its environment.
     pub environment: Vec<(OsString, OsString)>,
+    /// How many threads one computation may use; with as many workers as processors, one is best.
+    pub threads: NonZero<usize>,
     /// The memory of one computation, in bytes.
     pub memory_bytes: u64,
     /// The processor time of one computation, rounded up to seconds; absent for no limit.
@@ -77,6 +78,13 @@ impl Children {
         }
     }
 
+    /// How many threads one computation may use.
+    pub(crate) fn threads(&self) -> NonZero<usize> {
+        self.isolation
+            .as_ref()
+            .map_or_else(processors, |isolation| isolation.threads)
+    }
+
     /// What computes `request` in a child, if it is heavy and this worker has children.
     pub(crate) fn for_request(&self, request: &Request) -> Option<Enabled<'_>> {
         let isolation = self.isolation.as_ref().filter(|_| is_heavy(request))?;
@@ -94,11 +102,10 @@ impl Children {
 }
 
 impl Enabled<'_> {
-    /// What a child is told for `request`; `granted_bytes` is the memory of this job, if it is not the usual.
-    pub(crate) fn order(&self, request: Request, place: Unfinished, granted_bytes: Option<u64>) -> Order {
+    /// What a child is told; `granted_bytes` is the memory of this job, if it is not the usual.
+    pub(crate) fn order(&self, task: Task, granted_bytes: Option<u64>) -> Order {
         Order {
-            request,
-            place,
+            task,
             memory_bytes: granted_bytes.unwrap_or(self.isolation.memory_bytes),
             cpu_seconds: self.isolation.cpu_time.map(whole_seconds),
         }
@@ -133,7 +140,7 @@ mod tests {
             assert!(!is_heavy(&small), "{small:?}");
         }
         for heavy in [
-            Request::new(20_000_000),
+            Request::new(100_000_000),
             Request::with(45, Algorithm::Recursive),
             Request::with(1_000_000, Algorithm::Iterative),
         ] {

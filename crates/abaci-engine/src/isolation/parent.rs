@@ -16,9 +16,9 @@ use tokio_util::sync::CancellationToken;
 use super::ending::Limits;
 use super::protocol::{Decoder, Order, Said, Tail};
 use super::{Enabled, Isolation, ending};
-use crate::compute::{self, Answer};
+use crate::compute::{self, Answer, Done, Ended, Outbox, Running};
 use crate::record::Failure;
-use crate::worker::{JobLog, Meter};
+use crate::worker::{Gauge, JobLog};
 
 /// How long a child that has said all may take to end by itself, and how long what a dead one has said is read.
 const LAST_WORDS: Duration = Duration::from_millis(200);
@@ -32,17 +32,10 @@ struct Conversation {
     stderr: Option<ChildStderr>,
     decoder: Decoder,
     tail: Tail,
-    meter: Meter,
+    gauge: Gauge,
+    /// Where each state goes at once, and at the end the outcome.
+    outbox: Outbox,
     outcome: Option<Result<Answer, Failure>>,
-}
-
-/// Why a child had no answer.
-#[derive(Debug)]
-pub(crate) enum ChildError {
-    /// It died of something.
-    Died(Failure),
-    /// It lived to say why, or never lived.
-    Failed(Failure),
 }
 
 /// What ended a conversation.
@@ -58,29 +51,23 @@ enum End {
 }
 
 impl Enabled<'_> {
-    /// Computes in a child; dropping the future kills it.
+    /// Computes in a child; dropping what is returned kills it.
     ///
     /// # Errors
-    /// The child's own failure, or a retryable one that says how it ended.
-    pub(crate) async fn compute(
-        &self,
-        order: Order,
-        meter: Meter,
-        log: &JobLog,
-    ) -> Result<Answer, ChildError> {
-        let unwanted = CancellationToken::new();
-        let _unwanted_when_dropped = unwanted.clone().drop_guard();
-        let conversation = Conversation::begin(self.isolation, meter).map_err(ChildError::Failed)?;
+    /// Why there is no child.
+    pub(crate) fn start(&self, order: Order, log: &JobLog) -> Result<Running, Ended> {
+        let (gauge, unwanted) = (Gauge::default(), CancellationToken::new());
+        let (running, outbox) = Running::new(gauge.clone(), unwanted.clone());
+        let conversation = Conversation::begin(self.isolation, gauge, outbox).map_err(Ended::Failed)?;
         log.child_started(conversation.process.id().unwrap_or_default());
         let isolation = Arc::clone(self.isolation);
-        let task = self.tasks.spawn(conversation.hold(isolation, order, unwanted));
-        task.await
-            .unwrap_or_else(|_| Err(ChildError::Failed(compute::stopped())))
+        self.tasks.spawn(conversation.hold(isolation, order, unwanted));
+        Ok(running)
     }
 }
 
 impl Conversation {
-    fn begin(isolation: &Isolation, meter: Meter) -> Result<Self, Failure> {
+    fn begin(isolation: &Isolation, gauge: Gauge, outbox: Outbox) -> Result<Self, Failure> {
         let mut command = Command::new(&isolation.program);
         command
             .args(&isolation.arguments)
@@ -103,18 +90,14 @@ impl Conversation {
             process,
             decoder: Decoder::default(),
             tail: Tail::default(),
-            meter,
+            gauge,
+            outbox,
             outcome: None,
         })
     }
 
     /// Tells the child what to do, hears it out and reaps it; what it left unfinished is removed.
-    async fn hold(
-        mut self,
-        isolation: Arc<Isolation>,
-        order: Order,
-        unwanted: CancellationToken,
-    ) -> Result<Answer, ChildError> {
+    async fn hold(mut self, isolation: Arc<Isolation>, order: Order, unwanted: CancellationToken) {
         let end = tokio::select! {
             end = self.talk(&order) => end,
             () = unwanted.cancelled() => End::Unwanted,
@@ -128,22 +111,22 @@ impl Conversation {
         self.kill();
         let status = self.process.wait().await.unwrap_or_default();
         let outcome = match (self.outcome, end) {
-            (Some(outcome), _) => outcome.map_err(ChildError::Failed),
-            (None, End::TooLate) => Err(ChildError::Died(ending::wall_time_exceeded(&isolation))),
-            (None, End::Unwanted) => Err(ChildError::Failed(compute::stopped())),
+            (Some(outcome), _) => outcome.map(Done::Digits).map_err(Ended::Failed),
+            (None, End::TooLate) => Err(Ended::Died(ending::wall_time_exceeded(&isolation))),
+            (None, End::Unwanted) => Err(Ended::Failed(compute::stopped())),
             (None, End::Said | End::Dead) => {
                 let limits = Limits {
                     memory_bytes: order.memory_bytes,
                     cpu_time: isolation.cpu_time,
                 };
                 let last_words = self.tail.reason();
-                Err(ChildError::Died(ending::of_process(status, &last_words, &limits)))
+                Err(Ended::Died(ending::of_process(status, &last_words, &limits)))
             }
         };
-        if outcome.is_err() {
-            order.place.remove();
+        // Where somebody still waits, the files that were handed over are theirs, and so is the removal of the others.
+        if self.outbox.send(outcome).is_err() {
+            order.task.remove_files();
         }
-        outcome
     }
 
     /// Gives the order and hears what comes of it.
@@ -177,8 +160,12 @@ impl Conversation {
     fn note(&mut self, heard: &[u8]) {
         for said in self.decoder.take(heard) {
             match said {
-                Said::Progress { done } => self.meter.set_share(done),
-                Said::Done { answer } => self.outcome = Some(Ok(*answer)),
+                Said::Progress { done, bytes } => self.gauge.set(done, bytes),
+                Said::Done { what } => match *what {
+                    Done::Digits(answer) => self.outcome = Some(Ok(answer)),
+                    // Nobody may wait for it any more.
+                    state @ Done::State(_) => drop(self.outbox.send(Ok(state))),
+                },
                 Said::Failed { failure } => self.outcome = Some(Err(failure)),
             }
         }

@@ -5,9 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::Unfinished;
-use crate::compute::Answer;
-use crate::record::{Failure, Request};
+use crate::compute::{Done, Task};
+use crate::record::Failure;
 
 /// The longest line that is understood: more than an inline value takes.
 pub(super) const MAX_LINE_BYTES: usize = 32 * 1024;
@@ -21,10 +20,7 @@ const MAX_REASON_CHARS: usize = 300;
 /// What a child is told, on one line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Order {
-    /// What to compute.
-    pub(crate) request: Request,
-    /// Where to write a value that is too long for the row.
-    pub(crate) place: Unfinished,
+    pub(crate) task: Task,
     /// Memory beyond what the program has when it begins.
     pub(crate) memory_bytes: u64,
     /// Processor time; absent for no limit.
@@ -35,10 +31,14 @@ pub(crate) struct Order {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "say", rename_all = "snake_case")]
 pub(super) enum Said {
-    /// It is so far.
-    Progress { done: f64 },
-    /// It has the answer, and nothing more to do.
-    Done { answer: Box<Answer> },
+    /// So much of the arithmetic is done, from 0 to 1, and so many bytes are written, once any are.
+    Progress {
+        done: f64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bytes: Option<u64>,
+    },
+    /// It has one of the states that were wanted, or the digits and nothing more to do.
+    Done { what: Box<Done> },
     /// It has none, and this is why.
     Failed { failure: Failure },
 }
@@ -110,6 +110,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::compute::Answer;
 
     fn line(said: &Said) -> Vec<u8> {
         let mut line = serde_json::to_vec(said).unwrap();
@@ -119,14 +120,14 @@ mod tests {
 
     fn answer(digits: usize) -> Said {
         Said::Done {
-            answer: Box::new(Answer {
+            what: Box::new(Done::Digits(Answer {
                 value: Some("7".repeat(digits)),
-                artifact: None,
+                file: None,
                 digits: digits as u64,
                 head: "7".repeat(20),
                 tail: "7".repeat(20),
                 seconds: 1.5,
-            }),
+            })),
         }
     }
 
@@ -137,7 +138,10 @@ mod tests {
             noise in "[^\n]{0,40}",
             cut in 1_usize..70,
         ) {
-            let share = |eighths| Said::Progress { done: f64::from(eighths) / 8.0 };
+            let share = |eighths| Said::Progress {
+                done: f64::from(eighths) / 8.0,
+                bytes: (eighths == 8).then_some(u64::MAX),
+            };
             let mut said: Vec<Said> = eighths.into_iter().map(share).collect();
             said.push(answer(10_000));
             let bytes: Vec<u8> = said
@@ -162,7 +166,7 @@ mod tests {
             }
             prop_assert!(tail.reason().chars().count() <= MAX_REASON_CHARS);
             decoder.take(b"\n");
-            let said = Said::Progress { done: 0.5 };
+            let said = Said::Progress { done: 0.5, bytes: None };
             prop_assert_eq!(decoder.take(&line(&said)), [said]);
         }
     }

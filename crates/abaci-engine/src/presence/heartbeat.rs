@@ -1,4 +1,5 @@
-//! The heartbeat: one small update every two seconds on the connection that holds the lock.
+//! The heartbeat: one small update on the connection that holds the lock, every two seconds, and every half a second while
+//! a job in hand is worth telling of.
 //!
 //! When the connection breaks it is opened again and the lock taken again; another holder means that this process was
 //! given up on, and it must not go on.
@@ -14,10 +15,8 @@ use tracing::{info, warn};
 
 use super::Presence;
 use super::registration::{TIMEOUT, try_lock};
+use super::running::{LOOK_INTERVAL, Running, Telling};
 use crate::database::Address;
-
-/// A fifth of the expiry: four beats may be lost before anyone doubts.
-const INTERVAL: Duration = Duration::from_secs(2);
 
 /// How often a broken connection is tried again.
 const RECONNECT_INTERVAL: Duration = Duration::from_millis(250);
@@ -25,8 +24,9 @@ const RECONNECT_INTERVAL: Duration = Duration::from_millis(250);
 pub(super) struct Heartbeat {
     address: Address,
     connection: Option<PgConnection>,
-    executor_id: String,
-    incarnation: String,
+    pub(super) executor_id: String,
+    pub(super) incarnation: String,
+    telling: Telling,
     /// Since when another session holds the lock that we lost with our connection.
     locked_out_since: Option<Instant>,
     contact: watch::Sender<Contact>,
@@ -61,8 +61,15 @@ impl Heartbeat {
             connection: Some(connection),
             executor_id,
             incarnation,
+            telling: Telling::new(Box::new(Vec::new)),
             locked_out_since: None,
         }
+    }
+
+    /// Tells of the jobs that `running` reads.
+    pub(super) fn telling(mut self, running: Running) -> Self {
+        self.telling = Telling::new(running);
+        self
     }
 
     /// Follows how the beats go.
@@ -77,20 +84,24 @@ impl Heartbeat {
         mut draining: watch::Receiver<bool>,
         lost: watch::Sender<Option<String>>,
     ) {
-        let mut beats = tokio::time::interval(INTERVAL);
-        beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut looks = tokio::time::interval(LOOK_INTERVAL);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            tokio::select! {
+            let due = tokio::select! {
                 () = stop.cancelled() => break,
-                _ = beats.tick() => {}
-                Ok(()) = draining.changed() => {}
-            }
+                _ = looks.tick() => self.telling.look(),
+                Ok(()) = draining.changed() => Some(self.telling.now()),
+            };
+            let Some(running) = due else { continue };
             let is_draining = *draining.borrow_and_update();
-            let beat = self.beat(is_draining).await;
+            let beat = self.beat(is_draining, &running).await;
             self.note(&beat);
             match beat {
                 Beat::Done => {}
-                Beat::Failed(_) => beats.reset_after(RECONNECT_INTERVAL),
+                Beat::Failed(_) => {
+                    self.telling.hurry();
+                    looks.reset_after(RECONNECT_INTERVAL);
+                }
                 Beat::Lost(reason) => {
                     lost.send_replace(Some(reason));
                     return;
@@ -100,10 +111,11 @@ impl Heartbeat {
         self.leave().await;
     }
 
-    async fn beat(&mut self, draining: bool) -> Beat {
+    /// Beats once; `running` is the JSON of the jobs that are told of.
+    async fn beat(&mut self, draining: bool, running: &str) -> Beat {
         let was_connected = self.connection.is_some();
         let beat = match self.connected().await {
-            Ok(()) => self.stamp(draining).await,
+            Ok(()) => self.stamp(draining, running).await,
             Err(beat) => beat,
         };
         match &beat {
@@ -156,16 +168,18 @@ impl Heartbeat {
         Beat::Lost("another process has held it since the connection to the database was lost".to_owned())
     }
 
-    async fn stamp(&mut self, draining: bool) -> Beat {
+    async fn stamp(&mut self, draining: bool, running: &str) -> Beat {
         let Some(connection) = &mut self.connection else {
             return Beat::Failed("not connected".to_owned());
         };
         let update = sqlx::query(
-            "update abaci.presence set heartbeat_at = now(), draining = $3 where executor_id = $1 and incarnation = $2",
+            "update abaci.presence set heartbeat_at = now(), draining = $3, running = $4::jsonb \
+             where executor_id = $1 and incarnation = $2",
         )
         .bind(&self.executor_id)
         .bind(&self.incarnation)
         .bind(draining)
+        .bind(running)
         .execute(connection);
         let failure = match timeout(TIMEOUT, update).await {
             Ok(Ok(done)) if done.rows_affected() == 1 => return Beat::Done,

@@ -3,6 +3,7 @@
 //! A worker takes an executor id by a session lock on it and then writes its row; two live processes never share an id.
 //! The heartbeat is stamped by the database's clock on the connection that holds the lock, by the async loop and never by
 //! a computing thread: a fresh one proves that the loop turns and that the database answers.
+//! With each beat the row also says what the longer jobs in hand are at, for clients, who have only the database.
 //!
 //! A row whose heartbeat is old is not proof of death: the process may be stopped, or the database may have been away.
 //! `failover.rs` says when a worker counts as dead.
@@ -10,12 +11,14 @@
 mod heartbeat;
 mod process;
 mod registration;
+mod running;
 
 use std::time::Duration;
 
 pub(crate) use heartbeat::Contact;
 pub(crate) use process::is_alive;
 pub(crate) use registration::Registration;
+pub(crate) use running::Running;
 
 use sqlx::Row;
 use sqlx::postgres::PgRow;

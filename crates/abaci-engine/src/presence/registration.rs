@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::heartbeat::{Contact, Heartbeat};
-use super::{LOCK_KEY, is_alive};
+use super::{LOCK_KEY, Running, is_alive};
 use crate::database::Address;
 use crate::worker::{Slot, WorkerSettings};
 use crate::{APPLICATION, APPLICATION_VERSION, Error};
@@ -52,8 +52,12 @@ struct Holder {
 }
 
 impl Registration {
-    /// Takes an executor id of this host and begins to beat.
-    pub(crate) async fn begin(address: &Address, settings: &WorkerSettings) -> Result<Self, Error> {
+    /// Takes an executor id of this host and begins to beat, with what `running` says of the jobs in hand.
+    pub(crate) async fn begin(
+        address: &Address,
+        settings: &WorkerSettings,
+        running: Running,
+    ) -> Result<Self, Error> {
         let role = Role {
             host: settings.host.clone(),
             queue: settings.queue.clone(),
@@ -66,14 +70,15 @@ impl Registration {
             Slot::Lowest => take_lowest(&mut connection, &role, &incarnation).await,
         };
         let executor_id = taken?;
-        Ok(Self::beat(address.clone(), connection, executor_id, incarnation))
+        let heartbeat = Heartbeat::new(address.clone(), connection, executor_id, incarnation);
+        Ok(Self::beat(heartbeat.telling(running)))
     }
 
-    fn beat(address: Address, connection: PgConnection, executor_id: String, incarnation: String) -> Self {
+    fn beat(heartbeat: Heartbeat) -> Self {
+        let (executor_id, incarnation) = (heartbeat.executor_id.clone(), heartbeat.incarnation.clone());
         let (draining, draining_seen) = watch::channel(false);
         let (lost_said, lost) = watch::channel(None);
         let stop = CancellationToken::new();
-        let heartbeat = Heartbeat::new(address, connection, executor_id.clone(), incarnation.clone());
         let contact = heartbeat.contact();
         let heartbeat = tokio::spawn(heartbeat.run(stop.clone(), draining_seen, lost_said));
         Self {
@@ -277,7 +282,8 @@ async fn write_row(
          values ($1, $2, $3, $4, $5, $6, $7) \
          on conflict (executor_id) do update set incarnation = excluded.incarnation, host = excluded.host, \
          pid = excluded.pid, application_version = excluded.application_version, queue = excluded.queue, \
-         concurrency = excluded.concurrency, draining = false, started_at = now(), heartbeat_at = now()",
+         concurrency = excluded.concurrency, draining = false, running = default, started_at = now(), \
+         heartbeat_at = now()",
     )
     .bind(executor_id)
     .bind(incarnation)

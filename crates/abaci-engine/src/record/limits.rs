@@ -5,14 +5,14 @@ use super::{Algorithm, Request, RequestError};
 /// What a worker is willing to compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The largest index for `doubling`.
+    /// The largest index for `doubling` and `giant`.
     pub max_n: u64,
     /// The memory that one job may need, in bytes, by the estimate of its algorithm.
     pub memory_bytes: u64,
 }
 
 impl Limits {
-    /// The largest index for `doubling` unless another is set.
+    /// The largest index for `doubling` and `giant` unless another is set.
     pub const DEFAULT_MAX_N: u64 = 2_000_000_000;
     /// The largest index for `iterative`: some seconds of additions.
     pub const ITERATIVE_MAX_N: u64 = 1_000_000;
@@ -41,7 +41,7 @@ impl Limits {
         let Request { n, algorithm, fault } = *request;
         let max_n = self.max_n_of(algorithm);
         if n > max_n {
-            let way_out = if algorithm == Algorithm::Doubling {
+            let way_out = if matches!(algorithm, Algorithm::Doubling | Algorithm::Giant) {
                 "lower n or raise --max-n"
             } else {
                 "use doubling"
@@ -53,7 +53,8 @@ impl Limits {
                 way_out,
             });
         }
-        let needed = request.estimate().peak_bytes;
+        let estimate = request.estimate();
+        let needed = estimate.peak_bytes.max(estimate.decimal_peak_bytes);
         if needed > self.memory_bytes {
             let (needed_mb, limit_mb) = (needed.div_ceil(1_000_000), self.memory_bytes / 1_000_000);
             return Err(RequestError::TooMuchMemory {
@@ -76,7 +77,7 @@ impl Limits {
     #[must_use]
     pub fn max_n_of(&self, algorithm: Algorithm) -> u64 {
         match algorithm {
-            Algorithm::Doubling => self.max_n,
+            Algorithm::Doubling | Algorithm::Giant => self.max_n,
             Algorithm::Iterative => Self::ITERATIVE_MAX_N.min(self.max_n),
             Algorithm::Stepwise => Self::STEPWISE_MAX_N.min(self.max_n),
             Algorithm::Recursive => fibonacci::RECURSIVE_MAX_N.min(self.max_n),

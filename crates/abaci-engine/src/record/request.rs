@@ -21,11 +21,32 @@ pub enum Algorithm {
     Recursive,
     /// One addition per index, each a checkpointed step of its own.
     Stepwise,
+    /// Fast doubling whose last states are stored, so that a large n goes on from there after a crash.
+    Giant,
 }
 
 impl Algorithm {
     /// Every algorithm, the default first.
-    pub const ALL: [Self; 4] = [Self::Doubling, Self::Iterative, Self::Recursive, Self::Stepwise];
+    pub const ALL: [Self; 5] = [
+        Self::Doubling,
+        Self::Iterative,
+        Self::Recursive,
+        Self::Stepwise,
+        Self::Giant,
+    ];
+
+    /// The index from which on `giant` is chosen: about a second of arithmetic.
+    pub const GIANT_MIN_N: u64 = 600_000_000;
+
+    /// The algorithm for F(n) where none is named.
+    #[must_use]
+    pub fn for_index(n: u64) -> Self {
+        if n < Self::GIANT_MIN_N {
+            Self::Doubling
+        } else {
+            Self::Giant
+        }
+    }
 
     /// The algorithm's name, as in the JSON and on the command line.
     #[must_use]
@@ -35,6 +56,7 @@ impl Algorithm {
             Self::Iterative => "iterative",
             Self::Recursive => "recursive",
             Self::Stepwise => "stepwise",
+            Self::Giant => "giant",
         }
     }
 }
@@ -112,7 +134,7 @@ pub enum RequestError {
     Timeout,
     /// An algorithm that does not exist.
     #[error(
-        "algorithm is {given:?}, which does not exist; choose doubling, iterative, recursive or stepwise"
+        "algorithm is {given:?}, which does not exist; choose doubling, iterative, recursive, stepwise or giant"
     )]
     Algorithm {
         /// The name as it was given, shortened.
@@ -174,10 +196,10 @@ pub enum RequestError {
 }
 
 impl Request {
-    /// Asks for F(n) with the default algorithm.
+    /// Asks for F(n) with the algorithm for that index.
     #[must_use]
     pub fn new(n: u64) -> Self {
-        Self::with(n, Algorithm::default())
+        Self::with(n, Algorithm::for_index(n))
     }
 
     /// Asks for F(n) with `algorithm`.
@@ -211,14 +233,15 @@ impl Request {
         })
     }
 
-    /// Reads a request in any of its forms, whoever wrote it; `usual` is the algorithm of one that names none.
+    /// Reads a request in any of its forms, whoever wrote it; `usual` is the algorithm of one that names none, if that is
+    /// not to be the one for its index.
     ///
     /// Accepted are `10`, `"10"`, `[10]`, `{"n": 10, "algorithm": "doubling"}` and the envelope of the portable DBOS
     /// clients, `{"positionalArgs": [10, "doubling"], "namedArgs": {}}`.
     ///
     /// # Errors
     /// [`RequestError`] naming the field and the value; limits are checked by [`Limits::check`].
-    pub fn decode(input: &Value, usual: Algorithm) -> Result<Self, RequestError> {
+    pub fn decode(input: &Value, usual: Option<Algorithm>) -> Result<Self, RequestError> {
         let spoken = match input {
             Value::Null => Err(RequestError::Missing),
             Value::Number(_) | Value::String(_) => Spoken::index(input),
@@ -236,7 +259,7 @@ impl Request {
         let Spoken { n, algorithm, fault } = spoken?;
         Ok(Self {
             n,
-            algorithm: algorithm.unwrap_or(usual),
+            algorithm: algorithm.or(usual).unwrap_or_else(|| Algorithm::for_index(n)),
             fault,
         })
     }
@@ -246,7 +269,7 @@ impl Request {
     /// # Errors
     /// As [`Request::decode`], and [`RequestError::OtherWorkflow`] when the algorithm is that of another workflow.
     pub fn decode_for(workflow: WorkflowName, input: &Value) -> Result<Self, RequestError> {
-        let request = Self::decode(input, workflow.usual_algorithm())?;
+        let request = Self::decode(input, Some(workflow.usual_algorithm()))?;
         if WorkflowName::of(request.algorithm) == workflow {
             return Ok(request);
         }
@@ -260,7 +283,7 @@ impl Request {
     #[must_use]
     pub fn estimate(&self) -> fibonacci::Estimate {
         match self.algorithm {
-            Algorithm::Doubling => fibonacci::Estimate::for_doubling(self.n),
+            Algorithm::Doubling | Algorithm::Giant => fibonacci::Estimate::for_decimal_digits(self.n),
             Algorithm::Iterative | Algorithm::Stepwise => fibonacci::Estimate::for_iterative(self.n),
             Algorithm::Recursive => fibonacci::Estimate::for_recursive(self.n),
         }

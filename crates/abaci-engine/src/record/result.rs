@@ -1,5 +1,6 @@
 //! What a finished job answers.
 
+use fibonacci::DecimalCheck;
 use serde::{Deserialize, Serialize};
 
 use super::Algorithm;
@@ -72,6 +73,12 @@ pub enum VerifyError {
         /// The index.
         n: u64,
     },
+    /// There are no digits to check.
+    #[error("the result of F({n}) has neither a value nor an artifact")]
+    Absent {
+        /// The index.
+        n: u64,
+    },
     /// The digits are not those of F(n).
     #[error("the digits received are not F({n}): {reason}")]
     Digits {
@@ -85,7 +92,7 @@ pub enum VerifyError {
 impl JobResult {
     /// Checks the value against a certificate computed here and now, without trusting the one received.
     ///
-    /// Where the digits are in an artifact, only the certificate is checked; see [`JobResult::verify_digits`].
+    /// Where the digits are in an artifact, only the certificate is checked; see [`crate::artifact::verify`].
     ///
     /// # Errors
     /// [`VerifyError`] naming what does not agree.
@@ -105,11 +112,18 @@ impl JobResult {
     /// # Errors
     /// [`VerifyError::Digits`] naming what does not agree.
     pub fn verify_digits(&self, digits: &str) -> Result<(), VerifyError> {
+        let mut read = DecimalCheck::new();
+        read.update(digits.as_bytes());
+        self.verify_read(read, blake3::hash(digits.as_bytes()).to_hex().as_str())
+    }
+
+    /// Checks digits that were read to their end and have this BLAKE3.
+    pub(crate) fn verify_read(&self, digits: DecimalCheck, blake3: &str) -> Result<(), VerifyError> {
         let wrong = |reason: String| VerifyError::Digits { n: self.n, reason };
-        fibonacci::Certificate::for_index(self.n)
-            .check_decimal(digits)
+        digits
+            .finish(&fibonacci::Certificate::for_index(self.n))
             .map_err(|mismatch| wrong(mismatch.to_string()))?;
-        if blake3::hash(digits.as_bytes()).to_hex().as_str() != self.certificate.blake3 {
+        if blake3 != self.certificate.blake3 {
             return Err(wrong("their BLAKE3 is not the recorded one".to_owned()));
         }
         Ok(())

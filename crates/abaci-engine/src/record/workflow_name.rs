@@ -4,7 +4,7 @@
 //! workflow to another: a row whose name and algorithm contradict each other is refused.
 
 use super::Algorithm;
-use crate::{FIBONACCI_WORKFLOW, STEPWISE_WORKFLOW};
+use crate::{FIBONACCI_WORKFLOW, GIANT_WORKFLOW, STEPWISE_WORKFLOW};
 
 /// A workflow that exists here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -13,11 +13,13 @@ pub enum WorkflowName {
     Fibonacci,
     /// `fibonacci_stepwise`: one step for every index, certify, publish.
     Stepwise,
+    /// `fibonacci_giant`: doubling up to each of the states that are stored, the digits, certify, publish.
+    Giant,
 }
 
 impl WorkflowName {
     /// Every workflow.
-    pub const ALL: [Self; 2] = [Self::Fibonacci, Self::Stepwise];
+    pub const ALL: [Self; 3] = [Self::Fibonacci, Self::Stepwise, Self::Giant];
 
     /// The name, as in the rows.
     #[must_use]
@@ -25,6 +27,7 @@ impl WorkflowName {
         match self {
             Self::Fibonacci => FIBONACCI_WORKFLOW,
             Self::Stepwise => STEPWISE_WORKFLOW,
+            Self::Giant => GIANT_WORKFLOW,
         }
     }
 
@@ -39,6 +42,7 @@ impl WorkflowName {
     pub fn of(algorithm: Algorithm) -> Self {
         match algorithm {
             Algorithm::Stepwise => Self::Stepwise,
+            Algorithm::Giant => Self::Giant,
             Algorithm::Doubling | Algorithm::Iterative | Algorithm::Recursive => Self::Fibonacci,
         }
     }
@@ -47,8 +51,9 @@ impl WorkflowName {
     #[must_use]
     pub fn usual_algorithm(self) -> Algorithm {
         match self {
-            Self::Fibonacci => Algorithm::default(),
+            Self::Fibonacci => Algorithm::Doubling,
             Self::Stepwise => Algorithm::Stepwise,
+            Self::Giant => Algorithm::Giant,
         }
     }
 }

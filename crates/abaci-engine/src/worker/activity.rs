@@ -7,8 +7,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use fibonacci::Progress;
-
+use crate::compute::Stage;
 use crate::record::Request;
 
 /// A job whose body has begun.
@@ -27,7 +26,30 @@ struct Step {
 
 /// How much of a step is done; all clones are one.
 #[derive(Clone)]
-pub(crate) struct Meter(Arc<AtomicU64>);
+pub(crate) struct Meter(Arc<Measures>);
+
+struct Measures {
+    /// The bits of the share that is computed.
+    share: AtomicU64,
+    /// The bytes that are written; [`NONE_WRITTEN`] before there are any.
+    bytes: AtomicU64,
+}
+
+/// No file is so long.
+const NONE_WRITTEN: u64 = u64::MAX;
+
+/// What a computation that lasts for several steps writes to: the meter of the step that waits for it now.
+#[derive(Clone, Default)]
+pub(crate) struct Gauge(Arc<Mutex<Option<Meter>>>);
+
+/// What a meter shows.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Reading {
+    /// How much of the arithmetic is done, from 0 to 1, once it was said.
+    pub(crate) share: Option<f64>,
+    /// How many bytes are written, once any are.
+    pub(crate) bytes: Option<u64>,
+}
 
 /// Keeps a step in the report; dropping it, also by an abort, takes it out.
 pub(crate) struct StepGuard<'a> {
@@ -57,8 +79,8 @@ impl Activity {
         }
     }
 
-    /// The step that runs, and how much of it is done, once it said so.
-    pub(crate) fn current(&self) -> Option<(&'static str, Option<f64>)> {
+    /// The step that runs, and how far it is.
+    pub(crate) fn current(&self) -> Option<(&'static str, Reading)> {
         self.step().as_ref().map(|step| (step.name, step.meter.read()))
     }
 
@@ -81,28 +103,53 @@ impl Drop for StepGuard<'_> {
     }
 }
 
+impl Gauge {
+    /// Shows what follows on the meter of another step.
+    pub(crate) fn point_at(&self, meter: Meter) {
+        *self.meter() = Some(meter);
+    }
+
+    /// Notes how much is computed, from 0 to 1, and what is written of it.
+    pub(crate) fn set(&self, share: f64, bytes: Option<u64>) {
+        if let Some(meter) = &*self.meter() {
+            meter.set(share, bytes);
+        }
+    }
+
+    fn meter(&self) -> MutexGuard<'_, Option<Meter>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Meter {
     fn new() -> Self {
-        Self(Arc::new(AtomicU64::new(f64::NAN.to_bits())))
+        Self(Arc::new(Measures {
+            share: AtomicU64::new(f64::NAN.to_bits()),
+            bytes: AtomicU64::new(NONE_WRITTEN),
+        }))
     }
 
-    /// Notes how much is done.
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a share needs no more than its first digits"
-    )]
-    pub(crate) fn set(&self, Progress { done, total }: Progress) {
-        self.set_share(done as f64 / total as f64);
+    /// Notes what the step is at.
+    pub(crate) fn note(&self, stage: Stage) {
+        let (share, bytes) = stage.measures();
+        self.set(share, bytes);
     }
 
-    /// Notes how much is done, from 0 to 1; anything else reads as unknown.
-    pub(crate) fn set_share(&self, share: f64) {
-        self.0.store(share.to_bits(), Ordering::Relaxed);
+    /// Notes how much is computed, from 0 to 1, anything else reading as unknown, and what is written of it.
+    pub(crate) fn set(&self, share: f64, bytes: Option<u64>) {
+        self.0.share.store(share.to_bits(), Ordering::Relaxed);
+        self.0
+            .bytes
+            .store(bytes.unwrap_or(NONE_WRITTEN), Ordering::Relaxed);
     }
 
-    fn read(&self) -> Option<f64> {
-        let share = f64::from_bits(self.0.load(Ordering::Relaxed));
-        (0.0..=1.0).contains(&share).then_some(share)
+    fn read(&self) -> Reading {
+        let share = f64::from_bits(self.0.share.load(Ordering::Relaxed));
+        let bytes = self.0.bytes.load(Ordering::Relaxed);
+        Reading {
+            share: (0.0..=1.0).contains(&share).then_some(share),
+            bytes: (bytes != NONE_WRITTEN).then_some(bytes),
+        }
     }
 }
 
@@ -116,18 +163,22 @@ mod tests {
         assert_eq!(activity.current(), None);
         let compute = activity.begin("compute");
         let meter = compute.meter();
-        assert_eq!(activity.current(), Some(("compute", None)));
-        meter.set(Progress { done: 1, total: 4 });
-        assert_eq!(activity.current(), Some(("compute", Some(0.25))));
+        assert_eq!(activity.current(), Some(("compute", Reading::default())));
+        meter.set(0.25, None);
+        let reading = activity.current().unwrap().1;
+        assert_eq!((reading.share, reading.bytes), (Some(0.25), None));
+        meter.note(Stage::Writing { bytes: 7 });
+        let reading = activity.current().unwrap().1;
+        assert_eq!((reading.share, reading.bytes), (Some(1.0), Some(7)));
         drop(compute);
         assert_eq!(activity.current(), None, "a step was shown after its end");
 
         let _certify = activity.begin("certify");
         // The thread of the first step has not noticed its end yet.
-        meter.set(Progress { done: 4, total: 4 });
+        meter.set(1.0, None);
         assert_eq!(
             activity.current(),
-            Some(("certify", None)),
+            Some(("certify", Reading::default())),
             "the progress of one step was shown as that of the next"
         );
     }

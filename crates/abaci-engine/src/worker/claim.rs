@@ -59,6 +59,7 @@ pub(crate) type Workflow = WorkflowRef<Value, JobResult, Failure>;
 pub(crate) struct Workflows {
     pub(crate) fibonacci: Workflow,
     pub(crate) stepwise: Workflow,
+    pub(crate) giant: Workflow,
 }
 
 /// The claim loop of one worker.
@@ -269,6 +270,7 @@ impl Workflows {
         match name {
             WorkflowName::Fibonacci => &self.fibonacci,
             WorkflowName::Stepwise => &self.stepwise,
+            WorkflowName::Giant => &self.giant,
         }
     }
 }

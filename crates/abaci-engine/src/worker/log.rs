@@ -32,6 +32,10 @@ impl JobLog {
         Self { id, request }
     }
 
+    pub(crate) fn id(&self) -> &JobId {
+        &self.id
+    }
+
     pub(crate) fn started(&self, attempt: u32) {
         line!(info, self, attempt, "job started");
     }

@@ -22,7 +22,7 @@ use dbos::{Config, DBOS};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use activity::{Activity, Meter, StepGuard};
+pub(crate) use activity::{Activity, Gauge, Meter, StepGuard};
 pub(crate) use admission::{record_failure, undo_claims};
 pub(crate) use claim::CHANNEL;
 pub use drain::DrainReport;
@@ -33,9 +33,10 @@ pub(crate) use row::ClaimedRow;
 
 use self::admission::{Admission, Body};
 use self::claim::{Claimer, Workflow, Workflows};
-use crate::artifact::{self, Artifacts};
+use crate::artifact::{Artifacts, Place};
 use crate::database::Database;
 use crate::failover::Failover;
+use crate::gc::Retention;
 use crate::isolation::{Children, Isolation};
 use crate::janitor::Janitor;
 use crate::presence::Registration;
@@ -49,8 +50,8 @@ const OUTCOME_POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Bounds the connection to the database at the start, and each wait for a free one later.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Connections for claiming, listening, admission, janitor and failover.
-const HOUSEKEEPING_CONNECTIONS: u32 = 6;
+/// Connections for claiming, listening, admission, janitor, failover and collection.
+const HOUSEKEEPING_CONNECTIONS: u32 = 7;
 
 /// More connections of the engine than this would not make jobs faster.
 const MAX_ENGINE_CONNECTIONS: u32 = 20;
@@ -68,8 +69,10 @@ pub struct WorkerSettings {
     pub poll_interval: Duration,
     /// What it is willing to compute.
     pub limits: Limits,
-    /// Where values of over 10,000 digits are stored.
-    pub artifacts: PathBuf,
+    /// Where values of over 10,000 digits and states of long computations are kept.
+    pub artifacts: Place,
+    /// Jobs that ended longer ago are deleted with their artifacts; absent to keep all.
+    pub retention: Option<Duration>,
     /// This machine's name, the first half of the executor id.
     pub host: String,
     /// Which of the executor ids of this machine it takes.
@@ -103,7 +106,8 @@ impl WorkerSettings {
             concurrency: 1,
             poll_interval: Duration::from_millis(50),
             limits: Limits::default(),
-            artifacts: artifacts.into(),
+            artifacts: Place::directory(artifacts),
+            retention: None,
             host: host.into(),
             slot: Slot::Lowest,
             enable_faults: false,
@@ -138,16 +142,21 @@ impl Worker {
 
     /// Starts a worker whose workflow has another body; a seam for tests of what surrounds the body.
     async fn start_with(settings: WorkerSettings, body: Body) -> Result<Self, Error> {
-        artifact::check_directory(&settings.artifacts)?;
-        Artifacts::new(&settings.artifacts).sweep();
         let database = Database::open(&settings.database_url, HOUSEKEEPING_CONNECTIONS, TIMEOUT).await?;
-        let registration = Registration::begin(&database.address, &settings).await?;
+        let artifacts = Artifacts::open(&settings.artifacts, &database.name().await?)?;
+        artifacts.check().await?;
+        artifacts.sweep();
+        let jobs = Jobs::default();
+        let in_hand = jobs.clone();
+        let running = Box::new(move || in_hand.running());
+        let registration = Registration::begin(&database.address, &settings, running).await?;
         let setup = Setup {
             children: Children::new(settings.isolation.clone()),
             settings,
             database,
+            artifacts,
             registration,
-            jobs: Jobs::default(),
+            jobs,
         };
         match setup.launch(body).await {
             Ok((dbos, workflows)) => Ok(setup.into_worker(dbos, workflows)),
@@ -196,6 +205,7 @@ impl Worker {
 struct Setup {
     settings: WorkerSettings,
     database: Database,
+    artifacts: Artifacts,
     registration: Registration,
     jobs: Jobs,
     children: Children,
@@ -230,6 +240,7 @@ impl Setup {
         let workflows = Workflows {
             fibonacci: register(WorkflowName::Fibonacci)?,
             stepwise: register(WorkflowName::Stepwise)?,
+            giant: register(WorkflowName::Giant)?,
         };
         dbos.launch().await.map_err(failed)?;
         Ok((dbos, workflows))
@@ -241,7 +252,7 @@ impl Setup {
             jobs: self.jobs.clone(),
             limits: self.settings.limits,
             enable_faults: self.settings.enable_faults,
-            artifacts: Artifacts::new(&self.settings.artifacts),
+            artifacts: self.artifacts.clone(),
             executor_id: self.registration.executor_id().to_owned(),
             children: self.children.clone(),
             body,
@@ -285,6 +296,15 @@ impl Setup {
         }
     }
 
+    fn collection(&self, keep: Duration) -> Retention {
+        Retention {
+            database: self.database.clone(),
+            artifacts: self.artifacts.clone(),
+            host: self.settings.host.clone(),
+            keep,
+        }
+    }
+
     fn keep_house(&self) -> JoinSet<()> {
         let (database, executor_id) = (self.database.clone(), self.registration.executor_id().to_owned());
         let failover = Failover::new(
@@ -301,6 +321,9 @@ impl Setup {
         let mut tasks = JoinSet::new();
         tasks.spawn(janitor.run());
         tasks.spawn(failover.run());
+        if let Some(keep) = self.settings.retention {
+            tasks.spawn(self.collection(keep).run());
+        }
         tasks
     }
 }

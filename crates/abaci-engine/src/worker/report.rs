@@ -51,8 +51,14 @@ pub struct RunningJob {
     pub attempt: Option<u32>,
     /// The step that runs; absent between two.
     pub step: Option<String>,
-    /// How much of that step is done, from 0 to 1; absent before it said so.
+    /// How much of that step is computed, from 0 to 1, or with `giant` how much of all steps; absent before it said so.
     pub progress: Option<f64>,
+    /// `computing`, or `writing` once all is computed; absent before it said so.
+    #[serde(default)]
+    pub phase: Option<String>,
+    /// How many bytes are written; absent before any are.
+    #[serde(default)]
+    pub bytes: Option<u64>,
     /// How long the job has been in hand.
     pub seconds: f64,
 }
@@ -93,13 +99,20 @@ impl RunningJob {
     /// A job that has been in hand for `age`.
     pub(super) fn new(workflow_id: String, age: Duration, activity: Option<&Activity>) -> Self {
         let step = activity.and_then(Activity::current);
+        let reading = step.map(|(_, reading)| reading).unwrap_or_default();
+        let phase = reading.share.map(|_| match reading.bytes {
+            None => "computing",
+            Some(_) => "writing",
+        });
         Self {
             workflow_id,
             n: activity.map(|activity| activity.request.n),
             algorithm: activity.map(|activity| activity.request.algorithm),
             attempt: activity.map(|activity| activity.attempt),
             step: step.map(|(name, _)| name.to_owned()),
-            progress: step.and_then(|(_, progress)| progress),
+            progress: reading.share,
+            phase: phase.map(str::to_owned),
+            bytes: reading.bytes,
             seconds: age.as_secs_f64(),
         }
     }

@@ -112,8 +112,8 @@ async fn a_step_that_fails_on_every_attempt_fails_the_job_with_its_last_reason()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_computation_stops_when_nobody_waits_for_it() {
     let (stopped, stopped_seen) = std::sync::mpsc::channel();
-    let endless = compute::on_thread(move |observe| {
-        while observe(fibonacci::Progress { done: 0, total: 1 }).is_continue() {
+    let endless = compute::on_thread(move |is_wanted| {
+        while is_wanted().is_continue() {
             std::thread::yield_now();
         }
         stopped.send(()).map_err(|_| compute::stopped())

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit};
 
-use super::fibonacci::JobContext;
+use super::steps::JobContext;
 use crate::record::{Failure, FaultKind, Request};
 
 /// Less than any process of ours has: the next mapping fails.

@@ -4,15 +4,18 @@
 //! Step names are constants and never change meaning; a change to their sequence changes
 //! [`crate::APPLICATION_VERSION`].
 
+mod computation;
 mod fault;
 mod fibonacci;
+mod giant;
+mod steps;
 mod stepwise;
 
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-pub(crate) use fibonacci::JobContext;
+pub(crate) use steps::JobContext;
 
 use crate::record::{Failure, JobResult, Request, WorkflowName};
 
@@ -24,5 +27,6 @@ pub(crate) fn run(
     match WorkflowName::of(request.algorithm) {
         WorkflowName::Fibonacci => Box::pin(fibonacci::fibonacci(job, request)),
         WorkflowName::Stepwise => Box::pin(stepwise::stepwise(job, request)),
+        WorkflowName::Giant => Box::pin(giant::giant(job, request)),
     }
 }

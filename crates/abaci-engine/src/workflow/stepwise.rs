@@ -19,11 +19,11 @@ use fibonacci::{Natural, Progress};
 use serde::{Deserialize, Serialize};
 
 use super::fault;
-use super::fibonacci::{
-    CERTIFY, Certified, Computed, Digits, JobContext, PUBLISH, StepRun, check, computed, on_thread, options,
-    publish,
+use super::steps::{
+    CERTIFY, Certified, Computed, JobContext, PUBLISH, StepRun, check, computed, on_thread, options, publish,
 };
-use crate::compute::{self, Answer};
+use crate::artifact::ArtifactFile;
+use crate::compute::{self, Answer, Stage};
 use crate::record::{Failure, JobResult, Request};
 use crate::worker::Meter;
 
@@ -78,10 +78,10 @@ async fn add_up(job: &JobContext, request: Request) -> dbos::Result<Added, Failu
             Ok(add(job, request, [&before, &last])?)
         })
         .await?;
-        running.meter().set(Progress {
+        running.meter().note(Stage::Computing(Progress {
             done: index,
             total: request.n,
-        });
+        }));
         before = std::mem::replace(&mut last, next);
     }
     Ok(last)
@@ -117,13 +117,14 @@ fn add(job: &JobContext, request: Request, terms: [&Added; 2]) -> Result<Added, 
 /// Repeating it is safe: it only looks at what is recorded.
 async fn prove(job: &JobContext, request: Request, last: &Added, meter: Meter) -> Result<Proven, Failure> {
     let value = last.natural()?;
-    let digits = on_thread(meter.clone(), move |observe| {
-        fibonacci::decimal(&value, observe).map_err(|_| compute::stopped())
+    let digits = on_thread(meter.clone(), move |watch| {
+        fibonacci::decimal(&value, &|progress| watch(Stage::Computing(progress)))
+            .map_err(|_| compute::stopped())
     });
     let seconds = Duration::from_nanos(last.nanoseconds).as_secs_f64();
-    let computed = computed(job, Answer::new(digits.await?, None, seconds));
-    let stored = Digits::of(&computed);
-    let certified = on_thread(meter, move |_| check(request, stored)).await?;
+    let answer = Answer::new(digits.await?, None, seconds);
+    let computed = computed(job, answer, ArtifactFile(job.artifacts.unfinished())).await?;
+    let certified = check(job, request, &computed, meter).await?;
     Ok(Proven { computed, certified })
 }
 

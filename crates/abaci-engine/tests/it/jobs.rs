@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use abaci_engine::client::{CancelOutcome, ListFilter, SubmitOptions};
 use abaci_engine::record::FailureKind;
-use abaci_engine::{Algorithm, Error, JobId, Request, State, artifact};
+use abaci_engine::{Algorithm, Error, JobId, Request, State};
 use abaci_testkit::eventually;
 
-use crate::rig::{Rig, outcome, outcomes};
+use crate::rig::{Rig, digits_of, outcome, outcomes};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_ends_with_the_exact_value_and_a_certificate_that_holds() {
@@ -79,7 +79,7 @@ async fn a_value_too_large_for_the_row_is_an_artifact_that_is_never_believed_whe
     let result = outcome(&client, &id).await.result.unwrap();
     assert_eq!((result.digits, &result.value), (20_899, &None));
     let record = result.artifact.clone().unwrap();
-    let digits = artifact::read(&record).unwrap();
+    let digits = digits_of(&record).unwrap();
     result.verify_digits(&digits).unwrap();
     assert!(digits.starts_with(&result.head) && digits.ends_with(&result.tail));
     let widest: i64 = rig
@@ -92,7 +92,7 @@ async fn a_value_too_large_for_the_row_is_an_artifact_that_is_never_believed_whe
 
     let path = record.uri.strip_prefix("file://").unwrap();
     std::fs::write(path, digits.replace('7', "8")).unwrap();
-    let error = artifact::read(&record).unwrap_err().to_string();
+    let error = digits_of(&record).unwrap_err().to_string();
     assert!(error.contains("BLAKE3"), "a changed artifact was read: {error}");
 }
 
@@ -112,8 +112,8 @@ async fn an_artifact_that_is_gone_before_it_is_certified_is_computed_again() {
     eventually("the second step to hang", || {
         rig.database.psql(hanging).trim() == "1"
     });
-    for file in std::fs::read_dir(rig.artifacts.path()).unwrap() {
-        std::fs::remove_file(file.unwrap().path()).unwrap();
+    for file in rig.artifact_files() {
+        std::fs::remove_file(file).unwrap();
     }
     let drain = tokio::spawn(first.drain(Duration::ZERO));
     rig.database
@@ -123,7 +123,7 @@ async fn an_artifact_that_is_gone_before_it_is_certified_is_computed_again() {
     let _second = rig.worker().await;
     let result = outcome(&client, &id).await.result.unwrap();
     result
-        .verify_digits(&artifact::read(&result.artifact.clone().unwrap()).unwrap())
+        .verify_digits(&digits_of(&result.artifact.clone().unwrap()).unwrap())
         .unwrap();
 }
 

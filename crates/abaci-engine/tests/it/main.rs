@@ -4,10 +4,12 @@
 
 mod bad_rows;
 mod drains;
+mod gc;
 mod jobs;
 mod outage;
 mod presence;
 mod probe;
+mod progress;
 mod python;
 mod reports;
 mod requests;

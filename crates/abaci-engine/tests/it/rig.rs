@@ -1,11 +1,14 @@
 //! What every test here starts with: a database, a directory, workers and a client on it.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use abaci_engine::artifact::{self, BucketAccess};
 use abaci_engine::client::{ClientSettings, Outcome, WaitEvent};
+use abaci_engine::record::ArtifactRecord;
 use abaci_engine::worker::WorkerSettings;
-use abaci_engine::{Client, JobId, Worker};
+use abaci_engine::{Client, Error, JobId, Worker};
 use abaci_testkit::{Database, Process, TempDir};
 
 /// Longer than anything takes here; a test that reaches it found a job that hangs.
@@ -28,6 +31,19 @@ impl Rig {
         let mut settings = WorkerSettings::new(self.database.url(), "test-host", self.artifacts.path());
         settings.poll_interval = Duration::from_millis(5);
         settings
+    }
+
+    /// What lies in the place of the database's artifacts.
+    pub(crate) fn artifact_files(&self) -> Vec<PathBuf> {
+        let entries = |path: &Path| {
+            std::fs::read_dir(path)
+                .unwrap()
+                .map(|entry| entry.unwrap().path())
+        };
+        let places = entries(self.artifacts.path());
+        places
+            .flat_map(|place| entries(&place).collect::<Vec<_>>())
+            .collect()
     }
 
     pub(crate) async fn worker(&self) -> Worker {
@@ -135,4 +151,13 @@ pub(crate) async fn outcomes(client: &Client, ids: impl IntoIterator<Item = JobI
 /// The outcome of one job.
 pub(crate) async fn outcome(client: &Client, id: &JobId) -> Outcome {
     outcomes(client, [id.clone()]).await.remove(0)
+}
+
+/// The digits of an artifact, if they are what was stored.
+pub(crate) fn digits_of(record: &ArtifactRecord) -> Result<String, Error> {
+    let mut bytes = Vec::new();
+    artifact::read(record, &BucketAccess::default(), |piece| {
+        bytes.extend_from_slice(piece);
+    })?;
+    Ok(String::from_utf8(bytes).unwrap())
 }

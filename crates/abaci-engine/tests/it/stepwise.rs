@@ -30,11 +30,11 @@ async fn submit(client: &Client, request: Request) -> JobId {
 }
 
 /// Waits until over `count` steps are recorded.
-async fn await_steps(rig: &Rig, count: usize) {
+fn await_steps(rig: &Rig, count: usize) {
     let select = "select count(*) from dbos.operation_outputs";
-    while rig.database.psql(select).trim().parse::<usize>().unwrap() <= count {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    eventually("recorded steps", || {
+        rig.database.psql(select).trim().parse::<usize>().unwrap() > count
+    });
 }
 
 async fn worker_with_faults(rig: &Rig) -> Worker {
@@ -82,7 +82,7 @@ async fn a_drain_hands_it_back_between_two_steps_and_a_replay_gives_what_a_strai
     let id = submit(&client, stepwise(1500)).await;
     for stop in 1..=4 {
         let worker = rig.worker().await;
-        await_steps(&rig, stop * 200).await;
+        await_steps(&rig, stop * 200);
         let before = recorded(&rig);
         let report = worker.drain(Duration::ZERO).await;
         assert_eq!((report.finished, report.handed_back), (0, 1));
@@ -105,7 +105,7 @@ async fn what_is_recorded_is_what_is_added_up() {
     let client = rig.client().await;
     let id = submit(&client, stepwise(1000)).await;
     let worker = rig.worker().await;
-    await_steps(&rig, 100).await;
+    await_steps(&rig, 100);
     worker.drain(Duration::ZERO).await;
     // The last recorded value is made one larger; only a replay that takes it from there can notice.
     rig.database.psql(
@@ -127,7 +127,7 @@ async fn a_cancellation_and_a_timeout_reach_it_between_two_steps() {
     let (worker, client) = (rig.worker().await, rig.client().await);
     let is_free = || worker.running().is_empty();
     let id = submit(&client, stepwise(10_000)).await;
-    await_steps(&rig, 50).await;
+    await_steps(&rig, 50);
     assert_eq!(client.cancel(&id).await.unwrap(), CancelOutcome::Cancelled);
     Deadline::after(Duration::from_millis(500)).eventually("the end of the cancelled job", is_free);
     let options = SubmitOptions {
@@ -153,7 +153,7 @@ async fn the_report_says_how_far_it_is() {
     let rig = Rig::new();
     let (worker, client) = (rig.worker().await, rig.client().await);
     let id = submit(&client, stepwise(2000)).await;
-    await_steps(&rig, 500).await;
+    await_steps(&rig, 500);
     let report = worker.observer().report();
     let [job] = &report.running[..] else {
         panic!("{report:#?}")

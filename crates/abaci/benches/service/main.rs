@@ -1,7 +1,8 @@
 //! What the service does, measured from outside: the release program, real PostgreSQL, one client in this process.
 //!
 //! `cargo bench -p abaci --bench service` measures everything three times and prints each run and the median; names after
-//! `--` choose among `latency`, `throughput`, `startup`, `idle`, `workload`, `fleet` and `stepwise`.
+//! `--` choose among `latency`, `throughput`, `startup`, `idle`, `workload`, `fleet`,
+//! `stepwise` and `giant`.
 //! Every part has a PostgreSQL of its own with the settings of a fresh cluster, so commits wait for the disk, and takes it
 //! away again.
 //!
@@ -9,6 +10,7 @@
 
 mod database;
 mod fleet;
+mod giant;
 mod idle;
 mod latency;
 mod reading;
@@ -28,7 +30,7 @@ const RUNS: usize = 3;
 /// One measurement: its name, and what does it once.
 type Part = (&'static str, fn() -> Vec<Reading>);
 
-const PARTS: [Part; 7] = [
+const PARTS: [Part; 8] = [
     ("latency", latency::measure),
     ("throughput", throughput::measure),
     ("startup", startup::measure),
@@ -36,6 +38,7 @@ const PARTS: [Part; 7] = [
     ("workload", workload::measure),
     ("fleet", fleet::measure),
     ("stepwise", stepwise::measure),
+    ("giant", giant::measure),
 ];
 
 fn main() -> ExitCode {

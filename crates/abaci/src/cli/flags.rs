@@ -22,7 +22,7 @@ impl QueueFlags {
 /// What may be asked for.
 #[derive(Debug, Args)]
 pub struct LimitFlags {
-    /// Largest n of the algorithm doubling [env: ABACI_MAX_N] [default: 2000000000]
+    /// Largest n of doubling and giant [env: ABACI_MAX_N] [default: 2000000000]
     #[arg(long, value_name = "N")]
     max_n: Option<u64>,
     /// Memory that one job may need, by estimate, and use [env: ABACI_JOB_MEMORY] [default: 8GiB]
@@ -74,6 +74,13 @@ pub struct WorkFlags {
     /// Time of one job's computation by the clock [env: ABACI_JOB_TIME] [default: unlimited]
     #[arg(long, value_name = "TIME")]
     job_time: Option<Period>,
+    /// Threads of one job's computation [env: ABACI_JOB_THREADS] [default: the processors divided by the jobs at once]
+    #[arg(long, value_name = "COUNT")]
+    job_threads: Option<u32>,
+    /// How long jobs that ended, also parked ones, are kept before they are deleted with their values [env: ABACI_RETENTION]
+    /// [default: for ever]
+    #[arg(long, value_name = "TIME")]
+    retention: Option<Period>,
     /// How long to wait for the database at the start [env: ABACI_WAIT_FOR_DATABASE] [default: 1m]
     #[arg(long, value_name = "TIME")]
     wait_for_database: Option<Period>,
@@ -89,6 +96,8 @@ impl WorkFlags {
         layer.grace = self.grace;
         layer.job_cpu_time = self.job_cpu_time;
         layer.job_time = self.job_time;
+        layer.job_threads = self.job_threads;
+        layer.retention = self.retention;
         layer.wait_for_database = self.wait_for_database;
         layer.enable_faults = self.enable_faults.then_some(true);
     }

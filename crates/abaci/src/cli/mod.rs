@@ -48,6 +48,9 @@ struct Global {
     /// Directory of the private database and of large values [env: ABACI_DATA_DIR]
     #[arg(long, value_name = "DIR", global = true)]
     data_dir: Option<PathBuf>,
+    /// Directory or bucket (s3://bucket/prefix) of large values [env: ABACI_ARTIFACTS] [default: in the data directory]
+    #[arg(long, value_name = "PLACE", global = true)]
+    artifacts: Option<String>,
     /// Directory of PostgreSQL's programs [env: ABACI_PG_BIN] [default: searched for]
     #[arg(long, value_name = "DIR", global = true)]
     pg_bin: Option<PathBuf>,
@@ -69,6 +72,7 @@ impl Cli {
         let mut layer = Layer {
             database_url: self.global.database_url.clone(),
             data_dir: self.global.data_dir.clone(),
+            artifacts: self.global.artifacts.clone(),
             pg_bin: self.global.pg_bin.clone(),
             log_format: self.global.log_format,
             log_level: self.global.log_level.clone(),

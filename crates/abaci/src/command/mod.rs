@@ -8,12 +8,14 @@ pub mod db;
 pub mod demo;
 pub mod doctor;
 pub mod fleet;
+pub mod gc;
 pub mod list;
 pub mod resume;
 pub mod serve;
 pub mod show;
 pub mod status;
 pub mod submit;
+pub mod verify;
 pub mod wait;
 
 use clap::Subcommand;
@@ -45,6 +47,10 @@ pub enum Command {
     Cancel(cancel::Cancel),
     /// Put jobs that failed, were parked or were cancelled back into their queue
     Resume(resume::Resume),
+    /// Check the value of a job that succeeded
+    Verify(verify::Verify),
+    /// Remove large values and states that no job refers to, and on request old jobs
+    Gc(gc::Gc),
     /// Check what abaci needs, and say how to get what is missing
     Doctor(doctor::Doctor),
     /// Look at the configuration
@@ -77,6 +83,8 @@ impl Command {
             Self::Show(show) => show.run(config).await,
             Self::Cancel(cancel) => cancel.run(config).await,
             Self::Resume(resume) => resume.run(config).await,
+            Self::Verify(verify) => verify.run(config).await,
+            Self::Gc(gc) => gc.run(config).await,
             Self::Doctor(doctor) => doctor.run(config).await,
             Self::Config(command) => command.run(config),
             Self::Db(db) => db.run(config).await,

@@ -1,131 +1,113 @@
-//! `abaci show`: one job with its outcome and its steps.
+//! `abaci show`: one job with its outcome, its steps, and what it is at while it runs.
 
-use abaci_engine::record::{JobDetail, StepRecord};
-use abaci_engine::{JobId, JobResult, artifact};
-use anyhow::Context;
+mod draw;
+mod value;
+mod watch;
+
+use abaci_engine::record::JobDetail;
+use abaci_engine::worker::RunningJob;
+use abaci_engine::{Client, Error, JobId, State};
 use clap::Args;
+use serde::Serialize;
+use value::Ends;
 
 use crate::config::Config;
-use crate::database::{Access, on_blocking_thread};
+use crate::database::Access;
 use crate::exit::Exit;
-use crate::output::{self, Format, Table};
+use crate::output::{self, Format};
+use crate::signals::Signals;
 
 /// Show one job with its steps.
+///
+/// While the job runs, what its worker last said of it is shown as well.
+///
+/// Digits are printed only after all of the value was checked as abaci verify does; what stands between both ends is one
+/// line with an ellipsis.
+///
+/// With --watch, exit code 0: the job succeeded; 1: it ended otherwise; 130: interrupted, which stops the watching and not
+/// the job.
 #[derive(Debug, Args)]
 pub struct Show {
     /// Id of the job
     #[arg(value_name = "ID")]
     id: String,
-    /// Print one JSON object
-    #[arg(long, conflicts_with = "value")]
+    /// Look again twice a second until the job has ended
+    #[arg(long, conflicts_with_all = ["value", "head", "tail"])]
+    watch: bool,
+    /// Print one JSON object, or one per look
+    #[arg(long, conflicts_with_all = ["value", "head", "tail"])]
     json: bool,
     /// Print the value with all its digits, and nothing else
     #[arg(long)]
     value: bool,
+    /// Print only the first N digits of the value, and with --tail the last ones
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    head: Option<u64>,
+    /// Print only the last N digits of the value, and with --head the first ones
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    tail: Option<u64>,
+}
+
+/// A job at one moment.
+#[derive(Debug, Serialize)]
+struct Look {
+    #[serde(flatten)]
+    detail: JobDetail,
+    /// What a worker says that it is at, while it runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    progress: Option<RunningJob>,
+    /// What it waits for, if somebody looked.
+    #[serde(skip)]
+    waits: Option<String>,
 }
 
 impl Show {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
+        if self.watch {
+            let mut signals = Signals::listen()?;
+            let watching = signals.unless_any(self.watch(config)).await;
+            return watching.unwrap_or(Ok(Exit::Interrupted));
+        }
         let (_access, client) = Access::connect(config).await?;
-        let detail = client.show(&JobId::new(self.id)).await;
+        let look = Look::take(&client, &JobId::new(self.id)).await;
         client.close().await;
-        let detail = detail?;
-        if self.value {
-            return print_value(detail).await;
+        let look = look?;
+        let ends = Ends {
+            head: self.head,
+            tail: self.tail,
+        };
+        if self.value || self.head.is_some() || self.tail.is_some() {
+            return value::print(look.detail, ends, config.bucket_access()).await;
         }
         match Format::of_flag(self.json) {
-            Format::Json => output::json(&detail)?,
-            Format::Human => print_detail(&detail)?,
+            Format::Json => output::json(&look)?,
+            Format::Human => draw::lines(&look).iter().try_for_each(output::line)?,
         }
         Ok(Exit::Done)
     }
-}
 
-async fn print_value(detail: JobDetail) -> anyhow::Result<Exit> {
-    let Some(result) = detail.result else {
-        output::error(format_args!(
-            "job {} has no value: it is {}",
-            detail.job.workflow_id, detail.job.state
-        ));
-        return Ok(Exit::No);
-    };
-    output::line(on_blocking_thread(move || all_digits(&result)).await??)?;
-    Ok(Exit::Done)
-}
-
-/// The digits of a result, wherever they are kept, checked against the certificate.
-fn all_digits(result: &JobResult) -> anyhow::Result<String> {
-    let digits = match (&result.value, &result.artifact) {
-        (Some(value), _) => value.clone(),
-        (None, Some(record)) => artifact::read(record)?,
-        (None, None) => anyhow::bail!("the result has neither a value nor an artifact"),
-    };
-    result.verify_digits(&digits).context("checking the value")?;
-    Ok(digits)
-}
-
-fn print_detail(detail: &JobDetail) -> anyhow::Result<()> {
-    let job = &detail.job;
-    let field = |name: &str, value: Option<String>| match value {
-        Some(value) => output::line(format_args!("{name:<12} {value}")),
-        None => Ok(()),
-    };
-    field("job", Some(job.workflow_id.to_string()))?;
-    field("state", Some(job.state.to_string()))?;
-    field("n", job.n.map(|n| n.to_string()))?;
-    field("algorithm", job.algorithm.map(|algorithm| algorithm.to_string()))?;
-    field("queue", job.queue.clone())?;
-    field("worker", job.executor_id.clone())?;
-    field("attempts", Some(job.attempts.to_string()))?;
-    field("submitted", Some(output::time(job.created_at_ms)))?;
-    field("started", job.started_at_ms.map(output::time))?;
-    field("completed", job.completed_at_ms.map(output::time))?;
-    field(
-        "error",
-        detail
-            .error
-            .as_ref()
-            .map(|failure| format!("{}: {failure}", failure.name)),
-    )?;
-    if let Some(result) = &detail.result {
-        field("value", Some(output::digits_of(result)))?;
-        field("computed in", Some(output::seconds(result.seconds)))?;
-        field("process", Some(result.pid.to_string()))?;
-        field(
-            "artifact",
-            result.artifact.as_ref().map(|artifact| artifact.uri.clone()),
-        )?;
-        field("BLAKE3", Some(result.certificate.blake3.clone()))?;
+    async fn watch(&self, config: &Config) -> anyhow::Result<Exit> {
+        let (access, client) = Access::connect(config).await?;
+        let _kept = access.keep_running();
+        let id = JobId::new(&self.id);
+        let exit = watch::watch(&client, &id, Format::of_flag(self.json), config).await;
+        client.close().await;
+        exit
     }
-    print_steps(&detail.steps)
 }
 
-fn print_steps(steps: &[StepRecord]) -> anyhow::Result<()> {
-    if steps.is_empty() {
-        return Ok(());
+impl Look {
+    /// Reads a job, and while it runs what it is at.
+    async fn take(client: &Client, id: &JobId) -> Result<Self, Error> {
+        let detail = client.show(id).await?;
+        let progress = match detail.job.state {
+            State::Running => client.progress(std::slice::from_ref(id)).await?.remove(id),
+            _ => None,
+        };
+        Ok(Self {
+            detail,
+            progress,
+            waits: None,
+        })
     }
-    let mut table = Table::new(["STEP", "NAME", "STARTED", "TOOK", "ERROR"]);
-    // A workflow may have thousands of steps of one name; their ends say enough, and --json has them all.
-    for alike in steps.chunk_by(|a, b| a.name == b.name && a.error.is_none() && b.error.is_none()) {
-        match alike {
-            [only] => table.row(row(only.id.to_string(), only, only)),
-            [first, .., last] => table.row(row(format!("{}–{}", first.id, last.id), first, last)),
-            [] => {}
-        }
-    }
-    output::line("")?;
-    table.print()
-}
-
-/// One line for the steps from `first` to `last`; what it took is by the clocks of their workers.
-fn row(number: String, first: &StepRecord, last: &StepRecord) -> [String; 5] {
-    let unknown = || "-".to_owned();
-    let took = last.completed_at_ms.zip(first.started_at_ms);
-    [
-        number,
-        first.name.clone(),
-        first.started_at_ms.map_or_else(unknown, output::time),
-        took.map_or_else(unknown, |(end, start)| format!("{} ms", end - start)),
-        first.error.clone().unwrap_or_default(),
-    ]
 }

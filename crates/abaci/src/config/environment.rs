@@ -19,7 +19,8 @@ pub struct Environment {
 
 impl Environment {
     /// Every variable that is a setting of ours.
-    pub const SETTINGS: [&str; 23] = [
+    pub const SETTINGS: [&str; 26] = [
+        "ABACI_ARTIFACTS",
         "ABACI_CONCURRENCY",
         "ABACI_CONFIG",
         "ABACI_DATABASE_URL",
@@ -30,6 +31,7 @@ impl Environment {
         "ABACI_HEALTH_ADDR",
         "ABACI_JOB_CPU_TIME",
         "ABACI_JOB_MEMORY",
+        "ABACI_JOB_THREADS",
         "ABACI_JOB_TIME",
         "ABACI_LOG",
         "ABACI_LOG_FORMAT",
@@ -39,6 +41,7 @@ impl Environment {
         "ABACI_POLL_INTERVAL",
         "ABACI_QUEUE",
         "ABACI_RESTART_WINDOW",
+        "ABACI_RETENTION",
         "ABACI_WAIT_FOR_DATABASE",
         "ABACI_WAIT_FOR_SERVER",
         "ABACI_WATCHDOG",
@@ -98,6 +101,18 @@ impl Environment {
         text.parse()
             .map(Some)
             .map_err(|error| Failed::usage(format!("{name}: {error}")))
+    }
+
+    /// The variables by which the AWS tools reach buckets; secrets are among them.
+    #[must_use]
+    pub fn of_buckets(&self) -> Vec<(String, String)> {
+        let texts = self
+            .variables
+            .iter()
+            .filter_map(|(name, value)| Some((name.to_str()?, value.to_str()?)));
+        let ours = texts.filter(|(name, value)| name.starts_with("AWS_") && !value.is_empty());
+        ours.map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect()
     }
 
     /// Whether the account is root.

@@ -22,6 +22,8 @@ pub struct Layer {
     pub database_url: Option<String>,
     /// Where the private database and large values are kept.
     pub data_dir: Option<PathBuf>,
+    /// Where large values are kept: a directory, or a bucket as `s3://bucket/prefix`.
+    pub artifacts: Option<String>,
     /// Where the programs of PostgreSQL are.
     pub pg_bin: Option<PathBuf>,
     /// The queue of jobs.
@@ -42,6 +44,10 @@ pub struct Layer {
     pub job_cpu_time: Option<Period>,
     /// The time that one job may compute, by the clock.
     pub job_time: Option<Period>,
+    /// How many threads one heavy computation may use.
+    pub job_threads: Option<u32>,
+    /// How long jobs that ended are kept.
+    pub retention: Option<Period>,
     /// How long a client waits for a server to appear.
     pub wait_for_server: Option<Period>,
     /// How long a database may be gone before a command gives up.
@@ -73,6 +79,7 @@ impl Layer {
         Ok(Self {
             database_url: environment.parsed("ABACI_DATABASE_URL")?,
             data_dir: environment.path("ABACI_DATA_DIR"),
+            artifacts: environment.parsed("ABACI_ARTIFACTS")?,
             pg_bin: environment.path("ABACI_PG_BIN"),
             queue: environment.parsed("ABACI_QUEUE")?,
             concurrency: environment.parsed("ABACI_CONCURRENCY")?,
@@ -83,6 +90,8 @@ impl Layer {
             job_memory: environment.parsed("ABACI_JOB_MEMORY")?,
             job_cpu_time: environment.parsed("ABACI_JOB_CPU_TIME")?,
             job_time: environment.parsed("ABACI_JOB_TIME")?,
+            job_threads: environment.parsed("ABACI_JOB_THREADS")?,
+            retention: environment.parsed("ABACI_RETENTION")?,
             wait_for_server: environment.parsed("ABACI_WAIT_FOR_SERVER")?,
             wait_for_database: environment.parsed("ABACI_WAIT_FOR_DATABASE")?,
             workers: environment.parsed("ABACI_WORKERS")?,
@@ -106,6 +115,7 @@ impl Layer {
         let all = [
             ("ABACI_DATABASE_URL", text(self.database_url.as_ref())),
             ("ABACI_DATA_DIR", path(&self.data_dir)),
+            ("ABACI_ARTIFACTS", text(self.artifacts.as_ref())),
             ("ABACI_PG_BIN", path(&self.pg_bin)),
             ("ABACI_QUEUE", text(self.queue.as_ref())),
             ("ABACI_CONCURRENCY", text(self.concurrency.as_ref())),
@@ -116,6 +126,8 @@ impl Layer {
             ("ABACI_JOB_MEMORY", text(self.job_memory.as_ref())),
             ("ABACI_JOB_CPU_TIME", text(self.job_cpu_time.as_ref())),
             ("ABACI_JOB_TIME", text(self.job_time.as_ref())),
+            ("ABACI_JOB_THREADS", text(self.job_threads.as_ref())),
+            ("ABACI_RETENTION", text(self.retention.as_ref())),
             ("ABACI_WAIT_FOR_SERVER", text(self.wait_for_server.as_ref())),
             ("ABACI_WAIT_FOR_DATABASE", text(self.wait_for_database.as_ref())),
             ("ABACI_WORKERS", text(self.workers.as_ref())),
@@ -170,6 +182,7 @@ mod tests {
             | "ABACI_RESTART_WINDOW"
             | "ABACI_JOB_CPU_TIME"
             | "ABACI_JOB_TIME"
+            | "ABACI_RETENTION"
             | "ABACI_WAIT_FOR_SERVER"
             | "ABACI_WAIT_FOR_DATABASE" => "1m 7s 3ms",
             "ABACI_JOB_MEMORY" => "3MiB",

@@ -1,4 +1,6 @@
 //! The sources of settings, put one over the other.
+//!
+//! Every setting has its variable, its field and its default in one place, which makes one function as long as the list.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -25,6 +27,7 @@ impl Layers {
                 |layer| &layer.data_dir,
                 usual_data_dir(environment),
             ),
+            artifacts: self.optional("ABACI_ARTIFACTS", |layer| &layer.artifacts),
             pg_bin: self.optional("ABACI_PG_BIN", |layer| &layer.pg_bin),
             queue: self.pick("ABACI_QUEUE", |layer| &layer.queue, DEFAULT_QUEUE.to_owned()),
             concurrency: self.pick("ABACI_CONCURRENCY", |layer| &layer.concurrency, 1),
@@ -43,6 +46,8 @@ impl Layers {
             ),
             job_cpu_time: self.optional("ABACI_JOB_CPU_TIME", |layer| &layer.job_cpu_time),
             job_time: self.optional("ABACI_JOB_TIME", |layer| &layer.job_time),
+            job_threads: self.optional("ABACI_JOB_THREADS", |layer| &layer.job_threads),
+            retention: self.optional("ABACI_RETENTION", |layer| &layer.retention),
             wait_for_server: self.pick(
                 "ABACI_WAIT_FOR_SERVER",
                 |layer| &layer.wait_for_server,
@@ -65,6 +70,7 @@ impl Layers {
                 .path("TMPDIR")
                 .unwrap_or_else(|| PathBuf::from("/tmp")),
             forbids_colour: environment.forbids_colour(),
+            bucket_settings: environment.of_buckets(),
             file: self.file,
             flags: self.flags,
         }

@@ -20,6 +20,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use abaci_engine::Limits;
+use abaci_engine::artifact::{BucketAccess, Place};
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 pub use environment::Environment;
@@ -95,6 +97,8 @@ pub struct Config {
     pub database_url: Setting<Option<String>>,
     /// Where the private database and large values are kept.
     pub data_dir: Setting<PathBuf>,
+    /// Where large values are kept: a directory or a bucket; absent for the data directory.
+    pub artifacts: Setting<Option<String>>,
     /// Where the programs of PostgreSQL are; absent to search for them.
     pub pg_bin: Setting<Option<PathBuf>>,
     /// The queue of jobs.
@@ -115,6 +119,10 @@ pub struct Config {
     pub job_cpu_time: Setting<Option<Period>>,
     /// The time that one job may compute, by the clock; absent for no limit.
     pub job_time: Setting<Option<Period>>,
+    /// How many threads one heavy computation may use; absent for its share of the processors.
+    pub job_threads: Setting<Option<u32>>,
+    /// How long jobs that ended are kept; absent for ever.
+    pub retention: Setting<Option<Period>>,
     /// How long a client waits for a server to appear.
     pub wait_for_server: Setting<Period>,
     /// How long a database may be gone before a command gives up.
@@ -135,6 +143,8 @@ pub struct Config {
     pub log_format: Setting<LogFormat>,
     /// Which log lines there are.
     pub log_level: Setting<String>,
+    /// What the environment says about buckets; secrets are among it.
+    bucket_settings: Vec<(String, String)>,
     /// The configuration file that was read, if there was one.
     pub file: Option<PathBuf>,
     /// What the command line said, for processes that are to be told the same.
@@ -199,10 +209,33 @@ impl Config {
         }
     }
 
-    /// Where values of over 10,000 digits are stored.
+    /// Where values of over 10,000 digits and states of long computations are kept.
+    ///
+    /// # Errors
+    /// A usage error when it is neither a directory nor a bucket.
+    pub fn artifact_place(&self) -> anyhow::Result<Place> {
+        let usual = || self.data_dir.value.join("artifacts");
+        let (directory, bucket) = match self.artifacts.value.as_deref() {
+            None => (usual(), None),
+            Some(url) if url.starts_with("s3://") => (usual(), Some(url.to_owned())),
+            Some(url) if url.contains("://") => {
+                let message =
+                    format!("artifacts is {url:?}; give a directory, s3://bucket or s3://bucket/prefix");
+                return Err(Failed::usage(message).into());
+            }
+            Some(directory) => (PathBuf::from(directory), None),
+        };
+        Ok(Place {
+            directory: std::path::absolute(directory).context("finding the directory of artifacts")?,
+            bucket,
+            access: self.bucket_access(),
+        })
+    }
+
+    /// How buckets are reached.
     #[must_use]
-    pub fn artifacts_dir(&self) -> PathBuf {
-        self.data_dir.value.join("artifacts")
+    pub fn bucket_access(&self) -> BucketAccess {
+        BucketAccess(self.bucket_settings.clone())
     }
 
     /// Where the private database is kept.
@@ -223,6 +256,7 @@ impl Config {
                 Some(printable_path(&self.data_dir.value)),
                 &self.data_dir.source,
             ),
+            self.artifacts.optional_entry("artifacts"),
             entry("pg_bin", pg_bin, &self.pg_bin.source),
             self.queue.entry("queue"),
             self.concurrency.entry("concurrency"),
@@ -233,6 +267,8 @@ impl Config {
             self.job_memory.entry("job_memory"),
             self.job_cpu_time.optional_entry("job_cpu_time"),
             self.job_time.optional_entry("job_time"),
+            self.job_threads.optional_entry("job_threads"),
+            self.retention.optional_entry("retention"),
             self.wait_for_server.entry("wait_for_server"),
             self.wait_for_database.entry("wait_for_database"),
             self.workers.entry("workers"),

@@ -22,7 +22,7 @@ use crate::exit::Exit;
 use crate::output::{self, Format};
 use crate::signals::Signals;
 
-pub(crate) use patience::Patience;
+pub(crate) use patience::{Patience, nobody_listens};
 pub(crate) use progress::Progress;
 pub(crate) use report::checked;
 pub(crate) use tally::Tally;
@@ -72,7 +72,8 @@ impl Following {
         client: &Client,
         signals: &mut Signals,
     ) -> anyhow::Result<Exit> {
-        let progress = Progress::new(self.requests.len());
+        let mut progress = Progress::new(self.requests.len());
+        progress.look_at(client, self.requests.keys().cloned());
         let mut waiter = client.wait(self.requests.keys().cloned());
         let end = loop {
             tokio::select! {

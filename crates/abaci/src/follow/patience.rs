@@ -69,9 +69,8 @@ impl Patience {
             };
         }
         let is_news = obstacle.said.is_none() && obstacle.has_lasted(WORTH_A_WORD);
-        let sentence = || format!("no worker is listening on queue {queue:?}; start one with: abaci serve");
         Verdict {
-            notice: is_news.then(|| obstacle.say(sentence())),
+            notice: is_news.then(|| obstacle.say(nobody_listens(queue))),
             gave_up: None,
         }
     }
@@ -113,6 +112,11 @@ impl Obstacle {
         self.said = Some(Instant::now());
         sentence
     }
+}
+
+/// What to say of a queue that nobody takes jobs from.
+pub(crate) fn nobody_listens(queue: &str) -> String {
+    format!("no worker is listening on queue {queue:?}; start one with: abaci serve")
 }
 
 fn over(obstacle: &mut Option<Obstacle>, sentence: &str) -> Verdict {

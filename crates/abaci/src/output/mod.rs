@@ -6,6 +6,7 @@
 //! Talk that cannot be printed is dropped: nobody is left to hear it.
 
 mod format;
+mod job;
 mod table;
 
 use std::fmt::Display;
@@ -15,6 +16,7 @@ use anyhow::Context;
 use serde::Serialize;
 
 pub(crate) use format::{age, digits_of, seconds, time};
+pub(crate) use job::{name, progress, size};
 pub(crate) use table::Table;
 
 /// The form of data on stdout.
@@ -37,6 +39,15 @@ impl Format {
 pub(crate) fn line(text: impl Display) -> anyhow::Result<()> {
     let mut stdout = anstream::stdout().lock();
     writeln!(stdout, "{text}")
+        .and_then(|()| stdout.flush())
+        .context("writing to stdout")
+}
+
+/// Prints bytes of data as they are, with nothing after them.
+pub(crate) fn bytes(data: &[u8]) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    stdout
+        .write_all(data)
         .and_then(|()| stdout.flush())
         .context("writing to stdout")
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use abaci_testkit::{Deadline, eventually, is_alive};
 
 use crate::children::{children_of, files};
-use crate::in_process::{OwnWorker, settings};
+use crate::in_process::OwnWorker;
 use crate::rig::{Rig, code, objects};
 
 /// How long a cancelled job may go on after the command has said so: half a second where nothing else runs, and more where
@@ -21,8 +21,8 @@ const LONG: &str = "200000000";
 
 /// A child that makes its unfinished file and is never done writing it.
 const ENDLESS_WRITER: &str = r#"read -r order
-name=$(printf %s "$order" | sed 's/.*"name":"\([^"]*\)".*/\1/')
-: > "$DIRECTORY/$name"
+path=$(printf %s "$order" | sed 's/.*"place":{"directory":"\([^"]*\)","name":"\([^"]*\)".*/\1\/\2/')
+: > "$path"
 sleep 600"#;
 
 /// Cancels a job and returns how long it may still go on.
@@ -114,14 +114,13 @@ fn a_job_in_a_child_stops_computing_or_writing_digits() {
 #[test]
 fn a_child_that_writes_its_artifact_leaves_nothing_of_it() {
     let rig = Rig::new();
-    let directory = settings(&rig).artifacts;
     let worker = OwnWorker::start(&rig, |isolation| {
         isolation.program = "/bin/sh".into();
         isolation.arguments = ["-c", ENDLESS_WRITER].map(str::to_owned).to_vec();
-        isolation.environment = vec![("DIRECTORY".into(), directory.into())];
-        isolation
-            .environment
-            .extend(std::env::var_os("PATH").map(|path| ("PATH".into(), path)));
+        isolation.environment = std::env::var_os("PATH")
+            .map(|path| ("PATH".into(), path))
+            .into_iter()
+            .collect();
     });
     let id = rig.submit(&[LONG]).remove(0);
     let child = worker.child();

@@ -1,6 +1,7 @@
 //! What can be seen of the processes that compute for a worker, and of the files that they leave.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 
 use abaci_testkit::{Signal, TempDir, eventually};
 use rustix::process::{Pid, kill_process};
@@ -33,12 +34,22 @@ pub(crate) fn command_line(pid: u32) -> String {
     line.trim_end_matches('\0').replace('\0', " ")
 }
 
-/// The names of all that lies in the artifact directory of a home.
+/// The names of all that lies in the artifact directory of a home, whatever database it belongs to.
 pub(crate) fn files(home: &TempDir) -> Vec<String> {
-    let entries = fs::read_dir(home.path().join("data/artifacts")).unwrap();
-    entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+    let paths = artifacts(home).into_iter();
+    paths
+        .map(|path| path.file_name().unwrap().to_str().unwrap().to_owned())
         .collect()
+}
+
+/// The paths of the same.
+pub(crate) fn artifacts(home: &TempDir) -> Vec<PathBuf> {
+    let entries = |path: &Path| {
+        let entries = fs::read_dir(path).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect::<Vec<_>>()
+    };
+    let places = entries(&home.path().join("data/artifacts"));
+    places.iter().flat_map(|place| entries(place)).collect()
 }
 
 fn parent_of(pid: u32) -> Option<u32> {

@@ -20,6 +20,8 @@ fn the_help_of_each_command_is_what_was_agreed() {
         "show",
         "cancel",
         "resume",
+        "verify",
+        "gc",
         "doctor",
         "config",
         "config show",

@@ -65,6 +65,7 @@ pub(crate) fn settings(rig: &Rig) -> WorkerSettings {
             .map(str::to_owned)
             .to_vec(),
         environment: Vec::new(),
+        threads: std::thread::available_parallelism().unwrap(),
         memory_bytes: settings.limits.memory_bytes,
         cpu_time: None,
         wall_time: None,

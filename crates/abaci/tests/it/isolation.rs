@@ -15,8 +15,8 @@ const ENDLESS: [&str; 3] = ["--algorithm", "recursive", "50"];
 /// About a second of one core.
 const HEAVY: [&str; 3] = ["--algorithm", "recursive", "42"];
 
-/// F(20,000,000) has this many digits.
-const DIGITS: usize = 4_179_753;
+/// F(100,000,000) has this many digits.
+const DIGITS: usize = 20_898_764;
 
 fn shown(rig: &Rig, id: &str) -> Value {
     objects(&rig.run(["show", "--json", id])).remove(0)
@@ -44,7 +44,7 @@ fn a_large_value_of_a_child_is_exact_and_in_its_place() {
     let rig = Rig::new();
     let server = rig.server(&[]);
     // The client checks the value against a certificate of its own.
-    let output = rig.run(["submit", "--json", "--id", "large", "20000000"]);
+    let output = rig.run(["submit", "--json", "--id", "large", "100000000"]);
     assert_eq!(code(&output), 0, "{output:#?}");
     let result = objects(&output).remove(0);
     assert_eq!(

@@ -15,6 +15,8 @@ mod fleet_chaos;
 mod fleet_control;
 mod fleet_faults;
 mod fleet_rig;
+mod gc;
+mod giant;
 mod health;
 mod health_connections;
 mod health_outages;
@@ -27,11 +29,14 @@ mod managing;
 mod notify;
 mod poison;
 mod private_database;
+mod progress;
 mod refusals;
 mod rig;
 mod servers;
 mod stepwise;
 mod streams;
+mod terminal;
 mod unreachable;
+mod verifying;
 
 abaci_testkit::child_process! {}

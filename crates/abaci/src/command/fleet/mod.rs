@@ -206,6 +206,7 @@ fn times(config: &Config) -> anyhow::Result<Times> {
 fn worker_program(config: &Config) -> anyhow::Result<Program> {
     let mut layer = config.flags.layer.clone();
     layer.data_dir = Some(std::path::absolute(&config.data_dir.value).context("finding the data directory")?);
+    layer.artifacts = settled_place(config)?;
     layer.database_url.clone_from(&config.database_url.value);
     layer.queue = Some(config.queue.value.clone());
     layer.grace = Some(config.grace.value);
@@ -215,6 +216,16 @@ fn worker_program(config: &Config) -> anyhow::Result<Program> {
         environment.push(("ABACI_CONFIG".into(), file.into()));
     }
     program(environment)
+}
+
+/// Where artifacts are kept, if somebody said so: a directory means the same from any other one.
+fn settled_place(config: &Config) -> anyhow::Result<Option<String>> {
+    let place = config.artifact_place()?;
+    Ok(config.artifacts.value.as_ref().map(|_| {
+        place
+            .bucket
+            .unwrap_or_else(|| place.directory.display().to_string())
+    }))
 }
 
 /// This program with all that its health process needs; it reads no file, so that a broken one does not silence it.

@@ -54,6 +54,7 @@ impl Worker {
         die_with_parent(self.supervisor, Signal::KILL)?;
         let mut config = config.clone();
         self.share_polling(&mut config.poll_interval);
+        self.share_processors(&mut config);
         let (observer, seen) = watch::channel(None);
         let interval = config.watchdog.value.0 / BEATS_PER_WATCHDOG;
         let interval = interval.clamp(SHORTEST_BEAT_INTERVAL, LONGEST_BEAT_INTERVAL);
@@ -80,6 +81,14 @@ impl Worker {
             let shared = poll_interval.value.0 * self.fleet_size.max(1);
             poll_interval.value = Period(shared.min(LONGEST_POLL_INTERVAL));
         }
+    }
+
+    /// A computation on two threads costs all others of the fleet as much as it gains, unless there are processors to spare.
+    fn share_processors(&self, config: &mut Config) {
+        let jobs_at_once = self.fleet_size.saturating_mul(config.concurrency.value);
+        let share = work::share_of_processors(jobs_at_once).get();
+        let usual = u32::try_from(share).unwrap_or(u32::MAX);
+        config.job_threads.value.get_or_insert(usual);
     }
 
     async fn work(

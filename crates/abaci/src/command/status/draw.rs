@@ -6,7 +6,7 @@ use abaci_engine::worker::RunningJob;
 use owo_colors::OwoColorize;
 
 use super::Report;
-use crate::output::Table;
+use crate::output::{self, Table};
 use crate::snapshot::{LastExit, Phase, Snapshot, WorkerView};
 
 /// Everything, line by line.
@@ -125,21 +125,12 @@ fn jobs(running: &[RunningJob]) -> String {
     let Some(job) = running.first() else {
         return "-".to_owned();
     };
-    let name = job
-        .n
-        .map_or_else(|| job.workflow_id.clone(), |n| format!("F({n})"));
-    let step = job
-        .step
-        .as_deref()
-        .map_or_else(String::new, |step| format!(" {step}"));
-    let progress = job
-        .progress
-        .map_or_else(String::new, |done| format!(" {:.0} %", (done * 100.0).floor()));
+    let progress = output::progress(job).map_or_else(String::new, |said| format!(" {said}"));
     let more = match running.len() {
         1 => String::new(),
         count => format!(" and {} more", count - 1),
     };
-    format!("{name}{step}{progress} {}{more}", span(job.seconds))
+    format!("{}{progress} {}{more}", output::name(job), span(job.seconds))
 }
 
 /// How the last process ended, or why there is none.

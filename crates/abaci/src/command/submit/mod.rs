@@ -8,7 +8,7 @@ mod workload;
 
 use abaci_engine::client::SubmitOptions;
 use abaci_engine::record::RequestError;
-use abaci_engine::{Algorithm, Client, JobId, Request, State};
+use abaci_engine::{Client, JobId, Request, State};
 use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
@@ -106,10 +106,7 @@ impl Submit {
 
     /// Reads and checks every request, and gives each an id.
     fn jobs(&self, config: &Config) -> anyhow::Result<Vec<(JobId, Request)>> {
-        let algorithm = self
-            .algorithm
-            .as_deref()
-            .map_or(Ok(Algorithm::default()), str::parse);
+        let algorithm = self.algorithm.as_deref().map(str::parse).transpose();
         let refused = |error: RequestError| Failed::usage(error.to_string());
         let mut requests = self.workload.requests(algorithm.map_err(refused)?)?;
         let fault = self

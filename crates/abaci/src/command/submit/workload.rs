@@ -33,8 +33,8 @@ pub(super) struct Workload {
 }
 
 impl Workload {
-    /// Reads every request, `algorithm` being that of those that name none.
-    pub(super) fn requests(&self, algorithm: Algorithm) -> Result<Vec<Request>, Failed> {
+    /// Reads every request, `algorithm` being that of those that name none; absent for the one for each index.
+    pub(super) fn requests(&self, algorithm: Option<Algorithm>) -> Result<Vec<Request>, Failed> {
         let mut requests = Vec::new();
         for text in &self.indices {
             let request = parse(text, algorithm).map_err(|error| Failed::usage(error.to_string()))?;
@@ -44,7 +44,7 @@ impl Workload {
             requests.extend(from_file(path, algorithm)?);
         }
         if let (Some(count), Some(range)) = (self.random, self.range) {
-            requests.extend(self.drawn(count, range).map(|n| Request::with(n, algorithm)));
+            requests.extend(self.drawn(count, range).map(|n| asked(n, algorithm)));
         }
         if requests.is_empty() {
             return Err(Failed::usage(RequestError::Missing.to_string()));
@@ -61,7 +61,7 @@ impl Workload {
     }
 }
 
-fn from_file(path: &Path, algorithm: Algorithm) -> Result<Vec<Request>, Failed> {
+fn from_file(path: &Path, algorithm: Option<Algorithm>) -> Result<Vec<Request>, Failed> {
     let name = if path == Path::new("-") {
         "stdin".to_owned()
     } else {
@@ -92,15 +92,19 @@ fn is_comment(line: &str) -> bool {
 }
 
 /// Reads one request: an index, or JSON.
-fn parse(text: &str, algorithm: Algorithm) -> Result<Request, RequestError> {
+fn parse(text: &str, algorithm: Option<Algorithm>) -> Result<Request, RequestError> {
     let text = text.trim();
     if !text.starts_with('{') {
-        return Ok(Request::with(Request::parse_n(text)?, algorithm));
+        return Ok(asked(Request::parse_n(text)?, algorithm));
     }
     let value: Value = serde_json::from_str(text).map_err(|_| RequestError::NotARequest {
         given: text.to_owned(),
     })?;
     Request::decode(&value, algorithm)
+}
+
+fn asked(n: u64, algorithm: Option<Algorithm>) -> Request {
+    algorithm.map_or_else(|| Request::new(n), |algorithm| Request::with(n, algorithm))
 }
 
 #[cfg(test)]
@@ -109,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_request_that_names_its_algorithm_keeps_it() {
-        let parsed = |text| parse(text, Algorithm::Recursive).unwrap();
+        let parsed = |text| parse(text, Some(Algorithm::Recursive)).unwrap();
         assert_eq!(parsed("30"), Request::with(30, Algorithm::Recursive));
         assert_eq!(parsed(r#"{"n": 30}"#), Request::with(30, Algorithm::Recursive));
         assert_eq!(
@@ -123,7 +127,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("numbers.txt");
         std::fs::write(&path, "# three of them\n10\n\nabc\n").unwrap();
-        let error = from_file(&path, Algorithm::Doubling).unwrap_err().to_string();
+        let error = from_file(&path, Some(Algorithm::Doubling))
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("numbers.txt:4: n is abc"), "{error}");
     }
 }

@@ -1,0 +1,429 @@
+//! The place of the artifacts of one database: what puts them there, finds, lists and removes them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use futures_util::TryStreamExt;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path as Key;
+use object_store::{ObjectStore, ObjectStoreExt};
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use super::bucket::{bucket_of, explained, send};
+use super::file::{ArtifactFile, Unfinished, Written, writer_of};
+use super::{BucketAccess, Place, failed};
+use crate::Error;
+use crate::presence::is_alive;
+use crate::record::{ArtifactRecord, Failure};
+
+/// The artifacts of one database. Cheap to clone; all clones are one place.
+#[derive(Clone)]
+pub(crate) struct Artifacts {
+    /// Where files are written, and kept unless there is a bucket.
+    directory: PathBuf,
+    objects: Arc<dyn ObjectStore>,
+    bucket: Option<Bucket>,
+    access: BucketAccess,
+}
+
+/// The part of a bucket that is one database's.
+#[derive(Clone)]
+struct Bucket {
+    /// `s3://bucket/prefix/database`.
+    url: String,
+    prefix: Key,
+}
+
+/// A file with the bytes of an artifact, for as long as this lives.
+pub(crate) struct Fetched {
+    path: PathBuf,
+    _download: Option<ArtifactFile>,
+}
+
+/// What lies in the place of the artifacts.
+#[derive(Debug, Clone)]
+pub(crate) struct Stored {
+    pub(crate) name: String,
+    pub(crate) bytes: u64,
+    pub(crate) modified: SystemTime,
+}
+
+impl Artifacts {
+    /// Prepares the place of the artifacts of the database called `database`.
+    ///
+    /// # Errors
+    /// [`Error::Artifacts`] when the directory cannot be made or the bucket's address makes no sense; nobody is asked.
+    pub(crate) fn open(place: &Place, database: &str) -> Result<Self, Error> {
+        let directory = place.directory.join(database);
+        fs::create_dir_all(&directory).map_err(|error| failed(directory.display(), error))?;
+        // A link in it would make two names of one file.
+        let directory = fs::canonicalize(&directory).map_err(|error| failed(directory.display(), error))?;
+        let (objects, bucket): (Arc<dyn ObjectStore>, _) = match &place.bucket {
+            None => {
+                let objects = LocalFileSystem::new_with_prefix(&directory)
+                    .map_err(|error| failed(directory.display(), explained(&error)))?;
+                (Arc::new(objects), None)
+            }
+            Some(url) => {
+                let url = format!("{}/{database}", url.trim_end_matches('/'));
+                let (objects, prefix) = bucket_of(&url, &place.access)?;
+                (objects, Some(Bucket { url, prefix }))
+            }
+        };
+        Ok(Self {
+            directory,
+            objects,
+            bucket,
+            access: place.access.clone(),
+        })
+    }
+
+    /// Whether artifacts can be stored.
+    ///
+    /// # Errors
+    /// [`Error::Artifacts`] with what the file system or the bucket said.
+    pub(crate) async fn check(&self) -> Result<(), Error> {
+        check_directory(&self.directory)?;
+        let Some(bucket) = &self.bucket else {
+            return Ok(());
+        };
+        let probe = self.key(&format!("{}.part", uuid::Uuid::now_v7()));
+        let put = async {
+            self.objects.put(&probe, Vec::new().into()).await?;
+            self.objects.delete(&probe).await
+        };
+        put.await.map_err(|error| failed(&bucket.url, explained(&error)))
+    }
+
+    /// How the bucket is reached.
+    pub(crate) fn access(&self) -> &BucketAccess {
+        &self.access
+    }
+
+    /// Where to write something that is not there yet, under a name of its own.
+    pub(crate) fn unfinished(&self) -> Unfinished {
+        Unfinished::new(&self.directory)
+    }
+
+    /// Puts a written file in its place, under its final name; the unfinished one is gone then.
+    ///
+    /// Repeating it is harmless: the name decides what the object is.
+    ///
+    /// # Errors
+    /// A retryable failure with what the file system or the bucket said.
+    pub(crate) async fn keep(
+        &self,
+        file: ArtifactFile,
+        written: &Written,
+        name: &str,
+    ) -> Result<ArtifactRecord, Failure> {
+        let kept = match &self.bucket {
+            None => self.rename(file, name).await,
+            Some(bucket) => self.upload(file, name, bucket).await,
+        };
+        let uri = kept.map_err(|error| Failure::retryable("Artifact", error.to_string()))?;
+        Ok(ArtifactRecord {
+            uri,
+            blake3: written.blake3.clone(),
+            bytes: written.bytes,
+        })
+    }
+
+    async fn rename(&self, file: ArtifactFile, name: &str) -> Result<String, Error> {
+        let (directory, path) = (self.directory.clone(), self.directory.join(name));
+        let renamed = tokio::task::spawn_blocking(move || {
+            fs::rename(file.0.path(), &path)?;
+            // The rename itself is durable once the directory is.
+            fs::File::open(&directory)?.sync_all()
+        });
+        renamed
+            .await
+            .unwrap_or_else(|panic| Err(std::io::Error::other(panic)))
+            .map_err(|error| failed(self.directory.display(), error))?;
+        self.uri(name)
+    }
+
+    /// Uploads in a task of its own, which takes back an upload in parts that nobody waits for any more.
+    async fn upload(&self, file: ArtifactFile, name: &str, bucket: &Bucket) -> Result<String, Error> {
+        let unwanted = CancellationToken::new();
+        let _unwanted_when_dropped = unwanted.clone().drop_guard();
+        let (objects, key) = (Arc::clone(&self.objects), self.key(name));
+        tokio::spawn(async move { send(&file.0.path(), &*objects, &key, &unwanted).await })
+            .await
+            .unwrap_or_else(|panic| Err(panic.to_string()))
+            .map_err(|reason| failed(&bucket.url, reason))?;
+        self.uri(name)
+    }
+
+    /// Gets the bytes of an artifact as a file of this host; they are not checked.
+    ///
+    /// # Errors
+    /// A retryable failure when it is missing or cannot be read.
+    pub(crate) async fn fetch(&self, record: &ArtifactRecord) -> Result<Fetched, Failure> {
+        let fetched = if self.bucket.is_some() {
+            self.download(record).await
+        } else {
+            Url::parse(&record.uri)
+                .ok()
+                .and_then(|url| url.to_file_path().ok())
+                .map(|path| Fetched {
+                    path,
+                    _download: None,
+                })
+                .ok_or_else(|| failed(&record.uri, "not a file of this host"))
+        };
+        fetched.map_err(|error| Failure::retryable("Artifact", error.to_string()))
+    }
+
+    async fn download(&self, record: &ArtifactRecord) -> Result<Fetched, Error> {
+        let download = ArtifactFile(self.unfinished());
+        let path = download.0.path();
+        let (record, access, target) = (record.clone(), self.access.clone(), path.clone());
+        let copied = tokio::task::spawn_blocking(move || {
+            let mut reader = super::open(&record, &access)?;
+            let copy =
+                fs::File::create_new(&target).and_then(|mut file| std::io::copy(&mut reader, &mut file));
+            copy.map(drop).map_err(|error| failed(&record.uri, error))
+        });
+        copied
+            .await
+            .unwrap_or_else(|panic| Err(failed(self.directory.display(), panic)))?;
+        Ok(Fetched {
+            path,
+            _download: Some(download),
+        })
+    }
+
+    /// Removes an artifact of this place, if it is there.
+    ///
+    /// # Errors
+    /// [`Error::Artifacts`] with what the file system or the bucket said.
+    pub(crate) async fn remove(&self, name: &str) -> Result<(), Error> {
+        match self.objects.delete(&self.key(name)).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(failed(self.place(), explained(&error))),
+        }
+    }
+
+    /// Removes an artifact of this place unless it was written again since it was listed; whether it was removed.
+    ///
+    /// # Errors
+    /// [`Error::Artifacts`] with what the file system or the bucket said.
+    pub(crate) async fn remove_listed(&self, listed: &Stored) -> Result<bool, Error> {
+        match self.objects.head(&self.key(&listed.name)).await {
+            Ok(found) if SystemTime::from(found.last_modified) > listed.modified => Ok(false),
+            Ok(_) => self.remove(&listed.name).await.map(|()| true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(failed(self.place(), explained(&error))),
+        }
+    }
+
+    /// Everything that lies in this place itself, finished or not.
+    ///
+    /// # Errors
+    /// [`Error::Artifacts`] with what the file system or the bucket said.
+    pub(crate) async fn list(&self) -> Result<Vec<Stored>, Error> {
+        let prefix = self.bucket.as_ref().map(|bucket| &bucket.prefix);
+        let objects = self.objects.list(prefix).try_collect::<Vec<_>>().await;
+        let objects = objects.map_err(|error| failed(self.place(), explained(&error)))?;
+        let stored = objects.into_iter().filter_map(|object| {
+            let name = object.location.filename()?;
+            (object.location == self.key(name)).then(|| Stored {
+                name: name.to_owned(),
+                bytes: object.size,
+                modified: object.last_modified.into(),
+            })
+        });
+        Ok(stored.collect())
+    }
+
+    /// Removes what workers of this host that are dead left unfinished.
+    ///
+    /// A worker elsewhere that shares the directory may lose a file that it is writing; it then computes it again.
+    pub(crate) fn sweep(&self) {
+        let entries = fs::read_dir(&self.directory).into_iter().flatten().flatten();
+        for entry in entries {
+            if entry
+                .file_name()
+                .to_str()
+                .and_then(writer_of)
+                .is_some_and(|pid| !is_alive(pid))
+            {
+                // Best effort: it is in nobody's way.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+    }
+
+    /// Whether other hosts have the same place.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.bucket.is_some()
+    }
+
+    /// The place as it may be printed.
+    pub(crate) fn place(&self) -> String {
+        match &self.bucket {
+            Some(bucket) => bucket.url.clone(),
+            None => self.directory.display().to_string(),
+        }
+    }
+
+    /// The address of an artifact of this place.
+    pub(crate) fn uri(&self, name: &str) -> Result<String, Error> {
+        match &self.bucket {
+            Some(bucket) => Ok(format!("{}/{name}", bucket.url)),
+            None => Url::from_file_path(self.directory.join(name))
+                .map(Into::into)
+                .map_err(|()| failed(self.directory.display(), "not an absolute path")),
+        }
+    }
+
+    fn key(&self, name: &str) -> Key {
+        match &self.bucket {
+            Some(bucket) => bucket.prefix.clone().join(name),
+            None => Key::from(name),
+        }
+    }
+}
+
+/// Whether a living process of this host chose this unfinished name.
+pub(crate) fn has_living_writer(name: &str) -> bool {
+    writer_of(name).is_some_and(is_alive)
+}
+
+impl Fetched {
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Whether values can be stored in `directory`; makes it where it is missing.
+///
+/// # Errors
+/// [`Error::Artifacts`] with what the file system said.
+pub fn check_directory(directory: &Path) -> Result<(), Error> {
+    let probe = directory.join(format!(".{}.part", uuid::Uuid::now_v7()));
+    fs::create_dir_all(directory)
+        .and_then(|()| fs::write(&probe, b""))
+        .and_then(|()| fs::remove_file(&probe))
+        .map_err(|error| failed(directory.display(), error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::ops::ControlFlow;
+    use std::time::Duration;
+
+    use abaci_testkit::TempDir;
+
+    use super::*;
+    use crate::artifact::Durability;
+
+    fn artifacts(directory: &TempDir) -> Artifacts {
+        Artifacts::open(&Place::directory(directory.path()), "here").unwrap()
+    }
+
+    async fn keep(artifacts: &Artifacts, text: &[u8], name: &str) -> ArtifactRecord {
+        let file = ArtifactFile(artifacts.unfinished());
+        let proceed = |_| ControlFlow::Continue(());
+        let written = file
+            .0
+            .write(Durability::Flushed, &proceed, |file| file.write_all(text))
+            .unwrap();
+        artifacts.keep(file, &written, name).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_value_is_stored_once_however_often_it_is_written() {
+        let directory = TempDir::new();
+        let artifacts = artifacts(&directory);
+        let record = keep(&artifacts, b"377", "a b.txt").await;
+        assert_eq!(keep(&artifacts, b"377", "a b.txt").await, record);
+        let stored = artifacts.list().await.unwrap();
+        assert_eq!(
+            (stored.len(), &*stored[0].name, stored[0].bytes),
+            (1, "a b.txt", 3)
+        );
+        let mut read = Vec::new();
+        super::super::read(&record, artifacts.access(), |piece| read.extend_from_slice(piece)).unwrap();
+        assert_eq!(read, b"377");
+        artifacts.remove("a b.txt").await.unwrap();
+        artifacts.remove("a b.txt").await.unwrap();
+        assert_eq!(artifacts.list().await.unwrap().len(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_was_written_again_since_it_was_listed_is_not_removed() {
+        let directory = TempDir::new();
+        let artifacts = artifacts(&directory);
+        keep(&artifacts, b"377", "a.txt").await;
+        let listed = artifacts.list().await.unwrap().remove(0);
+        let path = artifacts.directory.join("a.txt");
+        let later = listed.modified + Duration::from_secs(1);
+        fs::File::open(&path).unwrap().set_modified(later).unwrap();
+        assert!(!artifacts.remove_listed(&listed).await.unwrap());
+        assert!(path.exists());
+        let listed = artifacts.list().await.unwrap().remove(0);
+        assert!(artifacts.remove_listed(&listed).await.unwrap());
+        assert!(!path.exists());
+        assert!(!artifacts.remove_listed(&listed).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn what_lies_in_a_directory_below_is_not_listed() {
+        let directory = TempDir::new();
+        let artifacts = artifacts(&directory);
+        fs::create_dir(artifacts.directory.join("below")).unwrap();
+        fs::write(artifacts.directory.join("below/a.txt"), "").unwrap();
+        assert_eq!(artifacts.list().await.unwrap().len(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_a_dead_worker_left_unfinished_is_swept_away_and_nothing_else() {
+        let directory = TempDir::new();
+        let artifacts = artifacts(&directory);
+        let mut dead = std::process::Command::new("true").spawn().unwrap();
+        dead.wait().unwrap();
+        let kept = [
+            format!(".{}.a.part", std::process::id()),
+            ".a.part".into(),
+            "b.txt".into(),
+        ];
+        for name in kept.iter().chain([&format!(".{}.a.part", dead.id())]) {
+            fs::write(artifacts.directory.join(name), "").unwrap();
+        }
+        artifacts.sweep();
+        let mut left: Vec<String> = artifacts
+            .list()
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|it| it.name)
+            .collect();
+        left.sort_unstable();
+        let mut kept = kept.to_vec();
+        kept.sort_unstable();
+        assert_eq!(left, kept);
+    }
+
+    #[test]
+    fn an_address_that_is_no_bucket_is_refused() {
+        for url in ["s3:/bucket", "http://host/x", "bucket", "s3://"] {
+            let place = Place {
+                bucket: Some(url.to_owned()),
+                ..Place::directory(TempDir::new().path())
+            };
+            let error = Artifacts::open(&place, "here")
+                .err()
+                .map(|error| error.to_string());
+            assert!(
+                error.as_ref().is_some_and(|error| error.contains("s3://bucket")),
+                "{url}: {error:?}"
+            );
+        }
+    }
+}

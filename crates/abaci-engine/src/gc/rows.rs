@@ -1,0 +1,138 @@
+//! What garbage collection asks and deletes in the database.
+//!
+//! The engine's own deletion looks at no status, and its garbage collection is not built yet; so these are guarded
+//! statements of ours. A job is locked and looked at again before it goes, so that one that is being resumed stays; its
+//! steps go with it, by the keys of the engine's tables.
+//! Only jobs of ours are deleted, but references of all workflows count.
+
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use sqlx::AssertSqlSafe;
+
+use crate::Error;
+use crate::database::Database;
+use crate::record::WorkflowName;
+
+/// A job may have ten thousand steps, so that a statement deletes up to a million of them.
+const BATCH: u32 = 100;
+
+/// Bounds every statement but the one that reads the references.
+const TIMEOUT: Duration = Duration::from_mins(1);
+
+/// Reading all references takes seconds for a million jobs; it holds nobody up.
+const REFERENCES_TIMEOUT: Duration = Duration::from_mins(10);
+
+/// The moment that lies so many milliseconds back, by the clock that says when a job ended.
+const MOMENT: &str = "select (extract(epoch from now()) * 1000)::bigint - $1";
+
+/// Jobs that ended before `$1`.
+const ENDED: &str = "status in ('SUCCESS', 'ERROR', 'CANCELLED') and completed_at < $1";
+
+/// Jobs that the engine itself parked before `$1`: it says of them only when it touched them last.
+const PARKED_BY_ENGINE: &str = "status = 'MAX_RECOVERY_ATTEMPTS_EXCEEDED' and updated_at < $1";
+
+/// Rows of ours whose job is gone.
+const LEFTOVERS: [&str; 2] = [
+    "delete from abaci.deaths where not exists \
+     (select 1 from dbos.workflow_status job where job.workflow_uuid = deaths.workflow_uuid)",
+    "delete from abaci.allowances where not exists \
+     (select 1 from dbos.workflow_status job where job.workflow_uuid = allowances.workflow_uuid)",
+];
+
+/// The moment before which a job must have ended to be deleted, in milliseconds since 1970.
+pub(super) async fn moment_before(database: &Database, keep: Duration) -> Result<i64, Error> {
+    let keep_ms = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
+    let moment = sqlx::query_scalar(MOMENT).bind(keep_ms).fetch_one(&database.pool);
+    database.bounded("asking for the time", TIMEOUT, moment).await
+}
+
+/// How many jobs ended before `moment`.
+pub(super) async fn count_jobs(database: &Database, moment: i64) -> Result<u64, Error> {
+    let statement = format!(
+        "select count(*) from dbos.workflow_status where name = any($2) and ({ENDED} or {PARKED_BY_ENGINE})"
+    );
+    let count = sqlx::query_scalar(AssertSqlSafe(statement))
+        .bind(moment)
+        .bind(our_names())
+        .fetch_one(&database.pool);
+    let count: i64 = database.bounded("counting old jobs", TIMEOUT, count).await?;
+    Ok(count.unsigned_abs())
+}
+
+/// Deletes the jobs that ended before `moment` and says how many there were.
+pub(super) async fn delete_jobs(database: &Database, moment: i64) -> Result<u64, Error> {
+    // Each by the index that it has.
+    let ended = delete_all(database, &format!("{ENDED} order by completed_at"), moment).await?;
+    Ok(ended + delete_all(database, PARKED_BY_ENGINE, moment).await?)
+}
+
+async fn delete_all(database: &Database, which: &str, moment: i64) -> Result<u64, Error> {
+    let statement = format!(
+        "with old as materialized (select workflow_uuid from dbos.workflow_status \
+         where name = any($2) and {which} limit {BATCH} for update skip locked) \
+         delete from dbos.workflow_status job using old where job.workflow_uuid = old.workflow_uuid"
+    );
+    let mut deleted = 0;
+    loop {
+        let batch = sqlx::query(AssertSqlSafe(statement.clone()))
+            .bind(moment)
+            .bind(our_names())
+            .execute(&database.pool);
+        let batch = database.bounded("deleting old jobs", TIMEOUT, batch).await?;
+        deleted += batch.rows_affected();
+        if batch.rows_affected() < u64::from(BATCH) {
+            return Ok(deleted);
+        }
+    }
+}
+
+/// Deletes what is kept of jobs that do not exist any more.
+pub(super) async fn delete_leftovers(database: &Database) -> Result<(), Error> {
+    for statement in LEFTOVERS {
+        let delete = sqlx::query(statement).execute(&database.pool);
+        database
+            .bounded("deleting what is left of old jobs", TIMEOUT, delete)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Tells the name of every artifact that a job refers to, at one moment; jobs that ended before `ignored` do not count.
+///
+/// Only names leave the database, one after the other: a step's output may hold ten thousand digits.
+pub(super) async fn each_reference(
+    database: &Database,
+    ignored: Option<i64>,
+    mut tell: impl FnMut(&str),
+) -> Result<(), Error> {
+    // `not` would leave out a job of which something is unknown, such as when it ended.
+    let counts = format!("(name = any($2) and ({ENDED} or {PARKED_BY_ENGINE})) is not true");
+    let statement = format!(
+        r#"select found[1] from (
+             select output from dbos.workflow_status
+             where status = 'SUCCESS' and output like '%"uri"%' and {counts}
+             union all
+             select step.output from dbos.operation_outputs step
+             join dbos.workflow_status job using (workflow_uuid)
+             where (status <> 'SUCCESS' or status is null) and step.output like '%"uri"%' and {counts}
+           ) recorded, regexp_matches(recorded.output, '"uri" *: *"[^"]*/([^"/]+)"', 'g') found"#
+    );
+    let read = async {
+        let mut names = sqlx::query_scalar::<_, String>(AssertSqlSafe(statement))
+            .bind(ignored)
+            .bind(our_names())
+            .fetch(&database.pool);
+        while let Some(name) = names.try_next().await? {
+            tell(&name);
+        }
+        Ok::<_, sqlx::Error>(())
+    };
+    database
+        .bounded("reading what jobs refer to", REFERENCES_TIMEOUT, read)
+        .await
+}
+
+fn our_names() -> Vec<&'static str> {
+    WorkflowName::ALL.map(WorkflowName::name).to_vec()
+}

@@ -1,0 +1,152 @@
+//! What a worker's row says of its jobs in hand, and when a beat is due.
+//!
+//! A look at the jobs costs no question, so there are two in a second; a beat costs a statement, so there is one at every
+//! look only while there is something to say, and else at every fourth.
+//! A job that has been in hand for less than half a second is not told: its progress would be history before anyone read
+//! it, and a worker that has only such jobs must not beat more often than an idle one.
+//!
+//! It promises nothing of the moment: what the row says is up to half a second old, and older while beats fail.
+
+use std::time::Duration;
+
+use crate::worker::RunningJob;
+
+/// How often the jobs in hand are looked at, and so how old the word of them may be.
+pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Two seconds, a fifth of the expiry: four beats may be lost before anyone doubts.
+const LOOKS_PER_BEAT: u32 = 4;
+
+/// Below this a job is not told.
+const SHORTEST_SECONDS: f64 = 0.5;
+
+/// More jobs than this are not told, so that the row stays small.
+const MAX_JOBS: usize = 100;
+
+/// What reads the jobs in hand, the oldest first.
+pub(crate) type Running = Box<dyn Fn() -> Vec<RunningJob> + Send + Sync>;
+
+/// Decides when a beat is due and what it says.
+pub(super) struct Telling {
+    running: Running,
+    /// Looks since the last beat.
+    looks: u32,
+    /// Whether the last beat told of any job, so that the next one must take it back.
+    has_told: bool,
+}
+
+impl Telling {
+    /// The first look is due at once.
+    pub(super) fn new(running: Running) -> Self {
+        Self {
+            running,
+            looks: LOOKS_PER_BEAT,
+            has_told: false,
+        }
+    }
+
+    /// Looks, and says what to beat with if a beat is due.
+    pub(super) fn look(&mut self) -> Option<String> {
+        self.looks += 1;
+        let jobs = self.jobs();
+        let is_due = self.looks >= LOOKS_PER_BEAT || self.has_told || !jobs.is_empty();
+        is_due.then(|| self.tell(&jobs))
+    }
+
+    /// Says what to beat with at this moment.
+    pub(super) fn now(&mut self) -> String {
+        let jobs = self.jobs();
+        self.tell(&jobs)
+    }
+
+    /// Makes a beat due at the next look, since the last one did not get through.
+    pub(super) fn hurry(&mut self) {
+        self.looks = LOOKS_PER_BEAT;
+    }
+
+    fn jobs(&self) -> Vec<RunningJob> {
+        let mut jobs = (self.running)();
+        jobs.retain(|job| job.seconds >= SHORTEST_SECONDS);
+        jobs.truncate(MAX_JOBS);
+        jobs
+    }
+
+    fn tell(&mut self, jobs: &[RunningJob]) -> String {
+        self.looks = 0;
+        self.has_told = !jobs.is_empty();
+        // Text and numbers always have a JSON; a heartbeat would not be the place to die of one that has none.
+        serde_json::to_string(jobs).unwrap_or_else(|_| "[]".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    type Jobs = Arc<Mutex<Vec<RunningJob>>>;
+
+    fn job(seconds: f64) -> RunningJob {
+        serde_json::from_value(json!({"workflow_id": "a", "seconds": seconds})).unwrap()
+    }
+
+    fn telling() -> (Telling, Jobs) {
+        let jobs = Jobs::default();
+        let seen = Arc::clone(&jobs);
+        (Telling::new(Box::new(move || seen.lock().unwrap().clone())), jobs)
+    }
+
+    /// Which of the next looks end in a beat.
+    fn beats(telling: &mut Telling, looks: usize) -> Vec<bool> {
+        (0..looks).map(|_| telling.look().is_some()).collect()
+    }
+
+    #[test]
+    fn an_idle_worker_and_one_with_short_jobs_beat_at_every_fourth_look() {
+        for jobs_in_hand in [vec![], vec![job(0.4)]] {
+            let (mut telling, jobs) = telling();
+            *jobs.lock().unwrap() = jobs_in_hand;
+            assert_eq!(telling.look().as_deref(), Some("[]"), "the first beat came late");
+            assert_eq!(
+                beats(&mut telling, 8),
+                [false, false, false, true, false, false, false, true]
+            );
+        }
+    }
+
+    #[test]
+    fn a_longer_job_is_told_at_every_look_and_taken_back_at_the_first_one_without_it() {
+        let (mut telling, jobs) = telling();
+        assert_eq!(beats(&mut telling, 2), [true, false]);
+        *jobs.lock().unwrap() = vec![job(0.6)];
+        let told: Value = serde_json::from_str(&telling.look().unwrap()).unwrap();
+        assert_eq!(told[0]["workflow_id"], "a");
+        assert_eq!(beats(&mut telling, 2), [true, true]);
+        jobs.lock().unwrap().clear();
+        assert_eq!(
+            telling.look().as_deref(),
+            Some("[]"),
+            "a job that ended stayed in the row"
+        );
+        assert_eq!(beats(&mut telling, 4), [false, false, false, true]);
+    }
+
+    #[test]
+    fn a_beat_that_did_not_get_through_is_due_again_at_the_next_look() {
+        let (mut telling, _jobs) = telling();
+        assert_eq!(beats(&mut telling, 2), [true, false]);
+        telling.hurry();
+        assert_eq!(beats(&mut telling, 2), [true, false]);
+    }
+
+    #[test]
+    fn a_row_never_tells_of_more_than_a_hundred_jobs() {
+        let (mut telling, jobs) = telling();
+        *jobs.lock().unwrap() = (0..500).map(|_| job(1.0)).collect();
+        let told: Vec<RunningJob> = serde_json::from_str(&telling.now()).unwrap();
+        assert_eq!(told.len(), 100);
+    }
+}

@@ -1,0 +1,97 @@
+//! What `abaci show` looks like.
+
+use abaci_engine::record::StepRecord;
+
+use super::Look;
+use crate::output::{self, Table};
+
+/// Everything that is known, line by line.
+pub(super) fn lines(look: &Look) -> Vec<String> {
+    let (detail, job) = (&look.detail, &look.detail.job);
+    let failure = detail.error.as_ref();
+    let fields = [
+        ("job", Some(job.workflow_id.to_string())),
+        ("state", Some(job.state.to_string())),
+        ("progress", progress(look)),
+        ("waits", look.waits.clone()),
+        ("n", job.n.map(|n| n.to_string())),
+        ("algorithm", job.algorithm.map(|algorithm| algorithm.to_string())),
+        ("queue", job.queue.clone()),
+        ("worker", job.executor_id.clone()),
+        ("attempts", Some(job.attempts.to_string())),
+        ("submitted", Some(output::time(job.created_at_ms))),
+        ("started", job.started_at_ms.map(output::time)),
+        ("completed", job.completed_at_ms.map(output::time)),
+        (
+            "error",
+            failure.map(|failure| format!("{}: {failure}", failure.name)),
+        ),
+    ];
+    let mut lines: Vec<String> = fields.into_iter().filter_map(field).collect();
+    lines.extend(result_lines(look));
+    lines.extend(step_lines(&detail.steps));
+    lines
+}
+
+/// What changes while a job is on its way, in one line.
+pub(super) fn line(look: &Look) -> String {
+    let state = look.detail.job.state;
+    let waits = look.waits.clone();
+    match progress(look).or(waits) {
+        Some(said) => format!("{state:<9} {said}"),
+        None => state.to_string(),
+    }
+}
+
+fn progress(look: &Look) -> Option<String> {
+    let job = look.progress.as_ref()?;
+    Some(output::progress(job).unwrap_or_else(|| "between two steps".to_owned()))
+}
+
+fn field((name, value): (&str, Option<String>)) -> Option<String> {
+    value.map(|value| format!("{name:<12} {value}"))
+}
+
+fn result_lines(look: &Look) -> Vec<String> {
+    let Some(result) = &look.detail.result else {
+        return Vec::new();
+    };
+    let artifact = result.artifact.as_ref();
+    let fields = [
+        ("value", Some(output::digits_of(result))),
+        ("computed in", Some(output::seconds(result.seconds))),
+        ("process", Some(result.pid.to_string())),
+        ("artifact", artifact.map(|artifact| artifact.uri.clone())),
+        ("BLAKE3", Some(result.certificate.blake3.clone())),
+    ];
+    fields.into_iter().filter_map(field).collect()
+}
+
+fn step_lines(steps: &[StepRecord]) -> Vec<String> {
+    if steps.is_empty() {
+        return Vec::new();
+    }
+    let mut table = Table::new(["STEP", "NAME", "STARTED", "TOOK", "ERROR"]);
+    // A workflow may have thousands of steps of one name; their ends say enough, and --json has them all.
+    for alike in steps.chunk_by(|a, b| a.name == b.name && a.error.is_none() && b.error.is_none()) {
+        match alike {
+            [only] => table.row(row(only.id.to_string(), only, only)),
+            [first, .., last] => table.row(row(format!("{}–{}", first.id, last.id), first, last)),
+            [] => {}
+        }
+    }
+    [String::new()].into_iter().chain(table.drawn()).collect()
+}
+
+/// One line for the steps from `first` to `last`; what it took is by the clocks of their workers.
+fn row(number: String, first: &StepRecord, last: &StepRecord) -> [String; 5] {
+    let unknown = || "-".to_owned();
+    let took = last.completed_at_ms.zip(first.started_at_ms);
+    [
+        number,
+        first.name.clone(),
+        first.started_at_ms.map_or_else(unknown, output::time),
+        took.map_or_else(unknown, |(end, start)| format!("{} ms", end - start)),
+        first.error.clone().unwrap_or_default(),
+    ]
+}

@@ -1,0 +1,132 @@
+//! `abaci show --watch`: a job looked at twice a second until it has ended.
+//!
+//! A terminal shows the last look in place of the one before; a pipe gets a line when something changed and the whole at the
+//! end; JSON is one object per look.
+//! An outage of the database ends the watch only after `wait_for_database`; a job that nobody works on never does.
+
+use std::io::{self, IsTerminal};
+use std::time::Duration;
+
+use abaci_engine::client::WaitEvent;
+use abaci_engine::{APPLICATION_VERSION, Client, Error, JobId, State};
+use tokio::time::MissedTickBehavior;
+
+use super::{Look, draw};
+use crate::config::Config;
+use crate::exit::{Exit, Failed};
+use crate::follow::{Patience, nobody_listens};
+use crate::output::{self, Format};
+
+/// How often it looks.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// Where looks are shown.
+enum Surface {
+    Terminal,
+    /// With the line that was printed last.
+    Pipe(String),
+    Json,
+}
+
+/// Shows the job until it has ended.
+///
+/// # Errors
+/// When there is no such job, or the database was away for too long.
+pub(super) async fn watch(
+    client: &Client,
+    id: &JobId,
+    format: Format,
+    config: &Config,
+) -> anyhow::Result<Exit> {
+    let mut surface = Surface::of(format);
+    // Patience with a missing server has no end here: who watches wants to see it come.
+    let mut patience = Patience::new(Duration::MAX, config.wait_for_database.value.0);
+    let mut looks = tokio::time::interval(INTERVAL);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        looks.tick().await;
+        let look = match look(client, id).await {
+            Ok(look) => look,
+            Err(error @ Error::NotFound { .. }) => return Err(error.into()),
+            Err(error) => {
+                outage(&mut patience, &error)?;
+                continue;
+            }
+        };
+        let back = patience.consider(&WaitEvent::DatabaseBack);
+        back.notice.into_iter().for_each(output::talk);
+        surface.show(&look)?;
+        let state = look.detail.job.state;
+        if state.is_final() {
+            return Ok(if state == State::Succeeded {
+                Exit::Done
+            } else {
+                Exit::No
+            });
+        }
+    }
+}
+
+/// Looks, and around as well if nobody seems to work on the job.
+async fn look(client: &Client, id: &JobId) -> Result<Look, Error> {
+    let mut look = Look::take(client, id).await?;
+    let job = &look.detail.job;
+    if job.state.is_final() || look.progress.is_some() {
+        return Ok(look);
+    }
+    let queue = job.queue.as_deref().unwrap_or_else(|| client.queue());
+    let version = job.application_version.as_deref().unwrap_or(APPLICATION_VERSION);
+    let workers = client.workers().await?;
+    // One that drains still counts while it may have the job in hand.
+    let is_attended = workers.iter().any(|worker| match job.state {
+        State::Running => worker.serves(queue, version),
+        _ => worker.takes(queue, version),
+    });
+    let waits = match (is_attended, job.state) {
+        (false, _) => Some(nobody_listens(queue)),
+        (true, State::Queued) => Some("until a worker has a free slot".to_owned()),
+        (true, _) => None,
+    };
+    look.waits = waits;
+    Ok(look)
+}
+
+fn outage(patience: &mut Patience, error: &Error) -> Result<(), Failed> {
+    let verdict = patience.consider(&WaitEvent::DatabaseLost {
+        since: Duration::ZERO,
+        reason: error.to_string(),
+    });
+    verdict.notice.into_iter().for_each(output::talk);
+    verdict
+        .gave_up
+        .map_or(Ok(()), |reason| Err(Failed::unreachable(reason)))
+}
+
+impl Surface {
+    fn of(format: Format) -> Self {
+        match format {
+            Format::Json => Self::Json,
+            Format::Human if io::stdout().is_terminal() => Self::Terminal,
+            Format::Human => Self::Pipe(String::new()),
+        }
+    }
+
+    fn show(&mut self, look: &Look) -> anyhow::Result<()> {
+        match self {
+            Self::Json => output::json(look),
+            Self::Terminal => output::screen(&draw::lines(look)),
+            Self::Pipe(_) if look.detail.job.state.is_final() => {
+                draw::lines(look).iter().try_for_each(output::line)
+            }
+            Self::Pipe(last) => {
+                let line = draw::line(look);
+                if *last == line {
+                    return Ok(());
+                }
+                output::line(&line)?;
+                *last = line;
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! `abaci verify`: checks the digits of a recorded result, wherever they are kept.
+
+use abaci_engine::{JobId, JobResult, artifact};
+use clap::Args;
+use serde::Serialize;
+
+use crate::config::Config;
+use crate::database::{Access, on_blocking_thread};
+use crate::exit::Exit;
+use crate::output::{self, Format};
+
+/// Check the value of a job that succeeded against a certificate that is computed here and now.
+///
+/// All digits are read, from the database, the directory or the bucket. Exit code 0: they are those of F(n); 1: they are not,
+/// or cannot be read, or there are none.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// Id of the job
+    #[arg(value_name = "ID")]
+    id: String,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// What came of it.
+#[derive(Debug, Serialize)]
+struct Verdict {
+    workflow_id: JobId,
+    n: u64,
+    digits: u64,
+    verified: bool,
+    /// What does not agree, or why the digits cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+impl Verify {
+    pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
+        let id = JobId::new(self.id);
+        let (_access, client) = Access::connect(config).await?;
+        let detail = client.show(&id).await;
+        client.close().await;
+        let detail = detail?;
+        let Some(result) = detail.result else {
+            output::error(format_args!("job {id} has no value: it is {}", detail.job.state));
+            return Ok(Exit::No);
+        };
+        let verdict = verdict(id, result, config).await?;
+        match Format::of_flag(self.json) {
+            Format::Json => output::json(&verdict)?,
+            Format::Human => print(&verdict)?,
+        }
+        Ok(if verdict.verified { Exit::Done } else { Exit::No })
+    }
+}
+
+async fn verdict(id: JobId, result: JobResult, config: &Config) -> anyhow::Result<Verdict> {
+    let access = config.bucket_access();
+    let (n, digits) = (result.n, result.digits);
+    let verified = on_blocking_thread(move || artifact::verify(&result, &access)).await?;
+    Ok(Verdict {
+        workflow_id: id,
+        n,
+        digits,
+        verified: verified.is_ok(),
+        error: verified.err().map(|error| error.to_string()),
+    })
+}
+
+fn print(verdict: &Verdict) -> anyhow::Result<()> {
+    let Verdict { n, digits, .. } = verdict;
+    match &verdict.error {
+        None => output::line(format_args!(
+            "F({n}) verified: {digits} digits, residues modulo three primes and BLAKE3 agree"
+        )),
+        Some(error) => {
+            output::error(format_args!("F({n}) is not verified: {error}"));
+            Ok(())
+        }
+    }
+}
