@@ -165,13 +165,12 @@ pub(crate) fn run(
     let observe = |progress| watch(Stage::Computing(progress));
     let n = task.request.n;
     let course = match &task.from {
-        Some(file) => Some(state::read(n, file)?),
-        None => (!task.stops.is_empty()).then(|| DecimalDoubling::new(n)),
+        Some(file) => Some(state::read(n, file, task.threads)?),
+        None => (!task.stops.is_empty()).then(|| DecimalDoubling::new(n).with_threads(task.threads)),
     };
     let digits = match course {
         None => decimal(task.request, task.threads, &observe)?,
-        Some(course) => {
-            let mut course = course.with_threads(task.threads);
+        Some(mut course) => {
             for Stop { k, place } in &task.stops {
                 while course.index() < *k && !course.is_done() {
                     course.step(&observe).map_err(|_| stopped())?;

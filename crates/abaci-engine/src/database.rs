@@ -22,7 +22,7 @@ const OWN_SCHEMA: &str = include_str!("schema.sql");
 /// Whether all of them are there, with the columns that came later.
 const OWN_TABLES: &str = "select to_regclass('abaci.presence') is not null \
      and to_regclass('abaci.deaths') is not null and to_regclass('abaci.allowances') is not null \
-     and to_regclass('abaci.identity') is not null \
+     and to_regclass('abaci.names') is not null \
      and exists (select 1 from pg_attribute where attrelid = to_regclass('abaci.presence') \
          and attname = 'running' and not attisdropped)";
 
@@ -31,6 +31,12 @@ const MIGRATION_LOCK: i64 = 0x6162_6163_6901;
 
 /// Making the tables takes a second or two; waiting for another process that makes them, no longer than this.
 const PREPARATION_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// The name of this database; one that was copied from another has that one's name in its table and takes its own.
+const NAME: &str = "with here as (select oid from pg_database where datname = current_database()), \
+     named as (insert into abaci.names (database) select oid from here \
+         on conflict (database) do update set database = excluded.database returning name) \
+     select name::text from named";
 
 const NAME_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -96,7 +102,7 @@ impl Database {
 
     /// What tells this database from every other one, wherever it is reached and however it is called.
     pub(crate) async fn name(&self) -> Result<String, Error> {
-        let name = sqlx::query_scalar("select name::text from abaci.identity").fetch_one(&self.pool);
+        let name = sqlx::query_scalar(NAME).fetch_one(&self.pool);
         self.bounded("reading the name of the database", NAME_TIMEOUT, name)
             .await
     }

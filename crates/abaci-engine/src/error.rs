@@ -75,6 +75,22 @@ pub enum Error {
     /// A result is not to be believed.
     #[error(transparent)]
     Verify(#[from] VerifyError),
+    /// An artifact is missing or was changed; whoever needs it computes it again.
+    #[error("artifact {uri}: {reason}")]
+    ArtifactLost {
+        /// Where it should be.
+        uri: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The bucket does not answer now; try later.
+    #[error("no bucket answers at {place}: {reason}")]
+    BucketUnreachable {
+        /// The bucket or the artifact in it.
+        place: String,
+        /// What the attempt said.
+        reason: String,
+    },
     /// The database did something that none of the above covers.
     #[error("{operation}: {reason}")]
     Database {

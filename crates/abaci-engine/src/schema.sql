@@ -35,8 +35,8 @@ create table if not exists abaci.allowances (
 alter table abaci.presence add column if not exists running jsonb not null default '[]';
 
 -- What this database is called among all others: its artifacts are kept under that name.
-create table if not exists abaci.identity (
-    name    uuid not null default gen_random_uuid(),
-    is_only boolean primary key default true check (is_only)
+-- A copy of it has another oid, and so another name: what either refers to is no garbage of the other.
+create table if not exists abaci.names (
+    database oid primary key,
+    name     uuid not null default gen_random_uuid()
 );
-insert into abaci.identity default values on conflict do nothing;

@@ -135,7 +135,7 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
 fn of_engine(error: &abaci_engine::Error) -> Exit {
     use abaci_engine::Error;
     match error {
-        Error::NotFound { .. } | Error::Verify(_) => Exit::No,
+        Error::NotFound { .. } | Error::Verify(_) | Error::ArtifactLost { .. } => Exit::No,
         Error::Url { .. }
         | Error::Request(_)
         | Error::IdTaken { .. }

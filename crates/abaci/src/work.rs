@@ -61,7 +61,10 @@ pub(crate) async fn start(access: &Access, config: &Config, slot: Slot) -> anyho
             }
             Err(error) => error,
         };
-        let is_passing = matches!(error, abaci_engine::Error::Unreachable { .. });
+        let is_passing = matches!(
+            error,
+            abaci_engine::Error::Unreachable { .. } | abaci_engine::Error::BucketUnreachable { .. }
+        );
         let patience = config.wait_for_database.value.0.saturating_sub(begun.elapsed());
         if !is_passing || patience.is_zero() {
             return Err(error.into());

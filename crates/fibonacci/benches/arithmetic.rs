@@ -3,6 +3,7 @@
 //! `cargo bench -p fibonacci`; the ratio to compare is that of one run, since machines differ and vary.
 
 use std::hint::black_box;
+use std::thread::available_parallelism;
 
 use divan::{Bencher, Divan};
 use fibonacci::{Certificate, DecimalCheck, DecimalDoubling, DecimalParts, Natural, unobserved};
@@ -98,7 +99,10 @@ fn last_state_to_parts(bencher: Bencher, n: u64) {
 #[divan::bench(args = STATE_SIZES, sample_count = 10)]
 fn last_state_from_parts(bencher: Bencher, n: u64) {
     let parts = last_state(n).parts();
-    bencher.bench_local(|| DecimalDoubling::from_parts(n, black_box(&parts)).map(drop));
+    let threads = available_parallelism().expect("the system tells how many processors there are");
+    bencher
+        .with_inputs(|| parts.clone())
+        .bench_local_values(|parts| DecimalDoubling::from_parts(n, black_box(parts), threads).map(drop));
 }
 
 #[divan::bench(args = [30, 37])]

@@ -151,30 +151,29 @@ impl DecimalDoubling {
         DecimalParts { k, value, next }
     }
 
-    /// Resumes the computation of F(n) from stored parts.
+    /// Resumes the computation of F(n) from stored parts, on at most `threads` threads, and keeps to them.
     ///
-    /// Both numbers are checked modulo the three primes of the certificate, so a damaged or exchanged state
+    /// It needs no more memory than the computation that was stored. Both numbers are checked modulo the three primes of the certificate, so a damaged or exchanged state
     /// is noticed here and not in the result. That and the conversion take 0.1 s at k = 5·10⁸.
     ///
     /// # Errors
     /// [`PartsError`] when the parts do not belong to a computation of F(n); terminal.
-    pub fn from_parts(n: u64, parts: &DecimalParts) -> Result<Self, PartsError> {
+    pub fn from_parts(n: u64, parts: DecimalParts, threads: NonZero<usize>) -> Result<Self, PartsError> {
         let DecimalParts { k, value, next } = parts;
-        let k = *k;
         if !is_on_the_way(n, k) {
             return Err(PartsError::NotOnTheWay { n, k });
         }
         let base = Base::DECIMAL;
         let numbers = [(value, k), (next, k + 1)];
-        let places = both(k, numbers, processors(), |(limbs, index)| {
-            is_fibonacci(limbs, index).then(|| from_limbs(limbs, base))
+        // The limbs of each number go as soon as its places are there.
+        let places = both(k, numbers, threads, |(limbs, index)| {
+            is_fibonacci(&limbs, index).then(|| from_limbs(&limbs, base))
         });
         let [Some(value), Some(next)] = places else {
             return Err(PartsError::NotFibonacci { k });
         };
-        Ok(Self {
-            course: Course::at(n, k, Pair { base, value, next }),
-        })
+        let course = Course::at(n, k, Pair { base, value, next });
+        Ok(Self { course }.with_threads(threads))
     }
 }
 

@@ -21,11 +21,13 @@ mod carry;
 mod course;
 pub(crate) mod decimal;
 mod doubling;
+mod memory;
 mod residue;
 
 pub(crate) use base::Base;
 pub(crate) use course::Course;
-use doubling::{Workshop, step_work};
+use doubling::{Shape, Workshop, step_work};
+pub(crate) use memory::peak_bytes;
 
 use crate::certificate::CHECK_FIELD;
 use crate::modular::fibonacci_in;

@@ -73,7 +73,11 @@ impl Vector {
     {
         let level = Level::new();
         room.clear();
-        room.reserve_exact(blocks);
+        if room.capacity() < blocks {
+            // Given back first: to grow, aligned memory would be copied to a second place.
+            room = Vec::new();
+            room.reserve_exact(blocks);
+        }
         for start in (0..blocks).step_by(STRIDE) {
             let indices = start..blocks.min(start + STRIDE);
             let block = |index: usize| Block {
@@ -111,8 +115,13 @@ fn squared_norm<T: Copy + Into<i64>>(integers: &[T]) -> f64 {
 
 /// Whether rounding the coefficients of `form` of these two gives the exact ones.
 pub(crate) fn is_proven(form: Form, f: &Vector, g: &Vector) -> bool {
-    let levels = f.blocks.len().ilog2() + LANES.ilog2();
-    bound::error(form, levels, [f.norm, g.norm]) < LARGEST_ERROR
+    is_proven_for(form, f.blocks.len(), [f.norm, g.norm])
+}
+
+/// The same for vectors with these squared norms in a ring of `blocks` blocks.
+pub(crate) fn is_proven_for(form: Form, blocks: usize, norms: [f64; 2]) -> bool {
+    let levels = blocks.ilog2() + LANES.ilog2();
+    bound::error(form, levels, norms) < LARGEST_ERROR
 }
 
 /// Replaces two vectors of one ring by their forms, on both threads; an unwanted one is left empty.

@@ -8,12 +8,12 @@ use futures_util::TryStreamExt;
 use futures_util::stream::FuturesUnordered;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::path::Path as Key;
-use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, RetryConfig};
+use object_store::{ClientOptions, MultipartUpload, ObjectStore, ObjectStoreExt, RetryConfig};
 use tokio::io::AsyncReadExt;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::{BucketAccess, failed};
+use super::{BucketAccess, failed, lost};
 use crate::Error;
 
 /// A longer file is uploaded in parts of so many bytes.
@@ -22,16 +22,22 @@ const PART_BYTES: usize = 8 << 20;
 /// So many parts are held in memory and under way at once.
 const PARTS_AT_ONCE: usize = 4;
 
-/// A bucket that does not answer is given up after three more attempts and this time; the step is tried again later.
+/// A request that finds no answer is made again for so long; then the step is tried again, and at last it fails.
 const RETRIES: RetryConfig = RetryConfig {
     backoff: object_store::BackoffConfig {
         init_backoff: Duration::from_millis(100),
-        max_backoff: Duration::from_secs(2),
+        max_backoff: Duration::from_secs(5),
         base: 2.0,
     },
-    max_retries: 3,
-    retry_timeout: Duration::from_secs(20),
+    max_retries: 20,
+    retry_timeout: Duration::from_mins(1),
 };
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A body of which nothing comes for so long is given up. There is no bound of all of it: a value may be large and a
+/// network slow.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The longest explanation that is made of what a bucket says.
 const MAX_REASON_CHARS: usize = 300;
@@ -42,22 +48,17 @@ pub(super) async fn send(
     objects: &dyn ObjectStore,
     key: &Key,
     unwanted: &CancellationToken,
-) -> Result<(), String> {
-    let mut file = tokio::fs::File::open(path)
-        .await
-        .map_err(|error| error.to_string())?;
+) -> Result<(), Unsent> {
+    let mut file = tokio::fs::File::open(path).await?;
     let first = piece_of(&mut file).await?;
     if first.len() < PART_BYTES {
-        let put = objects.put(key, first.into()).await;
-        return put.map(drop).map_err(|error| explained(&error));
+        objects.put(key, first.into()).await?;
+        return Ok(());
     }
-    let mut upload = objects
-        .put_multipart(key)
-        .await
-        .map_err(|error| explained(&error))?;
+    let mut upload = objects.put_multipart(key).await?;
     let sent = tokio::select! {
         sent = send_parts(first, file, &mut *upload) => sent,
-        () = unwanted.cancelled() => Err("nobody waits for it any more".to_owned()),
+        () = unwanted.cancelled() => Err(Unsent::Unwanted),
     };
     if sent.is_err() {
         // Best effort: a rule of the bucket removes what is left of it.
@@ -70,68 +71,133 @@ async fn send_parts(
     mut piece: Vec<u8>,
     mut file: tokio::fs::File,
     upload: &mut dyn MultipartUpload,
-) -> Result<(), String> {
+) -> Result<(), Unsent> {
     let mut parts = FuturesUnordered::new();
     while !piece.is_empty() {
         parts.push(upload.put_part(piece.into()));
         if parts.len() == PARTS_AT_ONCE {
-            parts.try_next().await.map_err(|error| explained(&error))?;
+            parts.try_next().await?;
         }
         piece = piece_of(&mut file).await?;
     }
-    while parts
-        .try_next()
-        .await
-        .map_err(|error| explained(&error))?
-        .is_some()
-    {}
-    upload
-        .complete()
-        .await
-        .map(drop)
-        .map_err(|error| explained(&error))
+    while parts.try_next().await?.is_some() {}
+    upload.complete().await?;
+    Ok(())
 }
 
 /// As much of a file as one part has; less only at its end.
-async fn piece_of(file: &mut tokio::fs::File) -> Result<Vec<u8>, String> {
+async fn piece_of(file: &mut tokio::fs::File) -> std::io::Result<Vec<u8>> {
     let mut piece = Vec::with_capacity(PART_BYTES);
-    let read = file.take(PART_BYTES as u64).read_to_end(&mut piece).await;
-    read.map(|_| piece).map_err(|error| error.to_string())
+    file.take(PART_BYTES as u64).read_to_end(&mut piece).await?;
+    Ok(piece)
 }
 
-/// The bucket that a URL names, and the key in it.
-pub(super) fn bucket_of(url: &str, access: &BucketAccess) -> Result<(Arc<dyn ObjectStore>, Key), Error> {
-    let expected = "expected s3://bucket or s3://bucket/prefix";
-    let parsed = Url::parse(url)
-        .ok()
-        .filter(|parsed| parsed.scheme() == "s3" && parsed.has_host());
-    let parsed = parsed.ok_or_else(|| failed(url, expected))?;
-    let key = Key::from_url_path(parsed.path()).map_err(|error| failed(url, error))?;
-    // The database's driver may have chosen one already; any is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let settings = access.0.iter().filter_map(|(name, value)| {
-        let name = name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>().ok()?;
-        Some((name, value))
-    });
-    let builder = AmazonS3Builder::new().with_retry(RETRIES);
-    let builder = settings.fold(builder, |builder, (name, value)| builder.with_config(name, value));
-    let bucket = parsed.host_str().unwrap_or_default();
-    let objects = builder
-        .with_bucket_name(bucket)
-        .build()
-        .map_err(|error| failed(url, explained(&error)))?;
-    Ok((Arc::new(objects), key))
+/// Why a file is not in the bucket.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unsent {
+    #[error(transparent)]
+    File(#[from] std::io::Error),
+    #[error(transparent)]
+    Bucket(#[from] object_store::Error),
+    #[error("nobody waits for it any more")]
+    Unwanted,
 }
+
+/// A bucket with a key in it.
+pub(super) struct Address {
+    pub(super) objects: Arc<dyn ObjectStore>,
+    pub(super) key: Key,
+    /// The URL in its one form, in which no character has to be escaped anywhere.
+    pub(super) url: String,
+}
+
+impl Address {
+    /// The bucket that a URL names, and the key in it; nobody is asked.
+    pub(super) fn open(url: &str, access: &BucketAccess) -> Result<Self, Error> {
+        let expected = || failed(url, "expected s3://bucket or s3://bucket/prefix");
+        let parsed = Url::parse(url).map_err(|_| expected())?;
+        let is_plain = parsed.query().is_none()
+            && parsed.fragment().is_none()
+            && parsed.port().is_none()
+            && parsed.username().is_empty()
+            && parsed.password().is_none();
+        let bucket = parsed.host_str().filter(|_| parsed.scheme() == "s3" && is_plain);
+        let bucket = bucket.ok_or_else(expected)?;
+        let key = Key::from_url_path(parsed.path()).map_err(|error| failed(url, error))?;
+        // The database's driver may have chosen one already; any is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = ClientOptions::new()
+            .with_timeout_disabled()
+            .with_connect_timeout(CONNECT_TIMEOUT)
+            .with_read_timeout(READ_TIMEOUT);
+        let builder = AmazonS3Builder::new()
+            .with_retry(RETRIES)
+            .with_client_options(client);
+        let objects = access
+            .settings()?
+            .fold(builder, |builder, (name, value)| builder.with_config(name, value))
+            .with_bucket_name(bucket)
+            .build()
+            .map_err(|error| failed(url, explained(&error)))?;
+        Ok(Self {
+            objects: Arc::new(objects),
+            key,
+            url: parsed.as_str().trim_end_matches('/').to_owned(),
+        })
+    }
+}
+
+impl BucketAccess {
+    /// The settings that are known, by their names.
+    fn settings(&self) -> Result<impl Iterator<Item = (AmazonS3ConfigKey, &String)>, Error> {
+        let settings = self.0.iter().filter_map(|(name, value)| {
+            let name = name.to_ascii_lowercase().parse::<AmazonS3ConfigKey>().ok()?;
+            Some((name, value))
+        });
+        for (name, value) in settings.clone() {
+            // It would be printed with every failure.
+            let has_user = |url: Url| !url.username().is_empty() || url.password().is_some();
+            if name == AmazonS3ConfigKey::Endpoint && Url::parse(value).is_ok_and(has_user) {
+                let reason =
+                    "it holds a user or a password; give AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
+                return Err(failed("AWS_ENDPOINT", reason));
+            }
+        }
+        Ok(settings)
+    }
+}
+
+/// What a store says, as an error that tells what is gone from what does not answer and from what is refused.
+pub(super) fn error_of(place: &str, error: &object_store::Error) -> Error {
+    let reason = explained(error);
+    match error {
+        _ if reason == NO_BUCKET || reason == DENIED || reason == NO_CREDENTIALS => failed(place, reason),
+        object_store::Error::NotFound { .. } => lost(place, reason),
+        object_store::Error::Generic { store, .. } if *store == "S3" => Error::BucketUnreachable {
+            place: place.to_owned(),
+            reason,
+        },
+        _ => failed(place, reason),
+    }
+}
+
+const NO_BUCKET: &str = "the bucket does not exist";
+const DENIED: &str =
+    "access denied; check the rights and AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION";
+const NO_CREDENTIALS: &str = "there are no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
+
+/// Where credentials are asked for on machines of the cloud, if nobody gave any.
+const METADATA_ADDRESS: &str = "169.254.169.254";
 
 /// What a store says, on one line that names the way out.
 pub(super) fn explained(error: &object_store::Error) -> String {
     let text = whole(error);
-    let denied = "access denied; check the rights and AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION";
     // A list that is refused is no kind of error of its own, only its text.
     let reason = match error {
-        _ if text.contains("NoSuchBucket") => "the bucket does not exist",
-        _ if text.contains("AccessDenied") => denied,
-        object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => denied,
+        _ if text.contains("NoSuchBucket") => NO_BUCKET,
+        _ if text.contains("AccessDenied") => DENIED,
+        _ if text.contains(METADATA_ADDRESS) => NO_CREDENTIALS,
+        object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => DENIED,
         object_store::Error::NotFound { .. } => "it is not there",
         _ => return text.chars().take(MAX_REASON_CHARS).collect(),
     };

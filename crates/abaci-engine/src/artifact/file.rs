@@ -7,6 +7,8 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -129,10 +131,31 @@ impl Write for Writer<'_> {
     }
 }
 
-/// The process that chose the name of an unfinished file.
-pub(super) fn writer_of(name: &str) -> Option<u32> {
-    let (pid, _) = name.strip_prefix('.')?.strip_suffix(".part")?.split_once('.')?;
-    pid.parse().ok()
+/// Who chose the name of an unfinished file, and when.
+pub(super) struct Chooser {
+    pub(super) pid: u32,
+    /// In seconds since 1970.
+    pub(super) since: u64,
+}
+
+/// Who chose the name of an unfinished file.
+pub(super) fn writer_of(name: &str) -> Option<Chooser> {
+    let (pid, id) = name.strip_prefix('.')?.strip_suffix(".part")?.split_once('.')?;
+    let time = uuid::Uuid::parse_str(id).ok().and_then(|id| id.get_timestamp());
+    Some(Chooser {
+        pid: pid.parse().ok()?,
+        since: time.map_or(0, |time| time.to_unix().0),
+    })
+}
+
+/// When this process began with artifacts, in seconds since 1970: an older name with its process id was chosen by another
+/// process that had it, as in a container that was restarted.
+pub(super) fn begun() -> u64 {
+    static BEGUN: LazyLock<u64> = LazyLock::new(|| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        now.unwrap_or_default().as_secs()
+    });
+    *BEGUN
 }
 
 #[cfg(test)]

@@ -50,6 +50,13 @@ impl Place {
     }
 }
 
+fn lost(uri: &str, reason: impl std::fmt::Display) -> Error {
+    Error::ArtifactLost {
+        uri: uri.to_owned(),
+        reason: reason.to_string(),
+    }
+}
+
 fn failed(place: impl std::fmt::Display, reason: impl std::fmt::Display) -> Error {
     Error::Artifacts {
         place: place.to_string(),

@@ -2,27 +2,31 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::ops::Range;
 
+use bytes::Bytes;
 use fibonacci::DecimalCheck;
 use object_store::ObjectStoreExt;
 use tokio::runtime::Handle;
-use tokio_util::io::{StreamReader, SyncIoBridge};
 use url::Url;
 
-use super::bucket::{bucket_of, explained};
-use super::{BucketAccess, failed};
+use super::bucket::{Address, error_of};
+use super::{BucketAccess, failed, lost};
 use crate::Error;
 use crate::record::{ArtifactRecord, JobResult, VerifyError};
 
 /// How much is read at once.
 const PIECE_BYTES: usize = 1 << 20;
 
+/// How much of an object is asked for at once.
+const RANGE_BYTES: u64 = 8 << 20;
+
 /// Opens an artifact to be read from its beginning; what is read is not checked against its hash.
 ///
 /// It blocks, also while it is read, and an artifact in a bucket needs the tokio runtime: call it on a blocking thread.
 ///
 /// # Errors
-/// [`Error::Artifacts`] when it is missing or cannot be read.
+/// [`Error::ArtifactLost`] when it is missing, [`Error::BucketUnreachable`], or [`Error::Artifacts`] for any other reason.
 pub fn open(record: &ArtifactRecord, access: &BucketAccess) -> Result<Box<dyn Read + Send>, Error> {
     let uri = &record.uri;
     let url = Url::parse(uri).map_err(|error| failed(uri, error))?;
@@ -30,19 +34,57 @@ pub fn open(record: &ArtifactRecord, access: &BucketAccess) -> Result<Box<dyn Re
         let path = url
             .to_file_path()
             .map_err(|()| failed(uri, "not a path of this host"))?;
-        let file = File::open(&path).map_err(|error| failed(path.display(), error))?;
+        let file = File::open(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => lost(uri, "it is not there"),
+            _ => failed(path.display(), error),
+        })?;
         return Ok(Box::new(file));
     }
-    let (objects, key) = bucket_of(uri, access)?;
-    let runtime = Handle::current();
-    let object = runtime
-        .block_on(objects.get(&key))
-        .map_err(|error| failed(uri, explained(&error)))?;
-    let stream = object.into_stream();
-    let reader = StreamReader::new(futures_util::TryStreamExt::map_err(stream, |error| {
-        io::Error::other(explained(&error))
-    }));
-    Ok(Box::new(SyncIoBridge::new_with_handle(reader, runtime)))
+    let object = Object {
+        address: Address::open(uri, access)?,
+        runtime: Handle::current(),
+        range: 0..record.bytes,
+        piece: Bytes::new(),
+    };
+    let found = object
+        .runtime
+        .block_on(object.address.objects.head(&object.address.key));
+    let found = found.map_err(|error| error_of(uri, &error))?.size;
+    if found != record.bytes {
+        let reason = format!(
+            "it has {found} bytes, recorded are {}; it was changed",
+            record.bytes
+        );
+        return Err(lost(uri, reason));
+    }
+    Ok(Box::new(object))
+}
+
+/// An object in a bucket that is read range by range: a reader may take its time, and a failure costs one of them.
+struct Object {
+    address: Address,
+    runtime: Handle,
+    /// What is not asked for yet.
+    range: Range<u64>,
+    /// What is not read yet of the last range.
+    piece: Bytes,
+}
+
+impl Read for Object {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.piece.is_empty() && !self.range.is_empty() {
+            let end = self.range.end.min(self.range.start + RANGE_BYTES);
+            let Address { objects, key, url } = &self.address;
+            let got = self
+                .runtime
+                .block_on(objects.get_range(key, self.range.start..end));
+            self.piece = got.map_err(|error| io::Error::other(error_of(url, &error)))?;
+            self.range.start = end;
+        }
+        let count = self.piece.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&self.piece.split_to(count));
+        Ok(count)
+    }
 }
 
 /// Reads all of an artifact in pieces, and says at the end whether they were those that were stored.
@@ -50,7 +92,7 @@ pub fn open(record: &ArtifactRecord, access: &BucketAccess) -> Result<Box<dyn Re
 /// It blocks; see [`open`].
 ///
 /// # Errors
-/// [`Error::Artifacts`] when it is missing, unreadable or, once all of it was read, not what was stored.
+/// [`Error::ArtifactLost`] when it is missing or, once all of it was read, not what was stored; else as from [`open`].
 pub fn read(
     record: &ArtifactRecord,
     access: &BucketAccess,
@@ -81,7 +123,7 @@ pub fn try_read<E: From<Error>>(
             Ok(0) => break,
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(failed(&record.uri, error).into()),
+            Err(error) => return Err(unread(&record.uri, error).into()),
         };
         hasher.update(&buffer[..count]);
         piece(&buffer[..count])?;
@@ -98,8 +140,7 @@ pub fn try_read<E: From<Error>>(
 /// It blocks; see [`open`].
 ///
 /// # Errors
-/// [`Error::Verify`] naming what does not agree, or [`Error::Artifacts`] when the digits are missing, unreadable or not
-/// what was stored.
+/// [`Error::Verify`] naming what does not agree, or as from [`read`].
 pub fn verify(result: &JobResult, access: &BucketAccess) -> Result<(), Error> {
     result.verify()?;
     let record = match (&result.value, &result.artifact) {
@@ -112,7 +153,14 @@ pub fn verify(result: &JobResult, access: &BucketAccess) -> Result<(), Error> {
     Ok(result.verify_read(digits, &record.blake3)?)
 }
 
+/// Why an artifact could not be read on: in the words of the bucket, or of the file system.
+pub(super) fn unread(uri: &str, error: io::Error) -> Error {
+    error
+        .downcast::<Error>()
+        .unwrap_or_else(|error| failed(uri, error))
+}
+
 /// What is said of an artifact that was changed.
 fn not_as_recorded(uri: &str) -> Error {
-    failed(uri, "its BLAKE3 is not the recorded one; it was changed")
+    lost(uri, "its BLAKE3 is not the recorded one; it was changed")
 }

@@ -1,23 +1,27 @@
 //! The place of the artifacts of one database: what puts them there, finds, lists and removes them.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
 use object_store::{ObjectStore, ObjectStoreExt};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::bucket::{bucket_of, explained, send};
-use super::file::{ArtifactFile, Unfinished, Written, writer_of};
-use super::{BucketAccess, Place, failed};
+use super::bucket::{Address, Unsent, error_of, explained, send};
+use super::file::{ArtifactFile, Unfinished, Written, begun, writer_of};
+use super::{BucketAccess, Place, failed, lost};
 use crate::Error;
 use crate::presence::is_alive;
 use crate::record::{ArtifactRecord, Failure};
+
+/// How long a start waits for the bucket before it says so.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The artifacts of one database. Cheap to clone; all clones are one place.
 #[derive(Clone)]
@@ -57,6 +61,7 @@ impl Artifacts {
     /// # Errors
     /// [`Error::Artifacts`] when the directory cannot be made or the bucket's address makes no sense; nobody is asked.
     pub(crate) fn open(place: &Place, database: &str) -> Result<Self, Error> {
+        begun();
         let directory = place.directory.join(database);
         fs::create_dir_all(&directory).map_err(|error| failed(directory.display(), error))?;
         // A link in it would make two names of one file.
@@ -69,8 +74,8 @@ impl Artifacts {
             }
             Some(url) => {
                 let url = format!("{}/{database}", url.trim_end_matches('/'));
-                let (objects, prefix) = bucket_of(&url, &place.access)?;
-                (objects, Some(Bucket { url, prefix }))
+                let Address { objects, key, url } = Address::open(&url, &place.access)?;
+                (objects, Some(Bucket { url, prefix: key }))
             }
         };
         Ok(Self {
@@ -79,6 +84,17 @@ impl Artifacts {
             bucket,
             access: place.access.clone(),
         })
+    }
+
+    /// Whether the directory of a place is there: a mistyped one has no garbage, and nobody would learn why.
+    ///
+    /// # Errors
+    /// [`Error::Artifacts`] when it is not.
+    pub(crate) fn check_is_there(place: &Place) -> Result<(), Error> {
+        if place.bucket.is_some() || place.directory.is_dir() {
+            return Ok(());
+        }
+        Err(failed(place.directory.display(), "there is no such directory"))
     }
 
     /// Whether artifacts can be stored.
@@ -95,7 +111,13 @@ impl Artifacts {
             self.objects.put(&probe, Vec::new().into()).await?;
             self.objects.delete(&probe).await
         };
-        put.await.map_err(|error| failed(&bucket.url, explained(&error)))
+        match tokio::time::timeout(PROBE_TIMEOUT, put).await {
+            Ok(put) => put.map_err(|error| error_of(&bucket.url, &error)),
+            Err(_) => Err(Error::BucketUnreachable {
+                place: bucket.url.clone(),
+                reason: format!("no answer within {} s", PROBE_TIMEOUT.as_secs()),
+            }),
+        }
     }
 
     /// How the bucket is reached.
@@ -116,7 +138,7 @@ impl Artifacts {
     /// A retryable failure with what the file system or the bucket said.
     pub(crate) async fn keep(
         &self,
-        file: ArtifactFile,
+        file: &ArtifactFile,
         written: &Written,
         name: &str,
     ) -> Result<ArtifactRecord, Failure> {
@@ -132,10 +154,13 @@ impl Artifacts {
         })
     }
 
-    async fn rename(&self, file: ArtifactFile, name: &str) -> Result<String, Error> {
+    async fn rename(&self, file: &ArtifactFile, name: &str) -> Result<String, Error> {
         let (directory, path) = (self.directory.clone(), self.directory.join(name));
+        let unfinished = file.0.path();
         let renamed = tokio::task::spawn_blocking(move || {
-            fs::rename(file.0.path(), &path)?;
+            // It may have waited for an outage to end; what is in its place is young from now on.
+            fs::File::open(&unfinished)?.set_modified(SystemTime::now())?;
+            fs::rename(&unfinished, &path)?;
             // The rename itself is durable once the directory is.
             fs::File::open(&directory)?.sync_all()
         });
@@ -147,54 +172,61 @@ impl Artifacts {
     }
 
     /// Uploads in a task of its own, which takes back an upload in parts that nobody waits for any more.
-    async fn upload(&self, file: ArtifactFile, name: &str, bucket: &Bucket) -> Result<String, Error> {
+    async fn upload(&self, file: &ArtifactFile, name: &str, bucket: &Bucket) -> Result<String, Error> {
         let unwanted = CancellationToken::new();
         let _unwanted_when_dropped = unwanted.clone().drop_guard();
-        let (objects, key) = (Arc::clone(&self.objects), self.key(name));
-        tokio::spawn(async move { send(&file.0.path(), &*objects, &key, &unwanted).await })
-            .await
-            .unwrap_or_else(|panic| Err(panic.to_string()))
-            .map_err(|reason| failed(&bucket.url, reason))?;
-        self.uri(name)
+        let (objects, key, path) = (Arc::clone(&self.objects), self.key(name), file.0.path());
+        let sent = tokio::spawn(async move { send(&path, &*objects, &key, &unwanted).await });
+        match sent.await {
+            Ok(Ok(())) => self.uri(name),
+            Ok(Err(Unsent::Bucket(error))) => Err(error_of(&bucket.url, &error)),
+            Ok(Err(error)) => Err(failed(&bucket.url, error)),
+            Err(panic) => Err(failed(&bucket.url, panic)),
+        }
     }
 
     /// Gets the bytes of an artifact as a file of this host; they are not checked.
     ///
     /// # Errors
-    /// A retryable failure when it is missing or cannot be read.
-    pub(crate) async fn fetch(&self, record: &ArtifactRecord) -> Result<Fetched, Failure> {
-        let fetched = if self.bucket.is_some() {
-            self.download(record).await
-        } else {
-            Url::parse(&record.uri)
-                .ok()
-                .and_then(|url| url.to_file_path().ok())
-                .map(|path| Fetched {
-                    path,
-                    _download: None,
-                })
-                .ok_or_else(|| failed(&record.uri, "not a file of this host"))
-        };
-        fetched.map_err(|error| Failure::retryable("Artifact", error.to_string()))
+    /// [`Error::ArtifactLost`] when it is missing, else why it cannot be read now.
+    pub(crate) async fn fetch(&self, record: &ArtifactRecord) -> Result<Fetched, Error> {
+        if self.bucket.is_some() {
+            return self.download(record).await;
+        }
+        let path = Url::parse(&record.uri)
+            .ok()
+            .and_then(|url| url.to_file_path().ok());
+        let path = path.ok_or_else(|| lost(&record.uri, "it is not a file of this host"))?;
+        Ok(Fetched {
+            path,
+            _download: None,
+        })
     }
 
     async fn download(&self, record: &ArtifactRecord) -> Result<Fetched, Error> {
-        let download = ArtifactFile(self.unfinished());
-        let path = download.0.path();
-        let (record, access, target) = (record.clone(), self.access.clone(), path.clone());
-        let copied = tokio::task::spawn_blocking(move || {
-            let mut reader = super::open(&record, &access)?;
-            let copy =
-                fs::File::create_new(&target).and_then(|mut file| std::io::copy(&mut reader, &mut file));
-            copy.map(drop).map_err(|error| failed(&record.uri, error))
+        let (record, access, file) = (record.clone(), self.access.clone(), self.unfinished());
+        let unwanted = CancellationToken::new();
+        let _unwanted_when_dropped = unwanted.clone().drop_guard();
+        // The thread has the file until it is whole, so that what nobody waits for is removed after the last write.
+        let downloaded = tokio::task::spawn_blocking(move || {
+            let download = ArtifactFile(file);
+            let path = download.0.path();
+            let mut file = fs::File::create_new(&path).map_err(|error| failed(path.display(), error))?;
+            super::try_read(&record, &access, |piece| {
+                if unwanted.is_cancelled() {
+                    return Err(failed(&record.uri, "nobody waits for it any more"));
+                }
+                file.write_all(piece)
+                    .map_err(|error| failed(path.display(), error))
+            })?;
+            Ok(Fetched {
+                path,
+                _download: Some(download),
+            })
         });
-        copied
+        downloaded
             .await
-            .unwrap_or_else(|panic| Err(failed(self.directory.display(), panic)))?;
-        Ok(Fetched {
-            path,
-            _download: Some(download),
-        })
+            .unwrap_or_else(|panic| Err(failed(self.directory.display(), panic)))
     }
 
     /// Removes an artifact of this place, if it is there.
@@ -204,7 +236,7 @@ impl Artifacts {
     pub(crate) async fn remove(&self, name: &str) -> Result<(), Error> {
         match self.objects.delete(&self.key(name)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(failed(self.place(), explained(&error))),
+            Err(error) => Err(error_of(&self.place(), &error)),
         }
     }
 
@@ -217,7 +249,7 @@ impl Artifacts {
             Ok(found) if SystemTime::from(found.last_modified) > listed.modified => Ok(false),
             Ok(_) => self.remove(&listed.name).await.map(|()| true),
             Err(object_store::Error::NotFound { .. }) => Ok(false),
-            Err(error) => Err(failed(self.place(), explained(&error))),
+            Err(error) => Err(error_of(&self.place(), &error)),
         }
     }
 
@@ -227,8 +259,13 @@ impl Artifacts {
     /// [`Error::Artifacts`] with what the file system or the bucket said.
     pub(crate) async fn list(&self) -> Result<Vec<Stored>, Error> {
         let prefix = self.bucket.as_ref().map(|bucket| &bucket.prefix);
-        let objects = self.objects.list(prefix).try_collect::<Vec<_>>().await;
-        let objects = objects.map_err(|error| failed(self.place(), explained(&error)))?;
+        // A name that is none of ours, such as one that is no text, is passed over.
+        let objects = self.objects.list(prefix).filter_map(async |object| match object {
+            Err(object_store::Error::InvalidPath { .. }) => None,
+            object => Some(object),
+        });
+        let objects = objects.try_collect::<Vec<_>>().await;
+        let objects = objects.map_err(|error| error_of(&self.place(), &error))?;
         let stored = objects.into_iter().filter_map(|object| {
             let name = object.location.filename()?;
             (object.location == self.key(name)).then(|| Stored {
@@ -246,12 +283,9 @@ impl Artifacts {
     pub(crate) fn sweep(&self) {
         let entries = fs::read_dir(&self.directory).into_iter().flatten().flatten();
         for entry in entries {
-            if entry
-                .file_name()
-                .to_str()
-                .and_then(writer_of)
-                .is_some_and(|pid| !is_alive(pid))
-            {
+            let name = entry.file_name();
+            let is_left = |name: &str| writer_of(name).is_some() && !has_living_writer(name);
+            if name.to_str().is_some_and(is_left) {
                 // Best effort: it is in nobody's way.
                 let _ = fs::remove_file(entry.path());
             }
@@ -291,7 +325,9 @@ impl Artifacts {
 
 /// Whether a living process of this host chose this unfinished name.
 pub(crate) fn has_living_writer(name: &str) -> bool {
-    writer_of(name).is_some_and(is_alive)
+    writer_of(name).is_some_and(|writer| {
+        is_alive(writer.pid) && (writer.pid != std::process::id() || writer.since >= begun())
+    })
 }
 
 impl Fetched {
@@ -334,7 +370,7 @@ mod tests {
             .0
             .write(Durability::Flushed, &proceed, |file| file.write_all(text))
             .unwrap();
-        artifacts.keep(file, &written, name).await.unwrap()
+        artifacts.keep(&file, &written, name).await.unwrap()
     }
 
     #[tokio::test]
@@ -389,11 +425,20 @@ mod tests {
         let mut dead = std::process::Command::new("true").spawn().unwrap();
         dead.wait().unwrap();
         let kept = [
-            format!(".{}.a.part", std::process::id()),
+            format!(".{}.{}.part", std::process::id(), uuid::Uuid::now_v7()),
             ".a.part".into(),
             "b.txt".into(),
         ];
-        for name in kept.iter().chain([&format!(".{}.a.part", dead.id())]) {
+        let id = uuid::Uuid::now_v7();
+        let left = [
+            format!(".{}.{id}.part", dead.id()),
+            // Of a process that had this one's id before, as in a container that was restarted.
+            format!(
+                ".{}.0190aaaa-0000-7000-8000-000000000000.part",
+                std::process::id()
+            ),
+        ];
+        for name in kept.iter().chain(&left) {
             fs::write(artifacts.directory.join(name), "").unwrap();
         }
         artifacts.sweep();

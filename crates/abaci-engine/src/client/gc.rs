@@ -13,7 +13,9 @@ impl Client {
     /// # Errors
     /// [`Error::Artifacts`], [`Error::Unreachable`] or [`Error::Database`]; what was deleted before stays so.
     pub async fn collect_garbage(&self, place: &Place, options: GcOptions) -> Result<GcReport, Error> {
-        let artifacts = Artifacts::open(place, &self.database.name().await?)?;
+        let name = self.database.name().await?;
+        Artifacts::check_is_there(place)?;
+        let artifacts = Artifacts::open(place, &name)?;
         collect(&self.database, &artifacts, options).await
     }
 }

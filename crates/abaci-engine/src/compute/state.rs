@@ -7,6 +7,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::num::NonZero;
 
 use fibonacci::{DecimalDoubling, DecimalParts};
 
@@ -54,17 +55,17 @@ fn fill(file: &mut Writer<'_>, n: u64, parts: &DecimalParts) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads the state of a computation of F(n).
+/// Reads the state of a computation of F(n), which goes on with at most so many threads.
 ///
 /// # Errors
 /// A failure named [`UNREADABLE`] when the file is missing, was changed or is no state of F(n).
-pub(super) fn read(n: u64, file: &StateFile) -> Result<DecimalDoubling, Failure> {
+pub(super) fn read(n: u64, file: &StateFile, threads: NonZero<usize>) -> Result<DecimalDoubling, Failure> {
     let unreadable = |reason: String| {
         let path = file.path.display();
         Failure::retryable(UNREADABLE, format!("state {path}: {reason}"))
     };
     let parts = read_parts(n, file).map_err(|error| unreadable(error.to_string()))?;
-    DecimalDoubling::from_parts(n, &parts).map_err(|error| unreadable(error.to_string()))
+    DecimalDoubling::from_parts(n, parts, threads).map_err(|error| unreadable(error.to_string()))
 }
 
 fn read_parts(n: u64, file: &StateFile) -> io::Result<DecimalParts> {
@@ -137,6 +138,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::compute::processors;
 
     /// Writes the state of F(n) after `steps` steps; says where, and what its file is.
     fn written(directory: &TempDir, n: u64, steps: usize) -> (DecimalDoubling, StateFile) {
@@ -160,7 +162,7 @@ mod tests {
         fn a_computation_goes_on_from_any_state(n in 0_u64..2_000_000, steps in 0_usize..24) {
             let directory = TempDir::new();
             let (course, file) = written(&directory, n, steps);
-            let read = read(n, &file).unwrap();
+            let read = read(n, &file, processors()).unwrap();
             prop_assert_eq!(read.index(), course.index());
             let digits = read.finish(&fibonacci::unobserved).unwrap();
             prop_assert_eq!(digits, fibonacci::decimal_digits(n, &fibonacci::unobserved).unwrap());
@@ -180,9 +182,9 @@ mod tests {
                 let bit = flip.index(8 * bytes.len());
                 bytes[bit / 8] ^= 1 << (bit % 8);
                 fs::write(&file.path, &bytes).unwrap();
-                prop_assert!(read(n, &file).is_err(), "bit {} was believed", bit);
+                prop_assert!(read(n, &file, processors()).is_err(), "bit {} was believed", bit);
                 let forged = StateFile { blake3: blake3::hash(&bytes).to_hex().to_string(), ..file.clone() };
-                prop_assert!(read(n, &forged).is_err(), "bit {} was believed with its hash", bit);
+                prop_assert!(read(n, &forged, processors()).is_err(), "bit {} was believed with its hash", bit);
             }
         }
 
@@ -194,7 +196,7 @@ mod tests {
             fs::write(&path, &bytes).unwrap();
             let blake3 = blake3::hash(&bytes).to_hex().to_string();
             let file = StateFile { path, blake3 };
-            prop_assert!(read(7, &file).is_err());
+            prop_assert!(read(7, &file, processors()).is_err());
         }
     }
 
@@ -203,17 +205,17 @@ mod tests {
         let directory = TempDir::new();
         let (_, file) = written(&directory, 100_000, 3);
         assert_eq!(
-            read(100_001, &file).err().map(|it| it.name),
+            read(100_001, &file, processors()).err().map(|it| it.name),
             Some(UNREADABLE.to_owned())
         );
         fs::write(&file.path, &fs::read(&file.path).unwrap()[..100]).unwrap();
         assert_eq!(
-            read(100_000, &file).err().map(|it| it.name),
+            read(100_000, &file, processors()).err().map(|it| it.name),
             Some(UNREADABLE.to_owned())
         );
         fs::remove_file(&file.path).unwrap();
         assert_eq!(
-            read(100_000, &file).err().map(|it| it.name),
+            read(100_000, &file, processors()).err().map(|it| it.name),
             Some(UNREADABLE.to_owned())
         );
     }

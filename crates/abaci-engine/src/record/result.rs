@@ -43,7 +43,7 @@ pub struct JobResult {
 /// Digits that are kept outside of the row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ArtifactRecord {
-    /// Where they are: a `file://` URL on the host of the worker.
+    /// Where they are: a `file://` URL on the host of the worker, or an `s3://` one.
     pub uri: String,
     /// BLAKE3 of the bytes, in hexadecimal.
     pub blake3: String,

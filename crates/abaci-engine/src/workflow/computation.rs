@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use crate::Error;
 use crate::artifact::{ArtifactFile, Fetched};
 use crate::compute::{Done, Ended, Running, StateFile, Stop, Task, UNREADABLE};
 use crate::record::{Failure, Request};
@@ -24,6 +25,8 @@ pub(super) struct Computation<'a> {
     /// The last index whose state is recorded.
     recorded: u64,
     begun: Option<Begun>,
+    /// What it has come to and what could not be kept yet: another attempt of the step tries again, and computes nothing.
+    unkept: Option<(Done, Begun)>,
 }
 
 /// A computation under way, with the files that it writes.
@@ -49,6 +52,7 @@ impl<'a> Computation<'a> {
             states: states.to_vec(),
             recorded: states.last().map_or(0, |state| state.k),
             begun: None,
+            unkept: None,
         }
     }
 
@@ -68,35 +72,49 @@ impl<'a> Computation<'a> {
         meter: Meter,
     ) -> Result<StoredState, Failure> {
         let (done, mut begun) = self.next(step, meter).await?;
-        let Done::State(state) = done else {
+        let Done::State(state) = &done else {
             return Err(misunderstood());
         };
-        let file = begun.states.remove(&k).filter(|_| state.k == k);
+        let file = begun.states.get(&k).filter(|_| state.k == k);
         let file = file.ok_or_else(misunderstood)?;
         let name = state_name(self.job, k);
-        let artifact = self.job.artifacts.keep(file, &state.file, &name).await?;
-        self.begun = Some(begun);
-        Ok(StoredState {
-            k,
-            artifact,
-            seconds: state.seconds,
-        })
+        let kept = self.job.artifacts.keep(file, &state.file, &name).await;
+        let seconds = state.seconds;
+        match kept {
+            Ok(artifact) => {
+                begun.states.remove(&k);
+                self.begun = Some(begun);
+                Ok(StoredState { k, artifact, seconds })
+            }
+            Err(failure) => {
+                self.unkept = Some((done, begun));
+                Err(failure)
+            }
+        }
     }
 
     /// Waits for the digits, and keeps them where they are too many for the row.
     ///
     /// Repeating it is safe: the value is the same and its artifact is named by its hash.
     pub(super) async fn digits(&mut self, step: &'static str, meter: Meter) -> Result<Computed, Failure> {
-        match self.next(step, meter).await? {
-            (Done::Digits(answer), begun) => computed(self.job, answer, begun.digits).await,
-            (Done::State(_), _) => Err(misunderstood()),
+        let (done, begun) = self.next(step, meter).await?;
+        let Done::Digits(answer) = &done else {
+            return Err(misunderstood());
+        };
+        let computed = computed(self.job, answer.clone(), &begun.digits).await;
+        if computed.is_err() {
+            self.unkept = Some((done, begun));
         }
+        computed
     }
 
     /// The next thing that the computation comes to.
     ///
     /// A process that dies is followed by another at once, until the deaths park the job.
     async fn next(&mut self, step: &'static str, meter: Meter) -> Result<(Done, Begun), Failure> {
+        if let Some(unkept) = self.unkept.take() {
+            return Ok(unkept);
+        }
         loop {
             let mut begun = match self.begun.take() {
                 Some(begun) => begun,
@@ -105,7 +123,7 @@ impl<'a> Computation<'a> {
             let death = match begun.running.next(meter.clone()).await {
                 Ok(done) => return Ok((done, begun)),
                 Err(Ended::Failed(failure)) if failure.name == UNREADABLE => {
-                    self.forget_last(step, &failure);
+                    self.forget_last(step, &failure.message);
                     continue;
                 }
                 Err(Ended::Failed(failure)) => return Err(failure),
@@ -128,7 +146,9 @@ impl<'a> Computation<'a> {
             };
             match self.job.artifacts.fetch(&last.artifact).await {
                 Ok(fetched) => break Some((fetched, last.artifact.blake3.clone())),
-                Err(failure) => self.forget_last(step, &failure),
+                Err(error @ Error::ArtifactLost { .. }) => self.forget_last(step, &error.to_string()),
+                // It is there, and the step will ask again.
+                Err(error) => return Err(Failure::retryable("Artifact", error.to_string())),
             }
         };
         let job = self.job;
@@ -166,9 +186,9 @@ impl<'a> Computation<'a> {
     }
 
     /// Goes back to the state before the last one, which turned out to be missing or changed.
-    fn forget_last(&mut self, step: &'static str, why: &Failure) {
+    fn forget_last(&mut self, step: &'static str, why: &str) {
         self.states.pop();
-        let message = format!("{}; going on from what was before it", why.message);
+        let message = format!("{why}; going on from what was before it");
         self.job
             .log
             .step_failed(step, &Failure::retryable("Artifact", message));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use dbos::{StepOptions, step_with};
+use tokio::sync::Mutex;
 
 use super::computation::Computation;
 use super::steps::{CERTIFY, Certified, Computed, JobContext, PUBLISH, StepRun, certify, options, publish};
@@ -12,10 +13,10 @@ const COMPUTE: &str = "compute";
 
 /// Computes F(n), proves it and forms the result.
 pub(crate) async fn fibonacci(job: Arc<JobContext>, request: Request) -> dbos::Result<JobResult, Failure> {
+    let computation = Mutex::new(Computation::new(&job, request, Vec::new(), &[]));
     let computed: Computed = step_with(COMPUTE, options(request), || async {
         let run = StepRun::begin(&job, COMPUTE);
-        let mut computation = Computation::new(&job, request, Vec::new(), &[]);
-        let computed = computation.digits(COMPUTE, run.meter()).await;
+        let computed = computation.lock().await.digits(COMPUTE, run.meter()).await;
         run.end(computed)
     })
     .await?;

@@ -4,16 +4,18 @@
 //! The certificate is computed without the value, by modular doubling, and the value must agree with it before anything is
 //! published: a wrong digit fails the job, it is never an answer.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Instant;
 
 use dbos::StepOptions;
-use fibonacci::{Certificate, DecimalCheck};
+use fibonacci::{Certificate, DecimalCheck, Progress};
 use serde::{Deserialize, Serialize};
 
 use super::computation::Computation;
-use crate::artifact::{self, ArtifactFile, Artifacts};
-use crate::compute::{self, Answer, UNREADABLE, Watch};
+use crate::Error;
+use crate::artifact::{self, ArtifactFile, Artifacts, BucketAccess};
+use crate::compute::{self, Answer, Stage, UNREADABLE, Watch};
 use crate::deaths::Deaths;
 use crate::isolation::Children;
 use crate::record::{ArtifactRecord, CertificateRecord, Failure, FailureKind, JobResult, Request};
@@ -83,7 +85,7 @@ pub(super) struct StepRun<'a> {
 pub(super) async fn computed(
     job: &JobContext,
     answer: Answer,
-    file: ArtifactFile,
+    file: &ArtifactFile,
 ) -> Result<Computed, Failure> {
     let artifact = match &answer.file {
         Some(written) => {
@@ -123,7 +125,15 @@ pub(super) async fn certify(
     job.log.step_failed(CERTIFY, &again);
     let mut again = Computation::new(job, request, Vec::new(), states);
     let computed = again.digits(CERTIFY, meter.clone()).await?;
-    check(job, request, &computed, meter).await
+    let checked = check(job, request, &computed, meter).await;
+    checked.map_err(|failure| Failure {
+        name: if failure.name == UNREADABLE {
+            "Artifact".to_owned()
+        } else {
+            failure.name
+        },
+        ..failure
+    })
 }
 
 /// Reads the digits, wherever they are, and compares them with residues that were computed without them.
@@ -135,7 +145,7 @@ pub(super) async fn check(
 ) -> Result<Certified, Failure> {
     let (value, artifact) = (computed.value.clone(), computed.artifact.clone());
     let access = job.artifacts.access().clone();
-    on_thread(meter, move |_| {
+    on_thread(meter, move |watch| {
         let mut digits = DecimalCheck::new();
         let blake3 = match (value, &artifact) {
             (Some(value), _) => {
@@ -143,8 +153,7 @@ pub(super) async fn check(
                 blake3::hash(value.as_bytes()).to_hex().to_string()
             }
             (None, Some(artifact)) => {
-                artifact::read(artifact, &access, |piece| digits.update(piece))
-                    .map_err(|error| Failure::retryable(UNREADABLE, error.to_string()))?;
+                read_digits(artifact, &access, &mut digits, watch)?;
                 artifact.blake3.clone()
             }
             (None, None) => {
@@ -162,6 +171,44 @@ pub(super) async fn check(
         })
     })
     .await
+}
+
+/// Reads the digits of an artifact for as long as anybody wants them.
+fn read_digits(
+    artifact: &ArtifactRecord,
+    access: &BucketAccess,
+    digits: &mut DecimalCheck,
+    watch: &Watch<'_>,
+) -> Result<(), Failure> {
+    let mut done = 0;
+    let read = artifact::try_read(artifact, access, |piece| {
+        digits.update(piece);
+        done += piece.len() as u64;
+        let total = artifact.bytes.max(done);
+        match watch(Stage::Computing(Progress { done, total })) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(Unread::Stopped),
+        }
+    });
+    read.map_err(|unread| match unread {
+        Unread::Stopped => compute::stopped(),
+        Unread::Error(error @ Error::ArtifactLost { .. }) => {
+            Failure::retryable(UNREADABLE, error.to_string())
+        }
+        Unread::Error(error) => Failure::retryable("Artifact", error.to_string()),
+    })
+}
+
+/// Why an artifact was not read to its end.
+enum Unread {
+    Stopped,
+    Error(Error),
+}
+
+impl From<Error> for Unread {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
 }
 
 /// Forms the result. Repeating it is safe: it only puts together what is recorded.

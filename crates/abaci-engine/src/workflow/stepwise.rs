@@ -123,7 +123,7 @@ async fn prove(job: &JobContext, request: Request, last: &Added, meter: Meter) -
     });
     let seconds = Duration::from_nanos(last.nanoseconds).as_secs_f64();
     let answer = Answer::new(digits.await?, None, seconds);
-    let computed = computed(job, answer, ArtifactFile(job.artifacts.unfinished())).await?;
+    let computed = computed(job, answer, &ArtifactFile(job.artifacts.unfinished())).await?;
     let certified = check(job, request, &computed, meter).await?;
     Ok(Proven { computed, certified })
 }

@@ -22,7 +22,7 @@ impl Rig {
 
     /// Makes a file where this database's artifacts are.
     fn write_artifact(&self, name: &str) -> PathBuf {
-        let database = self.database.psql("select name from abaci.identity");
+        let database = self.database.psql("select name from abaci.names");
         let path = self.artifacts.path().join(database.trim()).join(name);
         std::fs::write(&path, "0123456789").unwrap();
         path
@@ -94,6 +94,20 @@ async fn what_a_job_refers_to_stays_and_what_nobody_refers_to_goes() {
     artifact::verify(&result, &BucketAccess::default()).unwrap();
     let again = rig.collect(&client, at_once(GcMode::Delete)).await;
     assert_eq!(again, GcReport::default());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_of_a_database_takes_nothing_of_the_original() {
+    let rig = Rig::new();
+    let (worker, client) = (rig.worker().await, rig.client().await);
+    succeed(&client, Request::new(LARGE)).await;
+    worker.drain(Duration::ZERO).await;
+    let before = rig.artifact_names();
+    // As a copy is that was made before the job: it has the name of the original, and an oid of its own.
+    rig.database
+        .psql("update abaci.names set database = 1; delete from dbos.workflow_status");
+    let removed = rig.collect(&client, at_once(GcMode::Delete)).await;
+    assert_eq!((removed, rig.artifact_names()), (GcReport::default(), before));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -218,9 +218,9 @@ impl Config {
         let (directory, bucket) = match self.artifacts.value.as_deref() {
             None => (usual(), None),
             Some(url) if url.starts_with("s3://") => (usual(), Some(url.to_owned())),
-            Some(url) if url.contains("://") => {
+            Some(text) if text.is_empty() || has_scheme(text) => {
                 let message =
-                    format!("artifacts is {url:?}; give a directory, s3://bucket or s3://bucket/prefix");
+                    format!("artifacts is {text:?}; give a directory, s3://bucket or s3://bucket/prefix");
                 return Err(Failed::usage(message).into());
             }
             Some(directory) => (PathBuf::from(directory), None),
@@ -301,6 +301,17 @@ fn entry(key: &'static str, value: Option<String>, source: &Source) -> Entry {
         value,
         source: source.to_string(),
     }
+}
+
+/// Whether text begins as an address does and a path does not: letters, a colon, a slash.
+fn has_scheme(text: &str) -> bool {
+    let scheme = text.split_once(":/").map(|(scheme, _)| scheme);
+    scheme.is_some_and(|scheme| {
+        !scheme.is_empty()
+            && scheme
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"+.-".contains(&byte))
+    })
 }
 
 fn printable_path(path: &Path) -> String {

@@ -28,6 +28,12 @@ pub(crate) fn kill(pid: u32) {
     let _ = kill_process(pid, Signal::KILL);
 }
 
+/// Stops a process until it is continued or killed.
+pub(crate) fn stop(pid: u32) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).unwrap();
+    kill_process(pid, Signal::STOP).unwrap();
+}
+
 /// The arguments of a process, the program first.
 pub(crate) fn command_line(pid: u32) -> String {
     let line = fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap_or_default();

@@ -8,7 +8,7 @@ use std::process::Command;
 use abaci_testkit::{ObjectServer, Process, eventually};
 use serde_json::Value;
 
-use crate::children::{artifacts, child_of, files, kill};
+use crate::children::{artifacts, child_of, files, kill, stop};
 use crate::rig::{Rig, assert_refused, code, objects};
 
 /// Half of it are its first state and some hundred milliseconds of one core, and so is the rest.
@@ -47,11 +47,43 @@ fn times_done(server: &Process, step: &str) -> usize {
     server.stderr().iter().filter(|line| is_it(line)).count()
 }
 
-/// Kills a server as soon as it has recorded the state of a giant job; returns the job.
+fn children_started(server: &Process) -> usize {
+    let is_it = |line: &&String| line.contains("child started");
+    server.stderr().iter().filter(is_it).count()
+}
+
+/// Holds jobs between their state and their digits, for as long as it lives.
+struct Hold<'r>(&'r Rig);
+
+impl<'r> Hold<'r> {
+    fn new(rig: &'r Rig) -> Self {
+        rig.database.psql(
+            "create function hang() returns trigger language plpgsql as 'begin perform pg_sleep(600); return new; end'; \
+             create trigger hang before insert on dbos.operation_outputs for each row \
+             when (new.function_name = 'digits') execute function hang()",
+        );
+        Self(rig)
+    }
+}
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        // The hanging statement holds the table until its session ends.
+        self.0.database.psql(
+            "select pg_terminate_backend(pid) from pg_stat_activity \
+             where wait_event = 'PgSleep' and datname = current_database()",
+        );
+        self.0
+            .database
+            .psql("drop trigger hang on dbos.operation_outputs");
+    }
+}
+
+/// Kills a server that has recorded the state of a giant job, and no more; returns the job.
 fn killed_after_the_state(rig: &Rig) -> String {
     let mut server = rig.server(&[]);
+    let _hold = Hold::new(rig);
     let id = submit(rig, N);
-    server.wait_for_line("step done");
     eventually("the checkpoint", || recorded(rig, &id) == "double");
     server.kill();
     id
@@ -80,12 +112,7 @@ fn a_giant_goes_from_state_to_digits_and_leaves_nothing_but_its_value() {
     assert_exact(&rig, &id);
     assert_eq!(recorded(&rig, &id), "double digits certify publish");
     assert_eq!(result(&rig, &id)["algorithm"], "giant");
-    let children = server
-        .stderr()
-        .iter()
-        .filter(|line| line.contains("child started"))
-        .count();
-    assert_eq!(children, 1, "its steps share one process");
+    assert_eq!(children_started(&server), 1, "its steps share one process");
 }
 
 #[test]
@@ -155,8 +182,14 @@ fn a_child_killed_after_a_state_is_followed_by_one_that_goes_on_from_it() {
     let rig = Rig::new();
     let server = rig.server(&[]);
     let id = submit(&rig, "400000000");
+    let child = child_of(server.pid(), &[]);
+    // Half of the work is left then; what is stopped does none of it while the checkpoint is looked for.
+    eventually("the state", || {
+        files(&rig.directory).iter().any(|name| name.contains(".state"))
+    });
+    stop(child);
     eventually("the checkpoint", || recorded(&rig, &id) == "double");
-    kill(child_of(server.pid(), &[]));
+    kill(child);
     assert_exact(&rig, &id);
     server.wait_for_lines("child started", 2);
     let told = server.wait_for_line("step failed");
@@ -216,14 +249,13 @@ fn a_bucket_keeps_values_and_states_and_this_host_keeps_nothing() {
     let mut server = server_with(&rig, &bucket);
     server.wait_for_line("ready");
     // Its digits are more than one part of an upload.
+    let hold = Hold::new(&rig);
     let id = submit(&rig, N);
     eventually("the checkpoint", || recorded(&rig, &id) == "double");
     server.kill();
-    let states: Vec<String> = bucket.objects();
-    assert!(
-        matches!(&states[..], [state] if state.starts_with("some/where/") && state.contains(".state")),
-        "{states:?}"
-    );
+    drop(hold);
+    let is_state = |key: &&String| key.starts_with("some/where/") && key.contains(".state");
+    assert_eq!(bucket.objects().iter().filter(is_state).count(), 1);
     let second = server_with(&rig, &bucket);
     let result = result(&rig, &id);
     assert_eq!(times_done(&second, "double"), 0, "{:#?}", second.stderr());
@@ -276,9 +308,31 @@ fn a_bucket_that_vanishes_or_is_closed_is_the_reason_and_nothing_half_made_is_le
 }
 
 #[test]
+fn a_bucket_that_is_closed_for_a_while_costs_no_computation() {
+    let (rig, bucket) = (Rig::new(), ObjectServer::start());
+    let server = server_with(&rig, &bucket);
+    server.wait_for_line("ready");
+    bucket.deny(true);
+    let id = submit(&rig, N);
+    server.wait_for_line("step failed");
+    bucket.deny(false);
+    result(&rig, &id);
+    assert_eq!(children_started(&server), 1, "{:#?}", server.stderr());
+    let verified = run_with(&rig, &bucket, &["verify", &id]);
+    assert_eq!(code(&verified), 0, "{verified:#?}");
+}
+
+#[test]
 fn a_place_that_is_none_is_refused_before_anything_is_started() {
     let rig = Rig::new();
-    for place in ["http://127.0.0.1/bucket", "s3://"] {
+    for place in [
+        "http://127.0.0.1/bucket",
+        "s3://",
+        "s3:/bucket",
+        "s3://bucket/a?region=b",
+        "s3://user@bucket",
+        "s3://bucket:9000/a",
+    ] {
         let refused = rig.run(["serve", "--artifacts", place]);
         assert_refused(&refused, 2, &[place, "s3://bucket"]);
     }

@@ -76,13 +76,13 @@ impl Course {
         }
         let bits_left = self.k.leading_zeros() - self.n.leading_zeros();
         let next = self.n >> (bits_left - 1);
-        self.pair = self.work(next, observe, |course, workshop, task| {
-            let pair = workshop.double(&course.pair, form(next), task)?;
-            let is_right = pair.is_at(next, task)?;
+        self.pair = self.work(next, observe, |pair, workshop, task| {
+            let doubled = workshop.double(pair, form(next), task)?;
+            let is_right = doubled.is_at(next, task)?;
             Ok(if is_right {
-                pair
+                doubled
             } else {
-                Pair::exact(next, course.pair.base)
+                Pair::exact(next, pair.base)
             })
         })?;
         self.k = next;
@@ -101,8 +101,8 @@ impl Course {
             self.step(observe)?;
         }
         let n = self.n;
-        let written = self.work(n, observe, |course, workshop, task| {
-            let (value, base) = workshop.double_last(&course.pair, form(n), task)?;
+        let written = self.work(n, observe, |pair, workshop, task| {
+            let (value, base) = workshop.double_last(pair, form(n), task)?;
             // Its memory is not needed any more, but what is written needs some.
             *workshop = Workshop::new(0);
             let is_right = is_fibonacci(&value, base, n);
@@ -118,7 +118,7 @@ impl Course {
         &mut self,
         until: u64,
         observe: &Observer<'_>,
-        part: impl FnOnce(&Self, &mut Workshop, &Task<'_>) -> Result<T, Cancelled>,
+        part: impl FnOnce(&mut Pair, &mut Workshop, &Task<'_>) -> Result<T, Cancelled>,
     ) -> Result<T, Cancelled> {
         let total = self.total();
         let begun = (total - work_from(self.n, self.k)).max(self.done);
@@ -130,7 +130,7 @@ impl Course {
         let ledger = Ledger::new(begun, total);
         let task =
             Task::new(&ledger, observe, self.threads.get()).sized(step_work(places(until), Wanted::Both));
-        let outcome = part(self, &mut workshop, &task);
+        let outcome = part(&mut self.pair, &mut workshop, &task);
         self.done = ledger.done().min(total);
         self.workshop = Some(workshop);
         outcome
@@ -168,7 +168,7 @@ fn form(index: u64) -> Form {
 }
 
 /// About how many places F(index) has, in base 10^3 or 2^10.
-fn places(index: u64) -> usize {
+pub(super) fn places(index: u64) -> usize {
     usize::try_from(digits(index) / 3).map_or(usize::MAX / 8, |places| places.min(usize::MAX / 8) + 2)
 }
 

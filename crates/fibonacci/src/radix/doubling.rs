@@ -17,10 +17,12 @@ pub(super) struct Workshop {
 }
 
 /// The rings that hold a product: one, or a large one and a small one for what is longer.
+///
+/// In blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Shape {
-    large: usize,
-    small: Option<usize>,
+pub(super) struct Shape {
+    pub(super) large: usize,
+    pub(super) small: Option<usize>,
 }
 
 /// How often a small ring may go into a large one: sums of so many coefficients, which are below 2^44 where the
@@ -52,7 +54,12 @@ impl Workshop {
     }
 
     /// From the pair at k to the pair at 2k, or at 2k + 1 for the odd form.
-    pub(super) fn double(&mut self, pair: &Pair, form: Form, task: &Task<'_>) -> Result<Pair, Cancelled> {
+    pub(super) fn double(
+        &mut self,
+        pair: &mut Pair,
+        form: Form,
+        task: &Task<'_>,
+    ) -> Result<Pair, Cancelled> {
         self.proven(pair, task, &mut |workshop, pair| {
             let (count, largest) = (pair.places(), workshop.product(pair, (form, Wanted::Both), task)?);
             let places = |side: usize, task: &Task<'_>| {
@@ -70,7 +77,7 @@ impl Workshop {
     /// From the pair at k to F(2k), or F(2k + 1) for the odd form, and its base.
     pub(super) fn double_last(
         &mut self,
-        pair: &Pair,
+        pair: &mut Pair,
         form: Form,
         task: &Task<'_>,
     ) -> Result<(Vec<i16>, Base), Cancelled> {
@@ -84,17 +91,19 @@ impl Workshop {
         })
     }
 
-    /// Does it in the pair's base, or in the first narrower one that is proven.
+    /// Does it in the pair's base, or in the first narrower one that is proven, which is the pair's from then on.
     fn proven<T>(
         &mut self,
-        pair: &Pair,
+        pair: &mut Pair,
         task: &Task<'_>,
         work: &mut impl FnMut(&mut Self, &Pair) -> Result<T, Refused>,
     ) -> Result<T, Cancelled> {
-        match work(self, pair) {
-            Ok(done) => Ok(done),
-            Err(Refused::Cancelled) => Err(Cancelled),
-            Err(Refused::BaseTooWide) => self.proven(&pair.narrower(task)?, task, work),
+        loop {
+            match work(self, pair) {
+                Ok(done) => return Ok(done),
+                Err(Refused::Cancelled) => return Err(Cancelled),
+                Err(Refused::BaseTooWide) => pair.narrow(task)?,
+            }
         }
     }
 
@@ -181,27 +190,37 @@ impl Pair {
         self.coefficients() + 1
     }
 
-    /// The same numbers in the next narrower base.
-    fn narrower(&self, task: &Task<'_>) -> Result<Self, Cancelled> {
-        let base = self.base.narrower();
-        let rewrite = |places: &[i16], task: &Task<'_>| match base {
-            Base::Decimal(_) => Ok(decimal::from_limbs(&decimal::to_limbs(places, self.base), base)),
-            Base::Binary(_) => Ok(binary::from_limbs(
-                &binary::to_limbs(places, self.base, task)?,
-                base,
-            )),
+    /// Rewrites both numbers in the next narrower base; when it is cancelled they are in one of the two.
+    ///
+    /// No places are kept beside those that replace them: the product that follows needs all the memory there is.
+    fn narrow(&mut self, task: &Task<'_>) -> Result<(), Cancelled> {
+        let (wide, base) = (self.base, self.base.narrower());
+        let limbs = |places: &[i16], task: &Task<'_>| match wide {
+            Base::Decimal(_) => Ok(decimal::to_limbs(places, wide)),
+            Base::Binary(_) => binary::to_limbs(places, wide, task),
         };
-        let (value, next) = task.both(
-            |task| rewrite(&self.value, task),
-            |task| rewrite(&self.next, task),
-        )?;
-        Ok(Self { base, value, next })
+        let (value, next) = task.both(|task| limbs(&self.value, task), |task| limbs(&self.next, task))?;
+        let rewrite = |places: &mut Vec<i16>, limbs: Vec<u64>| {
+            *places = Vec::new();
+            *places = match base {
+                Base::Decimal(_) => decimal::from_limbs(&limbs, base),
+                Base::Binary(_) => binary::from_limbs(&limbs, base),
+            };
+            Ok(())
+        };
+        // Neither fails, so both are rewritten also when the observer breaks meanwhile.
+        let rewritten = task.both(
+            |_| rewrite(&mut self.value, value),
+            |_| rewrite(&mut self.next, next),
+        );
+        self.base = base;
+        rewritten.map(drop)
     }
 }
 
 impl Shape {
     /// The smallest that holds so many places; a small ring is at most half of the large one.
-    fn holding(places: usize) -> Self {
+    pub(super) fn holding(places: usize) -> Self {
         let blocks = |places: usize| {
             places
                 .div_ceil(BLOCK_INTEGERS)
@@ -269,7 +288,7 @@ mod tests {
 
     /// Doubles with both forms and compares with the arithmetic library.
     fn assert_forms_are_right(value: &Natural, next: &Natural, base: Base, threads: usize) {
-        let pair = Pair::from_naturals(value, next, base);
+        let mut pair = Pair::from_naturals(value, next, base);
         let ledger = Ledger::new(0, 1);
         let task = Task::new(&ledger, &unobserved, threads);
         let mut workshop = Workshop::new(0);
@@ -278,7 +297,7 @@ mod tests {
         let even = value * (&two * next - value);
         let odd = next * (&two * value + next);
         for (form, first, second) in [(Form::Even, &even, &squares), (Form::Odd, &squares, &odd)] {
-            let doubled = workshop.double(&pair, form, &task).unwrap();
+            let doubled = workshop.double(&mut pair, form, &task).unwrap();
             assert!(
                 natural(&doubled.value, doubled.base) == *first,
                 "{base:?} {form:?}, first"
@@ -287,7 +306,7 @@ mod tests {
                 natural(&doubled.next, doubled.base) == *second,
                 "{base:?} {form:?}, second"
             );
-            let (last, last_base) = workshop.double_last(&pair, form, &task).unwrap();
+            let (last, last_base) = workshop.double_last(&mut pair, form, &task).unwrap();
             assert!(natural(&last, last_base) == *first, "{base:?} {form:?}, last");
         }
     }

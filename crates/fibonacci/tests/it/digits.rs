@@ -12,6 +12,8 @@ use malachite_nz::natural::Natural;
 use proptest::prelude::*;
 use proptest::sample::Index;
 
+const TWO: NonZero<usize> = NonZero::new(2).unwrap();
+
 /// Neither is one of the primes that the computation itself is checked with.
 const PRIMES: [u64; 4] = [1_000_000_007, 998_244_353, (1 << 61) - 1, 0x7fff_ffff_ffff_ffe7];
 
@@ -96,7 +98,7 @@ proptest! {
         let mut state = DecimalDoubling::new(n);
         loop {
             let parts = state.parts();
-            let resumed = DecimalDoubling::from_parts(n, &parts).unwrap();
+            let resumed = DecimalDoubling::from_parts(n, parts.clone(), TWO).unwrap();
             prop_assert_eq!((resumed.target(), resumed.index()), (n, parts.k));
             prop_assert_eq!(resumed.parts(), parts);
             assert_same(&resumed.finish(&unobserved).unwrap(), &expected, &format!("F({n}) from {}", state.index()));
@@ -113,7 +115,7 @@ proptest! {
         let limbs = parts.value.len() + parts.next.len();
         // The first word is the index.
         flip_bit(&mut parts, 64 * (1 + at.index(limbs)) + flip as usize);
-        let refused = DecimalDoubling::from_parts(n, &parts).err();
+        let refused = DecimalDoubling::from_parts(n, parts.clone(), TWO).err();
         prop_assert_eq!(refused, Some(PartsError::NotFibonacci { k: parts.k }));
     }
 }
@@ -135,7 +137,7 @@ proptest! {
         for bit in &flips {
             flip_bit(&mut parts, *bit);
         }
-        prop_assert!(DecimalDoubling::from_parts(n, &parts).is_err(), "F({}): bits {:?} of {:?}", n, flips, parts);
+        prop_assert!(DecimalDoubling::from_parts(n, parts.clone(), TWO).is_err(), "F({}): bits {:?} of {:?}", n, flips, parts);
     }
 }
 
@@ -191,19 +193,19 @@ fn parts_that_are_not_on_the_way_are_refused() {
         next: vec![1],
     };
     for (n, k) in [(5, 5), (5, 3), (5, 0), (u64::MAX, 0), (2, 2)] {
-        let refused = DecimalDoubling::from_parts(n, &one(k)).err();
+        let refused = DecimalDoubling::from_parts(n, one(k), TWO).err();
         assert_eq!(refused, Some(PartsError::NotOnTheWay { n, k }));
     }
     let exchanged = DecimalParts {
         k: 2_000,
         ..DecimalDoubling::new(4_001).parts()
     };
-    let refused = DecimalDoubling::from_parts(4_000, &exchanged).err();
+    let refused = DecimalDoubling::from_parts(4_000, exchanged, TWO).err();
     assert!(refused.is_none() || refused == Some(PartsError::NotFibonacci { k: 2_000 }));
     let mut padded = DecimalDoubling::new(4_000).parts();
     padded.value.push(0);
     assert!(
-        DecimalDoubling::from_parts(4_000, &padded).is_err(),
+        DecimalDoubling::from_parts(4_000, padded, TWO).is_err(),
         "a zero on top was taken"
     );
 }

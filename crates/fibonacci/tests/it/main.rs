@@ -7,5 +7,6 @@ mod certificates;
 mod decimals;
 mod digits;
 mod independent;
+mod memory;
 mod residues;
 mod resuming;

@@ -206,7 +206,7 @@ fn times(config: &Config) -> anyhow::Result<Times> {
 fn worker_program(config: &Config) -> anyhow::Result<Program> {
     let mut layer = config.flags.layer.clone();
     layer.data_dir = Some(std::path::absolute(&config.data_dir.value).context("finding the data directory")?);
-    layer.artifacts = settled_place(config)?;
+    layer.artifacts = Some(settled_place(config)?);
     layer.database_url.clone_from(&config.database_url.value);
     layer.queue = Some(config.queue.value.clone());
     layer.grace = Some(config.grace.value);
@@ -218,14 +218,11 @@ fn worker_program(config: &Config) -> anyhow::Result<Program> {
     program(environment)
 }
 
-/// Where artifacts are kept, if somebody said so: a directory means the same from any other one.
-fn settled_place(config: &Config) -> anyhow::Result<Option<String>> {
+/// Where artifacts are kept: one place for all workers, whatever a file says later, and wherever each of them is.
+fn settled_place(config: &Config) -> anyhow::Result<String> {
     let place = config.artifact_place()?;
-    Ok(config.artifacts.value.as_ref().map(|_| {
-        place
-            .bucket
-            .unwrap_or_else(|| place.directory.display().to_string())
-    }))
+    let directory = || place.directory.display().to_string();
+    Ok(place.bucket.clone().unwrap_or_else(directory))
 }
 
 /// This program with all that its health process needs; it reads no file, so that a broken one does not silence it.
