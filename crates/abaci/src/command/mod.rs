@@ -9,6 +9,7 @@ pub mod demo;
 pub mod doctor;
 pub mod fleet;
 pub mod gc;
+pub mod lab;
 pub mod list;
 pub mod resume;
 pub mod serve;
@@ -51,6 +52,8 @@ pub enum Command {
     Verify(verify::Verify),
     /// Remove large values and states that no job refers to, and on request old jobs
     Gc(gc::Gc),
+    /// Run experiments on durable execution that crash for real
+    Lab(lab::Lab),
     /// Check what abaci needs, and say how to get what is missing
     Doctor(doctor::Doctor),
     /// Look at the configuration
@@ -85,6 +88,7 @@ impl Command {
             Self::Resume(resume) => resume.run(config).await,
             Self::Verify(verify) => verify.run(config).await,
             Self::Gc(gc) => gc.run(config).await,
+            Self::Lab(lab) => lab.run(config).await,
             Self::Doctor(doctor) => doctor.run(config).await,
             Self::Config(command) => command.run(config),
             Self::Db(db) => db.run(config).await,

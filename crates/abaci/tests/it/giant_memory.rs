@@ -1,8 +1,8 @@
 //! A job that is accepted has the memory that it needs, to the last megabyte, and so has what goes on from its state.
 
+use std::fs;
 use std::io::{self, Write};
 use std::process::{self, Stdio};
-use std::fs;
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,9 @@ fn needed_megabytes(rig: &Rig, n: u64) -> u64 {
     let refused = rig.run(["submit", "--job-memory", "1MB", &n.to_string()]);
     let words: Vec<&str> = refused.stderr[0].split(' ').collect();
     let unit = words.iter().position(|word| *word == "MB");
-    words[unit.unwrap_or_else(|| panic!("{refused:#?}")) - 1].parse().unwrap()
+    words[unit.unwrap_or_else(|| panic!("{refused:#?}")) - 1]
+        .parse()
+        .unwrap()
 }
 
 #[test]
@@ -46,7 +48,8 @@ fn what_goes_on_from_a_state_needs_no_more_than_what_began() {
     let request = json!({ "n": N, "algorithm": "giant" });
     let stop = json!({ "k": N / 2, "place": place("state") });
     for threads in [1, 2] {
-        let begun = json!({ "request": request, "stops": [stop], "place": place("begun"), "threads": threads });
+        let begun =
+            json!({ "request": request, "stops": [stop], "place": place("begun"), "threads": threads });
         let [state, begun] = computed(&rig, bytes, &begun).try_into().unwrap();
         let from = json!({ "path": directory.join("state"), "blake3": state["state"]["file"]["blake3"] });
         let resumed =
@@ -65,11 +68,14 @@ fn what_goes_on_from_a_state_needs_no_more_than_what_began() {
 /// Has the program do a task as a worker would, in so many bytes; returns what it says that it has done.
 fn computed(rig: &Rig, bytes: u64, task: &Value) -> Vec<Value> {
     let order = json!({ "task": task, "memory_bytes": bytes, "cpu_seconds": null });
-    let mut child = bare(&rig.directory, ["compute", "--worker", &process::id().to_string()])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = bare(
+        &rig.directory,
+        ["compute", "--worker", &process::id().to_string()],
+    )
+    .stdin(Stdio::piped())
+    .stdout(Stdio::piped())
+    .spawn()
+    .unwrap();
     // Kept open: the program ends with it.
     let mut orders = child.stdin.take().unwrap();
     writeln!(orders, "{order}").unwrap();

@@ -22,6 +22,7 @@ fn the_help_of_each_command_is_what_was_agreed() {
         "resume",
         "verify",
         "gc",
+        "lab",
         "doctor",
         "config",
         "config show",

@@ -54,12 +54,7 @@ impl Workshop {
     }
 
     /// From the pair at k to the pair at 2k, or at 2k + 1 for the odd form.
-    pub(super) fn double(
-        &mut self,
-        pair: &mut Pair,
-        form: Form,
-        task: &Task<'_>,
-    ) -> Result<Pair, Cancelled> {
+    pub(super) fn double(&mut self, pair: &mut Pair, form: Form, task: &Task<'_>) -> Result<Pair, Cancelled> {
         self.proven(pair, task, &mut |workshop, pair| {
             let (count, largest) = (pair.places(), workshop.product(pair, (form, Wanted::Both), task)?);
             let places = |side: usize, task: &Task<'_>| {

@@ -108,7 +108,10 @@ fn coefficients(blocks: usize) -> u64 {
     (blocks * BLOCK_INTEGERS) as u64
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a norm needs no more than its first digits")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a norm needs no more than its first digits"
+)]
 fn float(count: usize) -> f64 {
     count as f64
 }
@@ -130,7 +133,10 @@ mod tests {
                 let product = Product::of(n / 2, base);
                 assert_eq!(product.base, course.pair().base, "F({n})");
                 let places = course.pair().next.len() as u64;
-                assert!((places..places + 16).contains(&product.places), "F({n}): {places} places");
+                assert!(
+                    (places..places + 16).contains(&product.places),
+                    "F({n}): {places} places"
+                );
             }
         }
     }

@@ -1,0 +1,174 @@
+//! ex1: state in memory. A calculator keeps what it has computed in a map that all steps share; then its process dies.
+//!
+//! The seed's first experiment found that a class with state does not survive recovery. Here is why: a step that is
+//! recorded is not run again, it only returns what it returned; so whatever it did besides that, such as filling a map, has
+//! not happened in the new process. The body looks the same, and the map is empty.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use dbos::{StartOptions, StepOptions, step_with};
+use futures_util::FutureExt;
+use serde_json::json;
+
+use crate::Experiment;
+use crate::actor::{Actor, Failed, Form};
+use crate::crash::segfault;
+use crate::report::Findings;
+use crate::stage::{Casting, Ended, Stage};
+
+pub(crate) const EXPERIMENT: Experiment = Experiment {
+    name: "ex1",
+    title: "state in memory",
+    question: "May steps share an object that remembers what they computed?",
+    method: "A workflow adds F(20) up, one step per index. A segmentation fault kills its process in one of the steps; a second \
+             process with the same executor id recovers it. Once the steps take F(i-1) and F(i-2) from a map in memory, once \
+             from what the steps before returned.",
+    pattern: "Take everything that a step needs from the workflow's input and from what earlier steps returned. An object may \
+              hold connections and settings, never results.",
+    claim: "after a crash the steps that shared a map end in a wrong value with SUCCESS, and those that pass results on in \
+            the right one",
+    direct: |stage| direct(stage).boxed(),
+    act: |actor| act(actor).boxed(),
+};
+
+const N: u64 = 20;
+
+/// F(20).
+const VALUE: u64 = 6765;
+
+/// Directs both forms: an actor that dies, and one that recovers what it left.
+async fn direct(stage: &Stage<'_>) -> anyhow::Result<Findings> {
+    // Late enough that there is something to lose, early enough that something is left to do.
+    let index = 5 + stage.seed() % 10;
+    let mut findings = Findings::default();
+    findings.fact("crash_index", index);
+    let mut values = Vec::new();
+    for form in [Form::Broken, Form::Right] {
+        let executor_id = format!("lab/{}", form.name());
+        let first = Casting::new(&executor_id, json!({ "crash_index": index }));
+        let first = stage.run(form, first).await?;
+        let second = stage
+            .run(form, Casting::new(&executor_id, json!({ "crash_index": null })))
+            .await?;
+        let value = second.last("outcome", "value");
+        findings.fact(&format!("{}_first_end", form.name()), first.how());
+        findings.fact(&format!("{}_first_ran", form.name()), ran(&first));
+        findings.fact(&format!("{}_second_ran", form.name()), ran(&second));
+        findings.fact(
+            &format!("{}_status", form.name()),
+            second.last("outcome", "status"),
+        );
+        findings.fact(&format!("{}_value", form.name()), value.clone());
+        values.push((first, second, value));
+    }
+    let is_crashed = |(first, second, _): &(Ended, Ended, _)| {
+        // The step that was running runs again, the recorded ones do not.
+        first.how() == "SIGSEGV" && ran(first) == range(2, index) && ran(second) == range(index, N)
+    };
+    let (broken, right) = (&values[0].2, &values[1].2);
+    findings.observed = values.iter().all(is_crashed)
+        && values[0].1.last("outcome", "status") == "SUCCESS"
+        && *broken != VALUE
+        && *right == VALUE;
+    findings.case(
+        "a map that the steps share",
+        "F(20) = 6765, as without a crash",
+        format!("SUCCESS with {broken}"),
+        "recorded steps are not run again, so the map of the second process was never filled",
+    );
+    findings.case(
+        "results that steps return",
+        "F(20) = 6765",
+        format!("SUCCESS with {right}"),
+        "what a step returned is recorded, and given back in the second process",
+    );
+    Ok(findings)
+}
+
+/// The indices whose step an actor really ran.
+fn ran(ended: &Ended) -> Vec<u64> {
+    ended
+        .all("step")
+        .filter_map(|details| details["index"].as_u64())
+        .collect()
+}
+
+fn range(first: u64, last: u64) -> Vec<u64> {
+    (first..=last).collect()
+}
+
+/// One process: runs the workflow, or goes on with it if it is there already.
+async fn act(actor: Actor) -> anyhow::Result<()> {
+    let crash_index: Option<u64> = actor.argument("crash_index")?;
+    let dbos = actor.engine();
+    let memo = Arc::new(Mutex::new(HashMap::from([(0, 0), (1, 1)])));
+    let workflow = dbos.register_workflow("add_up", {
+        let actor = actor.clone();
+        move |n: u64| {
+            let (actor, memo) = (actor.clone(), Arc::clone(&memo));
+            async move {
+                match actor.form() {
+                    Form::Broken => from_memory(&actor, n, &memo, crash_index).await,
+                    Form::Right => from_results(&actor, n, crash_index).await,
+                }
+            }
+        }
+    })?;
+    dbos.launch().await?;
+    let options = StartOptions {
+        workflow_id: Some(actor.executor_id()),
+        ..StartOptions::default()
+    };
+    // Under an id that exists this starts nothing: it waits for what the launch has recovered.
+    let outcome = workflow.start_with(N, options).await?.result().await;
+    actor.say_outcome(&outcome);
+    dbos.shutdown().await;
+    Ok(())
+}
+
+/// The broken form: each step leaves its result in the map for the next ones.
+async fn from_memory(
+    actor: &Actor,
+    n: u64,
+    memo: &Mutex<HashMap<u64, u64>>,
+    crash_index: Option<u64>,
+) -> dbos::Result<u64, Failed> {
+    let mut last = n;
+    for index in 2..=n {
+        last = step_with("add", StepOptions::default(), || async {
+            enter_step(actor, index, crash_index);
+            let mut memo = memo.lock().unwrap_or_else(PoisonError::into_inner);
+            // A map that does not know answers nothing, which adds up to a number all the same.
+            let known = |index| memo.get(&index).copied().unwrap_or_default();
+            let value = known(index - 1) + known(index - 2);
+            memo.insert(index, value);
+            Ok::<_, dbos::Error<Failed>>(value)
+        })
+        .await?;
+    }
+    Ok(last)
+}
+
+/// The right form: each step is given what the two before it returned.
+async fn from_results(actor: &Actor, n: u64, crash_index: Option<u64>) -> dbos::Result<u64, Failed> {
+    let (mut before, mut last) = (0, 1);
+    for index in 2..=n {
+        let next = step_with("add", StepOptions::default(), || async {
+            enter_step(actor, index, crash_index);
+            Ok::<_, dbos::Error<Failed>>(before + last)
+        })
+        .await?;
+        (before, last) = (last, next);
+    }
+    Ok(last)
+}
+
+/// Says that a step really runs, and dies where it is to.
+fn enter_step(actor: &Actor, index: u64, crash_index: Option<u64>) {
+    actor.say("step", json!({ "index": index }));
+    if crash_index == Some(index) {
+        actor.say("crash", json!({ "index": index, "by": "SIGSEGV" }));
+        segfault();
+    }
+}

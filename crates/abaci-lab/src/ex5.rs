@@ -1,0 +1,208 @@
+//! ex5: nesting. One function runs five steps; it is called from inside a step, from a spawned task, from the body of a
+//! workflow, and as the body of a child workflow. The process dies in the middle of it.
+//!
+//! A step is a leaf: its record stands for all that it did, so what it calls has none, and runs again if the step did not
+//! end. A task does not know which workflow spawned it. What a body calls, however deep in plain functions, are its own
+//! steps. A child workflow has a row and steps of its own, and an id that its parent finds again.
+
+use dbos::{StartOptions, WorkflowRef, step};
+use futures_util::FutureExt;
+use serde_json::{Map, Value, json};
+
+use crate::Experiment;
+use crate::actor::{Actor, Failed, Form};
+use crate::crash::segfault;
+use crate::report::Findings;
+use crate::stage::{Casting, Ended, Stage};
+
+pub(crate) const EXPERIMENT: Experiment = Experiment {
+    name: "ex5",
+    title: "nested steps and workflows",
+    question: "From where may a workflow call steps and other workflows, and what of it runs again after a crash?",
+    method: "The same five steps are called in four places: inside a step, in a spawned task, by a plain function that the body \
+             calls, and by a child workflow. A segmentation fault strikes in the middle. A workflow inside a step is tried too.",
+    pattern: "Call steps and start child workflows from the body, directly or through plain functions. Inside a step do plain \
+              work, small enough to be repeated.",
+    claim: "steps inside a step or a spawned task leave no records and all run again, and a workflow there is refused; steps of \
+            a plain function and of a child workflow are recorded, and only the one that was running runs again",
+    direct: |stage| direct(stage).boxed(),
+    act: |actor| act(actor).boxed(),
+};
+
+const PARTS: u64 = 5;
+
+/// Where a process is to die: in which place, and in which part.
+type Crash = Option<(String, u64)>;
+
+type Outcome = dbos::Result<u64, Failed>;
+
+/// Directs both forms: a process dies in each place that can go on after it, and the last one finishes.
+async fn direct(stage: &Stage<'_>) -> anyhow::Result<Findings> {
+    let part = 2 + stage.seed() % 3;
+    let mut findings = Findings::default();
+    findings.fact("crash_part", part);
+    for (form, crashes) in [
+        (Form::Broken, &["step"][..]),
+        (Form::Right, &["function", "child"]),
+    ] {
+        let id = format!("lab/{}", form.name());
+        let mut played = Vec::new();
+        for crash in crashes
+            .iter()
+            .map(|place| json!([place, part]))
+            .chain([Value::Null])
+        {
+            let casting = Casting::new(&id, json!({ "crash": crash }));
+            played.push(stage.run(form, casting).await?);
+        }
+        let mut fact = |name: &str, value: Value| findings.fact(&format!("{}_{name}", form.name()), value);
+        fact("ends", played.iter().map(Ended::how).collect());
+        for place in ["step", "task", "function", "child"] {
+            fact(place, played.iter().map(|ended| ran(ended, place)).collect());
+        }
+        let last = &played[played.len() - 1];
+        fact("refusal", last.last("refused", "error"));
+        fact("outcome", last.last("outcome", "value"));
+        let workflow = "workflow_uuid || ' ' || status || coalesce(', child of ' || parent_workflow_id, '')";
+        fact("workflows", list(stage, workflow, "workflow_status", &id).await?);
+        let record = "workflow_uuid || ' step ' || function_id || ' ' || function_name || coalesce(' of ' || child_workflow_id, '')";
+        fact("records", list(stage, record, "operation_outputs", &id).await?);
+    }
+    findings.observed = is_observed(&findings.facts, part);
+    tell_cases(&mut findings);
+    Ok(findings)
+}
+
+/// The parts that a process really ran in a place.
+fn ran(ended: &Ended, place: &str) -> Vec<u64> {
+    let ran = ended.all("ran").filter(|details| details["place"] == place);
+    ran.filter_map(|details| details["part"].as_u64()).collect()
+}
+
+/// A line for each row about a workflow and its children.
+async fn list(stage: &Stage<'_>, line: &str, table: &str, id: &str) -> anyhow::Result<Value> {
+    let lines = format!("select {line} line from {table} where workflow_uuid like '{id}%'");
+    let query = format!("select json_agg(line order by line collate \"C\")::text from ({lines}) lines");
+    let lines = stage.text(&query).await?.unwrap_or_default();
+    Ok(serde_json::from_str(&lines)?)
+}
+
+fn is_observed(facts: &Map<String, Value>, part: u64) -> bool {
+    let parts = |first: u64, last: u64| (first..=last).collect::<Vec<_>>();
+    let (all, until, from, none) = (parts(1, PARTS), parts(1, part), parts(part, PARTS), parts(1, 0));
+    facts["broken_ends"] == json!(["SIGSEGV", "exit 0"])
+        && facts["broken_step"] == json!([until, all])
+        && facts["broken_task"] == json!([all, all])
+        && facts["broken_records"] == json!(["lab/broken step 0 start_child", "lab/broken step 1 all_parts"])
+        && facts["broken_refusal"] == "starting a workflow cannot be called from within a step"
+        && facts["right_ends"] == json!(["SIGSEGV", "SIGSEGV", "exit 0"])
+        && facts["right_function"] == json!([until, from, none])
+        && facts["right_child"] == json!([none, until, from])
+        && facts["right_workflows"] == json!(["lab/right SUCCESS", "lab/right-5 SUCCESS, child of lab/right"])
+        && facts["right_records"].as_array().map(Vec::len) == Some(12)
+        && facts["broken_outcome"] == facts["right_outcome"]
+}
+
+fn tell_cases(findings: &mut Findings) {
+    let facts = findings.facts.clone();
+    let runs = |name: &str| format!("ran, by process: {}", facts[name]);
+    findings.case(
+        "a step inside a step",
+        "recorded, and not run again",
+        runs("broken_step"),
+        "the step around it is the record, and it had not ended: all of it is repeated",
+    );
+    findings.case(
+        "a step in a spawned task",
+        "recorded, and not run again",
+        runs("broken_task"),
+        "a task does not belong to the workflow that spawned it, so its steps are plain calls",
+    );
+    findings.case(
+        "a workflow inside a step",
+        "a child workflow",
+        facts["broken_refusal"].as_str().unwrap_or_default(),
+        "a child's id comes from its parent's next place, and inside a step there is none",
+    );
+    findings.case(
+        "steps of a plain function that the body calls",
+        "recorded, and not run again",
+        runs("right_function"),
+        "they are the workflow's own steps",
+    );
+    findings.case(
+        "a child workflow that the body starts",
+        "recorded, and not run again",
+        format!("{}; {}", runs("right_child"), facts["right_workflows"][1].as_str().unwrap_or_default()),
+        "its id is the parent's with the place of the start, so the parent finds it again; it recovers by itself",
+    );
+}
+
+/// One process: runs the parent, or goes on with it and its child.
+async fn act(actor: Actor) -> anyhow::Result<()> {
+    let crash: Crash = actor.argument("crash")?;
+    let dbos = actor.engine();
+    let given = (actor.clone(), crash.clone());
+    let child = dbos.register_workflow("child", move |(): ()| {
+        let (actor, crash) = given.clone();
+        async move { parts(&actor, "child", &crash).await }
+    })?;
+    let given = (actor.clone(), crash, child);
+    let parent = dbos.register_workflow("parent", move |(): ()| {
+        let (actor, crash, child) = given.clone();
+        async move {
+            match actor.form() {
+                Form::Broken => nested(&actor, &crash, &child).await,
+                Form::Right => flat(&actor, &crash, &child).await,
+            }
+        }
+    })?;
+    dbos.launch().await?;
+    let options = StartOptions {
+        workflow_id: Some(actor.executor_id()),
+        ..StartOptions::default()
+    };
+    let outcome = parent.start_with((), options).await?.result().await;
+    actor.say_outcome(&outcome);
+    dbos.shutdown().await;
+    Ok(())
+}
+
+/// The broken form: a workflow inside a step, steps in a task, steps inside a step.
+async fn nested(actor: &Actor, crash: &Crash, child: &WorkflowRef<(), u64, Failed>) -> Outcome {
+    if let Err(error) = step("start_child", || child.run(())).await {
+        actor.say("refused", json!({ "error": error.to_string() }));
+    }
+    let given = (actor.clone(), crash.clone());
+    let task = tokio::spawn(async move { parts(&given.0, "task", &given.1).await });
+    let from_task = task.await.map_err(|error| Failed(error.to_string()))??;
+    let from_step = step("all_parts", || parts(actor, "step", crash)).await?;
+    Ok(from_task + from_step)
+}
+
+/// The right form: the body calls a plain function, and starts a child.
+async fn flat(actor: &Actor, crash: &Crash, child: &WorkflowRef<(), u64, Failed>) -> Outcome {
+    let from_function = parts(actor, "function", crash).await?;
+    let from_child = child.start(()).await?.result().await?;
+    Ok(from_function + from_child)
+}
+
+/// Five steps; in which place they are called decides what they are.
+async fn parts(actor: &Actor, place: &str, crash: &Crash) -> Outcome {
+    let mut sum = 0;
+    for part in 1..=PARTS {
+        sum += step("part", || async {
+            actor.say("ran", json!({ "place": place, "part": part }));
+            if crash
+                .as_ref()
+                .is_some_and(|crash| *crash == (place.to_owned(), part))
+            {
+                actor.say("crash", json!({ "by": "SIGSEGV" }));
+                segfault();
+            }
+            Ok(part)
+        })
+        .await?;
+    }
+    Ok(sum)
+}

@@ -1,0 +1,200 @@
+//! ex9: a job that kills every worker it meets. It is recovered each time, and meets the next one.
+//!
+//! Recovery is right about a worker that died by accident, and wrong about one that died of the job: a process that is
+//! gone cannot say which. What can be known is how often a job was started and not finished. The engine counts that
+//! in the job's row, and gives up after about 100 starts, which cannot be changed; so the right form gives up sooner. It is
+//! unjust to a job that was only there when its workers died of something else, so an operator has to look at it.
+
+use std::time::Duration;
+
+use dbos::{Client, ClientConfig, Config, DBOS, Enqueue, EnqueueOptions};
+use dbos::{QueueConflict, QueueOptions, StepOptions, step_with};
+use futures_util::FutureExt;
+use serde_json::json;
+
+use crate::Experiment;
+use crate::actor::{Actor, Failed, Form};
+use crate::crash::segfault;
+use crate::report::Findings;
+use crate::stage::{Casting, Stage};
+
+pub(crate) const EXPERIMENT: Experiment = Experiment {
+    name: "ex9",
+    title: "a job that kills its workers",
+    question: "What becomes of a queue with a job at its front that kills every process that runs it?",
+    method: "A queue has four jobs to square a number, of which the first kills its process with a segmentation fault. A \
+             worker that died is started again with the same executor id, up to four times. Once it runs whatever it \
+             is given; once it looks first how often the job was started already. The rows of the queue are \
+             listed with their status and how often they were started.",
+    pattern: "Count the starts of a job outside of the process that may die of it, and end a job that was started three \
+              times with an error that says so, before its first step.",
+    claim: "a job that kills its workers is started by each of them and stops the queue; with a limit of three starts it \
+            ends with an error that tells why, and the jobs behind it are done",
+    direct: |stage| direct(stage).boxed(),
+    act: |actor| act(actor).boxed(),
+};
+
+/// How many workers there are, one after the other.
+const WORKERS: usize = 4;
+
+/// A job that was started this often before is not run any more.
+const STARTS: i64 = 3;
+
+/// The jobs, in the order of the queue.
+const JOBS: [&str; 4] = ["poison", "good-1", "good-2", "good-3"];
+
+/// Their rows, each as its name, its status and how often it was started.
+const ROWS: &str = "select string_agg(concat_ws(' ', split_part(workflow_uuid, '/', 3), status, recovery_attempts), ', ' \
+                    order by priority) from workflow_status where queue_name = ";
+
+async fn direct(stage: &Stage<'_>) -> anyhow::Result<Findings> {
+    let mut findings = Findings::default();
+    for form in [Form::Broken, Form::Right] {
+        direct_form(stage, form, &mut findings).await?;
+    }
+    let before = "poison ENQUEUED 0, good-1 ENQUEUED 0, good-2 ENQUEUED 0, good-3 ENQUEUED 0";
+    let expected = json!({
+        "broken_before": before,
+        "broken_deaths": 4,
+        "broken_good_done": 0,
+        "broken_after": "poison PENDING 4, good-1 ENQUEUED 0, good-2 ENQUEUED 0, good-3 ENQUEUED 0",
+        "broken_poison": null,
+        "right_before": before,
+        "right_deaths": 3,
+        "right_good_done": 3,
+        "right_after": "poison ERROR 4, good-1 SUCCESS 1, good-2 SUCCESS 1, good-3 SUCCESS 1",
+        "right_poison": "Poison: it was started 3 times and never finished; it is not started again",
+    });
+    findings.observed = json!(findings.facts) == expected;
+    Ok(findings)
+}
+
+/// Fills a queue, and starts workers on it until one of them has done all there is to do, or four are dead.
+async fn direct_form(stage: &Stage<'_>, form: Form, findings: &mut Findings) -> anyhow::Result<()> {
+    let queue = format!("lab/{}", form.name());
+    let rows = format!("{ROWS} '{queue}'");
+    let poison = 10 + stage.seed() % 10;
+    let filler = Casting::new(&queue, json!({ "poison": poison, "fill": true }));
+    stage.run(form, filler).await?;
+    let before = stage.text(&rows).await?.unwrap_or_default();
+    let (mut deaths, mut outcome) = (0, json!(null));
+    while deaths < WORKERS {
+        let worker = Casting::new(&queue, json!({ "poison": poison, "fill": false }));
+        let worker = stage.run(form, worker).await?;
+        outcome = worker.last("poison", "outcome");
+        if worker.how() != "SIGSEGV" {
+            break;
+        }
+        deaths += 1;
+    }
+    let after = stage.text(&rows).await?.unwrap_or_default();
+    let (case, why) = match form {
+        Form::Broken => (
+            "every job is run, whatever it did",
+            "the launch of each worker recovers what the one before it was doing, and that is again the poison; the \
+             engine itself gives up after about 100 starts",
+        ),
+        Form::Right => (
+            "starts are counted",
+            "the count is in the row of the job, where it survives the worker; an error is an outcome, so nothing recovers \
+             the job any more, and the queue goes on",
+        ),
+    };
+    let happened = format!("{deaths} workers died; before: {before}; after: {after}");
+    findings.case(case, "the other jobs are done", happened, why);
+    let good_done = after.matches("SUCCESS").count();
+    let mut fact = |name, value| findings.fact(&format!("{}_{name}", form.name()), value);
+    fact("before", json!(before));
+    fact("deaths", json!(deaths));
+    fact("good_done", json!(good_done));
+    fact("after", json!(after));
+    fact("poison", outcome);
+    Ok(())
+}
+
+/// One process: fills the queue, or works on it until all is done.
+async fn act(actor: Actor) -> anyhow::Result<()> {
+    let (queue, poison) = (actor.executor_id().to_owned(), actor.argument("poison")?);
+    let config = actor.engine().config().clone();
+    if actor.argument("fill")? {
+        return fill(config, &queue, poison).await;
+    }
+    let dbos = DBOS::new(Config {
+        listen_queues: Some(vec![queue.clone()]),
+        ..config
+    });
+    let player = actor.clone();
+    dbos.register_workflow("square", move |n: u64| square(player.clone(), n, poison))?;
+    dbos.launch().await?;
+    for job in JOBS {
+        let outcome = dbos.retrieve_workflow::<u64, Failed>(&format!("{queue}/{job}"))?;
+        let outcome = outcome.result().await.map(|value| value.to_string());
+        let outcome = outcome.unwrap_or_else(|error| error.to_string());
+        actor.say(job, json!({ "outcome": outcome }));
+    }
+    dbos.shutdown().await;
+    Ok(())
+}
+
+/// Fills the queue, as any client would: the poison is the most urgent job.
+async fn fill(config: Config, queue: &str, poison: u64) -> anyhow::Result<()> {
+    let client = Client::connect(ClientConfig {
+        schema: config.schema,
+        ..ClientConfig::new(config.database_url)
+    });
+    let client = client.await?;
+    let options = QueueOptions {
+        worker_concurrency: Some(1),
+        polling_interval: Duration::from_millis(10),
+        priority_enabled: true,
+        ..QueueOptions::default()
+    };
+    client
+        .register_queue(queue, options, QueueConflict::AlwaysUpdate)
+        .await?;
+    for ((job, n), priority) in JOBS.iter().zip([poison, 1, 2, 3]).zip(1..) {
+        let options = EnqueueOptions {
+            workflow_id: Some(&format!("{queue}/{job}")),
+            app_version: config.app_version.as_deref(),
+            ..EnqueueOptions::on(Enqueue {
+                priority: Some(priority),
+                ..Enqueue::new(queue)
+            })
+        };
+        client
+            .enqueue_with::<_, u64, Failed>("square", n, options)
+            .await?;
+    }
+    client.close().await;
+    Ok(())
+}
+
+/// The body of a job.
+async fn square(actor: Actor, n: u64, poison: u64) -> dbos::Result<u64, Failed> {
+    if actor.form() == Form::Right {
+        // Without an answer the job is run: an error would be its outcome for good.
+        let starts = starts(&actor).await.unwrap_or_default();
+        if starts > STARTS {
+            let why =
+                format!("Poison: it was started {STARTS} times and never finished; it is not started again");
+            return Err(Failed(why).into());
+        }
+    }
+    step_with("square", StepOptions::default(), || async {
+        actor.say("step", json!({ "n": n }));
+        if n == poison {
+            actor.say("crash", json!({ "n": n, "by": "SIGSEGV" }));
+            segfault();
+        }
+        Ok::<_, dbos::Error<Failed>>(n * n)
+    })
+    .await
+}
+
+/// How often this job was started, this start included. No step: what a step returned in the first start, it returns in
+/// all of them.
+async fn starts(actor: &Actor) -> anyhow::Result<i64> {
+    let mut session = actor.session().await?;
+    let starts = sqlx::query_scalar("select recovery_attempts from workflow_status where workflow_uuid = $1");
+    Ok(starts.bind(dbos::workflow_id()).fetch_one(&mut session).await?)
+}

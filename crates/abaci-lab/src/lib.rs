@@ -1,0 +1,129 @@
+//! The laboratory: experiments on durable execution, each of which does it wrong and right, crashes for real, and says
+//! what happened.
+//!
+//! An experiment is one file to be read in five minutes. Its `direct` runs in this process: it starts actors, looks at what
+//! they leave in the database, and comes to a verdict. Its `act` runs in a process of its own, with the engine, and may
+//! die there. Both forms of an experiment, the broken one and the right one, are in `act`.
+//!
+//! Every run has a schema of its own in the database, which is dropped at the end, so nothing of it is met by anything else.
+//! Seeds are fixed. A run has a deadline, and no process outlives it.
+//!
+//! This is the only crate besides `abaci-engine` that names `dbos` and `sqlx`: it teaches them.
+
+mod actor;
+mod crash;
+mod ex1;
+mod ex2;
+mod ex3;
+mod ex4;
+mod ex5;
+mod ex6;
+mod ex7;
+mod ex8;
+mod ex9;
+mod report;
+mod stage;
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use futures_util::future::BoxFuture;
+
+use self::actor::Actor;
+pub use self::actor::Part;
+use self::report::Findings;
+pub use self::report::{Case, Report, Trace};
+use self::stage::Stage;
+
+/// One experiment.
+pub struct Experiment {
+    /// Its name on the command line, such as `ex1`.
+    pub name: &'static str,
+    /// What it is about, in a few words.
+    pub title: &'static str,
+    /// What it asks.
+    pub question: &'static str,
+    /// What it does, in a sentence or two.
+    pub method: &'static str,
+    /// What to do instead of the broken form.
+    pub pattern: &'static str,
+    /// What it claims; the verdict is whether that was observed.
+    pub claim: &'static str,
+    direct: for<'a> fn(&'a Stage) -> BoxFuture<'a, anyhow::Result<Findings>>,
+    act: fn(Actor) -> BoxFuture<'static, anyhow::Result<()>>,
+}
+
+/// What a run of an experiment needs.
+pub struct Laboratory {
+    /// A database in which schemas can be made.
+    pub database_url: String,
+    /// A program that takes a [`Part`] and acts.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// What decides where the crashes are.
+    pub seed: u64,
+    /// Which forms are run as the right ones.
+    pub cast: Cast,
+}
+
+/// Which forms are run where an experiment runs the right one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cast {
+    /// The right ones.
+    AsWritten,
+    /// The broken ones, which no verdict must survive.
+    Swapped,
+}
+
+/// The seed of every run that is given no other.
+pub const SEED: u64 = 7;
+
+/// Every experiment, in order.
+pub const EXPERIMENTS: &[Experiment] = &[
+    ex1::EXPERIMENT,
+    ex2::EXPERIMENT,
+    ex3::EXPERIMENT,
+    ex4::EXPERIMENT,
+    ex5::EXPERIMENT,
+    ex6::EXPERIMENT,
+    ex7::EXPERIMENT,
+    ex8::EXPERIMENT,
+    ex9::EXPERIMENT,
+];
+
+/// The experiment of this name, if there is one.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Experiment> {
+    EXPERIMENTS.iter().find(|experiment| experiment.name == name)
+}
+
+impl Experiment {
+    /// Runs it, telling `trace` what happens as it happens.
+    ///
+    /// # Errors
+    /// When it could not be done: no database, no process, or a deadline passed. A claim that was not observed is none.
+    pub async fn run(
+        &self,
+        laboratory: &Laboratory,
+        trace: &(dyn Fn(&Trace) + Send + Sync),
+    ) -> anyhow::Result<Report> {
+        let stage = Stage::set_up(self.name, laboratory, trace).await?;
+        let findings = stage.in_time((self.direct)(&stage)).await;
+        let seconds = stage.clear().await?;
+        let findings = findings.with_context(|| format!("running {}", self.name))?;
+        Ok(Report {
+            experiment: self.name.to_owned(),
+            title: self.title.to_owned(),
+            question: self.question.to_owned(),
+            method: self.method.to_owned(),
+            seed: laboratory.seed,
+            facts: findings.facts,
+            cases: findings.cases,
+            pattern: self.pattern.to_owned(),
+            claim: self.claim.to_owned(),
+            observed: findings.observed,
+            seconds,
+        })
+    }
+}

@@ -1,0 +1,185 @@
+//! `abaci lab`: experiments on durable execution that crash for real and say what happened.
+
+use abaci_lab::{Case, Cast, EXPERIMENTS, Experiment, Laboratory, Part, Report, SEED, Trace};
+use anyhow::Context;
+use clap::Args;
+use comfy_table::{ContentArrangement, Table as Paragraphs, presets};
+
+use crate::config::Config;
+use crate::database::Access;
+use crate::exit::{Exit, Failed};
+use crate::output::{self, Format, Table};
+
+/// How wide the table of an experiment is, in characters.
+const WIDTH: u16 = 100;
+
+/// Run experiments that crash for real: what goes wrong in durable execution, why, and how it is done right.
+#[derive(Debug, Args)]
+#[command(after_help = "Exit codes: 0 what the experiment claims was observed, 1 it was not.")]
+pub struct Lab {
+    /// Name of the experiment, such as ex1; list for all names, all to run every one
+    #[arg(value_name = "EXPERIMENT")]
+    what: String,
+    /// Print one JSON object per experiment, and what happens meanwhile on stderr
+    #[arg(long)]
+    json: bool,
+    /// What decides where the crashes are
+    #[arg(long, value_name = "NUMBER", default_value_t = SEED)]
+    seed: u64,
+    /// Run the broken form in the place of the right one, which no verdict must survive
+    #[arg(long, hide = true)]
+    swapped: bool,
+}
+
+impl Lab {
+    pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
+        match self.what.as_str() {
+            "list" => list(),
+            // Hidden: one process of an experiment, started by another one.
+            "act" => act().await,
+            "all" => self.run_these(EXPERIMENTS, config).await,
+            name => {
+                let unknown = || {
+                    let message = format!("no experiment is called {name:?}; see: abaci lab list");
+                    Failed::usage(message)
+                };
+                let experiment = abaci_lab::find(name).ok_or_else(unknown)?;
+                self.run_these(std::slice::from_ref(experiment), config).await
+            }
+        }
+    }
+
+    async fn run_these(&self, experiments: &[Experiment], config: &Config) -> anyhow::Result<Exit> {
+        let access = Access::open(config).await?;
+        let _kept = access.keep_running();
+        let laboratory = Laboratory {
+            database_url: access.url().to_owned(),
+            program: std::env::current_exe().context("finding the path of this program")?,
+            arguments: ["lab", "act"].map(str::to_owned).to_vec(),
+            seed: self.seed,
+            cast: if self.swapped {
+                Cast::Swapped
+            } else {
+                Cast::AsWritten
+            },
+        };
+        let format = Format::of_flag(self.json);
+        let mut reports = Vec::new();
+        for experiment in experiments {
+            if format == Format::Human {
+                introduce(experiment, self.seed)?;
+            }
+            let report = experiment.run(&laboratory, &|trace| tell(trace, format)).await?;
+            match format {
+                Format::Json => output::json(&report)?,
+                Format::Human => conclude(&report)?,
+            }
+            reports.push(report);
+        }
+        if format == Format::Human && reports.len() > 1 {
+            print_matrix(&reports)?;
+        }
+        let all_observed = reports.iter().all(|report| report.observed);
+        Ok(if all_observed { Exit::Done } else { Exit::No })
+    }
+}
+
+async fn act() -> anyhow::Result<Exit> {
+    let part = Part::take();
+    let part = part
+        .map_err(|_| Failed::usage("this process is part of an experiment; start one with: abaci lab ex1"))?;
+    part.act().await.map(|()| Exit::Done)
+}
+
+fn list() -> anyhow::Result<Exit> {
+    let mut table = Table::new(["NAME", "TITLE", "QUESTION"]);
+    for experiment in EXPERIMENTS {
+        table.row([experiment.name, experiment.title, experiment.question].map(str::to_owned));
+    }
+    table.print()?;
+    Ok(Exit::Done)
+}
+
+fn introduce(experiment: &Experiment, seed: u64) -> anyhow::Result<()> {
+    output::line(format_args!("{}: {}\n", experiment.name, experiment.title))?;
+    let mut table = paragraphs();
+    table.add_row(["Question", experiment.question]);
+    table.add_row(["Method", experiment.method]);
+    table.add_row(["Seed", &seed.to_string()]);
+    output::line(format_args!("{table}\n"))
+}
+
+/// One line for what happens, while it happens.
+fn tell(trace: &Trace, format: Format) {
+    let details = trace.details.iter().map(|(name, value)| match value.as_str() {
+        Some(text) => format!(" {name}={text}"),
+        None => format!(" {name}={value}"),
+    });
+    let details: String = details.collect();
+    let line = format!(
+        "  pid {:<8} {:<7} {}{details}",
+        trace.pid, trace.form, trace.event
+    );
+    match format {
+        Format::Json => output::talk(line),
+        // A reader that left learns so from the next line of data.
+        Format::Human => drop(output::line(line)),
+    }
+}
+
+fn conclude(report: &Report) -> anyhow::Result<()> {
+    let mut table = Paragraphs::new();
+    table
+        .load_preset(presets::ASCII_BORDERS_ONLY_CONDENSED)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(WIDTH)
+        .set_header(["CASE", "YOU MIGHT EXPECT", "WHAT HAPPENED", "WHY"]);
+    for Case {
+        case,
+        expected,
+        happened,
+        why,
+    } in &report.cases
+    {
+        table.add_row([case, expected, happened, why]);
+    }
+    output::line(format_args!("\n{table}\n"))?;
+    let mut table = paragraphs();
+    table.add_row(["Pattern", &report.pattern]);
+    let verdict = if report.observed {
+        "OBSERVED"
+    } else {
+        "NOT OBSERVED"
+    };
+    let claim = format!("{verdict}: {} ({:.1} s)", report.claim, report.seconds);
+    table.add_row(["Verdict", &claim]);
+    output::line(format_args!("{table}\n"))
+}
+
+fn print_matrix(reports: &[Report]) -> anyhow::Result<()> {
+    let mut table = Table::new(["NAME", "TITLE", "VERDICT", "SECONDS"]);
+    for report in reports {
+        let verdict = if report.observed {
+            "observed"
+        } else {
+            "NOT OBSERVED"
+        };
+        table.row([
+            report.experiment.clone(),
+            report.title.clone(),
+            verdict.to_owned(),
+            format!("{:.1}", report.seconds),
+        ]);
+    }
+    table.print()
+}
+
+/// Words with what they are about on their left.
+fn paragraphs() -> Paragraphs {
+    let mut table = Paragraphs::new();
+    table
+        .load_preset(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Dynamic)
+        .set_width(WIDTH);
+    table
+}
