@@ -47,11 +47,8 @@ async fn direct(stage: &Stage<'_>) -> anyhow::Result<Findings> {
     ] {
         let id = format!("lab/{}", form.name());
         let mut played = Vec::new();
-        for crash in crashes
-            .iter()
-            .map(|place| json!([place, part]))
-            .chain([Value::Null])
-        {
+        let crashes = crashes.iter().map(|place| json!([place, part]));
+        for crash in crashes.chain([Value::Null]) {
             let casting = Casting::new(&id, json!({ "crash": crash }));
             played.push(stage.run(form, casting).await?);
         }

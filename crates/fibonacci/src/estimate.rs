@@ -8,7 +8,7 @@
 //! For decimal digits it is enough: the sum of what is there at one time (`radix::memory`) and a margin, in address space,
 //! which is what a process is limited in. A process that may have so much, and 192 MiB for its allocator and its threads,
 //! was run for n of 10⁷, 10⁸, 2·10⁸, 5·10⁸, 10⁹, 1.5·10⁹ and 2·10⁹, on one thread and on two, begun and resumed; all of them
-//! ended well. From 10⁸ on one thread took 1 to 3 % less than the estimate, resumed up to 5 %.
+//! ended well. From 10⁸ on, one thread took 1 to 4 % less than the estimate, resumed 1 to 6 %.
 
 use std::fmt;
 

@@ -106,7 +106,7 @@ fn introduce(experiment: &Experiment, seed: u64) -> anyhow::Result<()> {
     table.add_row(["Question", experiment.question]);
     table.add_row(["Method", experiment.method]);
     table.add_row(["Seed", &seed.to_string()]);
-    output::line(format_args!("{table}\n"))
+    print_paragraphs(&table)
 }
 
 /// One line for what happens, while it happens.
@@ -143,7 +143,8 @@ fn conclude(report: &Report) -> anyhow::Result<()> {
     {
         table.add_row([case, expected, happened, why]);
     }
-    output::line(format_args!("\n{table}\n"))?;
+    output::line("")?;
+    print_paragraphs(&table)?;
     let mut table = paragraphs();
     table.add_row(["Pattern", &report.pattern]);
     let verdict = if report.observed {
@@ -153,7 +154,7 @@ fn conclude(report: &Report) -> anyhow::Result<()> {
     };
     let claim = format!("{verdict}: {} ({:.1} s)", report.claim, report.seconds);
     table.add_row(["Verdict", &claim]);
-    output::line(format_args!("{table}\n"))
+    print_paragraphs(&table)
 }
 
 fn print_matrix(reports: &[Report]) -> anyhow::Result<()> {
@@ -172,6 +173,12 @@ fn print_matrix(reports: &[Report]) -> anyhow::Result<()> {
         ]);
     }
     table.print()
+}
+
+/// Prints a table and an empty line; no line ends with blanks.
+fn print_paragraphs(table: &Paragraphs) -> anyhow::Result<()> {
+    table.lines().try_for_each(|line| output::line(line.trim_end()))?;
+    output::line("")
 }
 
 /// Words with what they are about on their left.

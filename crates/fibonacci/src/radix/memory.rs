@@ -83,7 +83,7 @@ impl Product {
 
 /// The most bytes that a course to F(n) has at one time, from `base` on, begun or resumed, on two threads.
 ///
-/// With one thread it is at most a tenth less, also on a resumed one.
+/// On one thread it is up to a fifth less.
 pub(crate) fn peak_bytes(n: u64, base: Base) -> u64 {
     if n > LARGEST_INDEX {
         return u64::MAX;

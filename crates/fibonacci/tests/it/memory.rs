@@ -9,7 +9,7 @@ use std::{env, fs};
 
 use fibonacci::{DecimalDoubling, DecimalParts, Estimate, decimal_digits_with, unobserved};
 
-/// Its numbers are in a base that those of half its index need not be in yet, so a resumed computation rewrites them.
+/// A state is read in the widest base, which is too wide here: a resumed computation has to rewrite it.
 const N: u64 = 300_000_000;
 
 const ROLE: &str = "FIBONACCI_TEST_MEMORY_ROLE";

@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use super::{assert_falsified, observed};
 
-fn row(version: &str, status: &str, total: Value, attempts: u32) -> Value {
+fn row(version: &str, status: &str, total: &Value, attempts: u32) -> Value {
     json!({ "version": version, "status": status, "total": total, "attempts": attempts })
 }
 
@@ -18,14 +18,14 @@ fn new_code_under_the_old_version_is_stuck_or_wrong_and_under_its_own_leaves_old
         assert_eq!(facts[crash], "SIGSEGV", "{crash}");
     }
     for (order, expected) in [
-        ("broken_own_names", row("lab-1", "PENDING", Value::Null, 2)),
-        ("broken_rolled_back", row("lab-1", "SUCCESS", json!(91), 3)),
+        ("broken_own_names", row("lab-1", "PENDING", &Value::Null, 2)),
+        ("broken_rolled_back", row("lab-1", "SUCCESS", &json!(91), 3)),
         // Item 4 twice, and no fee.
-        ("broken_one_name", row("lab-1", "SUCCESS", json!(107), 2)),
-        ("right_left_alone", row("lab-1", "PENDING", Value::Null, 1)),
-        ("right_finished", row("lab-1", "SUCCESS", json!(91), 2)),
-        ("right_new", row("lab-2", "SUCCESS", json!(191), 1)),
-        ("right_fork", row("lab-2", "SUCCESS", json!(191), 1)),
+        ("broken_one_name", row("lab-1", "SUCCESS", &json!(107), 2)),
+        ("right_left_alone", row("lab-1", "PENDING", &Value::Null, 1)),
+        ("right_finished", row("lab-1", "SUCCESS", &json!(91), 2)),
+        ("right_new", row("lab-2", "SUCCESS", &json!(191), 1)),
+        ("right_fork", row("lab-2", "SUCCESS", &json!(191), 1)),
     ] {
         assert_eq!(facts[order], expected, "{order}");
     }
