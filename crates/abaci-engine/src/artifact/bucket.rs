@@ -173,6 +173,7 @@ pub(super) fn error_of(place: &str, error: &object_store::Error) -> Error {
     match error {
         _ if reason == NO_BUCKET || reason == DENIED || reason == NO_CREDENTIALS => failed(place, reason),
         object_store::Error::NotFound { .. } => lost(place, reason),
+        _ if reason.contains("InvalidRange") => lost(place, "it is shorter than recorded; it was changed"),
         object_store::Error::Generic { store, .. } if *store == "S3" => Error::BucketUnreachable {
             place: place.to_owned(),
             reason,

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 use fibonacci::DecimalCheck;
-use object_store::ObjectStoreExt;
+use object_store::{GetOptions, ObjectStoreExt};
 use tokio::runtime::Handle;
 use url::Url;
 
@@ -40,16 +40,13 @@ pub fn open(record: &ArtifactRecord, access: &BucketAccess) -> Result<Box<dyn Re
         })?;
         return Ok(Box::new(file));
     }
-    let object = Object {
+    let mut object = Object {
         address: Address::open(uri, access)?,
         runtime: Handle::current(),
         range: 0..record.bytes,
         piece: Bytes::new(),
     };
-    let found = object
-        .runtime
-        .block_on(object.address.objects.head(&object.address.key));
-    let found = found.map_err(|error| error_of(uri, &error))?.size;
+    let found = object.begin().map_err(|error| error_of(uri, &error))?;
     if found != record.bytes {
         let reason = format!(
             "it has {found} bytes, recorded are {}; it was changed",
@@ -68,6 +65,24 @@ struct Object {
     range: Range<u64>,
     /// What is not read yet of the last range.
     piece: Bytes,
+}
+
+impl Object {
+    /// Asks for the first range, and says how long the object is.
+    ///
+    /// A question for its length alone would be answered without a word of what is wrong.
+    fn begin(&mut self) -> object_store::Result<u64> {
+        let end = self.range.end.min(RANGE_BYTES);
+        let options = GetOptions::new().with_range(Some(0..end));
+        let Address { objects, key, .. } = &self.address;
+        let (length, piece) = self.runtime.block_on(async {
+            let got = objects.get_opts(key, options).await?;
+            Ok::<_, object_store::Error>((got.meta.size, got.bytes().await?))
+        })?;
+        self.piece = piece;
+        self.range.start = end;
+        Ok(length)
+    }
 }
 
 impl Read for Object {

@@ -33,9 +33,10 @@ fn a_fleet_is_a_supervisor_a_health_process_and_workers_that_ps_tells_apart() {
 fn the_supervisor_is_small() {
     let rig = Rig::new();
     let fleet = Fleet::start(&rig, &["--workers", "2"]);
-    // The release build is measured by the benchmarks; this one is larger and not to grow without notice.
+    // The release build is measured by the benchmarks; this one is larger, most of it pages of the program's own file, and
+    // not to grow without notice.
     let peak = memory_kib(fleet.process.pid(), "VmHWM");
-    assert!(peak < 25_000, "{peak} KiB");
+    assert!(peak < 30_000, "{peak} KiB");
 }
 
 #[test]

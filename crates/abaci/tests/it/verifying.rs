@@ -103,7 +103,7 @@ fn a_value_that_is_missing_is_said_to_be_so() {
     let (rig, _server) = computed();
     let artifact = artifact_of(&rig, "large");
     fs::remove_file(&artifact).unwrap();
-    let words = [artifact.to_str().unwrap(), "No such file"];
+    let words = [artifact.to_str().unwrap(), "it is not there"];
     assert_refused(&rig.run(["verify", "large"]), 1, &words);
     assert_refused(&rig.run(["show", "--value", "large"]), 1, &words);
 }

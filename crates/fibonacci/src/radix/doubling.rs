@@ -106,7 +106,8 @@ impl Workshop {
     fn product(&mut self, pair: &Pair, what: (Form, Wanted), task: &Task<'_>) -> Result<f64, Refused> {
         let shape = Shape::holding(pair.coefficients());
         let mut largest = 0.0;
-        self.rooms[1].iter_mut().for_each(Vec::clear);
+        // Too small for this step, and in the way of its large ring.
+        self.rooms[1] = [Vec::new(), Vec::new()];
         let rings = [Some(shape.large), shape.small];
         for (blocks, rooms) in rings.into_iter().flatten().zip(&mut self.rooms) {
             let [f, g] = rooms.each_mut().map(std::mem::take);

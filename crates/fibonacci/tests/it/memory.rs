@@ -10,14 +10,14 @@ use std::{env, fs};
 use fibonacci::{DecimalDoubling, DecimalParts, Estimate, decimal_digits_with, unobserved};
 
 /// A state is read in the widest base, which is too wide here: a resumed computation has to rewrite it.
-const N: u64 = 300_000_000;
+const N: u64 = 460_000_000;
 
 const ROLE: &str = "FIBONACCI_TEST_MEMORY_ROLE";
 const ONE: NonZero<usize> = NonZero::<usize>::MIN;
 const TWO: NonZero<usize> = NonZero::new(2).unwrap();
 
 /// What the allocator may take one time and not the other: freed and not given back.
-const WASTE_BYTES: u64 = 16 << 20;
+const WASTE_BYTES: u64 = 8 << 20;
 
 /// What it may take in any case: a stack and an arena of 64 MiB for the second thread, and the waste.
 const ALLOWANCE_BYTES: u64 = 96 << 20;
