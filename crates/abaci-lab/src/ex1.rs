@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use dbos::{StartOptions, StepOptions, step_with};
+use dbos::{StepOptions, step_with};
 use futures_util::FutureExt;
 use serde_json::json;
 
@@ -116,12 +116,12 @@ async fn act(actor: Actor) -> anyhow::Result<()> {
         }
     })?;
     dbos.launch().await?;
-    let options = StartOptions {
-        workflow_id: Some(actor.executor_id()),
-        ..StartOptions::default()
-    };
     // Under an id that exists this starts nothing: it waits for what the launch has recovered.
-    let outcome = workflow.start_with(N, options).await?.result().await;
+    let outcome = workflow
+        .start_with(N, actor.start_options())
+        .await?
+        .result()
+        .await;
     actor.say_outcome(&outcome);
     dbos.shutdown().await;
     Ok(())

@@ -5,7 +5,7 @@
 //! end. A task does not know which workflow spawned it. What a body calls, however deep in plain functions, are its own
 //! steps. A child workflow has a row and steps of its own, and an id that its parent finds again.
 
-use dbos::{StartOptions, WorkflowRef, step};
+use dbos::{WorkflowRef, step};
 use futures_util::FutureExt;
 use serde_json::{Map, Value, json};
 
@@ -155,11 +155,7 @@ async fn act(actor: Actor) -> anyhow::Result<()> {
         }
     })?;
     dbos.launch().await?;
-    let options = StartOptions {
-        workflow_id: Some(actor.executor_id()),
-        ..StartOptions::default()
-    };
-    let outcome = parent.start_with((), options).await?.result().await;
+    let outcome = parent.start_with((), actor.start_options()).await?.result().await;
     actor.say_outcome(&outcome);
     dbos.shutdown().await;
     Ok(())
@@ -190,10 +186,7 @@ async fn parts(actor: &Actor, place: &str, crash: &Crash) -> Outcome {
     for part in 1..=PARTS {
         sum += step("part", || async {
             actor.say("ran", json!({ "place": place, "part": part }));
-            if crash
-                .as_ref()
-                .is_some_and(|crash| *crash == (place.to_owned(), part))
-            {
+            if crash.as_ref() == Some(&(place.to_owned(), part)) {
                 actor.say("crash", json!({ "by": "SIGSEGV" }));
                 segfault();
             }
