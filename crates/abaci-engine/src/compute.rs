@@ -161,13 +161,14 @@ pub(crate) fn run(
     watch: &Watch<'_>,
     mut hand_over: impl FnMut(State),
 ) -> Result<Answer, Failure> {
-    let mut began = Instant::now();
     let observe = |progress| watch(Stage::Computing(progress));
     let n = task.request.n;
     let course = match &task.from {
         Some(file) => Some(state::read(n, file, task.threads)?),
         None => (!task.stops.is_empty()).then(|| DecimalDoubling::new(n).with_threads(task.threads)),
     };
+    // What was read is not arithmetic.
+    let mut began = Instant::now();
     let digits = match course {
         None => decimal(task.request, task.threads, &observe)?,
         Some(mut course) => {

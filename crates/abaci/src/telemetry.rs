@@ -61,7 +61,7 @@ fn level(config: &Config, audience: Audience) -> String {
 fn filter(level: &str) -> Result<EnvFilter, Failed> {
     let is_level_alone = !level.contains([',', '=']);
     let directives = if is_level_alone {
-        format!("{level},dbos=error,sqlx=error")
+        format!("{level},dbos=error,object_store=error,sqlx=error")
     } else {
         level.to_owned()
     };
@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn a_level_alone_keeps_the_chatter_of_others_out() {
-        assert_eq!(filter("debug").unwrap().to_string().matches("error").count(), 2);
+        assert_eq!(filter("debug").unwrap().to_string().matches("error").count(), 3);
     }
 
     #[test]

@@ -69,7 +69,12 @@ pub(crate) async fn start(access: &Access, config: &Config, slot: Slot) -> anyho
         if !is_passing || patience.is_zero() {
             return Err(error.into());
         }
-        warn!(reason = %error, patience_seconds = patience.as_secs(), "waiting for the database");
+        let patience_seconds = patience.as_secs();
+        if matches!(error, abaci_engine::Error::BucketUnreachable { .. }) {
+            warn!(reason = %error, patience_seconds, "waiting for the bucket");
+        } else {
+            warn!(reason = %error, patience_seconds, "waiting for the database");
+        }
         tokio::time::sleep(pause.min(patience)).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }

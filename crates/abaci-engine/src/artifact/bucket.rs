@@ -29,7 +29,8 @@ const RETRIES: RetryConfig = RetryConfig {
         max_backoff: Duration::from_secs(5),
         base: 2.0,
     },
-    max_retries: 20,
+    // The time is what bounds them: the pauses are short at random.
+    max_retries: 1000,
     retry_timeout: Duration::from_mins(1),
 };
 

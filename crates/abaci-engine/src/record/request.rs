@@ -1,4 +1,6 @@
 //! What a client may ask for, and how it is told that it may not.
+//!
+//! It is as long as there are reasons to refuse a request: each has its words, with the value and the way out.
 
 use std::fmt;
 use std::str::FromStr;
