@@ -7,6 +7,7 @@
 //! | for | use |
 //! |---|---|
 //! | a database of the test's own on the shared server | [`Database`] |
+//! | holding up whoever writes there, at a chosen moment | [`Database::hold_inserts`], [`Database::lock`] |
 //! | a server of the test's own, to stop and kill | [`PrivateServer`] |
 //! | a bucket of S3, to spoil, to close and to remove | [`ObjectServer`] |
 //! | a child process: its lines, its signals, its end | [`Process`] |
@@ -27,6 +28,7 @@
 
 pub mod child;
 mod database;
+mod hold;
 mod object_server;
 mod private_server;
 mod process;
@@ -35,6 +37,7 @@ mod temp_dir;
 mod wait;
 
 pub use database::Database;
+pub use hold::{InsertHold, TableLock};
 pub use object_server::ObjectServer;
 pub use private_server::PrivateServer;
 pub use process::{Output, Process, is_alive};

@@ -49,16 +49,13 @@ pub(crate) fn check(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Starts a worker as soon as the database answers, and says so in the log.
+/// Starts a worker as soon as the database answers.
 pub(crate) async fn start(access: &Access, config: &Config, slot: Slot) -> anyhow::Result<Worker> {
     let settings = settings(access, config, slot)?;
     let (begun, mut pause) = (Instant::now(), FIRST_PAUSE);
     loop {
         let error = match Worker::start(settings.clone()).await {
-            Ok(worker) => {
-                announce(&worker, access, config);
-                return Ok(worker);
-            }
+            Ok(worker) => return Ok(worker),
             Err(error) => error,
         };
         let is_passing = matches!(
@@ -124,7 +121,8 @@ pub(crate) fn share_of_processors(jobs_at_once: u32) -> NonZero<usize> {
     NonZero::new(processors / jobs_at_once.max(1) as usize).unwrap_or(NonZero::<usize>::MIN)
 }
 
-fn announce(worker: &Worker, access: &Access, config: &Config) {
+/// Says in the log that a worker takes jobs; after everyone was told who may be asked whether it does.
+pub(crate) fn announce(worker: &Worker, access: &Access, config: &Config) {
     info!(
         executor_id = worker.executor_id(),
         pid = std::process::id(),

@@ -128,20 +128,15 @@ async fn a_giant_job_that_was_cancelled_keeps_its_states_and_goes_on_from_them()
     let rig = Rig::new();
     let (first, client) = (rig.worker().await, rig.client().await);
     // Holds the job between its last state and its digits.
-    rig.database.psql(
-        "create function hang() returns trigger language plpgsql as 'begin perform pg_sleep(600); return new; end'; \
-         create trigger hang before insert on dbos.operation_outputs for each row \
-         when (new.function_name = 'digits') execute function hang()",
-    );
+    let hold = rig
+        .database
+        .hold_inserts("dbos.operation_outputs", "new.function_name = 'digits'");
     let request = Request::with(1_000_000, Algorithm::Giant);
     let id = client.submit(request).await.unwrap();
-    let hanging = "pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()";
-    eventually("the digits to hang", || rig.count(hanging) == 1);
+    hold.await_somebody();
     client.cancel(&id).await.unwrap();
     let drain = tokio::spawn(first.drain(Duration::ZERO));
-    rig.database
-        .psql(&format!("select pg_terminate_backend(pid) from {hanging}"));
-    rig.database.psql("drop trigger hang on dbos.operation_outputs");
+    drop(hold);
     drain.await.unwrap();
 
     // The name of a value is a hash alone.

@@ -101,24 +101,16 @@ async fn an_artifact_that_is_gone_before_it_is_certified_is_computed_again() {
     let rig = Rig::new();
     let (first, client) = (rig.worker().await, rig.client().await);
     // Holds the worker between the record of `compute` and that of `certify`.
-    rig.database.psql(
-        "create function hang() returns trigger language plpgsql as 'begin perform pg_sleep(600); return new; end'; \
-         create trigger hang before insert on dbos.operation_outputs for each row \
-         when (new.function_name = 'certify') execute function hang()",
-    );
+    let hold = rig
+        .database
+        .hold_inserts("dbos.operation_outputs", "new.function_name = 'certify'");
     let id = client.submit(Request::new(100_000)).await.unwrap();
-    let hanging =
-        "select count(*) from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()";
-    eventually("the second step to hang", || {
-        rig.database.psql(hanging).trim() == "1"
-    });
+    hold.await_somebody();
     for file in rig.artifact_files() {
         std::fs::remove_file(file).unwrap();
     }
     let drain = tokio::spawn(first.drain(Duration::ZERO));
-    rig.database
-        .psql("select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()");
-    rig.database.psql("drop trigger hang on dbos.operation_outputs");
+    drop(hold);
     drain.await.unwrap();
     let _second = rig.worker().await;
     let result = outcome(&client, &id).await.result.unwrap();

@@ -73,6 +73,7 @@ impl Serve {
         };
         let kept = access.keep_running();
         vitals.ready(&worker, &kept);
+        work::announce(&worker, &access, config);
         let signal = tokio::select! {
             signal = signals.next() => signal,
             left = self.starter.starter_left() => left,

@@ -1,7 +1,8 @@
 //! The question whether the database answers and how the queue stands, asked once for everyone who wants to know.
 //!
-//! There is at most one question under way, all who ask meanwhile wait for its answer, and an answer is used again for
-//! a while: however many requests there are, the database is asked at most ten times a second.
+//! There is at most one question under way, all who ask meanwhile wait for its answer, and a good answer is used again
+//! for a while; a failure is the answer of those who came before it was asked, and of nobody later. However many requests
+//! there are, the database is asked at most ten times a second.
 //! It is also asked when it becomes known, and then every two seconds (twice a second while it fails) until nobody has
 //! looked for some minutes, so that an occasional reader finds a recent answer instead of waiting for one.
 
@@ -62,16 +63,28 @@ impl Answers {
         matches!(self.last, Some((Ok(()), _)))
     }
 
-    /// Whether the last answer is that recent; a failure is doubted sooner, since its end is what is waited for.
-    fn are_within(&self, max_age: Duration) -> bool {
+    /// When the last answer was asked for, if it is that recent; a failure is doubted sooner, since its end is what is
+    /// waited for.
+    fn asked_within(&self, max_age: Duration) -> Option<Instant> {
         let max_age = if self.is_good() {
             max_age
         } else {
             max_age.min(FRESH)
         };
-        let last = self.last.as_ref();
-        last.is_some_and(|(_, asked)| asked.elapsed() < max_age)
+        let asked = self.last.as_ref().map(|(_, asked)| *asked);
+        asked.filter(|asked| asked.elapsed() < max_age)
     }
+}
+
+/// Where an answer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// There, and recent enough.
+    There { asked: Instant },
+    /// Under way.
+    Coming,
+    /// No database is known yet.
+    Nobodys,
 }
 
 impl Questions {
@@ -90,7 +103,8 @@ impl Questions {
     /// Waits for an answer that is true now, for as long as the database may take.
     pub(super) async fn fresh(&self) -> Asked {
         // A little longer than the question takes at most, so that its own failure is what is reported.
-        if self.wait_for(FRESH, TIMEOUT + TIMEOUT / 10).await {
+        let patience = TIMEOUT + TIMEOUT / 10;
+        if timeout(patience, self.wait_for_truth()).await.is_ok() {
             return self.known();
         }
         let failure = Err(format!("no answer within {} s", TIMEOUT.as_secs()));
@@ -102,7 +116,11 @@ impl Questions {
 
     /// Returns the last answer, and makes sure that the next who looks finds a newer one.
     pub(super) async fn recent(&self) -> Asked {
-        self.wait_for(RECENT, SHORT_PATIENCE).await;
+        let mut answers = self.look();
+        if self.ask_unless_within(RECENT) == Answer::Coming {
+            // The last one does if this one takes its time.
+            let _ = timeout(SHORT_PATIENCE, answers.changed()).await;
+        }
         self.known()
     }
 
@@ -126,32 +144,48 @@ impl Questions {
         }
     }
 
-    /// Returns whether there is an answer of that age, after waiting for it. With nobody to ask there is nothing to
-    /// wait for.
-    async fn wait_for(&self, max_age: Duration, patience: Duration) -> bool {
-        let mut answers = self.0.answers.subscribe();
-        self.asking().last_wanted = Instant::now();
-        if !self.ask_unless_within(max_age) {
-            return true;
+    /// Waits for a good answer, or for a failure of a question that was asked from now on: what failed before may have
+    /// been mended since, by a worker that has made the tables for example. With nobody to ask there is nothing to wait for.
+    async fn wait_for_truth(&self) {
+        let came = Instant::now();
+        let mut answers = self.look();
+        loop {
+            match self.ask_unless_within(FRESH) {
+                Answer::Nobodys => return,
+                Answer::Coming => {
+                    // The sender lives as long as we do.
+                    let _ = answers.changed().await;
+                    if self.0.answers.borrow().is_good() {
+                        return;
+                    }
+                }
+                Answer::There { asked } if asked >= came || self.0.answers.borrow().is_good() => return,
+                Answer::There { asked } => sleep(FRESH.saturating_sub(asked.elapsed())).await,
+            }
         }
-        matches!(timeout(patience, answers.changed()).await, Ok(Ok(())))
     }
 
-    /// Makes sure that a question is under way unless the last one was asked that recently; returns whether one is.
-    fn ask_unless_within(&self, max_age: Duration) -> bool {
+    /// Takes note that somebody looks; returns what tells of every answer from now on.
+    fn look(&self) -> watch::Receiver<Answers> {
+        self.asking().last_wanted = Instant::now();
+        self.0.answers.subscribe()
+    }
+
+    /// Makes sure that a question is under way unless the last one was asked that recently.
+    fn ask_unless_within(&self, max_age: Duration) -> Answer {
         let mut asking = self.asking();
         if asking.is_under_way {
-            return true;
+            return Answer::Coming;
         }
-        if self.0.answers.borrow().are_within(max_age) {
-            return false;
+        if let Some(asked) = self.0.answers.borrow().asked_within(max_age) {
+            return Answer::There { asked };
         }
         let Some(probe) = self.0.probes.borrow().clone() else {
-            return false;
+            return Answer::Nobodys;
         };
         asking.is_under_way = true;
         tokio::spawn(self.clone().ask(probe));
-        true
+        Answer::Coming
     }
 
     async fn ask(self, probe: QueueProbe) {

@@ -174,13 +174,13 @@ impl Supervisor {
         }
         let before = (self.fleet.is_starting(), self.fleet.is_reloading());
         self.fleet.reconcile(now);
+        self.fleet.publish(now);
         if before.0 && self.fleet.is_running() {
             info!(pid = std::process::id(), "fleet ready");
         }
         if (before.0 || before.1) && self.fleet.is_running() {
             self.notifier.ready();
         }
-        self.fleet.publish(now);
         self.tell_status(now);
         self.fleet.is_over()
     }

@@ -60,21 +60,15 @@ fn a_recorded_step_does_not_run_again_after_a_kill() {
     let rig = Rig::new();
     let mut server = rig.server(&[]);
     // The server hangs while it records the second step, so the first one is recorded and the second is not.
-    rig.database.psql(
-        "create function hang() returns trigger language plpgsql as 'begin perform pg_sleep(600); return new; end'; \
-         create trigger hang before insert on dbos.operation_outputs for each row \
-         when (new.function_name = 'certify') execute function hang()",
-    );
+    let hold = rig
+        .database
+        .hold_inserts("dbos.operation_outputs", "new.function_name = 'certify'");
     let id = rig.submit(&["1000"]).remove(0);
     let recorded = || {
         rig.database
             .psql("select function_name, started_at_epoch_ms from dbos.operation_outputs")
     };
-    let hanging =
-        "select count(*) from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()";
-    eventually("the second step to hang", || {
-        rig.database.psql(hanging).trim() == "1"
-    });
+    hold.await_somebody();
     let before = recorded();
     assert!(
         before.starts_with("compute|") && before.lines().count() == 1,
@@ -82,10 +76,7 @@ fn a_recorded_step_does_not_run_again_after_a_kill() {
     );
     let first_pid = server.pid();
     server.kill();
-    // The server's backend goes first: it holds the table, and would record the step when it wakes.
-    rig.database
-        .psql("select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'PgSleep' and datname = current_database()");
-    rig.database.psql("drop trigger hang on dbos.operation_outputs");
+    drop(hold);
     let _second = rig.server(&[]);
     let output = rig.run(["wait", "--json", &id]);
     assert_eq!(code(&output), 0, "{output:#?}");

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use abaci_testkit::{ObjectServer, Process, eventually};
+use abaci_testkit::{InsertHold, ObjectServer, Process, eventually};
 use serde_json::Value;
 
 use crate::children::{artifacts, child_of, files, kill, stop};
@@ -53,36 +53,15 @@ fn children_started(server: &Process) -> usize {
 }
 
 /// Holds jobs between their state and their digits, for as long as it lives.
-struct Hold<'r>(&'r Rig);
-
-impl<'r> Hold<'r> {
-    fn new(rig: &'r Rig) -> Self {
-        rig.database.psql(
-            "create function hang() returns trigger language plpgsql as 'begin perform pg_sleep(600); return new; end'; \
-             create trigger hang before insert on dbos.operation_outputs for each row \
-             when (new.function_name = 'digits') execute function hang()",
-        );
-        Self(rig)
-    }
-}
-
-impl Drop for Hold<'_> {
-    fn drop(&mut self) {
-        // The hanging statement holds the table until its session ends.
-        self.0.database.psql(
-            "select pg_terminate_backend(pid) from pg_stat_activity \
-             where wait_event = 'PgSleep' and datname = current_database()",
-        );
-        self.0
-            .database
-            .psql("drop trigger hang on dbos.operation_outputs");
-    }
+fn hold_before_digits(rig: &Rig) -> InsertHold<'_> {
+    rig.database
+        .hold_inserts("dbos.operation_outputs", "new.function_name = 'digits'")
 }
 
 /// Kills a server that has recorded the state of a giant job, and no more; returns the job.
 fn killed_after_the_state(rig: &Rig) -> String {
     let mut server = rig.server(&[]);
-    let _hold = Hold::new(rig);
+    let _hold = hold_before_digits(rig);
     let id = submit(rig, N);
     eventually("the checkpoint", || recorded(rig, &id) == "double");
     server.kill();
@@ -249,7 +228,7 @@ fn a_bucket_keeps_values_and_states_and_this_host_keeps_nothing() {
     let mut server = server_with(&rig, &bucket);
     server.wait_for_line("ready");
     // Its digits are more than one part of an upload.
-    let hold = Hold::new(&rig);
+    let hold = hold_before_digits(&rig);
     let id = submit(&rig, N);
     eventually("the checkpoint", || recorded(&rig, &id) == "double");
     server.kill();

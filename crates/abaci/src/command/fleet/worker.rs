@@ -109,6 +109,7 @@ impl Worker {
         let (access, worker) = started?;
         let _kept = access.keep_running();
         observer.send_replace(Some(worker.observer()));
+        work::announce(&worker, &access, config);
         let signal = tokio::select! {
             signal = signals.next() => signal,
             reason = worker.lost() => return Err(Failed::unreachable(reason).into()),
