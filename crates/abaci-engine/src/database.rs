@@ -3,6 +3,8 @@
 //! Every failure to connect is told apart here: a wrong address, nobody there, a refusal, a schema that is too new.
 //! No message carries a user or a password.
 
+mod failure;
+
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -103,7 +105,8 @@ impl Database {
     /// What tells this database from every other one, wherever it is reached and however it is called.
     pub(crate) async fn name(&self) -> Result<String, Error> {
         let name = sqlx::query_scalar(NAME).fetch_one(&self.pool);
-        self.bounded("reading the name of the database", NAME_TIMEOUT, name)
+        self.address
+            .ask("reading the name of the database", NAME_TIMEOUT, name)
             .await
     }
 
@@ -139,7 +142,20 @@ impl Address {
     pub(crate) async fn connect(&self, timeout: Duration) -> Result<PgConnection, Error> {
         match tokio::time::timeout(timeout, PgConnection::connect_with(&self.options)).await {
             Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(error)) => Err(self.classify(&error)),
+            Ok(Err(error)) => Err(self.refusal(&error)),
+            Err(_) => Err(self.no_answer(timeout)),
+        }
+    }
+
+    /// Asks one question over a connection that is there, with a bound.
+    pub(crate) async fn ask<T>(
+        &self,
+        operation: &'static str,
+        timeout: Duration,
+        question: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, Error> {
+        match tokio::time::timeout(timeout, question).await {
+            Ok(answer) => answer.map_err(|error| self.failure(operation, &error)),
             Err(_) => Err(self.no_answer(timeout)),
         }
     }
@@ -152,25 +168,6 @@ impl Address {
         Error::Unreachable {
             place: self.place.clone(),
             reason,
-        }
-    }
-
-    fn classify(&self, error: &sqlx::Error) -> Error {
-        let place = self.place.clone();
-        match error {
-            // 57P03: the server is starting or stopping; 53300: it has no connection left. Both pass.
-            sqlx::Error::Database(refusal)
-                if !matches!(refusal.code().as_deref(), Some("57P03" | "53300")) =>
-            {
-                Error::Refused {
-                    place,
-                    reason: refusal.message().to_owned(),
-                }
-            }
-            other => Error::Unreachable {
-                place,
-                reason: other.to_string(),
-            },
         }
     }
 }
@@ -218,12 +215,9 @@ pub async fn inspect(url: &str, timeout: Duration) -> Result<DatabaseReport, Err
     let server_version = sqlx::query_scalar("select split_part(current_setting('server_version'), ' ', 1)")
         .fetch_one(&mut connection)
         .await
-        .map_err(|error| Error::Database {
-            operation: "asking for the version",
-            reason: error.to_string(),
-        })?;
+        .map_err(|error| address.failure("asking for the version", &error))?;
     let round_trip_ms = asked.elapsed().as_secs_f64() * 1e3;
-    let schema_version = schema_version(&mut connection).await?;
+    let schema_version = schema_version(&mut connection, &address).await?;
     Ok(DatabaseReport {
         place: address.place,
         server_version,
@@ -235,21 +229,15 @@ pub async fn inspect(url: &str, timeout: Duration) -> Result<DatabaseReport, Err
 
 /// Makes or updates the tables, under a lock, unless they are as they should be.
 async fn prepare(mut connection: PgConnection, address: &Address) -> Result<(), Error> {
-    let failed = |error: sqlx::Error| Error::Database {
-        operation: "making the tables",
-        reason: error.to_string(),
-    };
-    if !is_prepared(&mut connection).await? {
+    let failed = |error: sqlx::Error| address.failure("making the tables", &error);
+    if !is_prepared(&mut connection, address).await? {
         lock_migrations(&mut connection).await.map_err(failed)?;
         let pool = PgPoolOptions::new()
             .max_connections(2)
             .connect_lazy_with(address.options.clone());
         runner::run(&pool, DEFAULT_SCHEMA, true)
             .await
-            .map_err(|error| Error::Database {
-                operation: "making the engine's tables",
-                reason: error.to_string(),
-            })?;
+            .map_err(|error| address.migration_failure("making the engine's tables", &error))?;
         pool.close().await;
         sqlx::raw_sql(OWN_SCHEMA)
             .execute(&mut connection)
@@ -274,27 +262,21 @@ async fn lock_migrations(connection: &mut PgConnection) -> Result<(), sqlx::Erro
 }
 
 /// Whether both schemas are there at the versions that this build knows.
-async fn is_prepared(connection: &mut PgConnection) -> Result<bool, Error> {
+async fn is_prepared(connection: &mut PgConnection, address: &Address) -> Result<bool, Error> {
     let known = i64::from(SHARED_MIGRATIONS);
-    let found = schema_version(connection).await?;
+    let found = schema_version(connection, address).await?;
     if let Some(found) = found.filter(|found| *found > known) {
         return Err(Error::SchemaNewer { found, known });
     }
     let own: bool = sqlx::query_scalar(OWN_TABLES)
         .fetch_one(connection)
         .await
-        .map_err(|error| Error::Database {
-            operation: "looking for our tables",
-            reason: error.to_string(),
-        })?;
+        .map_err(|error| address.failure("looking for our tables", &error))?;
     Ok(found == Some(known) && own)
 }
 
-async fn schema_version(connection: &mut PgConnection) -> Result<Option<i64>, Error> {
-    let failed = |error: sqlx::Error| Error::Database {
-        operation: "reading the schema's version",
-        reason: error.to_string(),
-    };
+async fn schema_version(connection: &mut PgConnection, address: &Address) -> Result<Option<i64>, Error> {
+    let failed = |error: sqlx::Error| address.failure("reading the schema's version", &error);
     let exists: bool = sqlx::query_scalar("select to_regclass('dbos.dbos_migrations') is not null")
         .fetch_one(&mut *connection)
         .await

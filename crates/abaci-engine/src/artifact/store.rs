@@ -102,7 +102,10 @@ impl Artifacts {
     /// # Errors
     /// [`Error::Artifacts`] with what the file system or the bucket said.
     pub(crate) async fn check(&self) -> Result<(), Error> {
-        check_directory(&self.directory)?;
+        let directory = self.directory.clone();
+        tokio::task::spawn_blocking(move || check_directory(&directory))
+            .await
+            .unwrap_or_else(|panic| Err(failed(self.directory.display(), panic)))?;
         let Some(bucket) = &self.bucket else {
             return Ok(());
         };
@@ -280,16 +283,10 @@ impl Artifacts {
     /// Removes what workers of this host that are dead left unfinished.
     ///
     /// A worker elsewhere that shares the directory may lose a file that it is writing; it then computes it again.
-    pub(crate) fn sweep(&self) {
-        let entries = fs::read_dir(&self.directory).into_iter().flatten().flatten();
-        for entry in entries {
-            let name = entry.file_name();
-            let is_left = |name: &str| writer_of(name).is_some() && !has_living_writer(name);
-            if name.to_str().is_some_and(is_left) {
-                // Best effort: it is in nobody's way.
-                let _ = fs::remove_file(entry.path());
-            }
-        }
+    pub(crate) async fn sweep(&self) {
+        let directory = self.directory.clone();
+        // Best effort: what is left is in nobody's way.
+        let _ = tokio::task::spawn_blocking(move || sweep(&directory)).await;
     }
 
     /// Whether other hosts have the same place.
@@ -333,6 +330,18 @@ pub(crate) fn has_living_writer(name: &str) -> bool {
 impl Fetched {
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+}
+
+/// Reads the whole directory, which takes its time on a slow disk.
+fn sweep(directory: &Path) {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    for entry in entries {
+        let name = entry.file_name();
+        let is_left = |name: &str| writer_of(name).is_some() && !has_living_writer(name);
+        if name.to_str().is_some_and(is_left) {
+            let _ = fs::remove_file(entry.path());
+        }
     }
 }
 
@@ -441,7 +450,7 @@ mod tests {
         for name in kept.iter().chain(&left) {
             fs::write(artifacts.directory.join(name), "").unwrap();
         }
-        artifacts.sweep();
+        artifacts.sweep().await;
         let mut left: Vec<String> = artifacts
             .list()
             .await

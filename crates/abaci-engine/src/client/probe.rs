@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{PgExecutor, Row};
 use tokio::sync::Mutex;
@@ -158,21 +159,16 @@ impl Shared {
     }
 
     fn failure(&self, error: &sqlx::Error, timeout: Duration) -> Error {
-        let sqlx::Error::Database(said) = error else {
-            return self.address.unreachable(error.to_string());
-        };
-        let refused = |reason: &str| Error::Database {
-            operation: OPERATION,
-            reason: reason.to_owned(),
-        };
-        match said.code().as_deref() {
+        let code = error.as_database_error().and_then(DatabaseError::code);
+        match code.as_deref() {
             // The server's own bound, which is ours, was a moment faster.
             Some("57014") => self.address.no_answer(timeout),
-            // The server ended the session, as it does when it stops.
-            Some(code) if code.starts_with("57P") => self.address.unreachable(said.message().to_owned()),
             // No such table.
-            Some("42P01") => refused("the tables are not there yet; the first worker or client makes them"),
-            _ => refused(said.message()),
+            Some("42P01") => Error::Database {
+                operation: OPERATION,
+                reason: "the tables are not there yet; the first worker or client makes them".to_owned(),
+            },
+            _ => self.address.failure(OPERATION, error),
         }
     }
 }

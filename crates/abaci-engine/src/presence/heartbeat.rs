@@ -14,12 +14,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::Presence;
-use super::registration::{TIMEOUT, try_lock};
+use super::applicant::try_lock;
 use super::running::{LOOK_INTERVAL, Running, Telling};
 use crate::database::Address;
 
 /// How often a broken connection is tried again.
 const RECONNECT_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Bounds every connection attempt and every question.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) struct Heartbeat {
     address: Address,

@@ -8,6 +8,7 @@
 //! A row whose heartbeat is old is not proof of death: the process may be stopped, or the database may have been away.
 //! `failover.rs` says when a worker counts as dead.
 
+mod applicant;
 mod heartbeat;
 mod process;
 mod registration;

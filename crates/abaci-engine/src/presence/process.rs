@@ -14,18 +14,24 @@ pub(crate) fn is_alive(pid: u32) -> bool {
             // It exists and belongs to someone else.
             Err(error) => error == rustix::io::Errno::PERM,
         });
-    exists && !is_zombie(pid)
+    exists && !is_zombie_or_thread(pid)
 }
 
-/// Linux says so in the field after the parenthesised name; elsewhere a zombie looks alive until it is reaped.
-fn is_zombie(pid: u32) -> bool {
-    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
+/// Linux says so; elsewhere a zombie looks alive until it is reaped, and a thread has no such id.
+fn is_zombie_or_thread(pid: u32) -> bool {
+    let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) else {
         return false;
     };
-    let state = stat
-        .rsplit_once(')')
-        .and_then(|(_, fields)| fields.trim_start().chars().next());
-    matches!(state, Some('Z' | 'X'))
+    let field = |name| {
+        status
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .map(str::trim)
+    };
+    let is_zombie = field("State:").is_some_and(|state| state.starts_with(['Z', 'X']));
+    // A signal to a thread's id reaches the process that it is of.
+    let is_thread = field("Tgid:").is_some_and(|process| process != pid.to_string());
+    is_zombie || is_thread
 }
 
 #[cfg(test)]
@@ -46,5 +52,24 @@ mod tests {
         }
         child.wait().unwrap();
         assert!(!is_alive(pid), "a reaped process counts as alive");
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_thread_of_another_process_is_no_process() {
+        let (said, heard) = std::sync::mpsc::channel();
+        let (end, until) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            // A link to `<process>/task/<thread>`.
+            let own = std::fs::read_link("/proc/thread-self").unwrap();
+            let id: u32 = own.file_name().unwrap().to_str().unwrap().parse().unwrap();
+            said.send(id).unwrap();
+            let _ = until.recv();
+        });
+        let id = heard.recv().unwrap();
+        assert_ne!(id, std::process::id());
+        assert!(!is_alive(id), "a thread counts as a process");
+        drop(end);
+        thread.join().unwrap();
     }
 }

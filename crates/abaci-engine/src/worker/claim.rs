@@ -73,6 +73,8 @@ pub(crate) struct Claimer {
     pub(crate) workflows: Workflows,
     /// Says whether the executor id is ours; nothing is claimed in its name while it may not be.
     pub(crate) contact: watch::Receiver<Contact>,
+    /// Why the last claim failed, if no later one worked; closed when the loop has ended, however it did.
+    pub(crate) failure: watch::Sender<Option<String>>,
 }
 
 /// The moments at which one loop polls: every interval, from a random one on.
@@ -85,27 +87,17 @@ impl Claimer {
     /// Claims until `stop`; a round under way is finished first.
     pub(crate) async fn run(self, stop: CancellationToken) {
         let mut listener = None;
-        let mut is_failing = false;
         let polls = Polls::new(self.poll_interval);
         while !stop.is_cancelled() {
             let left = self.jobs.left();
             tokio::pin!(left);
             left.as_mut().enable();
-            let pause = match self.claim().await {
-                Ok(()) => {
-                    if std::mem::take(&mut is_failing) {
-                        info!(executor_id = %self.executor_id, "claiming again");
-                    }
-                    polls.pause_from(Instant::now())
-                }
-                Err(error) => {
-                    if !std::mem::replace(&mut is_failing, true) {
-                        warn!(executor_id = %self.executor_id, %error, "cannot claim jobs; trying again");
-                    }
-                    listener = None;
-                    self.defuse().await;
-                    RETRY_INTERVAL
-                }
+            let pause = if self.round().await.is_ok() {
+                polls.pause_from(Instant::now())
+            } else {
+                listener = None;
+                self.defuse().await;
+                RETRY_INTERVAL
             };
             tokio::select! {
                 () = stop.cancelled() => {}
@@ -114,14 +106,42 @@ impl Claimer {
                 () = self.submitted(&mut listener) => {}
             }
         }
+        // What claims nothing any more does not fail to.
+        self.failure.send_replace(None);
     }
 
-    /// Claims as many jobs as there are free slots and starts them.
-    async fn claim(&self) -> Result<(), Error> {
+    /// Claims if there is a free slot and the executor id is ours, and says for the report how that went.
+    ///
+    /// A round that asks nothing shows nothing, so what the last one showed stays.
+    async fn round(&self) -> Result<(), Error> {
         let in_hand = self.jobs.count();
         if in_hand >= self.concurrency || !self.contact.borrow().stands() {
             return Ok(());
         }
+        let claimed = self.claim(in_hand).await;
+        let failure = claimed.as_ref().err().map(|error| match error {
+            Error::Database { reason, .. } => format!("cannot claim jobs: {reason}"),
+            error => format!("cannot claim jobs: {error}"),
+        });
+        let was_failing = self.failure.borrow().is_some();
+        // Only a change is news; who waits for the end of the loop must not wake at every poll.
+        self.failure.send_if_modified(|shown| {
+            let is_news = *shown != failure;
+            *shown = failure;
+            is_news
+        });
+        match &claimed {
+            Ok(()) if was_failing => info!(executor_id = %self.executor_id, "claiming again"),
+            Err(error) if !was_failing => {
+                warn!(executor_id = %self.executor_id, %error, "cannot claim jobs; trying again");
+            }
+            _ => {}
+        }
+        claimed
+    }
+
+    /// Claims as many jobs as there are free slots beside those `in_hand` and starts them.
+    async fn claim(&self, in_hand: usize) -> Result<(), Error> {
         let rows = self
             .database
             .bounded("claiming jobs", TIMEOUT, self.claimed_rows(in_hand))

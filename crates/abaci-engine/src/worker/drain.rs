@@ -43,6 +43,7 @@ pub(super) async fn drain(worker: Worker, grace: Duration) -> DrainReport {
         stop_claiming,
         mut housekeeping,
         children,
+        ..
     } = worker;
     let deadline = Instant::now() + grace;
     stop_claiming.cancel();

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dbos::{Config, DBOS};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
@@ -123,6 +124,7 @@ pub struct Worker {
     jobs: Jobs,
     registration: Registration,
     claiming: JoinHandle<()>,
+    claim_failure: watch::Receiver<Option<String>>,
     stop_claiming: CancellationToken,
     housekeeping: JoinSet<()>,
     children: Children,
@@ -143,9 +145,7 @@ impl Worker {
     /// Starts a worker whose workflow has another body; a seam for tests of what surrounds the body.
     async fn start_with(settings: WorkerSettings, body: Body) -> Result<Self, Error> {
         let database = Database::open(&settings.database_url, HOUSEKEEPING_CONNECTIONS, TIMEOUT).await?;
-        let artifacts = Artifacts::open(&settings.artifacts, &database.name().await?)?;
-        artifacts.check().await?;
-        artifacts.sweep();
+        let artifacts = artifacts(&settings.artifacts, database.name().await?).await?;
         let jobs = Jobs::default();
         let in_hand = jobs.clone();
         let running = Box::new(move || in_hand.running());
@@ -186,19 +186,42 @@ impl Worker {
             executor_id: self.executor_id().to_owned(),
             jobs: self.jobs.clone(),
             contact: self.registration.contact(),
+            claim_failure: self.claim_failure.clone(),
             draining: self.stop_claiming.clone(),
         }
     }
 
-    /// Completes, with the reason, when the worker must not go on: its executor id went to another.
+    /// Completes, with the reason, when the worker must not go on: its executor id went to another, or it claims no more.
     pub async fn lost(&self) -> String {
-        self.registration.lost().await
+        let mut claims = self.claim_failure.clone();
+        // Closed by the end of the loop, which before a drain is a panic.
+        let broken_off = async { while claims.changed().await.is_ok() {} };
+        tokio::select! {
+            reason = self.registration.lost() => reason,
+            () = broken_off => "the loop that claims jobs has broken off".to_owned(),
+        }
     }
 
     /// Stops claiming, lets what runs finish within `grace`, hands the rest back to the queue and stops.
     pub async fn drain(self, grace: Duration) -> DrainReport {
         drain::drain(self, grace).await
     }
+}
+
+/// Prepares the place of the artifacts, off the async loop, which beats meanwhile: the disk may be slow.
+async fn artifacts(place: &Place, database: String) -> Result<Artifacts, Error> {
+    let here = place.clone();
+    let artifacts = tokio::task::spawn_blocking(move || Artifacts::open(&here, &database))
+        .await
+        .unwrap_or_else(|panic| {
+            Err(Error::Artifacts {
+                place: place.directory.display().to_string(),
+                reason: panic.to_string(),
+            })
+        })?;
+    artifacts.check().await?;
+    artifacts.sweep().await;
+    Ok(artifacts)
 }
 
 /// What a worker has before its engine is launched.
@@ -214,10 +237,8 @@ struct Setup {
 impl Setup {
     /// Launches the engine under our executor id with our workflows.
     async fn launch(&self, body: Body) -> Result<(DBOS, Workflows), Error> {
-        let failed = |error: dbos::Error| Error::Database {
-            operation: "starting the engine",
-            reason: error.to_string(),
-        };
+        let address = &self.database.address;
+        let failed = |error: dbos::Error| address.engine_failure("starting the engine", &error);
         let sessions = self.registration.engine_sessions();
         let dbos = DBOS::new(Config {
             app_version: Some(APPLICATION_VERSION.to_owned()),
@@ -262,7 +283,9 @@ impl Setup {
     /// Starts claiming and keeping house.
     fn into_worker(self, dbos: DBOS, workflows: Workflows) -> Worker {
         let stop_claiming = CancellationToken::new();
-        let claiming = tokio::spawn(self.claimer(workflows).run(stop_claiming.clone()));
+        let (failure, claim_failure) = watch::channel(None);
+        let claimer = self.claimer(workflows, failure);
+        let claiming = tokio::spawn(claimer.run(stop_claiming.clone()));
         let housekeeping = self.keep_house();
         let Self {
             database,
@@ -277,13 +300,14 @@ impl Setup {
             jobs,
             registration,
             claiming,
+            claim_failure,
             stop_claiming,
             housekeeping,
             children,
         }
     }
 
-    fn claimer(&self, workflows: Workflows) -> Claimer {
+    fn claimer(&self, workflows: Workflows, failure: watch::Sender<Option<String>>) -> Claimer {
         Claimer {
             database: self.database.clone(),
             executor_id: self.registration.executor_id().to_owned(),
@@ -293,6 +317,7 @@ impl Setup {
             jobs: self.jobs.clone(),
             workflows,
             contact: self.registration.contact(),
+            failure,
         }
     }
 

@@ -3,6 +3,7 @@
 //! A report is made of what is in memory: it asks nobody, waits for nobody and is true when nothing answers, which is
 //! when it is needed most. The contact with the database is stamped by the heartbeat's loop alone, so its age is also that
 //! of the loop; while an attempt hangs the age grows, and the failure appears when the attempt is given up.
+//! While the heartbeat gets through, a failure to claim jobs shows in its place, until a claim works.
 //! It does not promise that the jobs in hand are still this worker's: only their rows say that.
 
 use std::time::Duration;
@@ -13,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::activity::Activity;
 use super::jobs::Jobs;
-use crate::presence::Contact;
+use crate::presence::{Contact, Presence};
 use crate::record::Algorithm;
 
 /// What a worker is doing at one moment, as its async loop knows it; ages are in seconds at that moment.
@@ -34,7 +35,7 @@ pub struct WorkerReport {
 pub struct DatabaseContact {
     /// How long ago its last successful round trip was.
     pub age_seconds: f64,
-    /// Why it has failed to reach the database since; absent while it has not failed.
+    /// Why it has failed to reach the database since, or why it cannot claim jobs there; absent while it has not failed.
     pub failure: Option<String>,
 }
 
@@ -69,6 +70,8 @@ pub struct WorkerObserver {
     pub(super) executor_id: String,
     pub(super) jobs: Jobs,
     pub(super) contact: watch::Receiver<Contact>,
+    /// Why the last claim failed, if no later one worked.
+    pub(super) claim_failure: watch::Receiver<Option<String>>,
     /// Cancelled when the drain begins.
     pub(super) draining: CancellationToken,
 }
@@ -80,17 +83,21 @@ impl WorkerObserver {
         WorkerReport {
             executor_id: self.executor_id.clone(),
             draining: self.draining.is_cancelled(),
-            database: DatabaseContact::of(&self.contact.borrow()),
+            database: DatabaseContact::of(&self.contact.borrow(), self.claim_failure.borrow().as_ref()),
             running: self.jobs.running(),
         }
     }
 }
 
 impl DatabaseContact {
-    fn of(contact: &Contact) -> Self {
+    /// A heartbeat that hangs is told by its age, which a failure would excuse; so that of the claims is only shown beside a
+    /// heartbeat that is none too old.
+    fn of(contact: &Contact, claim_failure: Option<&String>) -> Self {
+        let age = contact.last_beat.elapsed();
+        let claim_failure = claim_failure.filter(|_| age < Presence::EXPIRY);
         Self {
-            age_seconds: contact.last_beat.elapsed().as_secs_f64(),
-            failure: contact.failure.clone(),
+            age_seconds: age.as_secs_f64(),
+            failure: contact.failure.as_ref().or(claim_failure).cloned(),
         }
     }
 }
@@ -115,5 +122,27 @@ impl RunningJob {
             bytes: reading.bytes,
             seconds: age.as_secs_f64(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    fn shown(last_beat: Instant, failure: Option<&str>) -> Option<String> {
+        let failure = failure.map(str::to_owned);
+        let contact = Contact { last_beat, failure };
+        DatabaseContact::of(&contact, Some(&"cannot claim".to_owned())).failure
+    }
+
+    #[test]
+    fn a_failure_to_claim_hides_nothing_of_the_heartbeat() {
+        let now = Instant::now();
+        assert_eq!(shown(now, None).as_deref(), Some("cannot claim"));
+        assert_eq!(shown(now, Some("no answer")).as_deref(), Some("no answer"));
+        let old = now.checked_sub(Presence::EXPIRY).unwrap();
+        assert_eq!(shown(old, None), None, "a heartbeat that hangs is excused");
     }
 }

@@ -123,3 +123,16 @@ async fn a_computation_stops_when_nobody_waits_for_it() {
         .unwrap_err();
     eventually("the thread to stop", || stopped_seen.try_recv().is_ok());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_whose_claim_loop_broke_off_is_lost() {
+    let rig = Rig::new();
+    let worker = Worker::start(rig.settings()).await.unwrap();
+    // As by a panic in it.
+    worker.claiming.abort();
+    let reason = tokio::time::timeout(Duration::from_secs(10), worker.lost())
+        .await
+        .expect("nobody learns that the worker takes no jobs any more");
+    assert!(reason.contains("claims jobs"), "{reason}");
+    assert_eq!(worker.drain(Duration::ZERO).await.handed_back, 0);
+}

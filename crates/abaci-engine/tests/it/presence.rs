@@ -1,10 +1,15 @@
 //! Who works here: executor ids, and what a wait says when nobody does.
 
-use std::time::Duration;
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use abaci_engine::client::WaitEvent;
-use abaci_engine::worker::Slot;
+use abaci_engine::worker::{Slot, WorkerSettings};
 use abaci_engine::{Error, Request, Worker};
+use abaci_testkit::{Process, eventually};
+use sqlx::{Connection, Executor, PgConnection};
 
 use crate::rig::{DEADLINE, Rig, outcome};
 
@@ -31,6 +36,85 @@ async fn two_live_workers_never_share_an_executor_id() {
         "test-host/0",
         "a released id was not given again"
     );
+}
+
+impl Rig {
+    /// Leaves the presence row of a killed worker in slot 0, as if its process id were that of `process` by now.
+    fn leave_row_of(&self, process: &Process) {
+        self.worker_process("test-host").kill();
+        let locks = "select count(*) from pg_locks where locktype = 'advisory' \
+                     and database = (select oid from pg_database where datname = current_database())";
+        eventually("the end of the killed worker's session", || {
+            self.database.psql(locks).trim() == "0"
+        });
+        let pid = process.pid();
+        self.database
+            .psql(&format!("update abaci.presence set pid = {pid}"));
+        let row = self.database.psql("select executor_id, pid from abaci.presence");
+        assert_eq!(row.trim(), format!("test-host/0|{pid}"));
+    }
+
+    fn settings_of_slot_0(&self) -> WorkerSettings {
+        let mut settings = self.settings();
+        settings.slot = Slot::Number(0);
+        settings
+    }
+}
+
+/// A process that has nothing to do with any worker.
+fn stranger() -> Process {
+    let mut sleep = Command::new("sleep");
+    sleep.arg("600");
+    Process::spawn(sleep)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_whose_process_id_went_to_another_process_is_taken_over_once_it_stands_still() {
+    let rig = Rig::new();
+    let stranger = stranger();
+    rig.leave_row_of(&stranger);
+    let begun = Instant::now();
+    // Whoever does not insist on the slot takes the next one at once.
+    let lowest = rig.worker().await;
+    assert_eq!(lowest.executor_id(), "test-host/1");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    // Else it would bury the row.
+    lowest.drain(Duration::ZERO).await;
+    let begun = Instant::now();
+    let worker = Worker::start(rig.settings_of_slot_0()).await.unwrap();
+    let waited = begun.elapsed();
+    assert_eq!(worker.executor_id(), "test-host/0");
+    assert!(
+        (Duration::from_secs(10)..Duration::from_secs(15)).contains(&waited),
+        "the row was watched for {waited:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_whose_heartbeat_moves_is_refused_though_nobody_holds_the_lock() {
+    let rig = Rig::new();
+    let stranger = stranger();
+    rig.leave_row_of(&stranger);
+    let is_beating = Arc::new(AtomicBool::new(true));
+    let (url, beating) = (rig.database.url().to_owned(), Arc::clone(&is_beating));
+    let beats = tokio::spawn(async move {
+        let mut connection = PgConnection::connect(&url).await.unwrap();
+        while beating.load(Ordering::Relaxed) {
+            let beat = "update abaci.presence set heartbeat_at = clock_timestamp(); select pg_sleep(0.5)";
+            connection.execute(beat).await.unwrap();
+        }
+    });
+    let begun = Instant::now();
+    let start = tokio::time::timeout(DEADLINE, Worker::start(rig.settings_of_slot_0()));
+    let refused = start.await.expect("the row is watched for ever").err().unwrap();
+    let waited = begun.elapsed();
+    is_beating.store(false, Ordering::Relaxed);
+    beats.await.unwrap();
+    assert!(
+        matches!(&refused, Error::ExecutorTaken { pid, .. } if *pid == stranger.pid()),
+        "{refused}"
+    );
+    assert!(waited < Duration::from_secs(8), "it was refused after {waited:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

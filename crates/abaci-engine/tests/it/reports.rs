@@ -152,6 +152,39 @@ async fn a_beat_that_hangs_shows_as_an_age_first_and_as_a_failure_once_it_is_giv
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_cannot_claim_says_so_until_it_can() {
+    let rig = Rig::new();
+    let (worker, client) = (rig.worker().await, rig.client().await);
+    let observer = worker.observer();
+    rig.database.psql(
+        "create function refuse() returns trigger language plpgsql as 'begin \
+         raise exception ''nobody claims here''; end'; \
+         create trigger refuse before update on dbos.workflow_status for each row \
+         when (old.status = 'ENQUEUED' and new.status = 'PENDING') execute function refuse()",
+    );
+    let id = client.submit(Request::new(10)).await.unwrap();
+    let failure = eventually("the failure", || observer.report().database.failure);
+    assert!(
+        failure.starts_with("cannot claim jobs: ") && failure.contains("nobody claims here"),
+        "{failure}"
+    );
+    let (mut beats, mut last) = (0, f64::INFINITY);
+    eventually("two beats", || {
+        let contact = observer.report().database;
+        assert!(
+            contact.failure.is_some(),
+            "a heartbeat hides that nothing can be claimed"
+        );
+        beats += u32::from(contact.age_seconds < last);
+        last = contact.age_seconds;
+        beats >= 3
+    });
+    rig.database.psql("drop trigger refuse on dbos.workflow_status");
+    assert_eq!(outcome(&client, &id).await.state, State::Succeeded);
+    eventually("no failure", || observer.report().database.failure.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_drain_is_shown_while_it_lasts_and_after_the_worker_is_gone() {
     let rig = Rig::new();
     let (worker, client) = (rig.worker().await, rig.client().await);

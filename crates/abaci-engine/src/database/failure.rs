@@ -1,0 +1,129 @@
+//! Telling what passes by itself from what does not.
+//!
+//! A connection that breaks and a server that stops, or has none left, pass: whoever starts then waits and tries again.
+//! A statement that the server has understood and refused does not.
+//! It goes by SQLSTATE, or by what the driver says where the server has said nothing; never by the text of a message.
+
+use std::fmt::Display;
+
+use dbos::sysdb;
+use dbos::sysdb::BackendErrorKind;
+use dbos::sysdb::migrations::runner::MigrateError;
+
+use super::Address;
+use crate::Error;
+
+impl Address {
+    /// Why no connection could be made.
+    pub(super) fn refusal(&self, error: &sqlx::Error) -> Error {
+        match error {
+            sqlx::Error::Database(said) if !is_broken(error) => Error::Refused {
+                place: self.place.clone(),
+                reason: said.message().to_owned(),
+            },
+            other => self.unreachable(other.to_string()),
+        }
+    }
+
+    /// Why a statement over a connection failed.
+    pub(crate) fn failure(&self, operation: &'static str, error: &sqlx::Error) -> Error {
+        let reason = match error {
+            // Without the line of the server's own source.
+            sqlx::Error::Database(said) => said.message(),
+            other => &other.to_string(),
+        };
+        self.of(operation, is_broken(error), reason)
+    }
+
+    /// Why the engine failed.
+    pub(crate) fn engine_failure(&self, operation: &'static str, error: &dbos::Error) -> Error {
+        let is_broken = match error {
+            dbos::Error::SystemDatabase(sysdb::Error::Backend(said)) => match &said.sqlstate {
+                Some(code) => is_passing(code),
+                None => said.kind == BackendErrorKind::Connection,
+            },
+            _ => false,
+        };
+        self.of(operation, is_broken, error)
+    }
+
+    /// Why the engine's tables could not be made.
+    pub(super) fn migration_failure(&self, operation: &'static str, error: &MigrateError) -> Error {
+        let is_broken = match error {
+            MigrateError::Database(cause) | MigrateError::Migration { source: cause, .. } => is_broken(cause),
+            _ => false,
+        };
+        self.of(operation, is_broken, error)
+    }
+
+    fn of(&self, operation: &'static str, is_broken: bool, error: impl Display) -> Error {
+        let reason = error.to_string();
+        if is_broken {
+            return self.unreachable(reason);
+        }
+        Error::Database { operation, reason }
+    }
+}
+
+/// Whether the connection broke, or none could be had.
+fn is_broken(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Database(said) => said.code().is_some_and(|code| is_passing(&code)),
+        sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => {
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Whether a SQLSTATE says that the connection is gone, that the server starts, stops or has ended the session, or that it
+/// has no connection left.
+///
+/// 08P01, a violation of the protocol, is of the same class and does not pass; poolers say with it that there is no such
+/// database.
+fn is_passing(code: &str) -> bool {
+    (code.starts_with("08") && code != "08P01") || code.starts_with("57P") || code == "53300"
+}
+
+#[cfg(test)]
+mod tests {
+    use dbos::sysdb::BackendError;
+
+    use super::*;
+
+    fn of_the_engine(sqlstate: Option<&str>, kind: BackendErrorKind) -> Error {
+        let address = Address::parse("postgres://ada@db.example/jobs").unwrap();
+        let said = BackendError {
+            message: "said".to_owned(),
+            sqlstate: sqlstate.map(str::to_owned),
+            kind,
+        };
+        let error = dbos::Error::SystemDatabase(sysdb::Error::Backend(said));
+        address.engine_failure("starting the engine", &error)
+    }
+
+    #[test]
+    fn what_passes_is_told_by_the_code_and_without_one_by_the_driver() {
+        for passing in ["08006", "57P01", "57P02", "57P03", "53300"] {
+            assert!(is_passing(passing), "{passing}");
+        }
+        // A violation of the protocol, a cancelled statement, a full disk, a missing right, a missing table.
+        for lasting in ["08P01", "57014", "53100", "42501", "42P01"] {
+            assert!(!is_passing(lasting), "{lasting}");
+        }
+        assert!(is_broken(&sqlx::Error::PoolTimedOut) && !is_broken(&sqlx::Error::RowNotFound));
+    }
+
+    #[test]
+    fn an_engine_that_loses_its_connection_is_an_outage_and_one_that_is_refused_is_none() {
+        use BackendErrorKind::{Connection, Permanent};
+        for (sqlstate, kind) in [(None, Connection), (Some("57P01"), Connection)] {
+            let error = of_the_engine(sqlstate, kind);
+            assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
+        }
+        for (sqlstate, kind) in [(None, Permanent), (Some("57014"), Connection)] {
+            let error = of_the_engine(sqlstate, kind);
+            assert!(matches!(error, Error::Database { .. }), "{error:?}");
+        }
+    }
+}
