@@ -1,7 +1,7 @@
 //! What the service does, measured from outside: the release program, real PostgreSQL, one client in this process.
 //!
 //! `cargo bench -p abaci --bench service` measures everything three times and prints each run and the median; names after
-//! `--` choose among `latency`, `throughput`, `startup`, `idle`, `workload`, `fleet`,
+//! `--` choose among `latency`, `throughput`, `startup`, `idle`, `workload`, `fleet`, `health`,
 //! `stepwise` and `giant`.
 //! Every part has a PostgreSQL of its own with the settings of a fresh cluster, so commits wait for the disk, and takes it
 //! away again.
@@ -11,6 +11,7 @@
 mod database;
 mod fleet;
 mod giant;
+mod health;
 mod idle;
 mod latency;
 mod reading;
@@ -30,13 +31,14 @@ const RUNS: usize = 3;
 /// One measurement: its name, and what does it once.
 type Part = (&'static str, fn() -> Vec<Reading>);
 
-const PARTS: [Part; 8] = [
+const PARTS: [Part; 9] = [
     ("latency", latency::measure),
     ("throughput", throughput::measure),
     ("startup", startup::measure),
     ("idle", idle::measure),
     ("workload", workload::measure),
     ("fleet", fleet::measure),
+    ("health", health::measure),
     ("stepwise", stepwise::measure),
     ("giant", giant::measure),
 ];

@@ -16,6 +16,8 @@ pub(crate) struct Server {
     child: Child,
     log: Receiver<(Instant, String)>,
     _home: TempDir,
+    /// Where a fleet answers for its health.
+    health_address: Option<String>,
     /// From the start of the process to its being ready.
     pub(crate) start: Duration,
 }
@@ -23,7 +25,9 @@ pub(crate) struct Server {
 impl Server {
     /// Starts `abaci serve` on a database and returns once it is ready.
     pub(crate) fn start(database_url: &str, arguments: &[&str]) -> Self {
-        Self::launch(database_url, "serve", arguments, " ready ")
+        let (mut server, begun) = Self::launch(database_url, "serve", arguments);
+        server.start = server.wait_for(&[" ready "]).0 - begun;
+        server
     }
 
     /// Starts `abaci fleet` on a database and returns once all its workers are ready.
@@ -31,10 +35,18 @@ impl Server {
         let workers = workers.to_string();
         let usual = ["--workers", &workers, "--health-addr", "127.0.0.1:0"];
         let all: Vec<&str> = usual.iter().chain(arguments).copied().collect();
-        Self::launch(database_url, "fleet", &all, " fleet ready ")
+        let (mut server, begun) = Self::launch(database_url, "fleet", &all);
+        let (_, line) = server.wait_for(&["health process started"]);
+        let address = line
+            .split_whitespace()
+            .find_map(|word| word.strip_prefix("address="));
+        server.health_address = address.map(|address| address.trim_matches('"').to_owned());
+        server.start = server.wait_for(&[" fleet ready "]).0 - begun;
+        server
     }
 
-    fn launch(database_url: &str, command: &str, arguments: &[&str], ready: &str) -> Self {
+    /// Starts the program and returns it with the moment before that.
+    fn launch(database_url: &str, command: &str, arguments: &[&str]) -> (Self, Instant) {
         let home = TempDir::new();
         let mut process = Command::new(env!("CARGO_BIN_EXE_abaci"));
         process
@@ -49,18 +61,26 @@ impl Server {
         let begun = Instant::now();
         let mut child = process.spawn().expect("the program can be started");
         let log = collect(BufReader::new(child.stderr.take().expect("it is a pipe")));
-        let mut server = Self {
+        let server = Self {
             child,
             log,
             _home: home,
+            health_address: None,
             start: Duration::ZERO,
         };
-        server.start = server.wait_for(&[ready]).0 - begun;
-        server
+        (server, begun)
     }
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Where it answers for its health.
+    ///
+    /// # Panics
+    /// When it is no fleet.
+    pub(crate) fn health_address(&self) -> &str {
+        self.health_address.as_deref().expect("it is a fleet")
     }
 
     /// Waits for the next line of the log that has all of these words, and returns when it came, and the line.
