@@ -47,7 +47,10 @@ fn execute(cli: Cli, environment: &Environment) -> anyhow::Result<Exit> {
     if let command::Command::Compute(compute) = &cli.command {
         return compute.run();
     }
-    let config = Config::resolve(cli.flags(), environment)?;
+    let config = match Config::resolve(cli.flags(), environment) {
+        Err(error) if cli.command.is_fleet_worker() => return command::fleet::give_up(error),
+        resolved => resolved?,
+    };
     // Dropped last, so that the last line is written.
     let _log = telemetry::start(&config, cli.command.audience())?;
     if cli.command.is_keeper() {

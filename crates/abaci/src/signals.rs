@@ -41,6 +41,16 @@ impl Signals {
             () = next_of(&mut self.hang_up) => "SIGHUP",
         }
     }
+
+    /// Waits for the next signal that may hasten an end which has begun, and returns its name. Cancel-safe.
+    ///
+    /// SIGHUP may not: of a terminal that goes away first the shell tells, and then the kernel.
+    pub(crate) async fn next_in_haste(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
 }
 
 /// Listens for SIGHUP, unless this process was started with orders to ignore it, as nohup does.

@@ -4,8 +4,13 @@
 //! Times are ages in seconds at the moment that the snapshot was made; whoever keeps one adds how long they have kept it.
 //! What is not known is absent. Nothing here is ever guessed.
 
+use std::time::Duration;
+
 use abaci_engine::worker::{DatabaseContact, RunningJob};
 use serde::{Deserialize, Serialize};
+
+/// Whoever has said nothing for longer than this is not believed any more.
+pub(crate) const SILENCE: Duration = Duration::from_secs(10);
 
 /// All workers of one server, and who looks after them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -135,6 +140,22 @@ pub struct PrivateDatabase {
     pub running: bool,
     /// Why it does not run, as far as that is known.
     pub reason: Option<String>,
+}
+
+impl LastExit {
+    /// How it ended and why, in words.
+    #[must_use]
+    pub fn how(&self) -> String {
+        let how = match (&self.signal, self.code) {
+            (Some(signal), _) => signal.clone(),
+            (None, Some(code)) => format!("exit code {code}"),
+            (None, None) => "nobody knows how".to_owned(),
+        };
+        match &self.reason {
+            Some(reason) => format!("{how}: {reason}"),
+            None => how,
+        }
+    }
 }
 
 impl WorkerView {

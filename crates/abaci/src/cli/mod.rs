@@ -45,7 +45,7 @@ struct Global {
     /// Database to use instead of the private one [env: ABACI_DATABASE_URL]
     #[arg(long, value_name = "URL", global = true)]
     database_url: Option<String>,
-    /// Directory of the private database and of large values [env: ABACI_DATA_DIR]
+    /// Directory of the private database, of large values and of a fleet's lock and socket [env: ABACI_DATA_DIR]
     #[arg(long, value_name = "DIR", global = true)]
     data_dir: Option<PathBuf>,
     /// Directory or bucket (s3://bucket/prefix) of large values [env: ABACI_ARTIFACTS] [default: in the data directory]

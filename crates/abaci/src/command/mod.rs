@@ -113,6 +113,12 @@ impl Command {
         matches!(self, Self::Db(db::Db::Keep))
     }
 
+    /// Whether this process is a worker of a fleet, which tells its supervisor why it gives up.
+    #[must_use]
+    pub(crate) fn is_fleet_worker(&self) -> bool {
+        matches!(self, Self::Fleet(fleet) if fleet.is_worker())
+    }
+
     /// Whether one thread is all that the process needs: it computes nothing, and starts its children from that thread.
     #[must_use]
     pub(crate) fn is_single_threaded(&self) -> bool {

@@ -97,7 +97,7 @@ async fn drain(
             info!(finished = report.finished, handed_back = report.handed_back, "drained");
             Ok(Exit::Done)
         }
-        signal = signals.next() => {
+        signal = signals.next_in_haste() => {
             warn!(signal, "ended at once; what ran is taken up again by the next server");
             Ok(Exit::Interrupted)
         }

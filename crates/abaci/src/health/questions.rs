@@ -3,8 +3,8 @@
 //! There is at most one question under way, all who ask meanwhile wait for its answer, and a good answer is used again
 //! for a while; a failure is the answer of those who came before it was asked, and of nobody later. However many requests
 //! there are, the database is asked at most ten times a second.
-//! It is also asked when it becomes known, and then every two seconds (twice a second while it fails) until nobody has
-//! looked for some minutes, so that an occasional reader finds a recent answer instead of waiting for one.
+//! It is also asked when it becomes known, and then every two seconds (twice a second while it fails), so that whoever
+//! looks, however seldom, finds a recent answer instead of waiting for one.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ const FRESH: Duration = Duration::from_millis(100);
 /// How old a good answer may be before another one is wanted.
 const RECENT: Duration = Duration::from_secs(1);
 
-/// How long an answer is waited for where an old one will do.
+/// How long after its question an answer is waited for where an old one will do.
 const SHORT_PATIENCE: Duration = Duration::from_millis(5);
 
 /// How often a database that answers is asked while nobody looks just now.
@@ -34,22 +34,15 @@ const IDLE_INTERVAL: Duration = Duration::from_secs(2);
 /// How often one is asked that does not answer.
 const OUTAGE_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How long after the last reader it is asked still; longer than the pauses of any usual reader.
-const WATCHED: Duration = Duration::from_secs(150);
-
 /// All questions of one server. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Questions(Arc<Shared>);
 
 struct Shared {
     probes: watch::Receiver<Option<QueueProbe>>,
-    asking: Mutex<Asking>,
+    /// Since when the question is under way that is.
+    under_way: Mutex<Option<Instant>>,
     answers: watch::Sender<Answers>,
-}
-
-struct Asking {
-    is_under_way: bool,
-    last_wanted: Instant,
 }
 
 #[derive(Default)]
@@ -82,20 +75,16 @@ enum Answer {
     /// There, and recent enough.
     There { asked: Instant },
     /// Under way.
-    Coming,
+    Coming { asked: Instant },
     /// No database is known yet.
     Nobodys,
 }
 
 impl Questions {
     pub(super) fn new(probes: watch::Receiver<Option<QueueProbe>>) -> Self {
-        let asking = Asking {
-            is_under_way: false,
-            last_wanted: Instant::now(),
-        };
         Self(Arc::new(Shared {
             probes,
-            asking: Mutex::new(asking),
+            under_way: Mutex::new(None),
             answers: watch::Sender::default(),
         }))
     }
@@ -116,22 +105,20 @@ impl Questions {
 
     /// Returns the last answer, and makes sure that the next who looks finds a newer one.
     pub(super) async fn recent(&self) -> Asked {
-        let mut answers = self.look();
-        if self.ask_unless_within(RECENT) == Answer::Coming {
+        let mut answers = self.0.answers.subscribe();
+        if let Answer::Coming { asked } = self.ask_unless_within(RECENT) {
             // The last one does if this one takes its time.
-            let _ = timeout(SHORT_PATIENCE, answers.changed()).await;
+            let patience = SHORT_PATIENCE.saturating_sub(asked.elapsed());
+            let _ = timeout(patience, answers.changed()).await;
         }
         self.known()
     }
 
-    /// Asks a new database at once and each from time to time while anyone looks; never completes.
+    /// Asks a new database at once and each from time to time; never completes.
     pub(super) async fn keep_recent(&self) {
         let mut probes = self.0.probes.clone();
         loop {
-            let is_watched = self.asking().last_wanted.elapsed() < WATCHED;
-            if is_watched {
-                self.ask_unless_within(RECENT);
-            }
+            self.ask_unless_within(RECENT);
             let pause = if self.0.answers.borrow().is_good() {
                 IDLE_INTERVAL
             } else {
@@ -148,11 +135,11 @@ impl Questions {
     /// been mended since, by a worker that has made the tables for example. With nobody to ask there is nothing to wait for.
     async fn wait_for_truth(&self) {
         let came = Instant::now();
-        let mut answers = self.look();
+        let mut answers = self.0.answers.subscribe();
         loop {
             match self.ask_unless_within(FRESH) {
                 Answer::Nobodys => return,
-                Answer::Coming => {
+                Answer::Coming { .. } => {
                     // The sender lives as long as we do.
                     let _ = answers.changed().await;
                     if self.0.answers.borrow().is_good() {
@@ -165,17 +152,11 @@ impl Questions {
         }
     }
 
-    /// Takes note that somebody looks; returns what tells of every answer from now on.
-    fn look(&self) -> watch::Receiver<Answers> {
-        self.asking().last_wanted = Instant::now();
-        self.0.answers.subscribe()
-    }
-
     /// Makes sure that a question is under way unless the last one was asked that recently.
     fn ask_unless_within(&self, max_age: Duration) -> Answer {
-        let mut asking = self.asking();
-        if asking.is_under_way {
-            return Answer::Coming;
+        let mut under_way = self.under_way();
+        if let Some(asked) = *under_way {
+            return Answer::Coming { asked };
         }
         if let Some(asked) = self.0.answers.borrow().asked_within(max_age) {
             return Answer::There { asked };
@@ -183,13 +164,13 @@ impl Questions {
         let Some(probe) = self.0.probes.borrow().clone() else {
             return Answer::Nobodys;
         };
-        asking.is_under_way = true;
-        tokio::spawn(self.clone().ask(probe));
-        Answer::Coming
+        let asked = Instant::now();
+        *under_way = Some(asked);
+        tokio::spawn(self.clone().ask(probe, asked));
+        Answer::Coming { asked }
     }
 
-    async fn ask(self, probe: QueueProbe) {
-        let asked = Instant::now();
+    async fn ask(self, probe: QueueProbe, asked: Instant) {
         // A task of its own and a bound of our own: whatever becomes of it, the next question can be asked.
         let question = tokio::spawn(async move { timeout(2 * TIMEOUT, probe.ask(TIMEOUT)).await });
         let answer = match question.await {
@@ -197,14 +178,14 @@ impl Questions {
             Ok(Err(_)) => Err("no answer".to_owned()),
             Err(_) => Err("the question broke off".to_owned()),
         };
-        let mut asking = self.asking();
+        let mut under_way = self.under_way();
         self.0.answers.send_modify(|answers| {
             answers.last = Some((answer.as_ref().map(drop).map_err(Clone::clone), asked));
             if let Ok(status) = answer {
                 answers.queue = Some((status, asked));
             }
         });
-        asking.is_under_way = false;
+        *under_way = None;
     }
 
     fn known(&self) -> Asked {
@@ -217,9 +198,9 @@ impl Questions {
         }
     }
 
-    fn asking(&self) -> MutexGuard<'_, Asking> {
+    fn under_way(&self) -> MutexGuard<'_, Option<Instant>> {
         // Every change under the lock is one assignment, so a panic elsewhere cannot leave it half-made.
-        self.0.asking.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

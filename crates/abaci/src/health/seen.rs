@@ -1,12 +1,7 @@
 //! What a sighting is worth now: ages go on, and what nobody vouches for any more is unknown.
 
-use std::time::Duration;
-
 use super::{Link, Sighting};
-use crate::snapshot::{LastExit, Phase, Snapshot, WorkerState, WorkerView};
-
-/// A supervisor or a worker that has said nothing for longer than this is not believed any more.
-pub(super) const SILENCE: Duration = Duration::from_secs(10);
+use crate::snapshot::{LastExit, Phase, SILENCE, Snapshot, WorkerState, WorkerView};
 
 /// A sighting as of now.
 pub(super) struct Seen {

@@ -9,7 +9,7 @@ use abaci_engine::client::QueueStatus;
 use serde::Serialize;
 
 use super::seen::{Seen, is_silence};
-use crate::snapshot::{LastExit, Phase, WorkerState, WorkerView};
+use crate::snapshot::{Phase, WorkerState, WorkerView};
 
 /// An answer of the database that is older than this says nothing any more.
 pub(super) const ANSWER_EXPIRY: Duration = Duration::from_secs(5);
@@ -107,9 +107,9 @@ fn status(seen: &Seen, ready_workers: usize, database: &Database, is_complete: b
         Status::Unhealthy
     } else if seen.phase() == Some(Phase::Draining) {
         Status::Draining
-    } else if ready_workers == 0 || matches!(database, Database::Unreachable(_)) {
+    } else if ready_workers == 0 || *database != Database::Ok {
         Status::Unhealthy
-    } else if *database == Database::Ok && is_complete {
+    } else if is_complete {
         Status::Healthy
     } else {
         Status::Degraded
@@ -169,7 +169,7 @@ fn database_trouble(worker: &WorkerView) -> Option<String> {
         return Some(format!("worker {slot} has not reached the database yet"));
     };
     if let Some(failure) = &contact.failure {
-        return Some(format!("worker {slot} does not reach the database: {failure}"));
+        return Some(format!("worker {slot} cannot work with the database: {failure}"));
     }
     let age = contact.age_seconds;
     is_silence(age).then(|| format!("worker {slot} has not heard from the database for {age:.1} s"))
@@ -185,24 +185,12 @@ fn heartbeat(worker: &WorkerView) -> String {
 fn end_and_restart(worker: &WorkerView) -> String {
     let end = match (&worker.start_failure, &worker.last_exit) {
         (Some(reason), _) => format!(" ({reason})"),
-        (None, Some(exit)) => end_of(exit),
+        (None, Some(exit)) => format!(" ({})", exit.how()),
         (None, None) => String::new(),
     };
     let restart = worker.restart_in_seconds;
     let restart = restart.map_or_else(String::new, |seconds| format!(", restarted in {seconds:.1} s"));
     format!("{end}{restart}")
-}
-
-fn end_of(exit: &LastExit) -> String {
-    let how = match (&exit.signal, exit.code) {
-        (Some(signal), _) => signal.clone(),
-        (None, Some(code)) => format!("exit code {code}"),
-        (None, None) => "nobody knows how".to_owned(),
-    };
-    match &exit.reason {
-        Some(reason) => format!(" ({how}: {reason})"),
-        None => format!(" ({how})"),
-    }
 }
 
 #[cfg(test)]

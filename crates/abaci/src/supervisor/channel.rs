@@ -69,12 +69,26 @@ pub(super) fn pair() -> io::Result<(Sender, Receiver, OwnedFd)> {
 
 /// The channel to the supervisor that started this process; an error where none did.
 pub(crate) fn inherited() -> io::Result<(Sender, Receiver)> {
+    halves(StdStream::from(inherited_end()?))
+}
+
+fn inherited_end() -> io::Result<OwnedFd> {
     let stdin = io::stdin().as_fd().try_clone_to_owned()?;
     let kind = rustix::fs::FileType::from_raw_mode(rustix::fs::fstat(&stdin)?.st_mode);
     if kind != rustix::fs::FileType::Socket {
         return Err(io::Error::other("standard input is no socket"));
     }
-    halves(StdStream::from(stdin))
+    Ok(stdin)
+}
+
+/// Says a worker's last words where there is no async side yet.
+///
+/// # Errors
+/// When this process has no supervisor, or no longer.
+pub(crate) fn say_at_once(words: &FromWorker) -> io::Result<()> {
+    let mut line = serde_json::to_vec(words)?;
+    line.push(b'\n');
+    io::Write::write_all(&mut StdStream::from(inherited_end()?), &line)
 }
 
 fn halves(stream: StdStream) -> io::Result<(Sender, Receiver)> {

@@ -17,6 +17,7 @@ use tracing::{debug, warn};
 
 use super::Event;
 use super::seat::{LONGEST_SOCKET_PATH, Seat, socket_in};
+use crate::exit::Failed;
 use crate::snapshot::Snapshot;
 
 /// A request is a few words; nobody needs more.
@@ -70,7 +71,10 @@ pub(crate) async fn ask(directory: &Path, request: Request) -> anyhow::Result<Op
         return converse_with(directory, request).await;
     }
     let answer = timeout(TIMEOUT, converse_with(directory, request)).await;
-    answer.unwrap_or_else(|_| bail!("the fleet does not answer within {} s", TIMEOUT.as_secs()))
+    answer.unwrap_or_else(|_| {
+        let message = format!("the fleet does not answer within {} s", TIMEOUT.as_secs());
+        Err(Failed::unreachable(message).into())
+    })
 }
 
 async fn converse_with(directory: &Path, request: Request) -> anyhow::Result<Option<Answer>> {
@@ -133,6 +137,10 @@ async fn converse(stream: UnixStream, events: mpsc::UnboundedSender<Event>) -> a
     let mut line = String::new();
     let mut reader = BufReader::new(reader.take(LONGEST_REQUEST));
     timeout(TIMEOUT, reader.read_line(&mut line)).await??;
+    // Who has given up was told that nothing was done, so nothing may be; there is nothing to read from who waits.
+    if let Ok(Ok([])) = timeout(Duration::ZERO, reader.fill_buf()).await {
+        bail!("whoever asked has left");
+    }
     let answer = match serde_json::from_str(&line) {
         Ok(request) => {
             let (answer, answered) = oneshot::channel();

@@ -36,7 +36,7 @@ pub(super) struct Fleet {
     pub(super) queue: String,
     pub(super) wanted: u32,
     pub(super) phase: Phase,
-    /// Until every worker of the first hour was ready once, or one of them turned out to be hopeless.
+    /// Until every worker of the first hour was ready once, or turned out to be hopeless.
     is_starting: bool,
     pub(super) slots: BTreeMap<u32, Slot>,
     pub(super) health: Option<HealthChild>,
@@ -111,7 +111,9 @@ impl Fleet {
             Some((code, reason)) => self.refuse(code, reason),
             None => log_end(slot, pause, now),
         }
-        self.tell_reload(number, "the new worker does not start");
+        let end = self.slots.get(&number).and_then(|slot| slot.last_exit(now));
+        let how = end.map(|end| end.how()).unwrap_or_default();
+        self.tell_reload(number, &format!("the new worker does not start: {how}"));
     }
 
     /// Gives up the start of the fleet.
@@ -140,7 +142,9 @@ impl Fleet {
         for number in numbers {
             self.reconcile_slot(number, now);
         }
-        self.is_starting = self.is_starting && !self.is_draining() && !self.has_come_up();
+        if self.is_starting {
+            self.judge_start(now);
+        }
         self.reconcile_health(now);
     }
 
@@ -305,10 +309,23 @@ impl Fleet {
         slots.chain(health).min()
     }
 
-    /// Whether the start is over: every worker was ready once, or one ends as soon as it starts.
-    fn has_come_up(&self) -> bool {
-        let mut slots = self.wanted_slots().map(|number| self.slots.get(&number));
-        slots.all(|slot| slot.is_some_and(|slot| slot.was_ready() || slot.is_crash_looping()))
+    /// Ends the start when every worker was ready once, or ends as soon as it starts; if they all do, the fleet does too.
+    fn judge_start(&mut self, now: Instant) {
+        let is_settled = |slot: &Slot| slot.was_ready() || slot.is_crash_looping();
+        if self.is_draining() {
+            self.is_starting = false;
+        } else if self.slots.values().all(is_settled) {
+            if self.slots.values().any(Slot::was_ready) {
+                self.is_starting = false;
+            } else {
+                let last = self.slots.values().find_map(|slot| slot.last_exit(now));
+                let how = last.map(|end| end.how()).unwrap_or_default();
+                self.refuse(
+                    1,
+                    format!("every worker ends as soon as it starts, the last one by {how}"),
+                );
+            }
+        }
     }
 
     fn is_wanted(&self, number: u32) -> bool {

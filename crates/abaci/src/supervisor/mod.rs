@@ -33,12 +33,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-pub(crate) use channel::{FromHealth, FromWorker, Heard, Receiver, Sender, ToHealth, inherited};
+pub(crate) use channel::{FromHealth, FromWorker, Heard, Receiver, Sender, ToHealth, inherited, say_at_once};
 pub(crate) use child::Program;
 pub(crate) use control::{Answer, Request, ask};
 pub(crate) use database::Database;
 pub(crate) use fleet::Plan;
 pub(crate) use health_child::HealthChild;
+pub(crate) use orders::Orders;
 pub(crate) use requests::MOST_WORKERS;
 pub(crate) use restarts::Intensity;
 pub(crate) use seat::{Seat, directory_in};
@@ -46,14 +47,17 @@ pub(crate) use slot::Times;
 
 use child::News;
 use fleet::Fleet;
-use orders::{Order, Orders};
+use orders::Order;
 
 use crate::exit::{Exit, Failed};
 use crate::notify::Notifier;
 use crate::snapshot::PrivateDatabase;
 
-/// The longest time between two looks at everything, whatever happens.
-const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// The longest time between two looks at everything with any watchdog.
+const LONGEST_LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// So many looks belong into a watchdog's time, or a loop in good order would seem to be late.
+const LOOKS_PER_WATCHDOG: u32 = 8;
 
 /// The shortest, so that nothing that is overdue keeps the loop busy.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
@@ -95,10 +99,10 @@ pub(crate) async fn run(
     plan: Plan,
     seat: Seat,
     database: Database,
+    mut orders: Orders,
     stop: impl Future<Output = &'static str>,
 ) -> anyhow::Result<Exit> {
     let (mut stop, mut is_stopped) = (pin!(stop), false);
-    let mut orders = Orders::listen()?;
     let (events, mut happened) = mpsc::unbounded_channel();
     let _answering = AbortOnDrop(tokio::spawn(control::serve(seat, events.clone())));
     let _watching = database.watch(events.clone());
@@ -138,6 +142,8 @@ enum Pace {
 struct Supervisor {
     fleet: Fleet,
     notifier: Notifier,
+    /// The longest time between two looks at everything, whatever happens.
+    look_interval: Duration,
     /// A loop that is this late was not running itself, and blames nobody for the silence.
     late: Duration,
     last_look: Instant,
@@ -147,12 +153,15 @@ struct Supervisor {
     last_status: String,
     /// Whether a signal has asked for the end; the next one asks for it at once.
     was_told_to_stop: bool,
+    /// Whether systemd knows of the reload that is under way.
+    has_told_of_reload: bool,
 }
 
 impl Supervisor {
     fn new(plan: Plan, events: mpsc::UnboundedSender<Event>, database: &Database) -> Self {
         let now = Instant::now();
         Self {
+            look_interval: (plan.times.watchdog / LOOKS_PER_WATCHDOG).min(LONGEST_LOOK_INTERVAL),
             late: (plan.times.watchdog / 2).min(LATE),
             fleet: Fleet::new(plan, events, database.view()),
             notifier: Notifier::new(),
@@ -161,6 +170,7 @@ impl Supervisor {
             last_beat: None,
             last_status: String::new(),
             was_told_to_stop: false,
+            has_told_of_reload: false,
         }
     }
 
@@ -172,17 +182,27 @@ impl Supervisor {
         if now < self.settles {
             return false;
         }
-        let before = (self.fleet.is_starting(), self.fleet.is_reloading());
+        let was_starting = self.fleet.is_starting();
+        if self.fleet.is_reloading() && !std::mem::replace(&mut self.has_told_of_reload, true) {
+            self.notifier.reloading();
+        }
         self.fleet.reconcile(now);
         self.fleet.publish(now);
-        if before.0 && self.fleet.is_running() {
-            info!(pid = std::process::id(), "fleet ready");
-        }
-        if (before.0 || before.1) && self.fleet.is_running() {
-            self.notifier.ready();
+        if self.fleet.is_running() {
+            self.tell_of_readiness(was_starting);
         }
         self.tell_status(now);
         self.fleet.is_over()
+    }
+
+    /// Says that the start is over, or the reload.
+    fn tell_of_readiness(&mut self, was_starting: bool) {
+        if was_starting {
+            info!(pid = std::process::id(), "fleet ready");
+        }
+        if std::mem::take(&mut self.has_told_of_reload) || was_starting {
+            self.notifier.ready();
+        }
     }
 
     /// Notices that this process was not running, and gives what was said meanwhile the time to be heard.
@@ -228,7 +248,7 @@ impl Supervisor {
     }
 
     fn next_look(&self) -> Instant {
-        let latest = self.last_look + LOOK_INTERVAL;
+        let latest = self.last_look + self.look_interval;
         let due = self.fleet.deadline(self.last_look);
         // What is overdue was done, or waits for something that will be heard of.
         let soonest = self.settles.max(self.last_look + SHORTEST_PAUSE);
@@ -248,10 +268,8 @@ impl Supervisor {
                 self.was_told_to_stop = true;
                 self.stop(signal);
             }
-            Order::Reload => match self.fleet.reload(None, Instant::now()) {
-                Ok(()) => self.notifier.reloading(),
-                Err(reason) => warn!(reason, "not reloaded"),
-            },
+            Order::LoseTerminal => self.stop("SIGHUP"),
+            Order::Reload => self.reload(),
             Order::More => self.scale_by(1),
             Order::Fewer => self.scale_by(-1),
         }
@@ -268,6 +286,17 @@ impl Supervisor {
         self.fleet.drain();
         // The word that it is not ready is on its way before any worker is asked to go.
         self.fleet.publish(Instant::now());
+    }
+
+    fn reload(&mut self) {
+        let Err(reason) = self.fleet.reload(None, Instant::now()) else {
+            return;
+        };
+        warn!(reason, "not reloaded");
+        if self.fleet.is_reloading() {
+            // systemd waits for the end of a reload that it was told of after its signal: that of this one.
+            self.notifier.reloading();
+        }
     }
 
     fn scale_by(&mut self, change: i32) {

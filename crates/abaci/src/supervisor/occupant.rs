@@ -8,9 +8,9 @@ use rustix::process::Signal;
 use super::channel::FromWorker;
 use super::child::Child;
 use super::slot::Times;
-use crate::snapshot::WorkerState;
+use crate::snapshot::{SILENCE, WorkerState};
 
-/// A worker counts as wedged after this part of the time after which it is killed.
+/// A worker counts as wedged after this part of the time after which it is killed, or when it is not believed any more.
 const WEDGED_AFTER_PART: u32 = 3;
 
 /// How much longer than the grace time a worker may take to end before it is killed: it may be waiting for a database
@@ -146,14 +146,14 @@ impl Occupant {
         if self.is_killed {
             return None;
         }
-        let wedged = self.heard + times.watchdog / WEDGED_AFTER_PART;
+        let wedged = self.heard + wedged_after(times);
         let killed = self.heard.max(self.blameless_until) + times.watchdog;
         Some(if wedged > now { wedged } else { killed })
     }
 
     /// What it is doing, derived from what is known.
     pub(super) fn state(&self, times: &Times, now: Instant) -> WorkerState {
-        let wedged_after = times.watchdog / WEDGED_AFTER_PART;
+        let wedged_after = wedged_after(times);
         let is_stuck = self
             .stuck_for(now)
             .is_some_and(|age| age > wedged_after.saturating_add(ROUND_TRIP_MARGIN));
@@ -177,3 +177,10 @@ impl Occupant {
         (!is_failing).then(|| age.saturating_add(self.silence(now)))
     }
 }
+
+fn wedged_after(times: &Times) -> Duration {
+    (times.watchdog / WEDGED_AFTER_PART).min(SILENCE)
+}
+
+#[cfg(test)]
+pub(super) mod tests;

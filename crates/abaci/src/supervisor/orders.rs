@@ -10,11 +10,13 @@ use crate::signals::{hang_up, next_of};
 
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Order {
+pub(crate) enum Order {
     /// SIGINT or SIGTERM: drain, and end at once the second time.
     Stop(&'static str),
-    /// SIGHUP: replace the workers one by one. Where it is ignored, as under nohup, it stays so; and where it says that the
-    /// terminal is gone, it is an order to stop.
+    /// SIGHUP of a terminal that is gone: drain, and never more than that, since first the shell tells of it and then the
+    /// kernel.
+    LoseTerminal,
+    /// SIGHUP otherwise: replace the workers one by one. Where it is ignored, as under nohup, it stays so.
     Reload,
     /// SIGTTIN: one worker more, as in gunicorn.
     More,
@@ -23,7 +25,7 @@ pub(super) enum Order {
 }
 
 /// Listens from its making on, so that no signal is missed.
-pub(super) struct Orders {
+pub(crate) struct Orders {
     interrupt: Signal,
     terminate: Signal,
     hang_up: Option<Signal>,
@@ -33,7 +35,7 @@ pub(super) struct Orders {
 }
 
 impl Orders {
-    pub(super) fn listen() -> anyhow::Result<Self> {
+    pub(crate) fn listen() -> anyhow::Result<Self> {
         let listen = || -> io::Result<Self> {
             Ok(Self {
                 interrupt: signal(SignalKind::interrupt())?,
@@ -54,10 +56,20 @@ impl Orders {
             _ = self.terminate.recv() => Order::Stop("SIGTERM"),
             () = next_of(&mut self.hang_up) => {
                 let lost_terminal = self.had_terminal && !io::stderr().is_terminal();
-                if lost_terminal { Order::Stop("SIGHUP") } else { Order::Reload }
+                if lost_terminal { Order::LoseTerminal } else { Order::Reload }
             }
             _ = self.more.recv() => Order::More,
             _ = self.fewer.recv() => Order::Fewer,
+        }
+    }
+
+    /// Completes `work`, or abandons it at the first order to stop and returns nothing. Other orders are for a fleet that
+    /// there is not yet.
+    pub(crate) async fn unless_stopped<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        let stop = async { while !matches!(self.next().await, Order::Stop(_) | Order::LoseTerminal) {} };
+        tokio::select! {
+            outcome = work => Some(outcome),
+            () = stop => None,
         }
     }
 }

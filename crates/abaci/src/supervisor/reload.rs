@@ -2,8 +2,8 @@
 //!
 //! A worker is asked to go only while another one is ready. Where there is no other, as in a fleet of one, a spare worker
 //! in a slot of its own covers for it and goes when the reload is over.
-//! The first new worker that does not start ends the reload: the remaining old ones stay, and nothing is lost by a bad
-//! release but the worker that tried it.
+//! The first new worker that does not start, or takes too long to, ends the reload: the remaining old ones stay, and
+//! nothing is lost by a bad release but the worker that tried it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
@@ -87,6 +87,16 @@ impl Reload {
 
     /// Asks the next worker to go, when the last one is replaced and another one is ready.
     pub(super) fn step(&mut self, slots: &mut BTreeMap<u32, Slot>, now: Instant) -> Step {
+        let starting = self
+            .surge
+            .into_iter()
+            .chain(self.current.map(|(number, _)| number));
+        let late = starting
+            .filter_map(|number| slots.get(&number))
+            .find_map(|slot| slot.lateness(now));
+        if let Some(reason) = late {
+            self.fail(reason);
+        }
         if self.failure.is_some() {
             return Step::Over;
         }
@@ -103,7 +113,7 @@ impl Reload {
         };
         let is_covered = slots
             .iter()
-            .any(|(number, slot)| *number != next && slot.is_ready(now));
+            .any(|(number, slot)| *number != next && slot.takes_jobs(now));
         if !is_covered {
             return if self.surge.is_none() {
                 Step::Surge

@@ -48,6 +48,9 @@ impl Fleet {
 
     fn check_is_quiet(&self) -> Result<(), String> {
         match self.phase {
+            Phase::Running if self.is_starting() => {
+                Err("the fleet is starting; try again when it is ready".to_owned())
+            }
             Phase::Running => Ok(()),
             Phase::Reloading => Err("a reload is under way; try again when it is done".to_owned()),
             Phase::Draining => Err("the fleet is stopping".to_owned()),

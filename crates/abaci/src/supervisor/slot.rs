@@ -18,6 +18,8 @@ use crate::snapshot::{LastExit, WorkerState, WorkerView};
 pub(crate) struct Times {
     pub(crate) watchdog: Duration,
     pub(crate) grace: Duration,
+    /// How long a worker that replaces another one may take until it takes jobs.
+    pub(crate) start: Duration,
     pub(crate) intensity: Intensity,
 }
 
@@ -211,6 +213,19 @@ impl Slot {
         self.is_ready(now) && report.is_some_and(|report| report.database.failure.is_none())
     }
 
+    /// That its process takes too long to start, if it does.
+    pub(super) fn lateness(&self, now: Instant) -> Option<String> {
+        let starting = self
+            .occupant
+            .as_ref()
+            .filter(|_| self.state(now) == WorkerState::Starting)?;
+        let age = now.saturating_duration_since(starting.child.started);
+        (age > self.times.start).then(|| {
+            let (slot, seconds) = (self.number, age.as_secs());
+            format!("the new worker has been starting for {seconds} s (slot {slot})")
+        })
+    }
+
     /// The incarnation of its process.
     pub(super) fn incarnation(&self) -> Option<u64> {
         self.occupant.as_ref().map(|occupant| occupant.incarnation)
@@ -292,5 +307,37 @@ impl Slot {
         self.occupant
             .as_mut()
             .filter(|occupant| occupant.incarnation == incarnation)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::occupant::tests::{TIMES, child, idle};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_new_worker_is_late_that_takes_longer_than_a_start_may_until_it_takes_jobs() {
+        let child = child();
+        let started = child.started;
+        let (in_time, late) = (
+            started + TIMES.start,
+            started + TIMES.start + Duration::from_secs(1),
+        );
+        let mut slot = Slot::new(4, TIMES, started);
+        assert_eq!(
+            slot.lateness(late),
+            None,
+            "nobody is late before there is anybody"
+        );
+        slot.fill(child, 1);
+        slot.hear(1, FromWorker::Beat { report: None }, in_time);
+        assert_eq!(slot.lateness(in_time), None);
+        assert_eq!(
+            slot.lateness(late).as_deref(),
+            Some("the new worker has been starting for 61 s (slot 4)")
+        );
+        let report = Some(idle(0.0));
+        slot.hear(1, FromWorker::Beat { report }, late);
+        assert_eq!(slot.lateness(late), None);
     }
 }

@@ -1,10 +1,10 @@
-//! What a fleet is made of, how it starts and how it ends.
+//! What a fleet is made of, and how it starts.
 
-use abaci_testkit::{Process, Signal, eventually, is_alive};
+use abaci_testkit::{Process, Signal, eventually};
 
-use crate::fleet_rig::{Fleet, children_of, field, memory_kib, pid_of};
+use crate::fleet_rig::{Fleet, children_of, field, memory_kib};
 use crate::http;
-use crate::rig::{Rig, assert_refused, code, objects};
+use crate::rig::{Rig, assert_refused, code};
 
 /// Over two seconds of one core: long enough to be met in the middle.
 const LONG: [&str; 3] = ["--algorithm", "recursive", "44"];
@@ -104,56 +104,6 @@ fn a_fleet_takes_jobs_and_shows_them_while_they_run() {
         (&result["value"], &result["pid"]),
         (&"701408733".into(), &busy["pid"])
     );
-}
-
-#[test]
-fn a_fleet_that_is_asked_to_stop_is_not_ready_first_finishes_what_it_computes_and_leaves_nothing() {
-    let rig = Rig::new();
-    let fleet = Fleet::start(&rig, &["--workers", "2"]);
-    let id = rig.submit(&LONG).remove(0);
-    let busy = fleet.busy_worker();
-    let children = children_of(fleet.process.pid());
-    fleet.process.signal(Signal::TERM);
-    eventually("a fleet that is not ready", || {
-        let ready = fleet.get("/readyz");
-        if ready.status == 503 {
-            Ok(())
-        } else {
-            Err(ready.body)
-        }
-    });
-    let ready = fleet.get("/readyz");
-    assert!(ready.body.contains("draining"), "{}", ready.body);
-    assert_eq!(fleet.get("/livez").status, 200, "it lives while it drains");
-    assert!(is_alive(pid_of(&busy)), "the worker was not given its time");
-    let output = fleet.process.finish();
-    assert_eq!(code(&output), 0, "{output:#?}");
-    for (pid, command) in children {
-        assert!(!is_alive(pid), "left over: {command}");
-    }
-    let result = &objects(&rig.run(["wait", "--json", &id]))[0];
-    assert_eq!(
-        (&result["value"], &result["pid"]),
-        (&"701408733".into(), &busy["pid"])
-    );
-}
-
-#[test]
-fn a_second_signal_ends_a_fleet_at_once() {
-    let rig = Rig::new();
-    let fleet = Fleet::start(&rig, &["--workers", "2"]);
-    let id = rig.submit(&["--algorithm", "recursive", "50"]).remove(0);
-    fleet.busy_worker();
-    let children = children_of(fleet.process.pid());
-    fleet.process.signal(Signal::INT);
-    fleet.process.wait_for_line("asked to stop");
-    fleet.process.signal(Signal::INT);
-    let output = fleet.process.finish();
-    assert_eq!(code(&output), 130, "{output:#?}");
-    for (pid, command) in children {
-        assert!(!is_alive(pid), "left over: {command}");
-    }
-    assert_eq!(code(&rig.run(["cancel", &id])), 0);
 }
 
 #[test]

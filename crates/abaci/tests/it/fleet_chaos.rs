@@ -3,14 +3,13 @@
 //! The seed is printed and taken from `ABACI_CHAOS_SEED` where that is set. It fixes which faults there are and how long
 //! the pauses between them; which worker has which job at that moment is the machine's choice.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use abaci_testkit::{Deadline, Process, Signal, eventually};
-use rustix::process::{Pid, kill_process};
+use abaci_testkit::{Deadline, Process, Signal, eventually, is_alive};
 use serde_json::Value;
 
-use crate::fleet_rig::Fleet;
+use crate::fleet_rig::{Fleet, end_by, try_signal, workers_in};
 use crate::rig::{Rig, code, objects};
 
 const JOBS: usize = 300;
@@ -40,7 +39,7 @@ fn seed() -> u64 {
     given.unwrap_or_else(|| u64::from(now.subsec_nanos())) | 1
 }
 
-/// What may happen to a process.
+/// What may happen to a worker; it ends by each of them, if only by the watchdog.
 const FAULTS_OF_A_WORKER: [(Signal, &str); 5] = [
     (Signal::KILL, "kill"),
     (Signal::ABORT, "abort"),
@@ -49,27 +48,56 @@ const FAULTS_OF_A_WORKER: [(Signal, &str); 5] = [
     (Signal::TERM, "termination by somebody else"),
 ];
 
-/// Does something to a worker or, one time in ten, to the health process; returns what, or nothing if there was none.
-fn do_harm(fleet: &Fleet, dice: &mut Dice) -> Option<&'static str> {
-    let health = fleet.health();
-    let pid_in = |view: &Value| view["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
-    if dice.throw(10) == 0 {
-        harm(pid_in(&health)?, Signal::KILL);
-        return Some("kill of the health process");
-    }
-    let slot = dice.throw(WORKERS);
-    let (fault, name) = FAULTS_OF_A_WORKER[usize::try_from(dice.throw(5)).unwrap()];
-    let workers = health["workers"].as_array()?;
-    let worker = workers.iter().find(|worker| worker["slot"] == slot)?;
-    // Another one may end it in the meantime; then this fault is none.
-    harm(pid_in(worker)?, fault);
-    Some(name)
+/// What was done, and to whom.
+#[derive(Debug, Default)]
+struct Harm {
+    /// The workers that something has happened to: each of them ends, once.
+    workers: HashSet<u32>,
+    /// The same of health processes.
+    healths: HashSet<u32>,
+    /// What was the first that happened to them, and how often.
+    first: HashMap<&'static str, usize>,
+    /// How often something happened to one that was ending already.
+    again: usize,
 }
 
-/// Sends a signal to a process that may have ended in the meantime.
-fn harm(pid: u32, fault: Signal) {
-    let id = i32::try_from(pid).ok().and_then(Pid::from_raw);
-    let _ = kill_process(id.expect("it is a process id"), fault);
+impl Harm {
+    /// How many faults have met a process that was well.
+    fn count(&self) -> usize {
+        self.workers.len() + self.healths.len()
+    }
+
+    /// Does something to a worker or, one time in ten, to the health process, if there is one.
+    fn go_on(&mut self, fleet: &Fleet, dice: &mut Dice) -> Option<()> {
+        let health = fleet.health();
+        let pid_in = |view: &Value| view["pid"].as_u64().and_then(|pid| u32::try_from(pid).ok());
+        let (met, pid, fault, name) = if dice.throw(10) == 0 {
+            let name = "kill of the health process";
+            (&mut self.healths, pid_in(&health)?, Signal::KILL, name)
+        } else {
+            let slot = dice.throw(WORKERS);
+            let (fault, name) = FAULTS_OF_A_WORKER[usize::try_from(dice.throw(5)).unwrap()];
+            let workers = workers_in(&health);
+            let worker = workers.iter().find(|worker| worker["slot"] == slot)?;
+            (&mut self.workers, pid_in(worker)?, fault, name)
+        };
+        // What was said of it may be half a second old.
+        if !is_alive(pid) {
+            return None;
+        }
+        match fault {
+            // The first one is none.
+            Signal::BUS => end_by(pid, fault),
+            // Of one that was met before, this may be the moment at which it is gone.
+            _ => drop(try_signal(pid, fault)),
+        }
+        if met.insert(pid) {
+            *self.first.entry(name).or_default() += 1;
+        } else {
+            self.again += 1;
+        }
+        Some(())
+    }
 }
 
 #[test]
@@ -106,19 +134,26 @@ fn a_hundred_random_faults_over_three_hundred_jobs_lose_double_and_falsify_nothi
     let submit = submit.into_iter().map(str::to_owned).chain(arguments);
     let client = Process::spawn(rig.abaci(submit)).with_deadline(Deadline::after(Duration::from_mins(4)));
     client.wait_for_line("\"workflow_id\"");
-    let mut done: HashMap<&'static str, usize> = HashMap::new();
-    while done.values().sum::<usize>() < FAULTS {
-        if let Some(fault) = do_harm(&fleet, &mut dice) {
-            *done.entry(fault).or_default() += 1;
-        }
+    let mut harm = Harm::default();
+    while harm.count() < FAULTS {
+        harm.go_on(&fleet, &mut dice);
         // The pauses are the test's subject: faults that come at any moment.
         std::thread::sleep(Duration::from_millis(dice.throw(400)));
     }
-    println!("{done:#?}");
+    println!(
+        "{:#?}, and {} more to those that were ending",
+        harm.first, harm.again
+    );
     let output = client.finish();
     let last = output.stderr.last();
     assert!([0, 1].contains(&code(&output)), "{last:?}");
-    assert_exact(&rig, &objects(&output), &indices);
+    let results = objects(&output);
+    assert_exact(&rig, &results, &indices);
+    assert!(
+        results.iter().any(|result| result["attempts"].as_u64() > Some(1)),
+        "no fault has met a job"
+    );
+    await_restarts(&fleet, &harm);
     fleet.await_health();
     eventually("an empty queue", || {
         rig.database
@@ -127,6 +162,26 @@ fn a_hundred_random_faults_over_three_hundred_jobs_lose_double_and_falsify_nothi
             == "0"
     });
     assert_eq!(code(&fleet.stop()), 0);
+}
+
+/// Waits until each process that a fault has met is replaced. There may be more: this machine is busy and the watchdog short.
+#[track_caller]
+fn await_restarts(fleet: &Fleet, harm: &Harm) {
+    let of = |view: &Value| {
+        view["restarts"]
+            .as_u64()
+            .and_then(|count| usize::try_from(count).ok())
+    };
+    eventually(&format!("as many restarts as deaths: {harm:#?}"), || {
+        let health = fleet.health();
+        let workers = workers_in(&health).iter().filter_map(of).sum::<usize>();
+        let healths = of(&health["health"]).unwrap_or_default();
+        if workers >= harm.workers.len() && healths >= harm.healths.len() {
+            Ok(())
+        } else {
+            Err((workers, healths))
+        }
+    });
 }
 
 /// Every job has one outcome: its exact value, or, if it met three deaths, that it was parked for that.

@@ -1,8 +1,28 @@
 //! The private database, which nobody asked for and nobody has to look after.
 
-use abaci_testkit::{Process, Signal, TempDir, eventually, is_alive};
+use std::fs;
 
+use abaci_testkit::{Process, Signal, TempDir, eventually, is_alive};
+use serde_json::Value;
+
+use crate::children::kill;
+use crate::fleet_rig::field;
+use crate::http;
 use crate::rig::{bare, code, objects, run};
+
+/// A setting that PostgreSQL does not know, and so does not start with.
+const NONSENSE: &str = "no_such_setting = 1\n";
+
+/// The number behind `word` in what `abaci db status` says of a server that runs.
+#[track_caller]
+fn pid_behind(word: &str, status: &str) -> u32 {
+    let (_, rest) = status
+        .split_once(word)
+        .unwrap_or_else(|| panic!("no {word:?} in: {status}"));
+    let digits = rest.trim_start().split(|c: char| !c.is_ascii_digit()).next();
+    let pid = digits.and_then(|digits| digits.parse().ok());
+    pid.unwrap_or_else(|| panic!("no number behind {word:?} in: {status}"))
+}
 
 #[test]
 fn the_private_database_is_made_used_and_left_to_end_by_itself() {
@@ -34,13 +54,7 @@ fn the_private_database_is_made_used_and_left_to_end_by_itself() {
     );
 
     let status = abaci(&["db", "status"]).stdout.remove(0);
-    let word = status
-        .split_whitespace()
-        .nth(2)
-        .unwrap()
-        .trim_end_matches(',')
-        .to_owned();
-    let postmaster: u32 = word.parse().unwrap();
+    let postmaster = pid_behind("process", &status);
     assert!(is_alive(postmaster), "{status}");
     server.signal(Signal::TERM);
     assert_eq!(code(&server.finish()), 0);
@@ -80,4 +94,91 @@ fn the_doctor_of_a_fresh_machine_finds_nothing_wrong_and_makes_no_tables() {
         assert_eq!(schema["verdict"], "note", "{schema}");
     }
     run(bare(&home, ["db", "stop", "--force"]));
+}
+
+/// Waits until `/health` says of the private database that it runs, or that it does not, and returns all that it says.
+#[track_caller]
+fn health_with_database(address: &str, running: bool) -> Value {
+    eventually(
+        &format!("a private database of which running is {running}"),
+        || {
+            let health = http::get(address, "/health").json();
+            if health["private_database"]["running"] == running {
+                Ok(health)
+            } else {
+                Err(health)
+            }
+        },
+    )
+}
+
+/// Pid and restarts of every worker.
+fn workers_of(health: &Value) -> Vec<(Value, Value)> {
+    let workers = health["workers"].as_array().cloned().unwrap_or_default();
+    workers
+        .into_iter()
+        .map(|worker| (worker["pid"].clone(), worker["restarts"].clone()))
+        .collect()
+}
+
+#[test]
+fn a_private_database_that_is_down_is_told_of_with_the_reason_until_it_is_back_and_no_worker_is_restarted() {
+    let home = TempDir::new();
+    let abaci = |arguments: &[&str]| run(bare(&home, arguments));
+    let line_of_status = || {
+        let status = abaci(&["status"]);
+        let line = status.stdout.iter().find(|line| line.starts_with("database "));
+        line.unwrap_or_else(|| panic!("nothing is said of the database: {status:#?}"))
+            .clone()
+    };
+    let fleet = Process::spawn(bare(
+        &home,
+        ["fleet", "--workers", "2", "--health-addr", "127.0.0.1:0"],
+    ));
+    let address = field(&fleet.wait_for_line("health process started"), "address");
+    fleet.wait_for_line("fleet ready");
+    let before = workers_of(&health_with_database(&address, true));
+    assert_eq!(before.len(), 2, "{before:?}");
+    assert_eq!(line_of_status(), "database  private PostgreSQL, running");
+
+    // So that nobody can start it again before it was looked at.
+    let settings = home.path().join("data/postgres/cluster/postgresql.conf");
+    let good = fs::read_to_string(&settings).unwrap();
+    fs::write(&settings, format!("{good}{NONSENSE}")).unwrap();
+    let running = abaci(&["db", "status"]).stdout.remove(0);
+    kill(pid_behind("keeper", &running));
+    kill(pid_behind("process", &running));
+
+    fleet.wait_for_line("private database does not run");
+    eventually("the reason", || {
+        let health = health_with_database(&address, false);
+        let reason = health["private_database"]["reason"].as_str().unwrap_or_default();
+        if reason.contains("no_such_setting") && health["status"] == "unhealthy" {
+            Ok(())
+        } else {
+            Err(health)
+        }
+    });
+    let down = line_of_status();
+    assert!(down.starts_with("database  private PostgreSQL, down: "), "{down}");
+    assert_eq!(code(&abaci(&["status"])), 3, "the database can be reached");
+
+    fs::write(&settings, good).unwrap();
+    health_with_database(&address, true);
+    fleet.wait_for_line("private database runs again");
+    assert_eq!(line_of_status(), "database  private PostgreSQL, running");
+    assert_eq!(code(&abaci(&["submit", "10"])), 0);
+    let after = eventually("a healthy fleet", || {
+        let health = http::get(&address, "/health").json();
+        if health["status"] == "healthy" {
+            Ok(health)
+        } else {
+            Err(health)
+        }
+    });
+    assert_eq!(workers_of(&after), before, "{after:#}");
+
+    fleet.signal(Signal::TERM);
+    assert_eq!(code(&fleet.finish()), 0);
+    assert_eq!(code(&abaci(&["db", "stop", "--force"])), 0);
 }

@@ -1,38 +1,62 @@
-//! The program on a terminal of its own.
+//! The program on a terminal of its own, and what becomes of a fleet when its terminal goes away.
 
-use std::fs::File;
-use std::io::Read;
+use std::cell::RefCell;
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
-use std::thread;
 
+use abaci_testkit::{Process, Signal, eventually, is_alive};
 use rustix::fs::{Mode, OFlags};
+use rustix::io::ioctl_fionbio;
+use rustix::process::{Pid, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
+
+use crate::fleet_rig::children_of;
+use crate::rig::{Rig, code, objects};
 
 /// A process whose output goes to a terminal of 24 lines of 100 columns; killed on drop.
 pub(crate) struct OnTerminal {
     child: Child,
-    shown: Arc<Mutex<String>>,
+    /// Our end, until it is taken away.
+    terminal: Option<OwnedFd>,
+    shown: RefCell<Vec<u8>>,
 }
 
 impl OnTerminal {
     pub(crate) fn spawn(mut command: Command) -> Self {
+        command.stdin(Stdio::null());
+        Self::with(command, pair())
+    }
+
+    /// Starts a process as the leader of a session whose terminal this is, so that it is told when the terminal goes.
+    fn lead_session(command: &Command) -> Self {
         let (ours, theirs) = pair();
+        let mut leader = through(&["setsid", "--ctty"], command);
+        leader.stdin(theirs.try_clone().unwrap());
+        Self::with(leader, (ours, theirs))
+    }
+
+    fn with(mut command: Command, (ours, theirs): (OwnedFd, OwnedFd)) -> Self {
         let child = command
             .env("TERM", "xterm-256color")
-            .stdin(Stdio::null())
             .stdout(theirs.try_clone().unwrap())
             .stderr(theirs)
             .spawn()
             .unwrap();
         // The other ends that the command still holds would keep the terminal open.
         drop(command);
-        let shown = Arc::new(Mutex::new(String::new()));
-        let seen = Arc::clone(&shown);
-        thread::spawn(move || read(File::from(ours), &seen));
-        Self { child, shown }
+        // Whoever looks takes what is there and does not wait for more.
+        ioctl_fionbio(&ours, true).unwrap();
+        Self {
+            child,
+            terminal: Some(ours),
+            shown: RefCell::default(),
+        }
+    }
+
+    /// Takes the terminal away, as closing its window does.
+    fn hang_up(&mut self) {
+        self.terminal = None;
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -41,12 +65,24 @@ impl OnTerminal {
 
     /// All that was written so far, control sequences included.
     pub(crate) fn shown(&self) -> String {
-        self.shown.lock().unwrap().clone()
+        self.read();
+        String::from_utf8_lossy(&self.shown.borrow()).into_owned()
     }
 
     /// The exit code, once it has ended.
     pub(crate) fn code(&mut self) -> Option<i32> {
+        // A terminal that nobody reads fills up, and its writers wait.
+        self.read();
         self.child.try_wait().unwrap().and_then(|status| status.code())
+    }
+
+    /// Takes in what was written; an end that nobody has open any more reads as an error.
+    fn read(&self) {
+        let Some(terminal) = &self.terminal else { return };
+        let mut bytes = [0; 4096];
+        while let Ok(count @ 1..) = rustix::io::read(terminal, &mut bytes) {
+            self.shown.borrow_mut().extend_from_slice(&bytes[..count]);
+        }
     }
 }
 
@@ -57,13 +93,34 @@ impl Drop for OnTerminal {
     }
 }
 
-/// Both ends of a new terminal.
+/// A command that has `program` start another one.
+fn through(program: &[&str], command: &Command) -> Command {
+    let mut started = Command::new(program[0]);
+    started
+        .args(&program[1..])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .env_clear()
+        .envs(
+            command
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
+    started
+}
+
+/// Both ends of a new terminal; no child has them but as its standard streams.
 fn pair() -> (OwnedFd, OwnedFd) {
-    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
     grantpt(&ours).unwrap();
     unlockpt(&ours).unwrap();
     let path = ptsname(&ours, Vec::new()).unwrap();
-    let theirs = rustix::fs::open(path, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+    let theirs = rustix::fs::open(
+        path,
+        OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .unwrap();
     let size = Winsize {
         ws_row: 24,
         ws_col: 100,
@@ -74,12 +131,62 @@ fn pair() -> (OwnedFd, OwnedFd) {
     (ours, theirs)
 }
 
-/// Collects until nobody has the other end any more, which reads as an error.
-fn read(mut terminal: File, seen: &Mutex<String>) {
-    let mut bytes = [0; 4096];
-    while let Ok(count @ 1..) = terminal.read(&mut bytes) {
-        seen.lock()
-            .unwrap()
-            .push_str(&String::from_utf8_lossy(&bytes[..count]));
+#[test]
+fn a_terminal_that_goes_away_stops_a_fleet_in_order() {
+    let rig = Rig::new();
+    let fleet = rig.abaci(["fleet", "--workers", "2", "--health-addr", "none"]);
+    let mut fleet = OnTerminal::lead_session(&fleet);
+    eventually("a fleet", || {
+        let shown = fleet.shown();
+        if shown.contains("fleet ready") {
+            Ok(())
+        } else {
+            Err(shown)
+        }
+    });
+    // Over two seconds of one core: long enough to be met in the middle.
+    let id = rig.submit(&["--algorithm", "recursive", "44"]).remove(0);
+    eventually("a job at work", || fleet.shown().contains("job started"));
+    let children = children_of(fleet.pid());
+    assert_eq!(children.len(), 2, "{children:#?}");
+
+    let pid = Pid::from_raw(fleet.pid().cast_signed()).unwrap();
+    fleet.hang_up();
+    let exit = eventually("the end of the fleet", || {
+        // The kernel has told it, and a shell would tell it again, which must not count as haste.
+        let _ = kill_process(pid, Signal::HUP);
+        fleet.code()
+    });
+    assert_eq!(exit, 0, "it did not end in order; it said {}", fleet.shown());
+    for (pid, command) in children {
+        assert!(!is_alive(pid), "left over: {command}");
     }
+    // What ran was finished by the worker that had it.
+    let result = &objects(&rig.run(["wait", "--json", &id]))[0];
+    assert_eq!(
+        (&result["value"], &result["attempts"]),
+        (&"701408733".into(), &1.into()),
+        "{result}"
+    );
+}
+
+#[test]
+fn under_nohup_a_fleet_stays_deaf_to_sighup_and_reloads_only_by_word() {
+    let rig = Rig::new();
+    let fleet = rig.abaci(["fleet", "--workers", "1", "--health-addr", "none"]);
+    let fleet = Process::spawn(through(&["nohup"], &fleet));
+    fleet.wait_for_line("fleet ready");
+    let before = children_of(fleet.pid());
+    fleet.signal(Signal::HUP);
+    assert_eq!(code(&rig.run(["submit", "10"])), 0);
+    assert_eq!(children_of(fleet.pid()), before, "the signal did something");
+    // While another reload is under way this would be refused.
+    let output = rig.run(["fleet", "reload"]);
+    assert_eq!(code(&output), 0, "{output:#?}");
+    assert_ne!(children_of(fleet.pid()), before, "the word did nothing");
+    fleet.signal(Signal::TERM);
+    let output = fleet.finish();
+    assert_eq!(code(&output), 0, "{output:#?}");
+    let told = output.stderr.iter().filter(|line| line.contains("reloaded"));
+    assert_eq!(told.count(), 1, "the signal was heard: {output:#?}");
 }

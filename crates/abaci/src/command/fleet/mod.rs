@@ -9,6 +9,8 @@
 mod health;
 mod worker;
 
+pub(crate) use worker::give_up;
+
 use std::ffi::OsString;
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
@@ -23,7 +25,7 @@ use crate::exit::{Exit, Failed};
 use crate::health::bind;
 use crate::output;
 use crate::supervisor::{
-    self, Answer, Database, HealthChild, Intensity, MOST_WORKERS, Plan, Program, Request, Seat, Times,
+    self, Answer, Database, HealthChild, Intensity, MOST_WORKERS, Orders, Plan, Program, Request, Seat, Times,
 };
 use crate::work;
 
@@ -32,6 +34,9 @@ const DEFAULT_HEALTH_ADDR: &str = "127.0.0.1:8080";
 
 /// A heartbeat that may be older than this watches nobody.
 const LONGEST_WATCHDOG: Duration = Duration::from_hours(1);
+
+/// How much longer than the wait for its database a new worker may take until it takes jobs.
+const START_MARGIN: Duration = Duration::from_mins(1);
 
 /// How long the health process of a killed fleet may hold its address.
 const PREDECESSOR_PATIENCE: Duration = Duration::from_secs(2);
@@ -115,6 +120,17 @@ impl Fleet {
 async fn supervise(config: &Config, stop: impl Future<Output = &'static str>) -> anyhow::Result<Exit> {
     work::check(config)?;
     check(config)?;
+    let mut orders = Orders::listen()?;
+    let Some(prepared) = orders.unless_stopped(Box::pin(prepare(config))).await else {
+        info!(pid = std::process::id(), "stopped before anything was started");
+        return Ok(Exit::Interrupted);
+    };
+    let (plan, seat, database) = prepared?;
+    supervisor::run(plan, seat, database, orders, stop).await
+}
+
+/// Takes what a fleet needs: its place, its address and its database.
+async fn prepare(config: &Config) -> anyhow::Result<(Plan, Seat, Database)> {
     let times = times(config)?;
     let seat = Seat::take(&supervisor::directory_in(&config.data_dir.value)?)?;
     // Bound before anything is started, and by the one process that stays.
@@ -142,7 +158,7 @@ async fn supervise(config: &Config, stop: impl Future<Output = &'static str>) ->
         times,
         health,
     };
-    supervisor::run(plan, seat, database, stop).await
+    Ok((plan, seat, database))
 }
 
 fn announce(config: &Config, health: Option<&HealthChild>, database: &Database) {
@@ -193,6 +209,7 @@ fn times(config: &Config) -> anyhow::Result<Times> {
     Ok(Times {
         watchdog,
         grace: config.grace.value.0,
+        start: config.wait_for_database.value.0.saturating_add(START_MARGIN),
         intensity: Intensity {
             max_restarts: config.max_restarts.value,
             window: a_pause("restart_window", &config.restart_window)?,

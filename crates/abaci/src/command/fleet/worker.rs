@@ -16,7 +16,7 @@ use crate::database::Access;
 use crate::exit::{self, Exit, Failed};
 use crate::parent::die_with_parent;
 use crate::signals::Signals;
-use crate::supervisor::{FromWorker, Receiver, Sender, inherited};
+use crate::supervisor::{FromWorker, Receiver, Sender, inherited, say_at_once};
 use crate::work;
 
 /// A heartbeat is sent this many times before the watchdog bites.
@@ -64,13 +64,8 @@ impl Worker {
             () = end_of(receiver) => return Ok(Exit::Unreachable),
         };
         let Err(error) = outcome else { return outcome };
-        let exit = exit::of_error(&error);
-        let last_words = FromWorker::Failed {
-            code: exit.code(),
-            reason: exit::one_line(&error),
-        };
-        match sender.say(&last_words).await {
-            Ok(()) => Ok(exit),
+        match sender.say(&last_words(&error)).await {
+            Ok(()) => Ok(exit::of_error(&error)),
             Err(_) => Err(error),
         }
     }
@@ -128,6 +123,22 @@ impl Worker {
             "drained"
         );
         Ok(Exit::Done)
+    }
+}
+
+/// What a worker says that gives up.
+fn last_words(error: &anyhow::Error) -> FromWorker {
+    FromWorker::Failed {
+        code: exit::of_error(error).code(),
+        reason: exit::one_line(error),
+    }
+}
+
+/// Ends a worker that has not begun: its supervisor is told why, and without one the error stays.
+pub(crate) fn give_up(error: anyhow::Error) -> anyhow::Result<Exit> {
+    match say_at_once(&last_words(&error)) {
+        Ok(()) => Ok(exit::of_error(&error)),
+        Err(_) => Err(error),
     }
 }
 

@@ -31,7 +31,7 @@ use workload::Workload;
 pub struct Submit {
     #[command(flatten)]
     workload: Workload,
-    /// Algorithm: doubling, iterative, recursive or stepwise [default: doubling]
+    /// Algorithm: doubling, iterative, recursive, stepwise or giant [default: doubling, and giant for n from 600000000 on]
     #[arg(long, value_name = "NAME")]
     algorithm: Option<String>,
     /// Fault that each job is to meet, on servers with --enable-faults: segfault@57, abort@57, oom@57 or error@57 in the

@@ -8,7 +8,7 @@ use super::super::metrics;
 use super::super::seen::Seen;
 use super::super::{Link, Sighting};
 use super::*;
-use crate::snapshot::{HealthView, PrivateDatabase, Snapshot, SupervisorView};
+use crate::snapshot::{HealthView, LastExit, PrivateDatabase, Snapshot, SupervisorView};
 
 fn worker(slot: u32, state: WorkerState) -> WorkerView {
     WorkerView {
@@ -167,7 +167,7 @@ fn a_worker_without_the_database_is_not_ready_whatever_its_state() {
     };
     assert_unready(
         contact(3.0, Some("connection refused")),
-        "does not reach the database: connection refused",
+        "cannot work with the database: connection refused",
     );
     assert_unready(contact(11.0, None), "has not heard from the database for 11.0 s");
     let never = WorkerView {
@@ -325,12 +325,12 @@ fn a_database_that_does_not_answer_makes_it_unhealthy_with_the_reason() {
 }
 
 #[test]
-fn a_database_that_nobody_asked_lately_is_unknown_and_unknown_is_not_healthy() {
+fn a_database_that_nobody_asked_lately_is_unknown_and_unknown_is_unhealthy() {
     for asked in [Asked::default(), answered(Duration::from_secs(6))] {
         let verdict = verdict(sighting(vec![worker(0, WorkerState::Idle)]), &asked);
         assert_eq!(
             (verdict.status, verdict.is_ready()),
-            (Status::Degraded, false),
+            (Status::Unhealthy, false),
             "{asked:?}"
         );
         assert!(

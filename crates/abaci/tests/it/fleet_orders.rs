@@ -1,0 +1,157 @@
+//! Orders to a fleet at awkward moments: before it has come up, while its supervisor stands still, twice.
+
+use std::net::TcpListener;
+
+use abaci_testkit::{Process, Signal, eventually};
+
+use crate::fleet_rig::{Fleet, field, pid_of, signal};
+use crate::rig::{Rig, assert_refused, code};
+
+/// A rig whose database has its tables.
+fn prepared() -> Rig {
+    let rig = Rig::new();
+    let server = rig.server(&[]);
+    server.signal(Signal::TERM);
+    assert_eq!(code(&server.finish()), 0);
+    rig
+}
+
+#[test]
+fn a_fleet_whose_workers_all_die_at_their_start_is_never_ready_and_ends_with_the_reason() {
+    let rig = prepared();
+    // A worker cannot come up while nobody can write there.
+    let _lock = rig.database.lock("abaci.presence");
+    let mut fleet = Fleet::launch(&rig, &["--workers", "1"]);
+    let mut killed = 0;
+    // One more than the restart intensity allows.
+    for _ in 0..6 {
+        let starting = fleet.worker_when(0, "starting anew", |worker| {
+            worker["state"] == "starting"
+                && worker["pid"].as_u64().is_some_and(|pid| pid != u64::from(killed))
+        });
+        killed = pid_of(&starting);
+        signal(killed, Signal::KILL);
+    }
+    fleet.process.wait_exit();
+    let output = fleet.process.finish();
+    let last = output.stderr.last().expect("it says why");
+    assert!(
+        code(&output) == 1
+            && last.contains("every worker ends as soon as it starts")
+            && last.contains("SIGKILL"),
+        "{output:#?}"
+    );
+    assert!(
+        output.stderr.iter().all(|line| !line.contains("fleet ready")),
+        "{output:#?}"
+    );
+}
+
+#[test]
+fn a_fleet_that_is_starting_is_neither_scaled_nor_reloaded() {
+    let rig = prepared();
+    let lock = rig.database.lock("abaci.presence");
+    let fleet = Fleet::launch(&rig, &["--workers", "1"]);
+    for order in [&["fleet", "scale", "2"][..], &["fleet", "reload"]] {
+        assert_refused(&rig.run(order), 1, &["the fleet is starting", "when it is ready"]);
+    }
+    fleet.process.signal(Signal::HUP);
+    fleet.process.wait_for_line("not reloaded");
+    drop(lock);
+    fleet.process.wait_for_line("fleet ready");
+    assert_eq!(code(&rig.run(["fleet", "scale", "2"])), 0);
+}
+
+#[test]
+fn a_fleet_told_to_stop_before_it_has_started_anything_ends_in_order() {
+    let rig = Rig::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    // It waits for two seconds for an address that is taken.
+    let mut fleet = Process::spawn(rig.abaci(["fleet", "--health-addr", &address]));
+    let socket = rig
+        .directory
+        .path()
+        .join("data")
+        .join("fleet")
+        .join("control.sock");
+    eventually("its place", || socket.exists());
+    // What asks a running fleet for something would end a process that does not listen.
+    fleet.signal(Signal::HUP);
+    fleet.signal(Signal::TERM);
+    assert_eq!(fleet.wait_exit().code(), Some(130));
+    assert!(!socket.exists());
+}
+
+#[test]
+fn an_order_that_its_sender_gave_up_is_not_carried_out_later() {
+    let rig = Rig::new();
+    let fleet = Fleet::start(&rig, &["--workers", "1"]);
+    fleet.process.signal(Signal::STOP);
+    let scale = rig.run(["fleet", "scale", "3"]);
+    fleet.process.signal(Signal::CONT);
+    assert_refused(&scale, 3, &["the fleet does not answer within 5 s"]);
+    assert_eq!(
+        rig.run(["fleet", "scale", "2"]).stdout,
+        ["scaled from 1 to 2 workers"]
+    );
+}
+
+#[test]
+fn a_reload_that_fails_says_what_the_new_worker_said() {
+    let rig = Rig::new();
+    let file = rig.directory.path().join("abaci.toml");
+    std::fs::write(&file, "concurrency = 1\n").unwrap();
+    let fleet = Fleet::start(&rig, &["--workers", "2", "--config", file.to_str().unwrap()]);
+    std::fs::write(&file, "concurency = 1\n").unwrap();
+    assert_refused(
+        &rig.run(["fleet", "reload"]),
+        1,
+        &["the new worker does not start", "concurency", "slot 0"],
+    );
+    let worker = fleet.worker_when(0, "told of", |worker| worker["last_exit"]["code"] == 2);
+    let reason = worker["last_exit"]["reason"].as_str().unwrap_or_default();
+    assert!(reason.contains("concurency"), "{worker}");
+}
+
+#[test]
+fn a_stopped_worker_is_killed_by_the_shortest_watchdog_too() {
+    let rig = Rig::new();
+    let arguments = [
+        "fleet",
+        "--workers",
+        "1",
+        "--watchdog",
+        "1s",
+        "--health-addr",
+        "none",
+    ];
+    let fleet = Process::spawn(rig.abaci(arguments));
+    let stopped = field(&fleet.wait_for_line("worker started"), "pid");
+    fleet.wait_for_line("fleet ready");
+    signal(stopped.parse().unwrap(), Signal::STOP);
+    let killing = fleet.wait_for_line("killing a worker");
+    assert_eq!(field(&killing, "pid"), stopped);
+    fleet.wait_for_lines("worker started", 2);
+    fleet.signal(Signal::TERM);
+    assert_eq!(code(&fleet.finish()), 0);
+}
+
+#[test]
+fn a_hang_up_begins_an_end_and_never_hastens_it() {
+    let rig = Rig::new();
+    let server = rig.server(&[]);
+    let id = rig.submit(&["--algorithm", "recursive", "43"]).remove(0);
+    server.wait_for_line("job started");
+    // A terminal that goes away sends it twice: by the shell, and by the kernel.
+    server.signal(Signal::HUP);
+    server.wait_for_line("asked to stop");
+    server.signal(Signal::HUP);
+    let output = server.finish();
+    assert_eq!(code(&output), 0, "{output:#?}");
+    assert!(
+        output.stderr.last().unwrap().contains("finished=1"),
+        "{output:#?}"
+    );
+    assert_eq!(code(&rig.run(["wait", &id])), 0);
+}
