@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use abaci_testkit::{Process, Signal, eventually};
 
-use crate::fleet_rig::{Fleet, field, pid_of, signal};
+use crate::fleet_rig::{Fleet, field, pid_of, signal, try_signal};
 use crate::rig::{Rig, assert_refused, code};
 
 /// A rig whose database has its tables.
@@ -112,6 +112,27 @@ fn a_reload_that_fails_says_what_the_new_worker_said() {
     let worker = fleet.worker_when(0, "told of", |worker| worker["last_exit"]["code"] == 2);
     let reason = worker["last_exit"]["reason"].as_str().unwrap_or_default();
     assert!(reason.contains("concurency"), "{worker}");
+}
+
+#[test]
+fn a_worker_that_only_seems_to_be_there_covers_for_nobody_in_a_reload() {
+    let rig = Rig::new();
+    let fleet = Fleet::start(&rig, &["--workers", "2", "--watchdog", "1h"]);
+    let (well, stopped) = (fleet.pid(0), fleet.pid(1));
+    signal(stopped, Signal::STOP);
+    // With so patient a watchdog it stays; nobody believes it any more after ten seconds.
+    fleet.worker_in(1, "wedged");
+    let mut reload = Process::spawn(rig.abaci(["fleet", "reload"]));
+    while reload.try_exit().is_none() {
+        let ready = fleet.get("/readyz");
+        assert_eq!(ready.status, 200, "a gap: {}", ready.body);
+        let first = fleet.worker(0)["pid"].clone();
+        if first.is_number() && first != well {
+            // Its own turn: it has to wake up to go, if it has not gone yet.
+            let _ = try_signal(stopped, Signal::CONT);
+        }
+    }
+    assert_eq!(code(&reload.finish()), 0);
 }
 
 #[test]

@@ -4,10 +4,13 @@ use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 use std::time::Duration;
 
-use abaci_testkit::{Process, Signal, TempDir};
+use abaci_testkit::{Deadline, Process, Signal, TempDir};
 
 use crate::fleet_rig::children_of;
-use crate::rig::{Rig, bare};
+use crate::rig::{Rig, bare, code};
+
+/// How long something may take to be said.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The other end of `NOTIFY_SOCKET`.
 struct Systemd {
@@ -20,7 +23,7 @@ impl Systemd {
     fn new() -> Self {
         let directory = TempDir::new();
         let socket = UnixDatagram::bind(directory.path().join("notify")).unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
         Self { socket, directory }
     }
 
@@ -35,12 +38,14 @@ impl Systemd {
     /// Reads messages until one that says this, and returns them all.
     #[track_caller]
     fn messages_until(&self, what: &str) -> Vec<String> {
+        let deadline = Deadline::after(PATIENCE);
         let mut messages = Vec::new();
         let mut bytes = [0; 4096];
         while messages.last().is_none_or(|last: &String| !last.contains(what)) {
             let length = self.socket.recv(&mut bytes);
             let length = length.unwrap_or_else(|error| panic!("{what} was not said ({error}): {messages:?}"));
             messages.push(String::from_utf8_lossy(&bytes[..length]).into_owned());
+            assert!(!deadline.left().is_zero(), "{what} was not said: {messages:#?}");
         }
         messages
     }
@@ -101,6 +106,15 @@ fn a_fleet_speaks_with_one_voice_of_its_start_its_reload_and_its_end() {
         "{reloading:?}"
     );
     systemd.messages_until("READY=1");
+    // Told by whomever, a reload is one; systemd's own order during it is over when it is.
+    let lock = rig.database.lock("abaci.presence");
+    let by_command = Process::spawn(rig.abaci(["fleet", "reload"]));
+    systemd.messages_until("RELOADING=1");
+    fleet.signal(Signal::HUP);
+    systemd.messages_until("RELOADING=1");
+    drop(lock);
+    systemd.messages_until("READY=1");
+    assert_eq!(code(&by_command.finish()), 0);
     fleet.signal(Signal::TERM);
     systemd.messages_until("STOPPING=1");
     assert!(fleet.finish().status.success());
