@@ -54,13 +54,14 @@ fn segfault() -> ! {
     }
 }
 
-/// Dies of an allocation that the kernel refuses; returns only if the limit could not be set.
+/// Dies of an allocation that the kernel refuses; returns only if the limit could not be set. Stacks may still grow: one that
+/// may not is a SIGSEGV.
 fn starve() -> Failure {
     let limit = Rlimit {
         current: Some(STARVED_BYTES),
-        ..getrlimit(Resource::As)
+        ..getrlimit(Resource::Data)
     };
-    if let Err(error) = setrlimit(Resource::As, limit) {
+    if let Err(error) = setrlimit(Resource::Data, limit) {
         return Failure::terminal("FaultOnPurpose", format!("could not limit the memory: {error}"));
     }
     let mut meals: Vec<Vec<u8>> = Vec::new();

@@ -77,7 +77,7 @@ enum Answer {
     /// Under way.
     Coming { asked: Instant },
     /// No database is known yet.
-    Nobodys,
+    Unasked,
 }
 
 impl Questions {
@@ -138,7 +138,7 @@ impl Questions {
         let mut answers = self.0.answers.subscribe();
         loop {
             match self.ask_unless_within(FRESH) {
-                Answer::Nobodys => return,
+                Answer::Unasked => return,
                 Answer::Coming { .. } => {
                     // The sender lives as long as we do.
                     let _ = answers.changed().await;
@@ -162,7 +162,7 @@ impl Questions {
             return Answer::There { asked };
         }
         let Some(probe) = self.0.probes.borrow().clone() else {
-            return Answer::Nobodys;
+            return Answer::Unasked;
         };
         let asked = Instant::now();
         *under_way = Some(asked);

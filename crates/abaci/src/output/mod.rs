@@ -10,7 +10,7 @@ mod job;
 mod table;
 
 use std::fmt::Display;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 
 use anyhow::Context;
 use serde::Serialize;
@@ -57,10 +57,23 @@ pub(crate) fn screen(lines: &[String]) -> anyhow::Result<()> {
     const HOME: &str = "\x1b[H";
     const ERASE_LINE: &str = "\x1b[K";
     const ERASE_BELOW: &str = "\x1b[J";
-    let mut stdout = anstream::stdout().lock();
-    // Elsewhere the stream drops what is meant for a terminal.
-    let text = lines.join(&format!("{ERASE_LINE}\n"));
-    write!(stdout, "{HOME}{text}{ERASE_LINE}\n{ERASE_BELOW}")
+    let mut stdout = std::io::stdout().lock();
+    // Not by the stream that knows of colours: where nobody wants any it drops the moves of the cursor as well.
+    let is_plain = anstream::AutoStream::choice(&stdout) == anstream::ColorChoice::Never;
+    let has_cursor = stdout.is_terminal() && anstyle_query::term_supports_ansi_color();
+    let (home, end_of_line, end) = if has_cursor {
+        (HOME, ERASE_LINE, ERASE_BELOW)
+    } else {
+        ("", "", "")
+    };
+    let mut lines = lines.to_vec();
+    if is_plain {
+        for line in &mut lines {
+            *line = anstream::adapter::strip_str(line).to_string();
+        }
+    }
+    let text = lines.join(&format!("{end_of_line}\n"));
+    write!(stdout, "{home}{text}{end_of_line}\n{end}")
         .and_then(|()| stdout.flush())
         .context("writing to stdout")
 }

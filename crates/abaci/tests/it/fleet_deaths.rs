@@ -9,7 +9,7 @@ use abaci_testkit::{Deadline, PrivateServer, Process, Signal, TempDir, eventuall
 
 use crate::fleet_rig::{
     Fleet, Watch, adopt_orphans, await_ends, children_of, computing_process, descendants_of, end_by, field,
-    pid_of, signal, signal_all, workers_in,
+    pid_of, signal, signal_all, stop, workers_in,
 };
 use crate::http;
 use crate::rig::{Rig, bare, code, objects, run};
@@ -30,8 +30,8 @@ fn assert_nothing_is_left_after(deadly: Signal) {
         "health, three workers and what computes for two: {all:#?}"
     );
     // Who is stopped cannot act on anything that it is told, nor sees that anyone is gone.
-    signal(busy[0], Signal::STOP);
-    signal(computing[0], Signal::STOP);
+    stop(busy[0]);
+    stop(computing[0]);
     let watch = Watch::start(&fleet.address);
     assert_eq!(fleet.get("/livez").status, 200);
     end_by(fleet.process.pid(), deadly);

@@ -6,7 +6,7 @@ use abaci_testkit::{Deadline, Signal, eventually, is_alive};
 
 use crate::fleet_rig::{
     Fleet, adopt_orphans, await_ends, children_of, computing_process, descendants_of, is_pending, pid_of,
-    signal, signal_all, workers_in,
+    signal, signal_all, stop, workers_in,
 };
 use crate::rig::{Rig, code, objects};
 
@@ -97,7 +97,7 @@ fn a_grace_time_too_short_puts_a_fleets_job_back_for_another_server() {
     let id = rig.submit(&LONG).remove(0);
     let busy = fleet.busy_worker();
     // It cannot end before the fleet does, however slow this machine is.
-    signal(computing_process(pid_of(&busy)), Signal::STOP);
+    stop(computing_process(pid_of(&busy)));
     let all = descendants_of(fleet.process.pid());
     let asked = Instant::now();
     let output = fleet.stop();
@@ -143,8 +143,8 @@ fn a_second_signal_ends_a_fleet_at_once_and_leaves_nothing() {
         "health, two workers, and what computes for each: {all:#?}"
     );
     // Who is stopped cannot act on anything that it is told, nor sees that anyone is gone.
-    signal(busy[0], Signal::STOP);
-    signal(computing[0], Signal::STOP);
+    stop(busy[0]);
+    stop(computing[0]);
     fleet.process.signal(Signal::INT);
     fleet.process.wait_for_line("asked to stop");
     fleet.process.signal(Signal::INT);
@@ -195,8 +195,8 @@ fn a_stopped_worker_does_not_keep_a_fleet_from_stopping_and_leaves_nothing() {
         4,
         "health, two workers and what computes for one: {all:#?}"
     );
-    signal(pid_of(&busy), Signal::STOP);
-    signal(computing, Signal::STOP);
+    stop(pid_of(&busy));
+    stop(computing);
     let output = fleet.stop();
     assert_eq!(code(&output), 0, "{output:#?}");
     await_ends(Deadline::after(Duration::from_secs(2)), &all);
@@ -210,7 +210,7 @@ fn a_worker_that_stood_still_when_its_fleet_was_told_to_stop_finishes_its_job_wh
     let id = rig.submit(&LONG).remove(0);
     let busy = fleet.busy_worker();
     let worker = pid_of(&busy);
-    signal(worker, Signal::STOP);
+    stop(worker);
     fleet.process.signal(Signal::TERM);
     eventually("a word to the worker that it cannot take", || {
         is_pending(worker, Signal::TERM)

@@ -186,7 +186,7 @@ fn a_worker_that_runs_out_of_memory_is_told_of_and_its_job_goes_on() {
     let watch = Watch::start(&fleet.address);
     make_the_next_pause_long(&fleet);
     let starved = fleet.worker(0);
-    // The worker sets itself a limit of its address space and asks for more; a heavy job would do so in a child.
+    // The worker sets itself a limit of its memory and asks for more; a heavy job would do so in a child.
     let id = rig
         .submit(&["--algorithm", "stepwise", "--fault", "oom@50", "100"])
         .remove(0);

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use abaci_testkit::{Process, Signal, eventually};
 
-use crate::fleet_rig::{Fleet, field, pid_of, signal, try_signal};
+use crate::fleet_rig::{Fleet, field, pid_of, signal, stop, try_signal};
 use crate::rig::{Rig, assert_refused, code};
 
 /// A rig whose database has its tables.
@@ -87,7 +87,7 @@ fn a_fleet_told_to_stop_before_it_has_started_anything_ends_in_order() {
 fn an_order_that_its_sender_gave_up_is_not_carried_out_later() {
     let rig = Rig::new();
     let fleet = Fleet::start(&rig, &["--workers", "1"]);
-    fleet.process.signal(Signal::STOP);
+    stop(fleet.process.pid());
     let scale = rig.run(["fleet", "scale", "3"]);
     fleet.process.signal(Signal::CONT);
     assert_refused(&scale, 3, &["the fleet does not answer within 5 s"]);

@@ -245,6 +245,21 @@ pub(crate) fn end_by(pid: u32, deadly: Signal) {
     });
 }
 
+/// Stops a process and returns when all its threads stand still; until then one of them may still take another signal.
+#[track_caller]
+pub(crate) fn stop(pid: u32) {
+    signal(pid, Signal::STOP);
+    eventually(&format!("process {pid} to stand still"), || {
+        let threads = std::fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
+        let mut states = threads.flatten().map(|thread| {
+            let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ")
+                .is_some_and(|(_, state)| state.starts_with('T'))
+        });
+        states.all(|is_stopped| is_stopped)
+    });
+}
+
 /// Whether a signal lies there for a process that has not taken it yet.
 pub(crate) fn is_pending(pid: u32, signal: Signal) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();

@@ -127,6 +127,28 @@ fn on_a_terminal_a_watch_draws_every_look_in_place_of_the_one_before() {
 }
 
 #[test]
+fn without_colours_a_watch_draws_in_place_all_the_same() {
+    let rig = Rig::new();
+    let _fleet = Fleet::start(&rig, &["--workers", "1"]);
+    let mut command = rig.abaci(["status", "--watch"]);
+    command.env("NO_COLOR", "1");
+    let watch = OnTerminal::spawn(command);
+    let shown = eventually("two drawings", || {
+        let shown = watch.shown();
+        if shown.matches(ERASE_BELOW).count() >= 2 {
+            Ok(shown)
+        } else {
+            Err(shown)
+        }
+    });
+    let rest = shown
+        .replace(HOME, "")
+        .replace(ERASE_LINE, "")
+        .replace(ERASE_BELOW, "");
+    assert!(shown.starts_with(HOME) && !rest.contains('\u{1b}'), "{shown:?}");
+}
+
+#[test]
 fn on_a_pipe_a_watch_is_one_plain_look_after_the_other() {
     let rig = Rig::new();
     let _fleet = Fleet::start(&rig, &["--workers", "1"]);
