@@ -132,14 +132,7 @@ fn a_supervisor_that_was_stopped_is_told_of_and_blames_nobody_when_it_goes_on() 
     let fleet = Fleet::start(&rig, &["--workers", "2", "--watchdog", "3s"]);
     let before = fleet.health();
     fleet.process.signal(Signal::STOP);
-    eventually("a health process that says so", || {
-        let live = fleet.get("/livez");
-        if live.status == 503 {
-            Ok(())
-        } else {
-            Err(live.body)
-        }
-    });
+    http::await_status(&fleet.address, "/livez", 503);
     let health = fleet.health();
     assert_eq!(health["workers"][0]["state"], "unknown", "{health}");
     assert_eq!(health["status"], "unhealthy", "{health}");
@@ -227,14 +220,7 @@ fn a_database_that_is_away_for_twenty_seconds_is_told_of_and_outlasted_without_a
     fleet.wait_for_line("job started");
     database.stop_immediate();
     let gone = Instant::now();
-    let ready = eventually("a fleet that is not ready", || {
-        let ready = http::get(&address, "/readyz");
-        if ready.status == 503 {
-            Ok(ready)
-        } else {
-            Err(ready.body)
-        }
-    });
+    let ready = http::await_status(&address, "/readyz", 503);
     assert!(ready.body.contains("database"), "{}", ready.body);
     // The length of the outage is the subject of the test.
     thread::sleep(Duration::from_secs(20).saturating_sub(gone.elapsed()));
@@ -244,14 +230,7 @@ fn a_database_that_is_away_for_twenty_seconds_is_told_of_and_outlasted_without_a
         (503, "unreachable".into())
     );
     database.start();
-    eventually("a fleet that is ready again", || {
-        let ready = http::get(&address, "/readyz");
-        if ready.status == 200 {
-            Ok(())
-        } else {
-            Err(ready.body)
-        }
-    });
+    http::await_status(&address, "/readyz", 200);
     watch.assert_never_stopped();
     let output = run(abaci(&["wait", "--json", &submitted.stdout[0]]));
     assert_eq!(code(&output), 0, "{output:#?}");
@@ -296,14 +275,7 @@ fn a_fleet_that_is_started_before_its_database_waits_says_so_and_becomes_ready_w
     }
     database.start();
     fleet.wait_for_line("fleet ready");
-    eventually("a fleet that is ready", || {
-        let ready = http::get(&address, "/readyz");
-        if ready.status == 200 {
-            Ok(())
-        } else {
-            Err(ready.body)
-        }
-    });
+    http::await_status(&address, "/readyz", 200);
     for (is, was) in workers_in(&health()).iter().zip(&before) {
         assert_eq!((&is["pid"], &is["restarts"]), (&was["pid"], &0.into()), "{is}");
     }

@@ -8,6 +8,7 @@ use crate::fleet_rig::{
     Fleet, adopt_orphans, await_ends, children_of, computing_process, descendants_of, is_pending, pid_of,
     signal, signal_all, stop, workers_in,
 };
+use crate::http;
 use crate::rig::{Rig, code, objects};
 
 /// Over two seconds of one core: long enough to be met in the middle.
@@ -21,15 +22,7 @@ fn a_fleet_that_is_asked_to_stop_is_not_ready_first_finishes_what_it_computes_an
     let busy = fleet.busy_worker();
     let children = children_of(fleet.process.pid());
     fleet.process.signal(Signal::TERM);
-    eventually("a fleet that is not ready", || {
-        let ready = fleet.get("/readyz");
-        if ready.status == 503 {
-            Ok(())
-        } else {
-            Err(ready.body)
-        }
-    });
-    let ready = fleet.get("/readyz");
+    let ready = http::await_status(&fleet.address, "/readyz", 503);
     assert!(ready.body.contains("draining"), "{}", ready.body);
     assert_eq!(fleet.get("/livez").status, 200, "it lives while it drains");
     assert!(is_alive(pid_of(&busy)), "the worker was not given its time");

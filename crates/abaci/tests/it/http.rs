@@ -4,6 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use abaci_testkit::eventually;
 use serde_json::Value;
 
 /// No answer takes this long.
@@ -31,6 +32,19 @@ impl Response {
 #[track_caller]
 pub(crate) fn get(address: &str, path: &str) -> Response {
     try_get(address, path).unwrap_or_else(|error| panic!("GET {path} of {address}: {error}"))
+}
+
+/// Asks until the answer has this status, and returns it.
+#[track_caller]
+pub(crate) fn await_status(address: &str, path: &str, status: u16) -> Response {
+    eventually(&format!("{status} from {path}"), || {
+        let answer = get(address, path);
+        if answer.status == status {
+            Ok(answer)
+        } else {
+            Err(answer)
+        }
+    })
 }
 
 /// As [`get`], of a server that may not be there.
