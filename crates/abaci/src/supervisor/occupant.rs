@@ -119,12 +119,17 @@ impl Occupant {
         now.saturating_duration_since(self.heard)
     }
 
+    /// How much of its silence it is to be blamed for.
+    fn own_silence(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.heard.max(self.blameless_until))
+    }
+
     /// Why it must be killed, if it must.
     pub(super) fn due_death(&self, times: &Times, now: Instant) -> Option<String> {
         if self.is_killed {
             return None;
         }
-        let silence = now.saturating_duration_since(self.heard.max(self.blameless_until));
+        let silence = self.own_silence(now);
         if silence > times.watchdog {
             return Some(format!("no heartbeat for {:.1} s", silence.as_secs_f64()));
         }
@@ -174,7 +179,7 @@ impl Occupant {
         let report = self.report.as_ref().filter(|report| !report.draining)?;
         let age = Duration::try_from_secs_f64(report.database.age_seconds).unwrap_or_default();
         let is_failing = report.database.failure.is_some();
-        (!is_failing).then(|| age.saturating_add(self.silence(now)))
+        (!is_failing).then(|| age.saturating_add(self.own_silence(now)))
     }
 }
 

@@ -270,6 +270,15 @@ async fn silence_is_counted_anew_from_where_it_was_forgiven_and_shown_all_the_sa
 }
 
 #[tokio::test]
+async fn forgiven_silence_makes_no_contact_older() {
+    let mut worker = Subject::new();
+    worker.hear(idle(0.0), 100.0);
+    worker.occupant.forgive(worker.at(120.0));
+    assert_eq!(worker.due_death(129.0), None);
+    assert_eq!(worker.due_death(129.1).as_deref(), Some("no heartbeat for 9.1 s"));
+}
+
+#[tokio::test]
 async fn an_old_contact_is_not_judged_before_there_was_time_for_a_new_one() {
     let mut worker = Subject::new();
     worker.occupant.forgive(worker.at(120.0));
