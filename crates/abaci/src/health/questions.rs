@@ -43,6 +43,8 @@ struct Shared {
     /// Since when the question is under way that is.
     under_way: Mutex<Option<Instant>>,
     answers: watch::Sender<Answers>,
+    /// The first answer is waited for a little longer: there is none before it that would do.
+    began: Instant,
 }
 
 #[derive(Default)]
@@ -86,6 +88,7 @@ impl Questions {
             probes,
             under_way: Mutex::new(None),
             answers: watch::Sender::default(),
+            began: Instant::now(),
         }))
     }
 
@@ -106,11 +109,14 @@ impl Questions {
     /// Returns the last answer, and makes sure that the next who looks finds a newer one.
     pub(super) async fn recent(&self) -> Asked {
         let mut answers = self.0.answers.subscribe();
-        if let Answer::Coming { asked } = self.ask_unless_within(RECENT) {
+        let patience = match self.ask_unless_within(RECENT) {
+            Answer::There { .. } => return self.known(),
             // The last one does if this one takes its time.
-            let patience = SHORT_PATIENCE.saturating_sub(asked.elapsed());
-            let _ = timeout(patience, answers.changed()).await;
-        }
+            Answer::Coming { asked } => SHORT_PATIENCE.saturating_sub(asked.elapsed()),
+            Answer::Unasked => Duration::ZERO,
+        };
+        let patience = patience.max(self.first_patience());
+        let _ = timeout(patience, answers.changed()).await;
         self.known()
     }
 
@@ -138,7 +144,12 @@ impl Questions {
         let mut answers = self.0.answers.subscribe();
         loop {
             match self.ask_unless_within(FRESH) {
-                Answer::Unasked => return,
+                Answer::Unasked => {
+                    let patience = self.first_patience();
+                    if timeout(patience, answers.changed()).await.is_err() {
+                        return;
+                    }
+                }
                 Answer::Coming { .. } => {
                     // The sender lives as long as we do.
                     let _ = answers.changed().await;
@@ -149,6 +160,14 @@ impl Questions {
                 Answer::There { asked } if asked >= came || self.0.answers.borrow().is_good() => return,
                 Answer::There { asked } => sleep(FRESH.saturating_sub(asked.elapsed())).await,
             }
+        }
+    }
+
+    /// How long the first answer is still waited for.
+    fn first_patience(&self) -> Duration {
+        match self.0.answers.borrow().last {
+            None => TIMEOUT.saturating_sub(self.0.began.elapsed()),
+            Some(_) => Duration::ZERO,
         }
     }
 

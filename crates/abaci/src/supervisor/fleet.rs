@@ -102,7 +102,12 @@ impl Fleet {
             News::Lives => return slot.lives(incarnation, now),
             News::Ended(status) => status,
         };
+        let is_its_own = slot.incarnation() == Some(incarnation);
         let Some(failure) = slot.ended(incarnation, status, now) else {
+            // One that was asked to go ends with 0, or with 130 where it had not begun.
+            if is_its_own && !matches!(status.code(), Some(0 | 130)) {
+                log_hard_end(slot, now);
+            }
             return;
         };
         let was_ready = slot.was_ready();
@@ -338,6 +343,16 @@ impl Fleet {
         let surge = self.reload.as_ref().and_then(Reload::surge);
         (self.first_slot..self.first_slot + count).chain(surge)
     }
+}
+
+/// The one line about a worker that was asked to go and ended otherwise.
+fn log_hard_end(slot: &Slot, now: Instant) {
+    let Some(end) = slot.last_exit(now) else { return };
+    let (pid, code, signal, reason) = (end.pid, end.code, end.signal, end.reason);
+    warn!(
+        slot = slot.number,
+        pid, code, signal, reason, "worker ended before it had finished; its jobs are taken up again"
+    );
 }
 
 /// The one line about a worker that ended by itself.

@@ -42,6 +42,10 @@ pub(super) enum Step {
     Over,
 }
 
+fn workers(count: usize) -> String {
+    format!("{count} worker{}", if count == 1 { "" } else { "s" })
+}
+
 impl Reload {
     pub(super) fn new(slots: VecDeque<u32>, answer: Option<oneshot::Sender<Answer>>, now: Instant) -> Self {
         Self {
@@ -136,13 +140,13 @@ impl Reload {
             None => {
                 info!(replaced, seconds, "reloaded");
                 Answer::Done {
-                    message: format!("replaced {replaced} workers in {seconds:.1} s"),
+                    message: format!("replaced {} in {seconds:.1} s", workers(replaced)),
                 }
             }
             Some(reason) => {
                 warn!(replaced, seconds, reason, "the reload was broken off");
                 Answer::Refused {
-                    reason: format!("{reason}; {replaced} workers were replaced before"),
+                    reason: format!("{reason}; replaced before: {}", workers(replaced)),
                 }
             }
         };

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use abaci_testkit::{Deadline, Signal, eventually, is_alive};
 
 use crate::fleet_rig::{
-    Fleet, adopt_orphans, await_ends, children_of, computing_process, descendants_of, is_pending, pid_of,
-    signal, signal_all, stop, workers_in,
+    Fleet, adopt_orphans, await_ends, children_of, computing_process, descendants_of, field, is_pending,
+    pid_of, signal, signal_all, stop, workers_in,
 };
 use crate::http;
 use crate::rig::{Rig, code, objects};
@@ -150,6 +150,28 @@ fn a_second_signal_ends_a_fleet_at_once_and_leaves_nothing() {
     for id in &ids {
         assert_eq!(code(&rig.run(["cancel", id])), 0);
     }
+}
+
+#[test]
+fn a_worker_that_is_killed_while_it_drains_is_in_the_log() {
+    let rig = Rig::new();
+    let fleet = Fleet::start(&rig, &["--workers", "1"]);
+    let id = rig.submit(&["--algorithm", "recursive", "50"]).remove(0);
+    let worker = pid_of(&fleet.busy_worker());
+    fleet.process.signal(Signal::TERM);
+    fleet.worker_in(0, "draining");
+    signal(worker, Signal::KILL);
+    let output = fleet.process.finish();
+    assert_eq!(code(&output), 0, "{output:#?}");
+    let ends = |line: &&String| line.contains("ended before it had finished");
+    let ends: Vec<_> = output.stderr.iter().filter(ends).collect();
+    let [end] = &ends[..] else { panic!("{output:#?}") };
+    assert_eq!(
+        (field(end, "pid"), field(end, "signal")),
+        (worker.to_string(), "SIGKILL".to_owned()),
+        "{end}"
+    );
+    assert_eq!(code(&rig.run(["cancel", &id])), 0);
 }
 
 #[test]

@@ -82,6 +82,21 @@ fn a_killed_worker_is_in_the_last_exit_and_the_restarts_of_its_slot_and_of_no_ot
 }
 
 #[test]
+fn a_status_that_asks_another_database_than_the_fleets_says_so() {
+    let rig = Rig::new();
+    let _fleet = Fleet::start(&rig, &["--workers", "1"]);
+    let mut command = rig.abaci(["status"]);
+    command.env_remove("ABACI_DATABASE_URL");
+    let output = Process::spawn(command).finish();
+    assert_eq!(code(&output), 3, "{output:#?}");
+    let all = output.stdout.join("\n");
+    assert!(
+        all.contains("1 of 1 workers take jobs") && all.contains("give the same --database-url"),
+        "{all}"
+    );
+}
+
+#[test]
 fn on_a_terminal_a_watch_draws_every_look_in_place_of_the_one_before() {
     let rig = Rig::new();
     let fleet = Fleet::start(&rig, &["--workers", "1"]);

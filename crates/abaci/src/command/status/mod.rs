@@ -129,7 +129,10 @@ async fn look(config: &Config) -> anyhow::Result<Report> {
         Ok(None) => (None, None),
         Err(error) => (None, Some(exit::one_line(&error))),
     };
-    let asked = timeout(TIMEOUT, ask_database(config)).await;
+    let is_elsewhere = fleet
+        .as_ref()
+        .is_some_and(|fleet| fleet.private_database.is_none());
+    let asked = timeout(TIMEOUT, ask_database(config, is_elsewhere)).await;
     let asked = asked.unwrap_or_else(|_| Err(anyhow!("no answer within {} s", TIMEOUT.as_secs())));
     let (queue, reason, workers) = match asked {
         Ok((queue, workers)) => (Some(queue), None, workers),
@@ -155,8 +158,12 @@ async fn look(config: &Config) -> anyhow::Result<Report> {
     })
 }
 
-async fn ask_database(config: &Config) -> anyhow::Result<(QueueStatus, Vec<Presence>)> {
+/// Asks the database; `is_elsewhere` says that the fleet, if one runs, does not use the private one.
+async fn ask_database(config: &Config, is_elsewhere: bool) -> anyhow::Result<(QueueStatus, Vec<Presence>)> {
     if config.database_url.value.is_none() {
+        if is_elsewhere {
+            bail!("the fleet has another database than the private one; give the same --database-url");
+        }
         let directory = config.postgres_dir();
         let status = on_blocking_thread(move || local_postgres::status(&directory)).await??;
         if !matches!(status, local_postgres::Status::Running(_)) {
