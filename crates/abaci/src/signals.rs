@@ -44,7 +44,7 @@ impl Signals {
 
     /// Waits for the next signal that may hasten an end which has begun, and returns its name. Cancel-safe.
     ///
-    /// SIGHUP may not: of a terminal that goes away first the shell tells, and then the kernel.
+    /// SIGHUP may not: of a terminal that goes away both the shell and the kernel may tell.
     pub(crate) async fn next_in_haste(&mut self) -> &'static str {
         tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",

@@ -13,8 +13,8 @@ use crate::signals::{hang_up, next_of};
 pub(crate) enum Order {
     /// SIGINT or SIGTERM: drain, and end at once the second time.
     Stop(&'static str),
-    /// SIGHUP of a terminal that is gone: drain, and never more than that, since first the shell tells of it and then the
-    /// kernel.
+    /// SIGHUP of a terminal that is gone: drain, and never more than that, since both the shell and the kernel may tell of
+    /// it.
     LoseTerminal,
     /// SIGHUP otherwise: replace the workers one by one. Where it is ignored, as under nohup, it stays so.
     Reload,

@@ -164,7 +164,7 @@ fn a_hang_up_begins_an_end_and_never_hastens_it() {
     let server = rig.server(&[]);
     let id = rig.submit(&["--algorithm", "recursive", "43"]).remove(0);
     server.wait_for_line("job started");
-    // A terminal that goes away sends it twice: by the shell, and by the kernel.
+    // Of a terminal that goes away both the shell and the kernel may tell.
     server.signal(Signal::HUP);
     server.wait_for_line("asked to stop");
     server.signal(Signal::HUP);
