@@ -106,7 +106,7 @@ impl Fleet {
         let Some(failure) = slot.ended(incarnation, status, now) else {
             // One that was asked to go ends with 0, or with 130 where it had not begun.
             if is_its_own && !matches!(status.code(), Some(0 | 130)) {
-                log_hard_end(slot, now);
+                log_end(slot, None, now);
             }
             return;
         };
@@ -114,7 +114,7 @@ impl Fleet {
         let Failure { refusal, pause } = failure;
         match refusal.filter(|_| self.is_starting && !was_ready) {
             Some((code, reason)) => self.refuse(code, reason),
-            None => log_end(slot, pause, now),
+            None => log_end(slot, Some(pause), now),
         }
         let end = self.slots.get(&number).and_then(|slot| slot.last_exit(now));
         let how = end.map(|end| end.how()).unwrap_or_default();
@@ -345,25 +345,15 @@ impl Fleet {
     }
 }
 
-/// The one line about a worker that was asked to go and ended otherwise.
-fn log_hard_end(slot: &Slot, now: Instant) {
+/// The one line about a worker that ended by itself, or otherwise than it was asked to; `pause` is how long its slot waits.
+fn log_end(slot: &Slot, pause: Option<Pause>, now: Instant) {
     let Some(end) = slot.last_exit(now) else { return };
     let (pid, code, signal, reason) = (end.pid, end.code, end.signal, end.reason);
-    warn!(
-        slot = slot.number,
-        pid, code, signal, reason, "worker ended before it had finished; its jobs are taken up again"
-    );
-}
-
-/// The one line about a worker that ended by itself.
-fn log_end(slot: &Slot, pause: Pause, now: Instant) {
-    let Some(end) = slot.last_exit(now) else { return };
-    let (pid, code, signal, reason) = (end.pid, end.code, end.signal, end.reason);
-    let restart_in_seconds = pause.length.as_secs_f64();
-    let said = if pause.is_crash_loop {
-        "worker ended, and did so too often; trying again later"
-    } else {
-        "worker ended; starting another"
+    let restart_in_seconds = pause.map(|pause| pause.length.as_secs_f64());
+    let said = match pause {
+        None => "worker ended before it had finished; its jobs are taken up again",
+        Some(pause) if pause.is_crash_loop => "worker ended, and did so too often; trying again later",
+        Some(_) => "worker ended; starting another",
     };
     warn!(
         slot = slot.number,

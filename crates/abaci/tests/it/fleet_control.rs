@@ -8,7 +8,7 @@ use abaci_testkit::{Process, Signal, eventually};
 use rustix::process::Signal as Number;
 use serde_json::Value;
 
-use crate::fleet_rig::{Fleet, computing_process, pid_of, signal, signal_all, workers_in};
+use crate::fleet_rig::{Fleet, computing_process, control_socket, pid_of, signal, signal_all, workers_in};
 use crate::http::Response;
 use crate::rig::{Rig, assert_refused, code, objects};
 
@@ -276,12 +276,7 @@ fn a_reload_takes_another_slot_for_its_spare_where_the_next_one_is_somebody_else
 fn silent_connections_to_the_control_socket_keep_nobody_out() {
     let rig = Rig::new();
     let _fleet = Fleet::start(&rig, &["--workers", "1"]);
-    let socket = rig
-        .directory
-        .path()
-        .join("data")
-        .join("fleet")
-        .join("control.sock");
+    let socket = control_socket(&rig);
     let connect = |_| std::os::unix::net::UnixStream::connect(&socket).unwrap();
     let _silent: Vec<_> = (0..20).map(connect).collect();
     assert_eq!(code(&rig.run(["status"])), 0);

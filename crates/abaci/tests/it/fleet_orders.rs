@@ -4,7 +4,7 @@ use std::net::TcpListener;
 
 use abaci_testkit::{Process, Signal, eventually};
 
-use crate::fleet_rig::{Fleet, field, pid_of, signal, stop, try_signal};
+use crate::fleet_rig::{Fleet, control_socket, field, pid_of, signal, stop, try_signal};
 use crate::rig::{Rig, assert_refused, code};
 
 /// A rig whose database has its tables.
@@ -69,12 +69,7 @@ fn a_fleet_told_to_stop_before_it_has_started_anything_ends_in_order() {
     let address = taken.local_addr().unwrap().to_string();
     // It waits for two seconds for an address that is taken.
     let mut fleet = Process::spawn(rig.abaci(["fleet", "--health-addr", &address]));
-    let socket = rig
-        .directory
-        .path()
-        .join("data")
-        .join("fleet")
-        .join("control.sock");
+    let socket = control_socket(&rig);
     eventually("its place", || socket.exists());
     // What asks a running fleet for something would end a process that does not listen.
     fleet.signal(Signal::HUP);

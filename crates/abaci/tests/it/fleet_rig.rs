@@ -1,5 +1,6 @@
 //! A fleet of real processes, and what can be seen of it from outside.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -273,6 +274,15 @@ pub(crate) fn is_pending(pid: u32, signal: Signal) -> bool {
 pub(crate) fn try_signal(pid: u32, signal: Signal) -> rustix::io::Result<()> {
     let id = i32::try_from(pid).ok().and_then(Pid::from_raw);
     kill_process(id.expect("it is a process id"), signal)
+}
+
+/// The socket by which the fleet of a rig is spoken to.
+pub(crate) fn control_socket(rig: &Rig) -> PathBuf {
+    rig.directory
+        .path()
+        .join("data")
+        .join("fleet")
+        .join("control.sock")
 }
 
 /// The value of a field in a log line of text.
