@@ -5,6 +5,7 @@
 //! What it is at, once its body has begun, is for the worker's report alone.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -23,6 +24,8 @@ pub(crate) struct Jobs(Arc<Shared>);
 struct Shared {
     table: Mutex<HashMap<String, Entry>>,
     changed: Notify,
+    /// How many jobs have left whose bodies had begun here.
+    finished: AtomicU64,
 }
 
 /// What is known of a job in hand.
@@ -88,6 +91,16 @@ impl Jobs {
             .collect()
     }
 
+    /// Counts the jobs that have left and whose bodies had begun here.
+    pub(crate) fn finished(&self) -> u64 {
+        self.0.finished.load(Ordering::Relaxed)
+    }
+
+    /// Completes when such a job has left.
+    pub(crate) async fn has_finished_one(&self) {
+        self.once(|| self.finished() > 0).await;
+    }
+
     /// How many jobs are in hand.
     pub(crate) fn count(&self) -> usize {
         self.table().len()
@@ -106,24 +119,22 @@ impl Jobs {
     /// Completes when the one place of the job is the caller's: a run of it that was cancelled before it was resumed has
     /// gone.
     pub(crate) async fn sole(&self, id: &str) {
-        loop {
-            let left = self.0.changed.notified();
-            tokio::pin!(left);
-            left.as_mut().enable();
-            if self.table().get(id).is_none_or(|entry| entry.places <= 1) {
-                return;
-            }
-            left.await;
-        }
+        self.once(|| self.table().get(id).is_none_or(|entry| entry.places <= 1))
+            .await;
     }
 
     /// Completes when nothing is in hand.
     pub(crate) async fn idle(&self) {
+        self.once(|| self.count() == 0).await;
+    }
+
+    /// Completes when `holds`, which is asked again whenever a job has left.
+    async fn once(&self, holds: impl Fn() -> bool) {
         loop {
             let left = self.0.changed.notified();
             tokio::pin!(left);
             left.as_mut().enable();
-            if self.count() == 0 {
+            if holds() {
                 return;
             }
             left.await;
@@ -164,6 +175,10 @@ impl Drop for Place {
         if let Some(entry) = table.get_mut(&self.id) {
             entry.places -= 1;
             if entry.places == 0 {
+                self.jobs
+                    .0
+                    .finished
+                    .fetch_add(u64::from(entry.has_begun), Ordering::Relaxed);
                 table.remove(&self.id);
             }
         }

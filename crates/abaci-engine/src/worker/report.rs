@@ -28,6 +28,9 @@ pub struct WorkerReport {
     pub database: DatabaseContact,
     /// The jobs that it has in hand, the oldest first.
     pub running: Vec<RunningJob>,
+    /// How many jobs it has begun and is done with.
+    #[serde(default)]
+    pub finished: u64,
 }
 
 /// When a worker last heard from the database.
@@ -85,7 +88,13 @@ impl WorkerObserver {
             draining: self.draining.is_cancelled(),
             database: DatabaseContact::of(&self.contact.borrow(), self.claim_failure.borrow().as_ref()),
             running: self.jobs.running(),
+            finished: self.jobs.finished(),
         }
+    }
+
+    /// Completes when the worker has begun a job and is done with it.
+    pub async fn has_finished_a_job(&self) {
+        self.jobs.has_finished_one().await;
     }
 }
 

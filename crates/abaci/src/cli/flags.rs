@@ -130,11 +130,11 @@ pub struct FleetFlags {
     /// Age of a worker's heartbeat at which the worker is killed [env: ABACI_WATCHDOG] [default: 10s]
     #[arg(long, value_name = "TIME")]
     watchdog: Option<Period>,
-    /// Ends of a worker within the restart window after which it counts as crash-looping [env: ABACI_MAX_RESTARTS]
-    /// [default: 5]
+    /// Runs of a worker that get nowhere, within the restart window, after which it counts as crash-looping
+    /// [env: ABACI_MAX_RESTARTS] [default: 5]
     #[arg(long, value_name = "COUNT")]
     max_restarts: Option<u32>,
-    /// Time in which the ends of a worker are counted [env: ABACI_RESTART_WINDOW] [default: 1m]
+    /// Time in which runs that get nowhere are counted [env: ABACI_RESTART_WINDOW] [default: 1m]
     #[arg(long, value_name = "TIME")]
     restart_window: Option<Period>,
 }

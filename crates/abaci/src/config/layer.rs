@@ -60,7 +60,7 @@ pub struct Layer {
     pub health_addr: Option<HealthAddr>,
     /// How old a worker's heartbeat may get.
     pub watchdog: Option<Period>,
-    /// How often a worker may end within the restart window.
+    /// How many runs of a worker may get nowhere within the restart window.
     pub max_restarts: Option<u32>,
     /// The window in which the ends of a worker are counted.
     pub restart_window: Option<Period>,

@@ -135,9 +135,9 @@ pub struct Config {
     pub health_addr: Setting<Option<HealthAddr>>,
     /// How old a worker's heartbeat may get before the worker is killed.
     pub watchdog: Setting<Period>,
-    /// How often a worker may end within the restart window before it counts as crash-looping.
+    /// How many runs of a worker may get nowhere within the restart window before it counts as crash-looping.
     pub max_restarts: Setting<u32>,
-    /// The window in which the ends of a worker are counted.
+    /// The window in which such runs are counted.
     pub restart_window: Setting<Period>,
     /// How log lines look.
     pub log_format: Setting<LogFormat>,

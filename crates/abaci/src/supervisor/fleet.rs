@@ -1,7 +1,7 @@
 //! What a fleet is and should be, and the difference between the two.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
@@ -12,10 +12,12 @@ use super::child::{News, Program};
 use super::control::Asked;
 use super::health_child::HealthChild;
 use super::reload::{Reload, Step};
-use super::restarts::Pause;
 use super::slot::{Failure, Slot, Times};
 use super::view::Essence;
 use crate::snapshot::{Phase, PrivateDatabase};
+
+/// The longest pause of a slot while no other worker of the fleet takes jobs.
+const LONGEST_PAUSE_ALONE: Duration = Duration::from_secs(5);
 
 /// How a fleet is to be.
 pub(crate) struct Plan {
@@ -106,19 +108,35 @@ impl Fleet {
         let Some(failure) = slot.ended(incarnation, status, now) else {
             // One that was asked to go ends with 0, or with 130 where it had not begun.
             if is_its_own && !matches!(status.code(), Some(0 | 130)) {
-                log_end(slot, None, now);
+                log_end(slot, now);
             }
             return;
         };
+        self.take_in_failure(number, failure, now);
+    }
+
+    /// Takes note that a worker ended by itself.
+    fn take_in_failure(&mut self, number: u32, failure: Failure, now: Instant) {
+        self.hurry(now);
+        let Some(slot) = self.slots.get(&number) else {
+            return;
+        };
         let was_ready = slot.was_ready();
-        let Failure { refusal, pause } = failure;
-        match refusal.filter(|_| self.is_starting && !was_ready) {
+        match failure.refusal.filter(|_| self.is_starting && !was_ready) {
             Some((code, reason)) => self.refuse(code, reason),
-            None => log_end(slot, Some(pause), now),
+            None => log_end(slot, now),
         }
         let end = self.slots.get(&number).and_then(|slot| slot.last_exit(now));
         let how = end.map(|end| end.how()).unwrap_or_default();
         self.tell_reload(number, &format!("the new worker does not start: {how}"));
+    }
+
+    /// Shortens the pauses of the slots while nobody takes jobs and nobody is about to.
+    fn hurry(&mut self, now: Instant) {
+        if !self.slots.values().any(|slot| slot.is_promising(now)) {
+            let slots = self.slots.values_mut();
+            slots.for_each(|slot| slot.hurry(LONGEST_PAUSE_ALONE));
+        }
     }
 
     /// Gives up the start of the fleet.
@@ -143,6 +161,7 @@ impl Fleet {
                 .entry(number)
                 .or_insert_with(|| Slot::new(number, times, now));
         }
+        self.hurry(now);
         let numbers: Vec<u32> = self.slots.keys().copied().collect();
         for number in numbers {
             self.reconcile_slot(number, now);
@@ -345,14 +364,14 @@ impl Fleet {
     }
 }
 
-/// The one line about a worker that ended by itself, or otherwise than it was asked to; `pause` is how long its slot waits.
-fn log_end(slot: &Slot, pause: Option<Pause>, now: Instant) {
+/// Logs the end of a worker that ended by itself, or otherwise than it was asked to.
+fn log_end(slot: &Slot, now: Instant) {
     let Some(end) = slot.last_exit(now) else { return };
     let (pid, code, signal, reason) = (end.pid, end.code, end.signal, end.reason);
-    let restart_in_seconds = pause.map(|pause| pause.length.as_secs_f64());
-    let said = match pause {
+    let restart_in_seconds = slot.restart_in(now);
+    let said = match restart_in_seconds {
         None => "worker ended before it had finished; its jobs are taken up again",
-        Some(pause) if pause.is_crash_loop => "worker ended, and did so too often; trying again later",
+        Some(_) if slot.is_crash_looping() => "worker ended, and did so too often; trying again later",
         Some(_) => "worker ended; starting another",
     };
     warn!(

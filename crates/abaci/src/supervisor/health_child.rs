@@ -16,11 +16,14 @@ use super::Event;
 use super::channel::{FromHealth, Sender, ToHealth};
 use super::child::{Child, News, Program};
 use super::exit::End;
-use super::restarts::{Intensity, Restarts};
+use super::restarts::{Intensity, Restarts, Run};
 use crate::snapshot::{HealthView, Snapshot};
 
 /// How long the process may take to end when asked to: it lets answers under way finish for a second.
 const END_PATIENCE: Duration = Duration::from_secs(2);
+
+/// A health process that answers for this long has got somewhere.
+const STEADY_AFTER: Duration = Duration::from_secs(1);
 
 /// Where the health process listens, and the process.
 pub(crate) struct HealthChild {
@@ -41,6 +44,7 @@ pub(crate) struct HealthChild {
 struct Running {
     child: Child,
     heard: Instant,
+    has_beaten: bool,
     /// Since when it has been asked to end.
     stopping: Option<Instant>,
     kill_reason: Option<String>,
@@ -99,13 +103,14 @@ impl HealthChild {
                 self.restarts += u32::from(self.last_end.is_some());
                 self.process = Some(Running {
                     heard: child.started,
+                    has_beaten: false,
                     child,
                     stopping: None,
                     kill_reason: None,
                 });
             }
             Err(error) => {
-                self.start = now + self.history.after_end(now, Duration::ZERO).length;
+                self.start = now + self.history.after_end(now, Run::Futile).length;
                 warn!(%error, "the health process could not be started; trying again");
             }
         }
@@ -138,8 +143,16 @@ impl HealthChild {
             return;
         }
         match news {
-            News::Said(FromHealth::Beat) | News::Lives => self.forgive(now),
+            News::Said(FromHealth::Beat) => self.beaten(now),
+            News::Lives => self.forgive(now),
             News::Ended(status) => self.ended(*status, now),
+        }
+    }
+
+    fn beaten(&mut self, now: Instant) {
+        if let Some(running) = &mut self.process {
+            running.has_beaten = true;
+            running.heard = now;
         }
     }
 
@@ -150,7 +163,9 @@ impl HealthChild {
         let pid = running.child.pid;
         let end = End::new(pid, running.child.started, status, running.kill_reason, now);
         if running.stopping.is_none() {
-            let pause = self.history.after_end(now, end.ran());
+            let is_useful = running.has_beaten && end.ran() >= STEADY_AFTER;
+            let run = if is_useful { Run::Useful } else { Run::Futile };
+            let pause = self.history.after_end(now, run);
             self.start = now + pause.length;
             let restart_in_seconds = pause.length.as_secs_f64();
             warn!(pid, %status, restart_in_seconds, "health process ended; starting another");

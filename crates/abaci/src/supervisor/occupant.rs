@@ -1,5 +1,6 @@
 //! The process in a slot: what it has said, how long it has been silent, and what follows from that.
 
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use abaci_engine::worker::WorkerReport;
@@ -7,6 +8,7 @@ use rustix::process::Signal;
 
 use super::channel::FromWorker;
 use super::child::Child;
+use super::restarts::Run;
 use super::slot::Times;
 use crate::snapshot::{SILENCE, WorkerState};
 
@@ -21,6 +23,12 @@ const END_MARGIN: Duration = Duration::from_secs(10);
 /// failure: the heartbeat asks every two seconds and is patient for five.
 const ROUND_TRIP_MARGIN: Duration = Duration::from_secs(7);
 
+/// A worker that took jobs for this long has got somewhere, even if nobody had a job for it that it could finish.
+const STEADY_AFTER: Duration = Duration::from_secs(10);
+
+/// The exit code of a worker that was asked to go before it took jobs.
+const INTERRUPTED: i32 = 130;
+
 /// The process of a worker.
 pub(super) struct Occupant {
     pub(super) child: Child,
@@ -28,6 +36,8 @@ pub(super) struct Occupant {
     pub(super) incarnation: u64,
     pub(super) report: Option<WorkerReport>,
     pub(super) has_beaten: bool,
+    /// Since when it has taken jobs.
+    ready: Option<Instant>,
     /// When it was heard of last, its start included.
     heard: Instant,
     /// Silence before this moment may be our own, and is nobody's fault.
@@ -50,6 +60,7 @@ impl Occupant {
             incarnation,
             report: None,
             has_beaten: false,
+            ready: None,
             stopping: None,
             is_killed: false,
             reason: None,
@@ -68,6 +79,9 @@ impl Occupant {
         match message {
             FromWorker::Beat { report } => {
                 self.has_beaten = true;
+                if report.is_some() {
+                    self.ready.get_or_insert(now);
+                }
                 self.report = report;
             }
             FromWorker::Failed { code, reason } => {
@@ -80,6 +94,25 @@ impl Occupant {
     /// What it said when it gave up, with its exit code.
     pub(super) fn refusal(&self) -> Option<(u8, String)> {
         self.failed.zip(self.reason.clone())
+    }
+
+    /// Judges its run, which ended with `status` though the supervisor had not asked for it.
+    pub(super) fn run(&self, status: ExitStatus, now: Instant) -> Run {
+        let is_orderly = match status.code() {
+            Some(0) => self.ready.is_some(),
+            code => code == Some(INTERRUPTED),
+        };
+        let has_finished_a_job = self.report.as_ref().is_some_and(|report| report.finished > 0);
+        let was_steady = self
+            .ready
+            .is_some_and(|ready| now.saturating_duration_since(ready) >= STEADY_AFTER);
+        if has_finished_a_job || was_steady {
+            Run::Useful
+        } else if is_orderly {
+            Run::Orderly
+        } else {
+            Run::Futile
+        }
     }
 
     /// What it said last, or why it was killed.

@@ -1,8 +1,10 @@
 //! When a process that ended by itself is started again.
 //!
-//! The pause doubles with every end within the window; more ends than the intensity allows are a crash loop, which is
-//! tried again once a minute, since what breaks a worker at its start may be mended from outside.
-//! Ends older than the window are forgotten, so a worker that runs well again starts afresh.
+//! A run that got somewhere, or that ended in order, is no reason to wait: the next process starts after a moment.
+//! Runs that got nowhere are counted: the pause doubles with each of them within the window, and more of them than the
+//! intensity allows are a crash loop, which is tried again once a minute, since what breaks a worker at its start may be
+//! mended from outside.
+//! A run that got somewhere ends all that, and runs older than the window are forgotten.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -16,13 +18,24 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// The pause of a crash loop.
 const CRASH_LOOP_PAUSE: Duration = Duration::from_mins(1);
 
-/// How often a process may end, and within what time.
+/// How often a process may end without getting anywhere, and within what time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Intensity {
     /// More ends than this are a crash loop.
     pub(crate) max_restarts: u32,
     /// The time in which ends are counted.
     pub(crate) window: Duration,
+}
+
+/// The worth of a run that has ended without being asked to by the supervisor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Run {
+    /// It did what it is there for, or was able to for a while.
+    Useful,
+    /// Somebody else asked it to go, and it went in order.
+    Orderly,
+    /// It got nowhere.
+    Futile,
 }
 
 /// What to do after an end.
@@ -34,12 +47,19 @@ pub(super) struct Pause {
     pub(super) is_crash_loop: bool,
 }
 
-/// The recent ends of one process.
+/// The recent futile runs of one process.
 #[derive(Debug)]
 pub(super) struct Restarts {
     intensity: Intensity,
     ends: VecDeque<Instant>,
     is_crash_loop: bool,
+}
+
+impl Pause {
+    const SHORTEST: Self = Self {
+        length: FIRST_PAUSE,
+        is_crash_loop: false,
+    };
 }
 
 impl Restarts {
@@ -51,13 +71,29 @@ impl Restarts {
         }
     }
 
-    /// Counts an end after a run of that length and says how long to wait.
-    ///
-    /// A crash loop is over when a process has run for a whole window.
-    pub(super) fn after_end(&mut self, now: Instant, ran: Duration) -> Pause {
-        let window = self.intensity.window;
-        self.is_crash_loop &= ran < window;
-        while self.ends.front().is_some_and(|end| now - *end > window) {
+    /// Takes note of the end of a run and says how long to wait.
+    pub(super) fn after_end(&mut self, now: Instant, run: Run) -> Pause {
+        match run {
+            Run::Useful => {
+                self.forget();
+                Pause::SHORTEST
+            }
+            Run::Orderly => Pause::SHORTEST,
+            Run::Futile => self.after_futile(now),
+        }
+    }
+
+    fn forget(&mut self) {
+        self.ends.clear();
+        self.is_crash_loop = false;
+    }
+
+    fn after_futile(&mut self, now: Instant) -> Pause {
+        while self
+            .ends
+            .front()
+            .is_some_and(|end| now - *end > self.intensity.window)
+        {
             self.ends.pop_front();
         }
         self.ends.push_back(now);
@@ -89,11 +125,14 @@ mod tests {
         window: Duration::from_mins(1),
     };
 
-    const AT_ONCE: Duration = Duration::ZERO;
+    fn restarts() -> Restarts {
+        Restarts::new(INTENSITY)
+    }
 
+    /// The pauses in milliseconds after futile runs that end at these milliseconds, and whether each is a crash loop's.
     fn pauses(restarts: &mut Restarts, ends_after_ms: &[u64]) -> Vec<(u128, bool)> {
         let start = Instant::now();
-        let pause = |after: &u64| restarts.after_end(start + Duration::from_millis(*after), AT_ONCE);
+        let pause = |after: &u64| restarts.after_end(start + Duration::from_millis(*after), Run::Futile);
         let pauses = ends_after_ms.iter().map(pause);
         pauses
             .map(|pause| (pause.length.as_millis(), pause.is_crash_loop))
@@ -101,10 +140,9 @@ mod tests {
     }
 
     #[test]
-    fn the_pause_doubles_until_the_intensity_is_exceeded_and_then_stays_a_crash_loops() {
-        let mut restarts = Restarts::new(INTENSITY);
+    fn pauses_double_until_a_crash_loop_begins_and_lasts() {
         let seen = pauses(
-            &mut restarts,
+            &mut restarts(),
             &[0, 150, 400, 800, 1700, 3400, 63_500, 123_600, 999_999],
         );
         let expected = [
@@ -122,20 +160,44 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_has_run_for_a_window_starts_afresh() {
-        let mut restarts = Restarts::new(INTENSITY);
+    fn a_run_that_got_somewhere_ends_a_crash_loop() {
+        let mut restarts = restarts();
         pauses(&mut restarts, &[0; 6]);
-        let later = Instant::now() + Duration::from_mins(5);
-        let pause = restarts.after_end(later, INTENSITY.window);
-        assert_eq!((pause.length, pause.is_crash_loop), (FIRST_PAUSE, false));
+        assert_eq!(restarts.after_end(Instant::now(), Run::Useful), Pause::SHORTEST);
+        assert_eq!(
+            pauses(&mut restarts, &[0, 0]),
+            [(100, false), (200, false)],
+            "what was before progress is still counted"
+        );
+    }
+
+    #[test]
+    fn useful_and_orderly_runs_never_add_up() {
+        for run in [Run::Useful, Run::Orderly] {
+            let mut restarts = restarts();
+            for _ in 0..100 {
+                assert_eq!(
+                    restarts.after_end(Instant::now(), run),
+                    Pause::SHORTEST,
+                    "{run:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_orderly_run_forgets_no_futile_one() {
+        let mut restarts = restarts();
+        pauses(&mut restarts, &[0; 4]);
+        restarts.after_end(Instant::now(), Run::Orderly);
+        assert_eq!(pauses(&mut restarts, &[0, 0]), [(1600, false), (60_000, true)]);
     }
 
     #[test]
     fn ends_that_are_far_apart_never_add_up() {
-        let mut restarts = Restarts::new(INTENSITY);
         let apart: Vec<u64> = (0..50).map(|end| end * 61_000).collect();
         assert!(
-            pauses(&mut restarts, &apart)
+            pauses(&mut restarts(), &apart)
                 .iter()
                 .all(|pause| *pause == (100, false))
         );
@@ -147,8 +209,7 @@ mod tests {
             max_restarts: 1000,
             ..INTENSITY
         };
-        let mut restarts = Restarts::new(many);
-        let seen = pauses(&mut restarts, &[0; 100]);
+        let seen = pauses(&mut Restarts::new(many), &[0; 100]);
         assert_eq!(seen.last(), Some(&(30_000, false)));
     }
 }

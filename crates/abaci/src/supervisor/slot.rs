@@ -10,7 +10,7 @@ use super::channel::FromWorker;
 use super::child::Child;
 use super::exit::End;
 use super::occupant::Occupant;
-use super::restarts::{Intensity, Pause, Restarts};
+use super::restarts::{Intensity, Pause, Restarts, Run};
 use crate::snapshot::{LastExit, WorkerState, WorkerView};
 
 /// The times that a slot works with.
@@ -44,8 +44,12 @@ pub(super) struct Slot {
 enum Vacancy {
     /// It never had a process, or the last one was asked to go.
     Planned,
-    /// Its process ended by itself; the next one starts then.
-    Until { start: Instant, is_crash_loop: bool },
+    /// Its process ended by itself, or could not be started; the next one starts at `start`.
+    Until {
+        since: Instant,
+        start: Instant,
+        is_crash_loop: bool,
+    },
 }
 
 /// What a worker that ended by itself leaves behind.
@@ -53,8 +57,6 @@ enum Vacancy {
 pub(super) struct Failure {
     /// What it said when it gave up, with its exit code.
     pub(super) refusal: Option<(u8, String)>,
-    /// When it is started again.
-    pub(super) pause: Pause,
 }
 
 impl Slot {
@@ -108,29 +110,35 @@ impl Slot {
         let occupant = self.occupant.take()?;
         let child = &occupant.child;
         let end = End::new(child.pid, child.started, status, occupant.reason(), now);
-        let ran = end.ran();
         self.last_end = Some(end);
         if occupant.is_stopping() {
             self.vacancy = Vacancy::Planned;
             return None;
         }
-        let pause = self.history.after_end(now, ran);
+        let pause = self.history.after_end(now, occupant.run(status, now));
         self.wait(pause, now);
         Some(Failure {
             refusal: occupant.refusal(),
-            pause,
         })
     }
 
     /// Puts off a start that failed for this reason, as if the process had ended at once.
     pub(super) fn could_not_start(&mut self, reason: String, now: Instant) {
         self.start_failure = Some(reason);
-        let pause = self.history.after_end(now, Duration::ZERO);
+        let pause = self.history.after_end(now, Run::Futile);
         self.wait(pause, now);
+    }
+
+    /// Brings its next start forward to `longest` after the end of its last process, if it is later.
+    pub(super) fn hurry(&mut self, longest: Duration) {
+        if let Vacancy::Until { since, start, .. } = &mut self.vacancy {
+            *start = (*start).min(*since + longest);
+        }
     }
 
     fn wait(&mut self, pause: Pause, now: Instant) {
         self.vacancy = Vacancy::Until {
+            since: now,
             start: now + pause.length,
             is_crash_loop: pause.is_crash_loop,
         };
@@ -197,6 +205,12 @@ impl Slot {
                 ..
             }
         )
+    }
+
+    /// Whether its worker takes jobs, or is about to.
+    pub(super) fn is_promising(&self, now: Instant) -> bool {
+        let is_starting = self.state(now) == WorkerState::Starting;
+        self.is_ready(now) || is_starting && !self.is_empty()
     }
 
     /// Whether its worker takes jobs, as far as anyone can know.
@@ -296,7 +310,7 @@ impl Slot {
     }
 
     /// How long it is until the next start, while there is no process.
-    fn restart_in(&self, now: Instant) -> Option<f64> {
+    pub(super) fn restart_in(&self, now: Instant) -> Option<f64> {
         match (&self.occupant, self.vacancy) {
             (None, Vacancy::Until { start, .. }) => Some(start.saturating_duration_since(now).as_secs_f64()),
             _ => None,

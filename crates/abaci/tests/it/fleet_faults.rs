@@ -241,7 +241,7 @@ fn a_fleet_whose_only_worker_is_in_a_crash_loop_is_not_ready_and_names_the_signa
         (&Value::Null, &killed.into()),
         "{looping}"
     );
-    // It stays like that for a minute.
+    // It stays like that for seconds, since nobody else takes jobs.
     let ready = fleet.get("/readyz");
     assert_eq!(ready.status, 503, "{}", ready.body);
     assert!(
@@ -252,6 +252,9 @@ fn a_fleet_whose_only_worker_is_in_a_crash_loop_is_not_ready_and_names_the_signa
         ready.body
     );
     assert_eq!(fleet.get("/livez").status, 200);
+    let restart_in = looping["restart_in_seconds"].as_f64().unwrap();
+    assert!(restart_in <= 5.0, "a queue stands for {restart_in} s");
+    fleet.worker_in(0, "idle");
 }
 
 /// Threads of this process that compute nothing, and that for as long as this lives.

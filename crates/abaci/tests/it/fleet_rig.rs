@@ -11,27 +11,27 @@ use rustix::process::{Pid, kill_process};
 use serde_json::Value;
 
 use crate::http::{self, Response};
-use crate::rig::{Rig, code, objects};
+use crate::rig::{Program, Rig, code, objects, run};
 
 /// A running fleet with its health address.
 pub(crate) struct Fleet<'a> {
     pub(crate) process: Process,
     pub(crate) address: String,
-    rig: &'a Rig,
+    program: &'a dyn Program,
 }
 
 impl<'a> Fleet<'a> {
     /// Starts a fleet and returns once all its workers take jobs.
     #[track_caller]
-    pub(crate) fn start(rig: &'a Rig, arguments: &[&str]) -> Self {
-        let fleet = Self::launch(rig, arguments);
+    pub(crate) fn start(program: &'a dyn Program, arguments: &[&str]) -> Self {
+        let fleet = Self::launch(program, arguments);
         fleet.process.wait_for_line("fleet ready");
         fleet
     }
 
     /// Starts a fleet and returns once its health process does.
     #[track_caller]
-    pub(crate) fn launch(rig: &'a Rig, arguments: &[&str]) -> Self {
+    pub(crate) fn launch(program: &'a dyn Program, arguments: &[&str]) -> Self {
         let usual = [
             "fleet",
             "--until-stdin-closes",
@@ -40,12 +40,12 @@ impl<'a> Fleet<'a> {
             "--poll-interval",
             "5ms",
         ];
-        let process = Process::spawn(rig.abaci(usual.iter().chain(arguments)));
+        let process = Process::spawn(program.command(&[&usual, arguments].concat()));
         let line = process.wait_for_line("health process started");
         Self {
             process,
             address: field(&line, "address"),
-            rig,
+            program,
         }
     }
 
@@ -136,7 +136,7 @@ impl<'a> Fleet<'a> {
     /// Waits for a job and returns its result.
     #[track_caller]
     pub(crate) fn result_of(&self, id: &str) -> Value {
-        let output = self.rig.run(["wait", "--json", id]);
+        let output = run(self.program.command(&["wait", "--json", id]));
         assert_eq!(code(&output), 0, "{output:#?}\n{:#?}", self.process.stderr());
         objects(&output).swap_remove(0)
     }

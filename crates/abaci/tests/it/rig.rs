@@ -6,6 +6,25 @@ use std::process::Command;
 use abaci_testkit::{Database, Output, Process, TempDir};
 use serde_json::Value;
 
+/// The program in an environment of its own.
+pub(crate) trait Program: Sync {
+    /// The program with these arguments.
+    fn command(&self, arguments: &[&str]) -> Command;
+}
+
+/// A home and a data directory for the program, whose database is its private one.
+impl Program for TempDir {
+    fn command(&self, arguments: &[&str]) -> Command {
+        bare(self, arguments)
+    }
+}
+
+impl Program for Rig {
+    fn command(&self, arguments: &[&str]) -> Command {
+        self.abaci(arguments)
+    }
+}
+
 /// A home, a data directory and a database for the program.
 pub(crate) struct Rig {
     pub(crate) directory: TempDir,

@@ -148,15 +148,26 @@ pub(crate) fn give_up(error: anyhow::Error) -> anyhow::Result<Exit> {
 /// here too, and a busy processor is not.
 async fn beat(sender: &mut Sender, mut observed: Observed, interval: Duration) {
     loop {
-        let report = observed.borrow_and_update().as_ref().map(WorkerObserver::report);
+        let worker = observed.borrow_and_update().clone();
+        let report = worker.as_ref().map(WorkerObserver::report);
+        let is_untried = report.as_ref().is_some_and(|report| report.finished == 0);
         if sender.say(&FromWorker::Beat { report }).await.is_err() {
             return;
         }
         tokio::select! {
             () = tokio::time::sleep(interval) => {}
-            // The moment at which it takes jobs is news.
+            // The moments at which it takes jobs and has finished the first one are news.
             Ok(()) = observed.changed() => {}
+            () = first_job(worker.filter(|_| is_untried)) => {}
         }
+    }
+}
+
+/// Completes when the worker has finished its first job; never without a worker.
+async fn first_job(worker: Option<WorkerObserver>) {
+    match worker {
+        Some(worker) => worker.has_finished_a_job().await,
+        None => std::future::pending().await,
     }
 }
 

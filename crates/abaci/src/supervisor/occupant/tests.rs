@@ -1,6 +1,8 @@
 //! Literal reports and moments, and what follows from them. The child is a process that has ended long ago: what is judged
 //! here is what was heard of it.
 
+use std::os::unix::process::ExitStatusExt;
+
 use abaci_engine::worker::{DatabaseContact, RunningJob};
 
 use super::super::child::Program;
@@ -59,6 +61,12 @@ impl Subject {
         self.occupant.state(&TIMES, self.at(seconds))
     }
 
+    /// The worth of its run if it ends now, by SIGKILL and with the codes 0, 130 and 1.
+    fn runs(&self, seconds: f64) -> [Run; 4] {
+        let raw = [9, 0, INTERRUPTED << 8, 1 << 8];
+        raw.map(|raw| self.occupant.run(ExitStatus::from_raw(raw), self.at(seconds)))
+    }
+
     fn due_death(&self, seconds: f64) -> Option<String> {
         self.occupant.due_death(&TIMES, self.at(seconds))
     }
@@ -79,6 +87,15 @@ pub(in crate::supervisor) fn idle(contact_age_seconds: f64) -> WorkerReport {
             failure: None,
         },
         running: Vec::new(),
+        finished: 0,
+    }
+}
+
+/// As [`idle`], of a worker that has done a job.
+fn experienced() -> WorkerReport {
+    WorkerReport {
+        finished: 1,
+        ..idle(0.0)
     }
 }
 
@@ -346,4 +363,27 @@ async fn it_is_looked_at_when_it_would_be_wedged_and_when_it_would_be_killed() {
     assert_eq!(worker.deadline(104.0), Some(Duration::from_secs(109)));
     worker.occupant.forgive(worker.at(120.0));
     assert_eq!(worker.deadline(120.0), Some(Duration::from_secs(129)));
+}
+
+#[tokio::test]
+async fn a_run_that_took_no_jobs_is_futile_unless_somebody_ended_it() {
+    use Run::{Futile, Orderly};
+    let mut subject = Subject::new();
+    assert_eq!(subject.runs(60.0), [Futile, Futile, Orderly, Futile]);
+    subject.occupant.hear(NOTHING_SAID, subject.at(1.0));
+    assert_eq!(subject.runs(60.0), [Futile, Futile, Orderly, Futile]);
+}
+
+#[tokio::test]
+async fn a_run_is_useful_after_its_first_job_or_some_steady_seconds() {
+    use Run::{Futile, Orderly, Useful};
+    let mut subject = Subject::new();
+    subject.hear(busy(), 1.0);
+    let just_ready = [Futile, Orderly, Orderly, Futile];
+    assert_eq!(subject.runs(2.0), just_ready);
+    let steady = 1.0 + STEADY_AFTER.as_secs_f64();
+    assert_eq!(subject.runs(steady - 0.1), just_ready);
+    assert_eq!(subject.runs(steady), [Useful; 4]);
+    subject.hear(experienced(), 2.0);
+    assert_eq!(subject.runs(2.0), [Useful; 4]);
 }
