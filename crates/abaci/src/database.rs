@@ -45,7 +45,7 @@ impl Access {
             check_url(url)?;
             return Ok(Self {
                 url: url.clone(),
-                place: printable_url(url),
+                place: place_of(config),
                 lease: None,
             });
         }
@@ -57,10 +57,9 @@ impl Access {
         })
         .await?
         .context("starting the private database")?;
-        let place = format!("private PostgreSQL in {}", config.postgres_dir().display());
         Ok(Self {
             url: lease.url(APPLICATION),
-            place,
+            place: place_of(config),
             lease: Some(Arc::new(lease)),
         })
     }
@@ -136,6 +135,14 @@ impl Drop for KeptRunning {
         if let Some(task) = &self.task {
             task.abort();
         }
+    }
+}
+
+/// Names the database of this configuration, without user and password.
+pub(crate) fn place_of(config: &Config) -> String {
+    match &config.database_url.value {
+        Some(url) => printable_url(url),
+        None => format!("private PostgreSQL in {}", config.postgres_dir().display()),
     }
 }
 

@@ -50,6 +50,9 @@ pub struct SupervisorView {
     pub pid: u32,
     /// How long it has run.
     pub uptime_seconds: f64,
+    /// Where the jobs are, without user and password; empty from an older program.
+    #[serde(default)]
+    pub database: String,
 }
 
 /// One worker, or the empty place of one.

@@ -7,6 +7,7 @@
 //! Giving up, being interrupted or being killed loses nothing: the jobs are in the database, and the last line says how
 //! to wait for them again.
 
+mod fleet;
 mod patience;
 mod progress;
 mod report;
@@ -22,6 +23,7 @@ use crate::exit::Exit;
 use crate::output::{self, Format};
 use crate::signals::Signals;
 
+pub(crate) use fleet::LocalFleet;
 pub(crate) use patience::{Patience, nobody_listens};
 pub(crate) use progress::Progress;
 pub(crate) use report::checked;
@@ -35,6 +37,7 @@ pub(crate) struct Following {
     requests: HashMap<JobId, Option<Request>>,
     open: BTreeSet<JobId>,
     patience: Patience,
+    fleet: LocalFleet,
     tally: Tally,
     format: Format,
 }
@@ -62,6 +65,7 @@ impl Following {
             requests,
             open,
             patience,
+            fleet: LocalFleet::of(config),
             format,
         }
     }
@@ -78,7 +82,7 @@ impl Following {
         let end = loop {
             tokio::select! {
                 event = waiter.next() => match event {
-                    Some(event) => if let Some(end) = self.handle(event, &progress)? { break Some(end) },
+                    Some(event) => if let Some(end) = self.handle(event, &progress).await? { break Some(end) },
                     None => break None,
                 },
                 _ = signals.next() => break Some(End::Interrupted),
@@ -88,7 +92,7 @@ impl Following {
         Ok(self.conclude(end))
     }
 
-    fn handle(&mut self, event: WaitEvent, progress: &Progress) -> anyhow::Result<Option<End>> {
+    async fn handle(&mut self, event: WaitEvent, progress: &Progress) -> anyhow::Result<Option<End>> {
         match event {
             WaitEvent::Finished(outcome) => self.finished(outcome, progress)?,
             WaitEvent::Missing(id) => {
@@ -97,7 +101,7 @@ impl Following {
                 progress.apart(|| output::error(format_args!("no job has the id {id}; see: abaci list")));
             }
             WaitEvent::Progress { queued, running } => progress.counts(queued, running),
-            other => return Ok(self.obstacle(&other, progress)),
+            other => return Ok(self.obstacle(&other, progress).await),
         }
         progress.done(self.tally.done());
         Ok(None)
@@ -114,8 +118,15 @@ impl Following {
         progress.apart(|| report::print(&outcome, request, self.format))
     }
 
-    fn obstacle(&mut self, event: &WaitEvent, progress: &Progress) -> Option<End> {
-        let verdict = self.patience.consider(event);
+    async fn obstacle(&mut self, event: &WaitEvent, progress: &Progress) -> Option<End> {
+        let prospect = match event {
+            WaitEvent::NoWorker { queue, .. } => self.fleet.prospect(queue).await,
+            _ => None,
+        };
+        let verdict = match prospect {
+            Some(prospect) => self.patience.between_workers(prospect),
+            None => self.patience.consider(event),
+        };
         if let Some(notice) = verdict.notice {
             progress.apart(|| output::talk(notice));
         }

@@ -33,6 +33,8 @@ pub(crate) struct Patience {
 
 struct Obstacle {
     since: Instant,
+    /// Since when the patience is used up.
+    patient_since: Instant,
     said: Option<Instant>,
 }
 
@@ -54,6 +56,20 @@ impl Patience {
             WaitEvent::DatabaseLost { reason, .. } => self.without_database(reason),
             WaitEvent::DatabaseBack => over(&mut self.no_database, "the database answers again"),
             _ => Verdict::default(),
+        }
+    }
+
+    /// Considers that nobody takes the jobs now, and that a fleet will, which says `prospect` of itself.
+    ///
+    /// The patience is for a server that nobody starts, so this uses none of it up.
+    pub(crate) fn between_workers(&mut self, prospect: String) -> Verdict {
+        let obstacle = self.no_server.get_or_insert_with(Obstacle::begins);
+        let lasting = obstacle.since.elapsed();
+        obstacle.patient_since = Instant::now();
+        let is_due = obstacle.is_due() && lasting >= WORTH_A_WORD;
+        Verdict {
+            notice: is_due.then(|| obstacle.say(prospect)),
+            gave_up: None,
         }
     }
 
@@ -85,7 +101,7 @@ impl Patience {
                 ..Verdict::default()
             };
         }
-        let is_due = obstacle.said.is_none_or(|said| said.elapsed() >= REMINDER);
+        let is_due = obstacle.is_due();
         let lasting = obstacle.since.elapsed().as_secs();
         let sentence =
             || format!("the database does not answer, for {lasting} s now; waiting for it ({last_answer})");
@@ -98,14 +114,21 @@ impl Patience {
 
 impl Obstacle {
     fn begins() -> Self {
+        let now = Instant::now();
         Self {
-            since: Instant::now(),
+            since: now,
+            patient_since: now,
             said: None,
         }
     }
 
     fn has_lasted(&self, span: Duration) -> bool {
-        self.since.elapsed() >= span
+        self.patient_since.elapsed() >= span
+    }
+
+    /// Whether it is to be mentioned now.
+    fn is_due(&self) -> bool {
+        self.said.is_none_or(|said| said.elapsed() >= REMINDER)
     }
 
     fn say(&mut self, sentence: String) -> String {
@@ -185,5 +208,16 @@ mod tests {
         let mut patience = Patience::new(Duration::from_secs(30), Duration::from_mins(1));
         patience.consider(&no_worker());
         assert_eq!(patience.consider(&WaitEvent::WorkerBack), Verdict::default());
+    }
+
+    #[test]
+    fn a_fleet_that_goes_on_uses_up_no_patience() {
+        let mut patience = Patience::new(Duration::ZERO, Duration::from_mins(1));
+        let verdict = patience.between_workers("the next one starts in 4 s".to_owned());
+        assert_eq!(verdict.gave_up, None);
+        assert!(
+            patience.consider(&no_worker()).gave_up.is_some(),
+            "the patience for nobody is not that for a fleet"
+        );
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use abaci_engine::APPLICATION;
-use abaci_engine::database::{check_url, printable_url};
+use abaci_engine::database::check_url;
 use anyhow::Context;
 use local_postgres::{Health, Lease};
 use tokio::sync::mpsc;
@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::channel::ToHealth;
 use super::{AbortOnDrop, Event};
 use crate::config::Config;
-use crate::database::{on_blocking_thread, private_settings};
+use crate::database::{on_blocking_thread, place_of, private_settings};
 use crate::snapshot::PrivateDatabase;
 
 /// How often the private database is looked at.
@@ -39,7 +39,7 @@ impl Database {
             check_url(url)?;
             return Ok(Self {
                 url: url.clone(),
-                place: printable_url(url),
+                place: place_of(config),
                 queue,
                 lease: None,
             });
@@ -50,7 +50,7 @@ impl Database {
             .context("starting the private database")?;
         Ok(Self {
             url: lease.url(APPLICATION),
-            place: format!("private PostgreSQL in {}", config.postgres_dir().display()),
+            place: place_of(config),
             queue,
             lease: Some(Arc::new(lease)),
         })

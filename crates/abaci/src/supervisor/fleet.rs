@@ -28,6 +28,8 @@ pub(crate) struct Plan {
     pub(crate) health: Option<HealthChild>,
     /// The queue that the workers take jobs from.
     pub(crate) queue: String,
+    /// Where that queue is, fit to be shown.
+    pub(crate) database: String,
 }
 
 /// A fleet as its supervisor knows it.
@@ -36,6 +38,7 @@ pub(super) struct Fleet {
     first_slot: u32,
     times: Times,
     pub(super) queue: String,
+    pub(super) database: String,
     pub(super) wanted: u32,
     pub(super) phase: Phase,
     /// Until every worker of the first hour was ready once, or turned out to be hopeless.
@@ -62,6 +65,7 @@ impl Fleet {
             first_slot: plan.first_slot,
             times: plan.times,
             queue: plan.queue,
+            database: plan.database,
             wanted: plan.workers,
             phase: Phase::Running,
             is_starting: true,

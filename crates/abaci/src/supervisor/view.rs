@@ -52,6 +52,7 @@ impl Fleet {
             supervisor: Some(SupervisorView {
                 pid: std::process::id(),
                 uptime_seconds: (now - self.began).as_secs_f64(),
+                database: self.database.clone(),
             }),
             phase: self.phase,
             queue: self.queue.clone(),

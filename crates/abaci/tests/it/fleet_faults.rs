@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use abaci_testkit::{Deadline, Signal};
+use abaci_testkit::{Deadline, Process, Signal};
 use serde_json::Value;
 
 use crate::fleet_rig::{Fleet, Watch, end_by, field, pid_of, signal, workers_in};
@@ -391,6 +391,37 @@ fn a_slot_in_a_crash_loop_is_told_of_while_the_others_work_and_a_reload_revives_
     assert_eq!(code(&rig.run(["fleet", "reload"])), 0);
     assert_eq!(fleet.worker(1)["state"], "idle");
     fleet.await_health();
+}
+
+#[test]
+fn a_client_outwaits_a_fleet_that_restarts_its_worker() {
+    let rig = Rig::new();
+    let fleet = Fleet::start(&rig, &["--workers", "1", "--max-restarts", "1"]);
+    break_starts(&rig, 0);
+    signal(fleet.pid(0), Signal::KILL);
+    fleet.worker_in(0, "crash-loop");
+    // Nobody's absence would be waited out for so short a time.
+    let client = Process::spawn(rig.abaci(["submit", "--wait-for-server", "100ms", "10"]));
+    let notice = client.wait_for_line("has no worker that takes jobs now");
+    for words in [
+        &format!("the fleet of process {}", fleet.process.pid()),
+        "the last one ended by exit code 3",
+        "not today",
+    ] {
+        assert!(notice.contains(words), "{words:?} is not in: {notice}");
+    }
+    mend_starts(&rig);
+    let output = client.finish();
+    assert_eq!(code(&output), 0, "{output:#?}");
+}
+
+#[test]
+fn a_client_gives_up_when_no_fleet_is_left() {
+    let rig = Rig::new();
+    let fleet = Fleet::start(&rig, &["--workers", "1"]);
+    assert_eq!(code(&fleet.stop()), 0);
+    let output = rig.run(["submit", "--wait-for-server", "100ms", "10"]);
+    assert_eq!(code(&output), 3, "{output:#?}");
 }
 
 #[test]

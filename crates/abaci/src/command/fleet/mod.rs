@@ -153,6 +153,7 @@ async fn prepare(config: &Config) -> anyhow::Result<(Plan, Seat, Database)> {
     let plan = Plan {
         program: worker_program(config)?,
         queue: config.queue.value.clone(),
+        database: database.place().to_owned(),
         workers: config.workers.value,
         first_slot: config.first_slot.value,
         times,

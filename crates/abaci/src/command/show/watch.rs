@@ -14,7 +14,7 @@ use tokio::time::MissedTickBehavior;
 use super::{Look, draw};
 use crate::config::Config;
 use crate::exit::{Exit, Failed};
-use crate::follow::{Patience, nobody_listens};
+use crate::follow::{LocalFleet, Patience, nobody_listens};
 use crate::output::{self, Format};
 
 /// How often it looks.
@@ -41,11 +41,12 @@ pub(super) async fn watch(
     let mut surface = Surface::of(format);
     // Patience with a missing server has no end here: who watches wants to see it come.
     let mut patience = Patience::new(Duration::MAX, config.wait_for_database.value.0);
+    let fleet = LocalFleet::of(config);
     let mut looks = tokio::time::interval(INTERVAL);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         looks.tick().await;
-        let look = match look(client, id).await {
+        let look = match look(client, id, &fleet).await {
             Ok(look) => look,
             Err(error @ Error::NotFound { .. }) => return Err(error.into()),
             Err(error) => {
@@ -68,7 +69,7 @@ pub(super) async fn watch(
 }
 
 /// Looks, and around as well if nobody seems to work on the job.
-async fn look(client: &Client, id: &JobId) -> Result<Look, Error> {
+async fn look(client: &Client, id: &JobId, fleet: &LocalFleet) -> Result<Look, Error> {
     let mut look = Look::take(client, id).await?;
     let job = &look.detail.job;
     if job.state.is_final() || look.progress.is_some() {
@@ -83,7 +84,12 @@ async fn look(client: &Client, id: &JobId) -> Result<Look, Error> {
         _ => worker.takes(queue, version),
     });
     let waits = match (is_attended, job.state) {
-        (false, _) => Some(nobody_listens(queue)),
+        (false, _) => Some(
+            fleet
+                .prospect(queue)
+                .await
+                .unwrap_or_else(|| nobody_listens(queue)),
+        ),
         (true, State::Queued) => Some("until a worker has a free slot".to_owned()),
         (true, _) => None,
     };

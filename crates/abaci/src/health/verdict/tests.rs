@@ -53,6 +53,7 @@ fn killed(slot: u32, state: WorkerState, restart_in_seconds: f64) -> WorkerView 
 fn sighting(workers: Vec<WorkerView>) -> Sighting {
     let snapshot = Snapshot {
         supervisor: Some(SupervisorView {
+            database: String::new(),
             pid: 1,
             uptime_seconds: 60.0,
         }),

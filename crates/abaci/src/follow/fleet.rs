@@ -1,0 +1,124 @@
+//! The fleet of this machine, asked when nobody takes the jobs that are waited for.
+//!
+//! The database alone does not tell a queue that nobody serves from one whose workers are between two starts.
+//! A fleet on the same data directory knows; one of another machine is not asked, and counts as any absence.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::database::place_of;
+use crate::snapshot::{Phase, Snapshot, WorkerView};
+use crate::supervisor::{Answer, Request, ask, directory_in};
+
+/// How long the fleet may take to answer; a wait is held up for no longer.
+const TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Where the fleet of this machine would be, and which database it would have to use.
+pub(crate) struct LocalFleet {
+    directory: Option<PathBuf>,
+    database: String,
+}
+
+impl LocalFleet {
+    pub(crate) fn of(config: &Config) -> Self {
+        Self {
+            directory: directory_in(&config.data_dir.value).ok(),
+            database: place_of(config),
+        }
+    }
+
+    /// Says how the fleet stands, if there is one that takes jobs of `queue` as soon as its workers run.
+    pub(crate) async fn prospect(&self, queue: &str) -> Option<String> {
+        let directory = self.directory.as_ref()?;
+        let answer = tokio::time::timeout(TIMEOUT, ask(directory, Request::Status)).await;
+        match answer.ok()?.ok()?? {
+            Answer::Status { snapshot } => prospect(&snapshot, queue, &self.database),
+            _ => None,
+        }
+    }
+}
+
+/// Says how a fleet stands that has no worker to take jobs, if it is one for `queue` of `database` and goes on.
+fn prospect(fleet: &Snapshot, queue: &str, database: &str) -> Option<String> {
+    let supervisor = fleet.supervisor.as_ref()?;
+    let is_ours = fleet.queue == queue && supervisor.database == database;
+    if !is_ours || fleet.phase == Phase::Draining || fleet.workers.is_empty() {
+        return None;
+    }
+    Some(format!(
+        "the fleet of process {} has no worker that takes jobs now; {}{}",
+        supervisor.pid,
+        next_worker(&fleet.workers),
+        last_exit(&fleet.workers)
+    ))
+}
+
+/// Says which worker takes jobs next, as far as that is known.
+fn next_worker(workers: &[WorkerView]) -> String {
+    let restart_in = |worker: &WorkerView| worker.restart_in_seconds;
+    let soonest = workers.iter().filter_map(restart_in).min_by(f64::total_cmp);
+    match (workers.iter().find(|worker| worker.pid.is_some()), soonest) {
+        (Some(worker), _) => format!("worker {} is {}", worker.slot, worker.state.name()),
+        (None, Some(seconds)) => format!("the next one starts in {seconds:.0} s"),
+        (None, None) => "the next one starts at once".to_owned(),
+    }
+}
+
+/// Says how the last worker ended, if one has.
+fn last_exit(workers: &[WorkerView]) -> String {
+    let ends = workers.iter().filter_map(|worker| worker.last_exit.as_ref());
+    let last = ends.min_by(|one, other| one.age_seconds.total_cmp(&other.age_seconds));
+    last.map_or_else(String::new, |end| {
+        format!(", the last one ended by {}", end.how())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: &str = "host:5432/jobs";
+
+    /// A fleet of one whose worker was killed.
+    fn fleet() -> Snapshot {
+        let fleet = serde_json::json!({
+            "supervisor": {"pid": 7, "uptime_seconds": 9.0, "database": HERE},
+            "phase": "running", "queue": "fibonacci", "wanted": 1,
+            "workers": [{
+                "slot": 0, "state": "dead", "state_seconds": 1.0, "restarts": 3, "restart_in_seconds": 4.2,
+                "last_exit": {"pid": 8, "signal": "SIGKILL", "ran_seconds": 1.0, "age_seconds": 0.8},
+                "running": [],
+            }],
+        });
+        serde_json::from_value(fleet).unwrap()
+    }
+
+    #[test]
+    fn a_fleet_between_two_starts_says_when_the_next_is_due() {
+        assert_eq!(
+            prospect(&fleet(), "fibonacci", HERE).as_deref(),
+            Some(
+                "the fleet of process 7 has no worker that takes jobs now; the next one starts in 4 s, \
+                 the last one ended by SIGKILL"
+            )
+        );
+    }
+
+    #[test]
+    fn a_worker_that_lives_is_named_with_its_state() {
+        let mut fleet = fleet();
+        (fleet.workers[0].pid, fleet.workers[0].state) = (Some(9), crate::snapshot::WorkerState::Starting);
+        let said = prospect(&fleet, "fibonacci", HERE).unwrap();
+        assert!(said.contains("worker 0 is starting"), "{said}");
+    }
+
+    #[test]
+    fn a_fleet_that_stops_or_works_elsewhere_is_no_prospect() {
+        let mut stopping = fleet();
+        stopping.phase = Phase::Draining;
+        assert_eq!(prospect(&stopping, "fibonacci", HERE), None);
+        assert_eq!(prospect(&fleet(), "other", HERE), None);
+        assert_eq!(prospect(&fleet(), "fibonacci", "host:5432/other"), None);
+    }
+}
