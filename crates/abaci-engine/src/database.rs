@@ -3,9 +3,9 @@
 //! Every failure to connect is told apart here: a wrong address, nobody there, a refusal, a schema that is too new.
 //! No message carries a user or a password.
 
+mod address;
 mod failure;
 
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,8 +13,10 @@ use dbos::sysdb::migrations::{SHARED_MIGRATIONS, runner};
 use dbos::sysdb::postgres::{PostgresSystemDatabase, Settings};
 use dbos::sysdb::retry::RetryPolicy;
 use dbos::sysdb::{DEFAULT_SCHEMA, SystemDatabase};
-use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions, Connection};
+use sqlx::Connection;
+use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
+
+pub(crate) use address::Address;
 
 use crate::{APPLICATION, Error};
 
@@ -48,13 +50,6 @@ pub(crate) struct Database {
     pub(crate) pool: PgPool,
     pub(crate) engine: Arc<PostgresSystemDatabase>,
     pub(crate) address: Address,
-}
-
-/// Where a database is: what connects there, and what may be printed of it.
-#[derive(Clone)]
-pub(crate) struct Address {
-    pub(crate) options: PgConnectOptions,
-    pub(crate) place: String,
 }
 
 impl Database {
@@ -116,28 +111,6 @@ impl Database {
 }
 
 impl Address {
-    pub(crate) fn parse(url: &str) -> Result<Self, Error> {
-        let scheme = url.split_once("://").map(|(scheme, _)| scheme);
-        if !matches!(scheme, Some("postgres" | "postgresql")) {
-            let given = scheme.map_or_else(
-                || "there is no scheme".to_owned(),
-                |s| format!("the scheme is {s:?}"),
-            );
-            return Err(Error::Url { reason: given });
-        }
-        // The parser's own message may quote the address, password included.
-        let options = PgConnectOptions::from_str(url)
-            .map_err(|_| Error::Url {
-                reason: "it cannot be read".to_owned(),
-            })?
-            .application_name(APPLICATION)
-            .disable_statement_logging();
-        Ok(Self {
-            place: place_of(&options),
-            options,
-        })
-    }
-
     /// Opens one connection outside of any pool.
     pub(crate) async fn connect(&self, timeout: Duration) -> Result<PgConnection, Error> {
         match tokio::time::timeout(timeout, PgConnection::connect_with(&self.options)).await {
@@ -306,44 +279,4 @@ fn engine_settings() -> Settings<'static> {
 /// An error of either driver as text, where a question mixes both.
 pub(crate) fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
-}
-
-fn place_of(options: &PgConnectOptions) -> String {
-    let database = options.get_database().unwrap_or("postgres");
-    match options.get_socket() {
-        Some(socket) => format!("{}/{database}", socket.display()),
-        None => format!("{}:{}/{database}", options.get_host(), options.get_port()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_url_of_another_scheme_is_named_without_its_password() {
-        let error = check_url("mysql://root:secret@localhost/abaci")
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.contains("\"mysql\"") && !error.contains("secret"),
-            "{error}"
-        );
-        let error = check_url("postgres://root:secret@localhost:port/abaci")
-            .unwrap_err()
-            .to_string();
-        assert!(!error.contains("secret"), "{error}");
-    }
-
-    #[test]
-    fn a_printable_url_has_neither_user_nor_password() {
-        assert_eq!(
-            printable_url("postgres://ada:secret@db.example:6432/jobs"),
-            "db.example:6432/jobs"
-        );
-        assert_eq!(
-            printable_url("postgres:///jobs?host=/run/pg&port=5432&user=ada"),
-            "/run/pg/jobs"
-        );
-    }
 }

@@ -114,10 +114,9 @@ impl Registration {
 }
 
 impl EngineSessions {
-    /// The database URL under which the engine's sessions carry this name.
+    /// The URL of an address under which the engine's sessions carry this name.
     pub(crate) fn name_in(&self, url: &str) -> String {
-        let separator = if url.contains('?') { '&' } else { '?' };
-        format!("{url}{separator}application_name={}", self.0.replace(' ', "%20"))
+        format!("{url}&application_name={}", self.0.replace(' ', "%20"))
     }
 
     /// Completes when the server has ended every one of them, and so committed or undone all they asked for.

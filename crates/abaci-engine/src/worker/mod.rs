@@ -248,7 +248,7 @@ impl Setup {
             // None but its internal one: the claim loop is ours.
             listen_queues: Some(Vec::new()),
             migrate: false,
-            ..Config::new(APPLICATION, sessions.name_in(&self.settings.database_url))
+            ..Config::new(APPLICATION, sessions.name_in(&self.database.address.url))
         });
         let admission = Arc::new(self.admission(body));
         let register = |workflow: WorkflowName| -> Result<Workflow, Error> {
