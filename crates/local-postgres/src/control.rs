@@ -61,11 +61,15 @@ pub enum Stopped {
 /// Looks at the server of `data_dir` without changing anything.
 ///
 /// # Errors
-/// [`Error::DataDirectory`] when the directory's locks cannot be read.
+/// [`Error::DataDirectory`] when the directory's locks cannot be read; [`Error::Removed`].
 pub fn status(data_dir: &Path) -> Result<Status, Error> {
-    let Some(place) = Place::find(data_dir)?.filter(|place| place.cluster().exists()) else {
+    let Some(place) = Place::find(data_dir)? else {
         return Ok(Status::NotCreated);
     };
+    place.check_not_removed()?;
+    if !place.cluster().exists() {
+        return Ok(Status::NotCreated);
+    }
     let Some(pid) = server::running(&place) else {
         return Ok(Status::Stopped);
     };
@@ -83,11 +87,12 @@ pub fn status(data_dir: &Path) -> Result<Status, Error> {
 ///
 /// # Errors
 /// [`Error::InUse`] when there are users and `force` is [`Force::No`]; [`Error::TimedOut`] when somebody else is in the
-/// middle of starting the server and does not finish.
+/// middle of starting the server and does not finish; [`Error::Removed`].
 pub fn stop(data_dir: &Path, force: Force) -> Result<Stopped, Error> {
     let Some(place) = Place::find(data_dir)? else {
         return Ok(Stopped::WasNotRunning);
     };
+    place.check_not_removed()?;
     let deadline = Deadline::after(OTHERS);
     let start_lock = deadline.poll(|| Lock::try_exclusive(&place.start_lock()))?;
     let users_lock = place.lock_out_users()?;

@@ -69,6 +69,16 @@ pub enum Error {
         source: io::Error,
     },
 
+    /// The database is gone, and processes that used it still run: put it back, or end them and begin anew.
+    #[error(
+        "the database in {} was removed or replaced while it was in use; put the directory back, or end every process \
+         that uses it, after which a start makes a new and empty one", data_dir.display()
+    )]
+    Removed {
+        /// The data directory.
+        data_dir: PathBuf,
+    },
+
     /// PostgreSQL refuses root, and its account cannot enter the data directory: choose another.
     #[error(
         "account {account:?}, which runs PostgreSQL for root, cannot enter {}; choose a data directory outside of \

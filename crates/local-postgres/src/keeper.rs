@@ -20,10 +20,11 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use crate::account::Account;
 use crate::cluster;
 use crate::error::Error;
-use crate::lock::Lock;
+use crate::lock::{Lock, LockFile};
 use crate::log;
 use crate::place::Place;
 use crate::programs::Programs;
+use crate::removal::Watch;
 use crate::server::{self, End, Server};
 use crate::settings::KeeperSettings;
 use crate::wait::Deadline;
@@ -64,8 +65,11 @@ pub fn keep(settings: &KeeperSettings) -> Result<(), Error> {
     leave_directory();
     cluster::make_if_missing(&place, &programs, &account)?;
     place.make_socket_dir(&account)?;
-    let supervisor = Supervisor::new(place, programs, account);
-    let users_lock = supervisor.run(settings.linger)?;
+    let mut supervisor = Supervisor::new(place, programs, account)?;
+    let users_lock = match supervisor.run(settings.linger) {
+        Err(Error::Removed { .. }) => return supervisor.outlast_users(),
+        ended => ended?,
+    };
     // In this order: who gets the users' lock next must not take us for a living keeper.
     drop(keeper_lock);
     drop(users_lock);
@@ -121,6 +125,9 @@ enum State {
 
 struct Supervisor {
     place: Place,
+    /// The users' lock as it was at the start; it says whether they live when the file has no name any more.
+    users_lock: LockFile,
+    watch: Watch,
     programs: Programs,
     account: Account,
     state: State,
@@ -130,11 +137,14 @@ struct Supervisor {
 }
 
 impl Supervisor {
-    fn new(place: Place, programs: Programs, account: Account) -> Self {
+    fn new(place: Place, programs: Programs, account: Account) -> Result<Self, Error> {
+        let users_lock = LockFile::open(&place.users_lock())?;
         let state = State::Down {
             until: Instant::now(),
         };
-        Self {
+        Ok(Self {
+            watch: Watch::new(&place, users_lock.file_id()?),
+            users_lock,
             place,
             programs,
             account,
@@ -142,15 +152,24 @@ impl Supervisor {
             was_ready: false,
             pause: Duration::ZERO,
             log_mark_bytes: 0,
-        }
+        })
     }
 
     /// Runs the server until nobody has used it for `linger`, then stops it; returns the lock that keeps users out.
-    fn run(mut self, linger: Duration) -> Result<Lock, Error> {
+    ///
+    /// # Errors
+    /// [`Error::Removed`] as soon as the files are no longer those that it began with; else why the server does not start.
+    fn run(&mut self, linger: Duration) -> Result<Lock, Error> {
         let mut vacancy = Vacancy { linger, since: None };
         loop {
-            self.state = self.look()?;
-            if let Some(users_lock) = vacancy.is_over(&self.place)? {
+            self.watch.look()?;
+            let looked = self.look().and_then(|state| {
+                self.state = state;
+                vacancy.is_over(&self.place)
+            });
+            // What fails for want of the files fails for no other reason.
+            let users_lock = looked.or_else(|error| self.watch.look().and(Err(error)))?;
+            if let Some(users_lock) = users_lock {
                 self.stop();
                 return Ok(users_lock);
             }
@@ -231,11 +250,36 @@ impl Supervisor {
         has_lock || said.contains("shared memory block")
     }
 
-    fn stop(self) {
-        if let State::Starting(server) | State::Ready { server, .. } = self.state {
+    fn stop(&mut self) {
+        let down = State::Down {
+            until: Instant::now(),
+        };
+        if let State::Starting(server) | State::Ready { server, .. } =
+            std::mem::replace(&mut self.state, down)
+        {
             server.stop();
         }
         self.place.remove_short_socket_dir();
+    }
+
+    /// Stops the server of a database that was removed, and lets nobody make another one in its place while users of the
+    /// lost one live, or until its files are back.
+    ///
+    /// The server would go on for a minute, and acknowledge what it can no longer store.
+    fn outlast_users(mut self) -> Result<(), Error> {
+        say("the database was removed while it was in use");
+        let mut is_lost = self.is_lost_to_users()?;
+        self.stop();
+        while is_lost {
+            thread::sleep(LOOK_WHILE_READY);
+            is_lost = self.is_lost_to_users()?;
+        }
+        Ok(())
+    }
+
+    /// Says whether there are users whose database is gone, and if so claims its place.
+    fn is_lost_to_users(&mut self) -> Result<bool, Error> {
+        Ok(!self.users_lock.is_free()? && self.watch.check().is_err())
     }
 }
 

@@ -1,13 +1,14 @@
 //! A user's hold on the server.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::error::Error;
 use crate::lock::Lock;
 use crate::log;
 use crate::place::{PORT, Place};
+use crate::removal::Watch;
 use crate::server;
 use crate::settings::Settings;
 use crate::start::{self, Starter};
@@ -36,6 +37,8 @@ pub struct Lease {
     socket_dir: PathBuf,
     /// The keepers that this lease started without waiting for their server.
     starter: Mutex<Starter>,
+    /// What this lease began with.
+    watch: Mutex<Watch>,
     // Released after `drop` has run, which may still start a keeper.
     _users_lock: Lock,
 }
@@ -89,8 +92,9 @@ impl Lease {
     /// [`Settings::start_timeout`].
     ///
     /// # Errors
-    /// As [`Lease::acquire`].
+    /// As [`Lease::acquire`]; [`Error::Removed`] when the database is no longer the one that this lease began with.
     pub fn ensure_running(&self) -> Result<(), Error> {
+        self.check_not_removed()?;
         if self.place.has_keeper()? && server::looks_ready(&self.place) {
             return Ok(());
         }
@@ -107,8 +111,10 @@ impl Lease {
     ///
     /// # Errors
     /// As [`Lease::join`]; [`Error::StartFailed`] with the server's words when the last keeper that was started here gave
-    /// up. The next call starts another.
+    /// up, after which the next call starts another; [`Error::Removed`] when the database is no longer the one that this
+    /// lease began with.
     pub fn keep_alive(&self) -> Result<Health, Error> {
+        self.check_not_removed()?;
         self.ensure_keeper(NEXT_KEEPER)?;
         Ok(if server::looks_ready(&self.place) {
             Health::Ready
@@ -164,6 +170,7 @@ impl Lease {
     /// Takes the users' lock.
     fn register(settings: &Settings, deadline: Deadline) -> Result<Lease, Error> {
         let place = Place::create(&settings.data_dir)?;
+        place.check_not_removed()?;
         let users_lock = deadline.poll(|| Lock::try_shared(&place.users_lock()))?;
         let Some(users_lock) = users_lock else {
             return Err(timed_out("the end of the previous server", deadline, &place));
@@ -172,9 +179,19 @@ impl Lease {
             settings: settings.clone(),
             socket_dir: place.socket_dir(),
             starter: Mutex::new(Starter::new(settings, &place)),
+            watch: Mutex::new(Watch::new(&place, users_lock.file_id()?)),
             place,
             _users_lock: users_lock,
         })
+    }
+
+    fn check_not_removed(&self) -> Result<(), Error> {
+        self.watch().check()
+    }
+
+    fn watch(&self) -> MutexGuard<'_, Watch> {
+        // What it remembers is whole after every assignment.
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn ensure_keeper(&self, patience: Duration) -> Result<(), Error> {
@@ -187,6 +204,7 @@ impl Lease {
     fn wait_for_server(&self, deadline: Deadline) -> Result<(), Error> {
         let mut starter = Starter::new(&self.settings, &self.place);
         loop {
+            self.check_not_removed()?;
             if !self.place.has_keeper()? {
                 starter.start()?;
             } else if self.answers()? {
@@ -214,6 +232,9 @@ impl Lease {
 impl Drop for Lease {
     /// Leaves a keeper behind when the server runs without one: it stops the server if we were its last user.
     fn drop(&mut self) {
+        if self.watch().has_lost() {
+            return;
+        }
         let has_no_keeper = matches!(self.place.has_keeper(), Ok(false));
         if has_no_keeper && server::looks_ready(&self.place) {
             // Where it fails, the server stays until the next lease adopts it.

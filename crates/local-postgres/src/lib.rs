@@ -16,11 +16,15 @@
 //! | `users.lock` | shared: one per lease; exclusive: the server is being stopped |
 //! | `keeper.lock` | exclusive: a keeper lives, its pid is in the file |
 //! | `start.lock` | exclusive: somebody is starting a keeper, or stopping one |
+//! | `removed.lock` | shared: one per process whose database was removed here; there only after that has happened |
 //! | `server.log` | what the keeper and the server say |
 //! | `cluster/`, `socket/` | PostgreSQL's own directory, and its socket (mode 0700) |
 //!
 //! The data directory must be one of its own: nothing else belongs in it. A lock file is never deleted, since two
 //! processes would then hold "the same" lock on two files.
+//!
+//! A database that is removed while it is in use is an error of every lease, old and new, for as long as a process of the
+//! lost one lives ([`Error::Removed`]); it is never replaced by an empty one under its users.
 //!
 //! **What it does not promise.** A local file system with working `flock` is assumed (not every NFS has it). When the
 //! keeper and then all users are killed with SIGKILL, the server stays until the next lease adopts it; a lease that
@@ -41,6 +45,7 @@ mod lock;
 mod log;
 mod place;
 mod programs;
+mod removal;
 mod server;
 mod settings;
 mod start;

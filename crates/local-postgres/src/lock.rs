@@ -4,12 +4,28 @@
 //! descriptors are close-on-exec, so a child does not keep its parent's lock. Release is an explicit unlock, since a
 //! child between `fork` and `exec` holds a copy of the descriptor for a moment, and a mere close would wait for it.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, Metadata, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
+
+/// Which file it is, whatever its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    pub(crate) fn of(metadata: &Metadata) -> FileId {
+        FileId {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        }
+    }
+}
 
 /// A held lock; released on drop.
 #[derive(Debug)]
@@ -41,6 +57,11 @@ impl Lock {
         }
     }
 
+    /// Returns which file is locked.
+    pub(crate) fn file_id(&self) -> Result<FileId, Error> {
+        id_of(&self.file, &self.path)
+    }
+
     /// Writes the holder's pid into the file, for people and for a forced stop.
     pub(crate) fn write_pid(&mut self) -> Result<(), Error> {
         let text = format!("{}\n", std::process::id());
@@ -56,6 +77,40 @@ impl Drop for Lock {
         // Closing the file, which follows, releases it too: nothing to do about a failure here.
         let _ = self.file.unlock();
     }
+}
+
+/// A lock file that is looked at and not locked; it can be looked at when it has no name any more.
+#[derive(Debug)]
+pub(crate) struct LockFile {
+    file: File,
+    path: PathBuf,
+}
+
+impl LockFile {
+    pub(crate) fn open(path: &Path) -> Result<LockFile, Error> {
+        Ok(LockFile {
+            file: open(path)?,
+            path: path.to_path_buf(),
+        })
+    }
+
+    pub(crate) fn file_id(&self) -> Result<FileId, Error> {
+        id_of(&self.file, &self.path)
+    }
+
+    /// Says whether nobody holds the lock, by holding it for a moment.
+    pub(crate) fn is_free(&self) -> Result<bool, Error> {
+        match self.file.try_lock() {
+            Ok(()) => self.file.unlock().map(|()| true).map_err(Error::at(&self.path)),
+            Err(TryLockError::WouldBlock) => Ok(false),
+            Err(TryLockError::Error(source)) => Err(Error::at(&self.path)(source)),
+        }
+    }
+}
+
+fn id_of(file: &File, path: &Path) -> Result<FileId, Error> {
+    let metadata = file.metadata().map_err(Error::at(path))?;
+    Ok(FileId::of(&metadata))
 }
 
 /// Returns the pid in a lock file; it means something only while the lock is held.

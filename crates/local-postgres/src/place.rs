@@ -23,6 +23,9 @@ const LONGEST_SOCKET_BYTES: usize = if cfg!(target_os = "linux") { 107 } else { 
 /// Parent of the socket's directory when the data directory's path is too long for a socket.
 const SHORT_PARENT: &str = "/tmp";
 
+const USERS_LOCK: &str = "users.lock";
+const REMOVED_LOCK: &str = "removed.lock";
+
 /// How long to look again before "somebody holds a lease" is believed: others look too, and each look is itself a
 /// lock for a few microseconds.
 const SECOND_LOOK: std::time::Duration = std::time::Duration::from_millis(100);
@@ -45,7 +48,8 @@ impl Place {
 
     /// Opens the data directory when it is there and has ever been used.
     pub(crate) fn find(data_dir: &Path) -> Result<Option<Place>, Error> {
-        if !data_dir.join("users.lock").exists() {
+        let is_used = |file| data_dir.join(file).exists();
+        if !is_used(USERS_LOCK) && !is_used(REMOVED_LOCK) {
             return Ok(None);
         }
         Self::create(data_dir).map(Some)
@@ -63,8 +67,13 @@ impl Place {
         self.root.join("server.log")
     }
 
+    /// A file of the cluster that is written once, when the cluster is made.
+    pub(crate) fn version_file(&self) -> PathBuf {
+        self.cluster().join("PG_VERSION")
+    }
+
     pub(crate) fn users_lock(&self) -> PathBuf {
-        self.root.join("users.lock")
+        self.root.join(USERS_LOCK)
     }
 
     pub(crate) fn keeper_lock(&self) -> PathBuf {
@@ -73,6 +82,34 @@ impl Place {
 
     pub(crate) fn start_lock(&self) -> PathBuf {
         self.root.join("start.lock")
+    }
+
+    /// Refuses a place whose database was removed while processes used it that still live.
+    pub(crate) fn check_not_removed(&self) -> Result<(), Error> {
+        let path = self.removed_lock();
+        if !path.exists() {
+            return Ok(());
+        }
+        let free = Deadline::after(SECOND_LOOK).poll(|| Lock::try_exclusive(&path))?;
+        free.map(drop).ok_or_else(|| self.removed())
+    }
+
+    /// Says, for as long as the lock is held, that a database was removed here under this process.
+    pub(crate) fn hold_removed_lock(&self) -> Result<Option<Lock>, Error> {
+        if !self.root.is_dir() {
+            make_data_dir(&self.root).map_err(Error::at(&self.root))?;
+        }
+        Deadline::after(SECOND_LOOK).poll(|| Lock::try_shared(&self.removed_lock()))
+    }
+
+    pub(crate) fn removed(&self) -> Error {
+        Error::Removed {
+            data_dir: self.root.clone(),
+        }
+    }
+
+    pub(crate) fn removed_lock(&self) -> PathBuf {
+        self.root.join(REMOVED_LOCK)
     }
 
     /// Says whether a keeper lives.

@@ -10,6 +10,7 @@ mod faults;
 mod joining;
 mod lifetime;
 mod refusals;
+mod removal;
 mod site;
 
 abaci_testkit::child_process! {
