@@ -102,10 +102,7 @@ impl Access {
     /// Brings the private database back whenever it and its keeper are gone, until the returned guard is dropped.
     #[must_use]
     pub fn keep_running(&self) -> KeptRunning {
-        let seen = watch::Sender::new(self.lease.as_ref().map(|_| PrivateDatabase {
-            running: true,
-            reason: None,
-        }));
+        let seen = watch::Sender::new(self.lease.as_ref().map(|_| PrivateDatabase::RUNNING));
         KeptRunning {
             seen: seen.subscribe(),
             task: self
@@ -224,21 +221,18 @@ async fn look_after(lease: Arc<Lease>, seen: watch::Sender<Option<PrivateDatabas
     loop {
         tokio::time::sleep(LOOK_INTERVAL).await;
         let looked = Arc::clone(&lease);
-        let outcome = tokio::task::spawn_blocking(move || looked.ensure_running()).await;
-        let reason = match outcome {
-            Ok(outcome) => outcome.err().map(|error| error.to_string()),
-            Err(error) => Some(error.to_string()),
+        let now = match on_blocking_thread(move || looked.ensure_running()).await {
+            Ok(Ok(())) => PrivateDatabase::RUNNING,
+            Ok(Err(error)) => PrivateDatabase::failed(&error),
+            Err(error) => PrivateDatabase::down(error),
         };
-        match &reason {
+        match &now.reason {
             None if was_lost => info!("private database runs again"),
             Some(reason) if !was_lost => error!(reason, "private database is down"),
             _ => {}
         }
-        was_lost = reason.is_some();
-        seen.send_replace(Some(PrivateDatabase {
-            running: !was_lost,
-            reason,
-        }));
+        was_lost = !now.running;
+        seen.send_replace(Some(now));
     }
 }
 

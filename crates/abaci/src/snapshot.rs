@@ -4,6 +4,7 @@
 //! Times are ages in seconds at the moment that the snapshot was made; whoever keeps one adds how long they have kept it.
 //! What is not known is absent. Nothing here is ever guessed.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use abaci_engine::worker::{DatabaseContact, RunningJob};
@@ -143,6 +144,35 @@ pub struct PrivateDatabase {
     pub running: bool,
     /// Why it does not run, as far as that is known.
     pub reason: Option<String>,
+    /// Whether its files were removed while it was in use, so that it does not come back by itself.
+    #[serde(default)]
+    pub removed: bool,
+}
+
+impl PrivateDatabase {
+    /// One that runs.
+    pub(crate) const RUNNING: Self = Self {
+        running: true,
+        reason: None,
+        removed: false,
+    };
+
+    /// One that does not run, for this reason.
+    pub(crate) fn down(reason: impl Display) -> Self {
+        Self {
+            running: false,
+            reason: Some(reason.to_string()),
+            removed: false,
+        }
+    }
+
+    /// One that cannot be had.
+    pub(crate) fn failed(error: &local_postgres::Error) -> Self {
+        Self {
+            removed: matches!(error, local_postgres::Error::Removed { .. }),
+            ..Self::down(error)
+        }
+    }
 }
 
 impl LastExit {

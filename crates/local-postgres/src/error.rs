@@ -71,8 +71,8 @@ pub enum Error {
 
     /// The database is gone, and processes that used it still run: put it back, or end them and begin anew.
     #[error(
-        "the database in {} was removed or replaced while it was in use; put the directory back, or end every process \
-         that uses it, after which a start makes a new and empty one", data_dir.display()
+        "the database in {} was removed while it was in use; put its directory back, or end every process that uses it \
+         and start anew with an empty one", data_dir.display()
     )]
     Removed {
         /// The data directory.

@@ -80,6 +80,7 @@ impl Verdict {
         let database = asked.database();
         let mut obstacles = Vec::new();
         obstacles.extend(seen.silence.clone());
+        obstacles.extend(removal(seen));
         obstacles.extend(phase_obstacle(seen.phase()));
         let mut flaws = Vec::new();
         if ready_workers > 0 {
@@ -107,7 +108,7 @@ fn status(seen: &Seen, ready_workers: usize, database: &Database, is_complete: b
         Status::Unhealthy
     } else if seen.phase() == Some(Phase::Draining) {
         Status::Draining
-    } else if ready_workers == 0 || *database != Database::Ok {
+    } else if ready_workers == 0 || *database != Database::Ok || removal(seen).is_some() {
         Status::Unhealthy
     } else if is_complete {
         Status::Healthy
@@ -130,6 +131,13 @@ fn database_obstacle(database: &Database) -> Option<String> {
         Database::Unreachable(reason) => Some(format!("the database does not answer: {reason}")),
         Database::Unknown(reason) => Some(format!("the database is unknown: {reason}")),
     }
+}
+
+/// That the private database's files are gone, whatever answers in its place.
+fn removal(seen: &Seen) -> Option<String> {
+    let database = seen.snapshot.as_ref()?.private_database.as_ref()?;
+    let reason = database.reason.clone().unwrap_or_default();
+    database.removed.then_some(reason)
 }
 
 fn missing(seen: &Seen) -> Option<String> {

@@ -5,18 +5,18 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::time::timeout;
-use tracing::{debug, warn};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tracing::{debug, error, warn};
 
 use super::Event;
-use super::seat::{LONGEST_SOCKET_PATH, Seat, socket_in};
+use super::seat::{LONGEST_SOCKET_PATH, Seat, holder, socket_in};
 use crate::exit::Failed;
 use crate::snapshot::Snapshot;
 
@@ -31,6 +31,15 @@ const MOST_CONNECTIONS: usize = 32;
 
 /// How long nothing is accepted after a failure.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+
+/// How often a fleet looks whether its socket is still there.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+
+/// How long a fleet that runs may be without its socket.
+const SOCKET_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The pause between two attempts to connect to one.
+const CONNECT_PAUSE: Duration = Duration::from_millis(50);
 
 /// What a fleet can be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,10 +92,8 @@ async fn converse_with(directory: &Path, request: Request) -> anyhow::Result<Opt
     if socket.as_os_str().len() > LONGEST_SOCKET_PATH {
         return Ok(None);
     }
-    let mut stream = match UnixStream::connect(socket).await {
-        Ok(stream) => stream,
-        Err(error) if is_nobody(&error) => return Ok(None),
-        Err(error) => return Err(error).context("reaching the fleet"),
+    let Some(mut stream) = connect(directory, &socket).await? else {
+        return Ok(None);
     };
     write_line(&mut stream, &request)
         .await
@@ -98,6 +105,30 @@ async fn converse_with(directory: &Path, request: Request) -> anyhow::Result<Opt
     Ok(Some(answer))
 }
 
+/// Connects to a fleet; one whose socket was removed makes another in a moment.
+async fn connect(directory: &Path, socket: &Path) -> anyhow::Result<Option<UnixStream>> {
+    let began = Instant::now();
+    loop {
+        let error = match UnixStream::connect(socket).await {
+            Ok(stream) => return Ok(Some(stream)),
+            Err(error) if is_nobody(&error) => error,
+            Err(error) => return Err(error).context("reaching the fleet"),
+        };
+        let Some(holder) = holder(directory) else {
+            return Ok(None);
+        };
+        if began.elapsed() > SOCKET_PATIENCE {
+            let (socket, directory) = (socket.display(), directory.display());
+            let message = format!(
+                "a fleet runs in {directory}, {holder}, but {socket} does not lead to it: {error}; try again, or end that \
+                 process"
+            );
+            return Err(Failed::unreachable(message).into());
+        }
+        sleep(CONNECT_PAUSE).await;
+    }
+}
+
 fn is_nobody(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -105,15 +136,25 @@ fn is_nobody(error: &io::Error) -> bool {
     )
 }
 
-/// Takes requests, some at a time; never completes.
-pub(super) async fn serve(seat: Seat, events: mpsc::UnboundedSender<Event>) {
+/// Takes requests, some at a time, and sees to it that the socket stays where it is looked for; never completes.
+pub(super) async fn serve(mut seat: Seat, events: mpsc::UnboundedSender<Event>) {
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let mut looks = interval(LOOK_INTERVAL);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut is_failing = false;
     loop {
         // It is never closed.
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
             return;
         };
-        match seat.listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = seat.listener.accept() => accepted,
+            _ = looks.tick() => {
+                restore(&mut seat, &mut is_failing);
+                continue;
+            }
+        };
+        match accepted {
             Ok((stream, _)) => {
                 let events = events.clone();
                 tokio::spawn(async move {
@@ -125,9 +166,28 @@ pub(super) async fn serve(seat: Seat, events: mpsc::UnboundedSender<Event>) {
             }
             Err(error) => {
                 warn!(%error, "a request to the fleet could not be taken");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
+                sleep(ACCEPT_PAUSE).await;
             }
         }
+    }
+}
+
+/// Makes again what was removed of the fleet's place, and says so once.
+fn restore(seat: &mut Seat, is_failing: &mut bool) {
+    match seat.restore() {
+        Ok(was_missing) => {
+            if was_missing {
+                warn!("the control socket was removed; it is there again");
+            }
+            *is_failing = false;
+        }
+        Err(error) if !std::mem::replace(is_failing, true) => {
+            error!(
+                reason = format!("{error:#}"),
+                "the control socket was removed; trying to make it again"
+            );
+        }
+        Err(_) => {}
     }
 }
 

@@ -8,7 +8,7 @@ use abaci_engine::database::check_url;
 use anyhow::Context;
 use local_postgres::{Health, Lease};
 use tokio::sync::mpsc;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::channel::ToHealth;
 use super::{AbortOnDrop, Event};
@@ -71,7 +71,8 @@ impl Database {
 
     /// What is known of the private database at first.
     pub(super) fn view(&self) -> Option<PrivateDatabase> {
-        self.lease.as_ref().map(|_| down("it is being started"))
+        let first = || PrivateDatabase::down("it is being started");
+        self.lease.as_ref().map(|_| first())
     }
 
     /// Looks at the private database again and again, brings it back when it and its keeper are gone, and says so.
@@ -83,39 +84,34 @@ impl Database {
 
 async fn watch(lease: Arc<Lease>, events: mpsc::UnboundedSender<Event>) {
     // It has just been asked for: that it does not run yet is no news.
-    let mut was_running = false;
-    let mut was_lost = false;
+    let (mut was_running, mut was_lost, mut was_removed) = (false, false, false);
     loop {
         let looked = Arc::clone(&lease);
         let seen = match on_blocking_thread(move || looked.keep_alive()).await {
-            Ok(Ok(Health::Ready)) => PrivateDatabase {
-                running: true,
-                reason: None,
-            },
-            Ok(Ok(Health::NotReady)) => down("it is being started, or stopped"),
-            Ok(Err(error)) => down(error),
-            Err(error) => down(error),
+            Ok(Ok(Health::Ready)) => PrivateDatabase::RUNNING,
+            Ok(Ok(Health::NotReady)) => PrivateDatabase::down("it is being started, or stopped"),
+            Ok(Err(error)) => PrivateDatabase::failed(&error),
+            Err(error) => PrivateDatabase::down(error),
         };
         match &seen.reason {
             None if was_lost => info!("private database runs again"),
+            Some(reason) if seen.removed => {
+                was_lost = true;
+                if !was_removed {
+                    error!(reason, "private database is gone");
+                }
+            }
             Some(reason) if was_running => {
                 was_lost = true;
                 warn!(reason, "private database does not run");
             }
             _ => {}
         }
-        was_running = seen.running;
+        (was_running, was_removed) = (seen.running, seen.removed);
         was_lost &= !seen.running;
         if events.send(Event::Database(seen)).is_err() {
             return;
         }
         tokio::time::sleep(LOOK_INTERVAL).await;
-    }
-}
-
-fn down(reason: impl std::fmt::Display) -> PrivateDatabase {
-    PrivateDatabase {
-        running: false,
-        reason: Some(reason.to_string()),
     }
 }

@@ -17,6 +17,7 @@ mod fleet_deaths;
 mod fleet_drain;
 mod fleet_faults;
 mod fleet_orders;
+mod fleet_removal;
 mod fleet_rig;
 mod gc;
 mod giant;

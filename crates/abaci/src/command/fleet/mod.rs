@@ -132,7 +132,7 @@ async fn supervise(config: &Config, stop: impl Future<Output = &'static str>) ->
 /// Takes what a fleet needs: its place, its address and its database.
 async fn prepare(config: &Config) -> anyhow::Result<(Plan, Seat, Database)> {
     let times = times(config)?;
-    let seat = Seat::take(&supervisor::directory_in(&config.data_dir.value)?)?;
+    let seat = Seat::take(&supervisor::directory_in(&config.data_dir.value)?).await?;
     // Bound before anything is started, and by the one process that stays.
     let listener = match config
         .health_addr

@@ -67,10 +67,7 @@ fn sighting(workers: Vec<WorkerView>) -> Sighting {
             restarts: 0,
             last_exit: None,
         }),
-        private_database: Some(PrivateDatabase {
-            running: true,
-            reason: None,
-        }),
+        private_database: Some(PrivateDatabase::RUNNING),
     };
     Sighting {
         snapshot: Some(snapshot),
@@ -323,6 +320,19 @@ fn a_database_that_does_not_answer_makes_it_unhealthy_with_the_reason() {
         verdict.obstacles,
         ["the database does not answer: connection refused"]
     );
+}
+
+#[test]
+fn a_removed_database_is_unhealthy_whatever_answers_in_its_place() {
+    let mut lost = sighting(vec![worker(0, WorkerState::Idle)]);
+    let snapshot = lost.snapshot.as_mut().unwrap();
+    let error = local_postgres::Error::Removed {
+        data_dir: "/d".into(),
+    };
+    snapshot.private_database = Some(PrivateDatabase::failed(&error));
+    let verdict = verdict(lost, &recently());
+    assert_eq!((verdict.status, verdict.is_ready()), (Status::Unhealthy, false));
+    assert_eq!(verdict.obstacles, [error.to_string()]);
 }
 
 #[test]
