@@ -23,10 +23,12 @@ use crate::{APPLICATION, Error};
 /// Our own tables. Statements are idempotent; a change is appended, never edited.
 const OWN_SCHEMA: &str = include_str!("schema.sql");
 
-/// Whether all of them are there, with the columns that came later.
+/// Whether all of them are there, with the columns that came later and what acts on the engine's own.
 const OWN_TABLES: &str = "select to_regclass('abaci.presence') is not null \
      and to_regclass('abaci.deaths') is not null and to_regclass('abaci.allowances') is not null \
-     and to_regclass('abaci.names') is not null \
+     and to_regclass('abaci.names') is not null and to_regclass('abaci.former_queues') is not null \
+     and exists (select 1 from pg_trigger where tgrelid = to_regclass('dbos.workflow_status') \
+         and tgname = 'abaci_remember_queue') \
      and exists (select 1 from pg_attribute where attrelid = to_regclass('abaci.presence') \
          and attname = 'running' and not attisdropped)";
 

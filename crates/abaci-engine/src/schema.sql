@@ -40,3 +40,32 @@ create table if not exists abaci.names (
     database oid primary key,
     name     uuid not null default gen_random_uuid()
 );
+
+-- The queue of each job that has left it: the engine clears a job's queue when somebody cancels it, whatever the client, and
+-- moves one that another client resumes to a queue of its own. Gone when the job is resumed.
+create table if not exists abaci.former_queues (
+    workflow_uuid text primary key,
+    queue_name    text not null
+);
+
+-- With the rights of whoever made the tables: the client that cancels may have none here.
+create or replace function abaci.remember_queue() returns trigger language plpgsql
+    security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    insert into abaci.former_queues (workflow_uuid, queue_name) values (old.workflow_uuid, old.queue_name)
+        on conflict (workflow_uuid) do update set queue_name = excluded.queue_name;
+    return null;
+end $$;
+
+-- The one place that every cancellation passes; of other updates it costs a comparison.
+do $$
+begin
+    if not exists (select from pg_trigger
+        where tgrelid = 'dbos.workflow_status'::regclass and tgname = 'abaci_remember_queue')
+    then
+        create trigger abaci_remember_queue after update of queue_name on dbos.workflow_status for each row
+            when (old.queue_name is distinct from new.queue_name
+                and old.queue_name not in ('', '_dbos_internal_queue'))
+            execute function abaci.remember_queue();
+    end if;
+end $$;

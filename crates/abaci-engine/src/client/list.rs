@@ -44,7 +44,7 @@ pub enum CancelOutcome {
 }
 
 impl Client {
-    /// Lists jobs, whatever their queue: a cancelled one has left its own.
+    /// Lists jobs, whatever their queue.
     ///
     /// # Errors
     /// [`Error::Unreachable`] or [`Error::Database`].
@@ -66,6 +66,7 @@ impl Client {
         };
         let rows = self.database.engine.list_workflows(&query, None);
         let mut rows = self.database.bounded("listing jobs", self.timeout, rows).await?;
+        self.restore_queues(&mut rows).await?;
         let mut inputs = self
             .database
             .bounded("reading requests", self.timeout, self.inputs_of(&rows))
@@ -115,7 +116,8 @@ impl Client {
     pub async fn show(&self, id: &JobId) -> Result<JobDetail, Error> {
         let row = self.database.engine.get_workflow(id.as_str());
         let row = self.database.bounded("reading a job", self.timeout, row).await?;
-        let row = row.ok_or_else(|| Error::NotFound { id: id.to_string() })?;
+        let mut row = row.ok_or_else(|| Error::NotFound { id: id.to_string() })?;
+        self.restore_queues([&mut row]).await?;
         let steps = self
             .database
             .bounded("reading the steps of a job", self.timeout, self.steps_of(id))

@@ -9,6 +9,7 @@ mod gc;
 mod list;
 mod probe;
 mod progress;
+mod queues;
 mod resume;
 mod submit;
 mod wait;
@@ -35,7 +36,7 @@ const CONNECTIONS: u32 = 4;
 pub struct ClientSettings {
     /// Where the database is; it may hold a password and is never printed.
     pub database_url: String,
-    /// The queue that jobs are submitted to.
+    /// The queue that jobs are submitted to, and resumed on where nobody knows theirs any more.
     pub queue: String,
     /// What is refused before it is queued.
     pub limits: Limits,

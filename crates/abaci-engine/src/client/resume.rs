@@ -4,6 +4,8 @@
 //! ours: only a row in one of those states changes, and only a workflow of ours. What its successful steps recorded stays
 //! and is not computed again; what was recorded from the first failed step on is taken away, so that it runs again.
 //! The counts of claims and of deaths begin anew, and so does a timeout.
+//! The job goes back to its own queue, with the priority that it had. A deduplication key is not restored: the engine gives
+//! it up at the end of a job, and another job may have it by now.
 //!
 //! A job that was cancelled a moment ago is resumed a moment later, when the run that was cancelled has noticed: it looks
 //! at its status twenty times a second, and would otherwise never learn of it. It does not promise to wait for a run that
@@ -11,7 +13,7 @@
 
 use std::time::Duration;
 
-use dbos::sysdb::SystemDatabase;
+use dbos::sysdb::{INTERNAL_QUEUE, SystemDatabase};
 use sqlx::{Postgres, Transaction};
 
 use super::Client;
@@ -20,20 +22,26 @@ use crate::Error;
 use crate::database::text;
 use crate::record::{JobId, State, WorkflowName};
 
-/// Puts a row back; a cancelled one has left its queue and gets the client's.
-const REQUEUE: &str = "update dbos.workflow_status \
-     set status = 'ENQUEUED', queue_name = coalesce(nullif(queue_name, ''), $2), recovery_attempts = 0, \
+/// Puts a row back: on the queue that it names, or else on the one that it left, or else on the client's, `$2`; `$4` is the
+/// engine's own queue, which is nobody's.
+const REQUEUE: &str = "with own as (select coalesce(nullif(nullif(queue_name, ''), $4), \
+         (select queue_name from abaci.former_queues where workflow_uuid = $1)) as queue \
+         from dbos.workflow_status where workflow_uuid = $1) \
+     update dbos.workflow_status \
+     set status = 'ENQUEUED', queue_name = coalesce(own.queue, $2), recovery_attempts = 0, \
      executor_id = null, owner_xid = null, output = null, error = null, workflow_deadline_epoch_ms = null, \
      started_at_epoch_ms = null, completed_at = null, updated_at = (extract(epoch from now()) * 1000)::bigint \
-     where workflow_uuid = $1 and name = any($3) \
+     from own where workflow_uuid = $1 and name = any($3) \
      and (status in ('ERROR', 'MAX_RECOVERY_ATTEMPTS_EXCEEDED') \
      or status = 'CANCELLED' and updated_at < extract(epoch from now()) * 1000 - 1000) \
-     returning queue_name";
+     returning queue_name, own.queue is not null";
 
 const FORGET_FAILED_STEPS: &str = "delete from dbos.operation_outputs where workflow_uuid = $1 and function_id >= \
      (select min(function_id) from dbos.operation_outputs where workflow_uuid = $1 and error is not null)";
 
 const FORGET_DEATHS: &str = "delete from abaci.deaths where workflow_uuid = $1";
+
+const FORGET_QUEUE: &str = "delete from abaci.former_queues where workflow_uuid = $1";
 
 const GRANT_MEMORY: &str = "insert into abaci.allowances (workflow_uuid, memory_bytes) values ($1, $2) \
      on conflict (workflow_uuid) do update set memory_bytes = excluded.memory_bytes, at = now()";
@@ -49,10 +57,12 @@ pub struct ResumeOptions {
 }
 
 /// What became of a request to resume.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ResumeOutcome {
     /// It waits in its queue again.
     Resumed,
+    /// Its own queue is not known any more; it waits in this one, the client's.
+    ResumedOn(String),
     /// It is in this state, in which there is nothing to resume.
     Refused(State),
     /// No such job.
@@ -68,9 +78,13 @@ impl Client {
         let requeued = self.requeue_in_time(id, options);
         let outcome = self.database.bounded("resuming a job", self.timeout, requeued);
         match outcome.await? {
-            Requeued::In(queue) => {
+            Requeued::OnItsOwn(queue) => {
                 self.announce(&queue).await;
                 Ok(ResumeOutcome::Resumed)
+            }
+            Requeued::OnOurs => {
+                self.announce(&self.queue).await;
+                Ok(ResumeOutcome::ResumedOn(self.queue.clone()))
             }
             Requeued::Not(outcome) => Ok(outcome),
         }
@@ -79,8 +93,8 @@ impl Client {
     /// Puts the job back, a cancelled one when its moment is over.
     async fn requeue_in_time(&self, id: &JobId, options: ResumeOptions) -> Result<Requeued, String> {
         loop {
-            if let Some(queue) = self.requeue(id, options).await.map_err(text)? {
-                return Ok(Requeued::In(queue));
+            if let Some(requeued) = self.requeue(id, options).await.map_err(text)? {
+                return Ok(requeued);
             }
             let row = self.database.engine.get_workflow(id.as_str());
             let Some(row) = row.await.map_err(text)? else {
@@ -94,16 +108,17 @@ impl Client {
         }
     }
 
-    /// The queue that the job went back to, if it did; all of it or nothing.
-    async fn requeue(&self, id: &JobId, options: ResumeOptions) -> Result<Option<String>, sqlx::Error> {
+    /// Where the job went, if it did; all of it or nothing.
+    async fn requeue(&self, id: &JobId, options: ResumeOptions) -> Result<Option<Requeued>, sqlx::Error> {
         let mut transaction = self.database.pool.begin().await?;
-        let queue: Option<String> = sqlx::query_scalar(REQUEUE)
+        let row: Option<(String, bool)> = sqlx::query_as(REQUEUE)
             .bind(id.as_str())
             .bind(&self.queue)
             .bind(WorkflowName::ALL.map(WorkflowName::name).to_vec())
+            .bind(INTERNAL_QUEUE)
             .fetch_optional(&mut *transaction)
             .await?;
-        if queue.is_some() {
+        if row.is_some() {
             forget(&mut transaction, id).await?;
             if let Some(memory_bytes) = options.memory_bytes {
                 sqlx::query(GRANT_MEMORY)
@@ -114,21 +129,29 @@ impl Client {
             }
         }
         transaction.commit().await?;
-        Ok(queue)
+        Ok(row.map(|(queue, is_own)| {
+            if is_own {
+                Requeued::OnItsOwn(queue)
+            } else {
+                Requeued::OnOurs
+            }
+        }))
     }
 }
 
 /// What a try came to.
 enum Requeued {
-    /// The job is in this queue.
-    In(String),
+    /// The job is in this queue, its own.
+    OnItsOwn(String),
+    /// The job is in the client's queue, since its own is not known.
+    OnOurs,
     /// It is not.
     Not(ResumeOutcome),
 }
 
 /// Takes away what would keep the job from running.
 async fn forget(transaction: &mut Transaction<'_, Postgres>, id: &JobId) -> Result<(), sqlx::Error> {
-    for statement in [FORGET_FAILED_STEPS, FORGET_DEATHS] {
+    for statement in [FORGET_FAILED_STEPS, FORGET_DEATHS, FORGET_QUEUE] {
         sqlx::query(statement)
             .bind(id.as_str())
             .execute(&mut **transaction)

@@ -33,11 +33,13 @@ const ENDED: &str = "status in ('SUCCESS', 'ERROR', 'CANCELLED') and completed_a
 const PARKED_BY_ENGINE: &str = "status = 'MAX_RECOVERY_ATTEMPTS_EXCEEDED' and updated_at < $1";
 
 /// Rows of ours whose job is gone.
-const LEFTOVERS: [&str; 2] = [
+const LEFTOVERS: [&str; 3] = [
     "delete from abaci.deaths where not exists \
      (select 1 from dbos.workflow_status job where job.workflow_uuid = deaths.workflow_uuid)",
     "delete from abaci.allowances where not exists \
      (select 1 from dbos.workflow_status job where job.workflow_uuid = allowances.workflow_uuid)",
+    "delete from abaci.former_queues where not exists \
+     (select 1 from dbos.workflow_status job where job.workflow_uuid = former_queues.workflow_uuid)",
 ];
 
 /// The moment before which a job must have ended to be deleted, in milliseconds since 1970.

@@ -186,6 +186,8 @@ async fn jobs_that_ended_long_ago_go_with_all_that_was_theirs() {
         .psql("insert into abaci.deaths values ('gone', 1, 'SIGKILL'), ('waits', 1, 'SIGKILL')");
     rig.database
         .psql("insert into abaci.allowances values ('gone', 1)");
+    rig.database
+        .psql("insert into abaci.former_queues values ('gone', 'other')");
 
     let options = |mode| GcOptions {
         keep_jobs: Some(Duration::from_hours(1)),
@@ -208,6 +210,7 @@ async fn jobs_that_ended_long_ago_go_with_all_that_was_theirs() {
         "steps of a deleted job are left"
     );
     assert_eq!((rig.count("abaci.deaths"), rig.count("abaci.allowances")), (1, 0));
+    assert_eq!(rig.count("abaci.former_queues"), 0);
     assert_eq!(rig.artifact_names(), [value_name(&new)]);
 }
 

@@ -11,6 +11,7 @@ mod presence;
 mod probe;
 mod progress;
 mod python;
+mod queues;
 mod reports;
 mod requests;
 mod rig;

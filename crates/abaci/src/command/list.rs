@@ -67,13 +67,23 @@ fn print_table(jobs: &[Job]) -> anyhow::Result<()> {
         output::talk("no jobs; submit one with: abaci submit 100");
         return Ok(());
     }
-    let mut table = Table::new(["ID", "STATE", "N", "ALGORITHM", "AGE", "ATTEMPTS", "WORKER"]);
+    let mut table = Table::new([
+        "ID",
+        "STATE",
+        "N",
+        "ALGORITHM",
+        "QUEUE",
+        "AGE",
+        "ATTEMPTS",
+        "WORKER",
+    ]);
     for job in jobs {
         table.row([
             job.workflow_id.to_string(),
             job.state.to_string(),
             shown(job.n),
             shown(job.algorithm),
+            shown(job.queue.as_deref()),
             output::age(job.created_at_ms),
             job.attempts.to_string(),
             shown(job.executor_id.as_deref()),

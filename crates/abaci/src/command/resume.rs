@@ -4,13 +4,14 @@ use abaci_engine::JobId;
 use abaci_engine::client::{ResumeOptions, ResumeOutcome};
 use clap::Args;
 
-use crate::cli::QueueFlags;
 use crate::config::{Bytes, Config, Layer};
 use crate::database::Access;
 use crate::exit::Exit;
 use crate::output;
 
 /// Put jobs that failed, were parked or were cancelled back into their queue; recorded steps are kept.
+///
+/// A job goes back to its own queue, whatever queue is configured here.
 #[derive(Debug, Args)]
 pub struct Resume {
     /// Ids of the jobs
@@ -19,13 +20,14 @@ pub struct Resume {
     /// Memory that these jobs may need from now on, whatever the limit of their server
     #[arg(long, value_name = "SIZE")]
     job_memory: Option<Bytes>,
-    #[command(flatten)]
-    queue: QueueFlags,
+    /// Queue of a job whose own is not known any more [env: ABACI_QUEUE] [default: fibonacci]
+    #[arg(long, value_name = "NAME")]
+    queue: Option<String>,
 }
 
 impl Resume {
     pub(crate) fn fill(&self, layer: &mut Layer) {
-        self.queue.fill(layer);
+        layer.queue.clone_from(&self.queue);
     }
 
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
@@ -38,6 +40,13 @@ impl Resume {
             match client.resume(&id, options).await? {
                 ResumeOutcome::Resumed => {
                     output::line(format_args!("resumed {id}"))?;
+                    continue;
+                }
+                ResumeOutcome::ResumedOn(queue) => {
+                    output::line(format_args!("resumed {id}"))?;
+                    output::talk(format_args!(
+                        "the queue of job {id} is not known any more; it waits on {queue:?}"
+                    ));
                     continue;
                 }
                 ResumeOutcome::Refused(state) => output::error(format_args!(

@@ -129,7 +129,16 @@ fn a_list_is_a_table_of_the_newest_jobs() {
     let header: Vec<&str> = output.stdout[0].split_whitespace().collect();
     assert_eq!(
         header,
-        ["ID", "STATE", "N", "ALGORITHM", "AGE", "ATTEMPTS", "WORKER"]
+        [
+            "ID",
+            "STATE",
+            "N",
+            "ALGORITHM",
+            "QUEUE",
+            "AGE",
+            "ATTEMPTS",
+            "WORKER"
+        ]
     );
     assert_eq!(output.stdout.len(), 3, "{output:#?}");
     assert!(output.stderr[0].contains("--limit 0"), "{output:#?}");
@@ -149,4 +158,45 @@ fn jobs_of_every_queue_are_listed_and_counted_apart() {
     };
     assert_eq!(waiting(&[]), "\"fibonacci\": 0 waiting, 0 running");
     assert_eq!(waiting(&["--queue", "other"]), "\"other\": 1 waiting, 0 running");
+}
+
+#[test]
+fn a_resumed_job_waits_in_its_own_queue_and_in_no_other() {
+    let rig = Rig::new();
+    let _server = rig.server(&[]);
+    let id = rig.submit(&["--queue", "other", "77"]).remove(0);
+    assert_eq!(code(&rig.run(["cancel", &id])), 0);
+    assert_eq!(only(&rig, &["show", "--json", &id])["queue"], "other");
+    let row = rig.run(["list"]).stdout.remove(1);
+    assert!(row.contains("other"), "{row}");
+
+    let resumed = rig.run(["resume", &id]);
+    assert_eq!(
+        (code(&resumed), resumed.stdout, resumed.stderr),
+        (0, vec![format!("resumed {id}")], vec![])
+    );
+    // A job that was submitted later and ended shows that the server has looked at its queue since.
+    assert_eq!(code(&rig.run(["submit", "10"])), 0);
+    let job = only(&rig, &["show", "--json", &id]);
+    assert_eq!(
+        (&job["state"], &job["queue"]),
+        (&"queued".into(), &"other".into())
+    );
+    let _other = rig.server(&["--queue", "other"]);
+    assert_eq!(code(&rig.run(["wait", &id])), 0);
+}
+
+#[test]
+fn a_job_whose_queue_nobody_knows_is_resumed_and_told_where() {
+    let rig = Rig::new();
+    let id = rig.submit(&["--queue", "other", "77"]).remove(0);
+    assert_eq!(code(&rig.run(["cancel", &id])), 0);
+    rig.database.psql("delete from abaci.former_queues");
+    let resumed = rig.run(["resume", "--queue", "third", &id]);
+    assert_eq!((code(&resumed), resumed.stdout.len()), (0, 1), "{resumed:#?}");
+    let [said] = resumed.stderr.as_slice() else {
+        panic!("{resumed:#?}")
+    };
+    assert!(said.contains(&id) && said.contains("\"third\""), "{said}");
+    assert_eq!(only(&rig, &["show", "--json", &id])["queue"], "third");
 }
