@@ -5,8 +5,9 @@
 //! they leave in the database, and comes to a verdict. Its `act` runs in a process of its own, with the engine, and may
 //! die there. Both forms of an experiment, the broken one and the right one, are in `act`.
 //!
-//! Every run has a schema of its own in the database, which is dropped at the end, so nothing of it is met by anything else.
-//! Seeds are fixed. A run has a deadline, and no process outlives it.
+//! Every run has a schema of its own in the database, which is dropped at the end, so nothing of it is met by anything else;
+//! what a run that was killed has left, the next one drops. Seeds are fixed. A run has a deadline, and no process outlives
+//! it.
 //!
 //! This is the only crate besides `abaci-engine` that names `dbos` and `sqlx`: it teaches them.
 
@@ -22,6 +23,7 @@ mod ex7;
 mod ex8;
 mod ex9;
 mod report;
+mod schema;
 mod stage;
 
 use std::path::PathBuf;
@@ -33,6 +35,8 @@ use self::actor::Actor;
 pub use self::actor::Part;
 use self::report::Findings;
 pub use self::report::{Case, Report, Trace};
+use self::schema::Ownership;
+pub use self::schema::{Leftover, Removal, remove_leftovers};
 use self::stage::Stage;
 
 /// One experiment.
@@ -99,7 +103,9 @@ pub fn find(name: &str) -> Option<&'static Experiment> {
 }
 
 impl Experiment {
-    /// Runs it, telling `trace` what happens as it happens.
+    /// Runs it, telling `trace` what happens as it happens; returns nothing when it was interrupted.
+    ///
+    /// Whatever ends it, its processes are killed and its schema is dropped, which takes no longer than some seconds.
     ///
     /// # Errors
     /// When it could not be done: no database, no process, or a deadline passed. A claim that was not observed is none.
@@ -107,12 +113,30 @@ impl Experiment {
         &self,
         laboratory: &Laboratory,
         trace: &(dyn Fn(&Trace) + Send + Sync),
-    ) -> anyhow::Result<Report> {
-        let stage = Stage::set_up(self.name, laboratory, trace).await?;
-        let findings = stage.in_time((self.direct)(&stage)).await;
-        let seconds = stage.clear().await?;
+        interrupted: impl Future<Output = ()>,
+    ) -> anyhow::Result<Option<Report>> {
+        let stage = Stage::set_up(self.name, laboratory, trace)?;
+        let mut ownership = Ownership::take(&laboratory.database_url, stage.schema()).await?;
+        let experiment = async {
+            stage.make_tables().await?;
+            (self.direct)(&stage).await
+        };
+        let findings = tokio::select! {
+            biased;
+            () = interrupted => None,
+            error = ownership.lost() => Some(Err(error)),
+            findings = stage.in_time(experiment) => Some(findings),
+        };
+        let cleared = stage.clear().await;
+        let Some(findings) = findings else {
+            return cleared.map(|_| None);
+        };
         let findings = findings.with_context(|| format!("running {}", self.name))?;
-        Ok(Report {
+        Ok(Some(self.report(laboratory, findings, cleared?)))
+    }
+
+    fn report(&self, laboratory: &Laboratory, findings: Findings, seconds: f64) -> Report {
+        Report {
             experiment: self.name.to_owned(),
             title: self.title.to_owned(),
             question: self.question.to_owned(),
@@ -124,6 +148,6 @@ impl Experiment {
             claim: self.claim.to_owned(),
             observed: findings.observed,
             seconds,
-        })
+        }
     }
 }

@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use crate::actor::{Form, Role};
 use crate::report::Trace;
-use crate::{Cast, Laboratory};
+use crate::{Cast, Laboratory, schema};
 
 /// The longest that an experiment may take.
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -84,47 +84,58 @@ impl<'a> Casting<'a> {
 }
 
 impl<'l> Stage<'l> {
-    /// Makes the schema of a run, with the engine's tables in it.
-    pub(crate) async fn set_up(
+    /// Sets the stage of a run; nothing is in the database yet.
+    ///
+    /// # Errors
+    /// When the database URL cannot be read.
+    pub(crate) fn set_up(
         experiment: &'static str,
         laboratory: &'l Laboratory,
         trace: &'l (dyn Fn(&Trace) + Send + Sync),
     ) -> anyhow::Result<Self> {
-        let began = Instant::now();
-        let schema = format!("lab_{experiment}_{}", uuid::Uuid::now_v7().simple());
+        let schema = schema::name(experiment);
         let options: PgConnectOptions = laboratory
             .database_url
             .parse()
             .context("reading the database URL")?;
         let pool = PgPoolOptions::new()
             .max_connections(4)
-            .connect_with(options.options([("search_path", schema.as_str())]))
-            .await
-            .context("connecting to the database")?;
-        let stage = Self {
+            .connect_lazy_with(options.options([("search_path", schema.as_str())]));
+        Ok(Self {
             experiment,
             laboratory,
             trace,
             schema,
             pool,
-            began,
-        };
-        let tables = Box::pin(runner::run(&stage.pool, &stage.schema, true));
-        if let Err(error) = stage.in_time(async { Ok(tables.await?) }).await {
-            stage.clear().await?;
-            return Err(error.context("making the engine's tables"));
-        }
-        Ok(stage)
+            began: Instant::now(),
+        })
+    }
+
+    /// The schema of the run.
+    pub(crate) fn schema(&self) -> &str {
+        &self.schema
+    }
+
+    /// Makes the schema, with the engine's tables in it.
+    pub(crate) async fn make_tables(&self) -> anyhow::Result<()> {
+        // Boxed, since it is large.
+        let tables = Box::pin(runner::run(&self.pool, &self.schema, true));
+        tables.await.context("making the engine's tables")?;
+        Ok(())
     }
 
     /// Drops the schema with all that is in it; returns how long everything took, in seconds.
     pub(crate) async fn clear(&self) -> anyhow::Result<f64> {
         let seconds = self.began.elapsed().as_secs_f64();
-        let drop_schema = format!("drop schema if exists {} cascade", self.schema);
-        self.pool
-            .execute(sqlx::raw_sql(AssertSqlSafe(drop_schema)))
-            .await
-            .context("dropping the schema of the experiment")?;
+        let drop_schema = async {
+            let mut connection = self.pool.acquire().await?;
+            schema::drop_schema(&mut connection, &self.schema).await
+        };
+        let dropped = timeout(schema::DROP_TIMEOUT, drop_schema).await;
+        let dropped = dropped
+            .map_err(anyhow::Error::from)
+            .and_then(|dropped| Ok(dropped?));
+        dropped.with_context(|| format!("dropping the schema {}; try later: abaci gc", self.schema))?;
         self.pool.close().await;
         Ok(seconds)
     }
@@ -168,6 +179,8 @@ impl<'l> Stage<'l> {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            // Ctrl-C is told to the directing process alone, which ends the others.
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .context("starting an actor")?;

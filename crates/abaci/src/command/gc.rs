@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use abaci_engine::client::{GcMode, GcOptions, GcReport};
+use abaci_lab::{Leftover, Removal, remove_leftovers};
+use anyhow::Context;
 use clap::Args;
+use serde::Serialize;
 
 use crate::config::{Config, Period};
 use crate::database::Access;
@@ -14,6 +17,7 @@ use crate::output::{self, Format};
 ///
 /// A job that succeeded refers to its value; any other one also to the states from which it can go on.
 /// Only what lies in the place of large values (--artifacts) under the name of this database is looked at.
+/// What killed runs of `abaci lab` have left in the database goes too, whatever its age.
 #[derive(Debug, Args)]
 pub struct Gc {
     /// Delete the jobs that ended longer ago as well, with their values; also parked ones, which cannot be resumed then
@@ -30,12 +34,20 @@ pub struct Gc {
     json: bool,
 }
 
+/// What was removed, or would be.
+#[derive(Debug, Serialize)]
+struct Removed {
+    #[serde(flatten)]
+    garbage: GcReport,
+    lab_schemas: Vec<Leftover>,
+}
+
 impl Gc {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
-        let mode = if self.dry_run {
-            GcMode::Report
+        let (mode, removal) = if self.dry_run {
+            (GcMode::Report, Removal::Report)
         } else {
-            GcMode::Delete
+            (GcMode::Delete, Removal::Drop)
         };
         let options = GcOptions {
             keep_jobs: self.keep.map(|period| period.0),
@@ -43,36 +55,50 @@ impl Gc {
             mode,
         };
         let place = config.artifact_place()?;
-        let (_access, client) = Access::connect(config).await?;
+        let (access, client) = Access::connect(config).await?;
+        if config.database_url.value.is_none() && config.artifacts.value.is_none() {
+            // Both are in the data directory; without a worker that stored anything, one of them is not there yet.
+            std::fs::create_dir_all(&place.directory).context("making the directory of large values")?;
+        }
+        let lab_schemas = remove_leftovers(access.url(), removal).await?;
         let report = client.collect_garbage(&place, options).await;
         client.close().await;
-        let report = report?;
+        let removed = Removed {
+            garbage: report?,
+            lab_schemas,
+        };
         match Format::of_flag(self.json) {
-            Format::Json => output::json(&report)?,
-            Format::Human => print(&report, mode)?,
+            Format::Json => output::json(&removed)?,
+            Format::Human => print(&removed, mode)?,
         }
         Ok(Exit::Done)
     }
 }
 
-fn print(report: &GcReport, mode: GcMode) -> anyhow::Result<()> {
+fn print(removed: &Removed, mode: GcMode) -> anyhow::Result<()> {
     let done = match mode {
         GcMode::Report => "would remove",
         GcMode::Delete => "removed",
     };
-    for artifact in &report.artifacts {
-        output::line(format_args!(
-            "{done} {} ({})",
-            artifact.uri,
-            output::size(artifact.bytes)
-        ))?;
+    let Removed { garbage, lab_schemas } = removed;
+    for artifact in &garbage.artifacts {
+        let size = output::size(artifact.bytes);
+        output::line(format_args!("{done} {} ({size})", artifact.uri))?;
     }
-    output::talk(format_args!(
+    for Leftover { schema, bytes } in lab_schemas {
+        output::line(format_args!("{done} schema {schema} ({})", output::size(*bytes)))?;
+    }
+    let mut summary = format!(
         "{done} {} and {} ({})",
-        counted(report.jobs, "job"),
-        counted(report.artifacts.len() as u64, "artifact"),
-        output::size(report.bytes)
-    ));
+        counted(garbage.jobs, "job"),
+        counted(garbage.artifacts.len() as u64, "artifact"),
+        output::size(garbage.bytes)
+    );
+    if !lab_schemas.is_empty() {
+        let count = counted(lab_schemas.len() as u64, "schema");
+        summary = format!("{summary}, and {count} of killed runs of the laboratory");
+    }
+    output::talk(summary);
     Ok(())
 }
 

@@ -1,6 +1,11 @@
 //! `abaci lab`: experiments on durable execution that crash for real and say what happened.
 
-use abaci_lab::{Case, Cast, EXPERIMENTS, Experiment, Laboratory, Part, Report, SEED, Trace};
+use std::time::Duration;
+
+use abaci_engine::database::inspect;
+use abaci_lab::{
+    Case, Cast, EXPERIMENTS, Experiment, Laboratory, Part, Removal, Report, SEED, Trace, remove_leftovers,
+};
 use anyhow::Context;
 use clap::Args;
 use comfy_table::{ContentArrangement, Table as Paragraphs, presets};
@@ -9,6 +14,10 @@ use crate::config::Config;
 use crate::database::Access;
 use crate::exit::{Exit, Failed};
 use crate::output::{self, Format, Table};
+use crate::signals::Signals;
+
+/// How long the database may take to answer before anything is done.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How wide the table of an experiment is, in characters.
 const WIDTH: u16 = 100;
@@ -50,26 +59,26 @@ impl Lab {
     }
 
     async fn run_these(&self, experiments: &[Experiment], config: &Config) -> anyhow::Result<Exit> {
-        let access = Access::open(config).await?;
-        let _kept = access.keep_running();
-        let laboratory = Laboratory {
-            database_url: access.url().to_owned(),
-            program: std::env::current_exe().context("finding the path of this program")?,
-            arguments: ["lab", "act"].map(str::to_owned).to_vec(),
-            seed: self.seed,
-            cast: if self.swapped {
-                Cast::Swapped
-            } else {
-                Cast::AsWritten
-            },
+        let mut signals = Signals::listen()?;
+        let Some(opened) = signals.unless_any(open(config)).await else {
+            return Ok(Exit::Interrupted);
         };
+        let access = opened?;
+        let _kept = access.keep_running();
+        let laboratory = self.laboratory(&access)?;
         let format = Format::of_flag(self.json);
+        let trace = |trace: &Trace| tell(trace, format);
         let mut reports = Vec::new();
         for experiment in experiments {
             if format == Format::Human {
                 introduce(experiment, self.seed)?;
             }
-            let report = experiment.run(&laboratory, &|trace| tell(trace, format)).await?;
+            let interrupted = async {
+                signals.next().await;
+            };
+            let Some(report) = experiment.run(&laboratory, &trace, interrupted).await? else {
+                return Ok(Exit::Interrupted);
+            };
             match format {
                 Format::Json => output::json(&report)?,
                 Format::Human => conclude(&report)?,
@@ -82,6 +91,34 @@ impl Lab {
         let all_observed = reports.iter().all(|report| report.observed);
         Ok(if all_observed { Exit::Done } else { Exit::No })
     }
+
+    fn laboratory(&self, access: &Access) -> anyhow::Result<Laboratory> {
+        Ok(Laboratory {
+            database_url: access.url().to_owned(),
+            program: std::env::current_exe().context("finding the path of this program")?,
+            arguments: ["lab", "act"].map(str::to_owned).to_vec(),
+            seed: self.seed,
+            cast: if self.swapped {
+                Cast::Swapped
+            } else {
+                Cast::AsWritten
+            },
+        })
+    }
+}
+
+/// Opens the database, and removes what runs that were killed have left there.
+async fn open(config: &Config) -> anyhow::Result<Access> {
+    let access = Access::open(config).await?;
+    inspect(access.url(), CONNECT_TIMEOUT).await?;
+    for leftover in remove_leftovers(access.url(), Removal::Drop).await? {
+        let size = output::size(leftover.bytes);
+        output::talk(format_args!(
+            "removed {} ({size}) of a run that was killed",
+            leftover.schema
+        ));
+    }
+    Ok(access)
 }
 
 async fn act() -> anyhow::Result<Exit> {

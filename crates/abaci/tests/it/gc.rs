@@ -40,6 +40,7 @@ fn what_no_job_refers_to_is_removed_once_it_was_said_what_that_is() {
             "jobs": 0,
             "artifacts": [{"uri": format!("file://{}", orphan.display()), "bytes": 10}],
             "bytes": 10,
+            "lab_schemas": [],
         })
     );
     assert!(!orphan.exists() && artifact.exists());

@@ -10,6 +10,7 @@ mod ex6;
 mod ex7;
 mod ex8;
 mod ex9;
+mod leftovers;
 
 use serde_json::Value;
 
@@ -41,12 +42,7 @@ pub(crate) fn observed(name: &str) -> Value {
         }
     }
     assert!(report["seconds"].as_f64().unwrap() < 15.0, "{report:#}");
-    assert_eq!(
-        rig.database
-            .psql("select nspname from pg_namespace where nspname like 'lab%'")
-            .trim(),
-        ""
-    );
+    assert_eq!(leftovers::schemas(&rig), [""; 0]);
     report
 }
 
@@ -62,6 +58,12 @@ pub(crate) fn assert_falsified(name: &str) {
 #[test]
 fn an_experiment_that_does_not_exist_is_refused() {
     assert_refused(&Rig::new().run(["lab", "ex0"]), 2, &["ex0", "abaci lab list"]);
+}
+
+#[test]
+fn a_database_that_does_not_answer_is_one_line() {
+    let nowhere = ["lab", "ex1", "--database-url", "postgres://127.0.0.1:1/nowhere"];
+    assert_refused(&Rig::new().run(nowhere), 3, &["127.0.0.1:1"]);
 }
 
 #[test]
