@@ -26,9 +26,24 @@ fn assert_survived(output: &Output, values: &[&str]) {
     for value in values {
         assert!(all.contains(value), "{value:?} is not in:\n{all}");
     }
-    for word in ["SIGKILL", "Survived: process", "takes its place", "0 failed"] {
+    for word in [
+        "SIGKILL",
+        "Survived: process",
+        "takes its place",
+        "finished it on attempt 2",
+        "0 failed",
+    ] {
         assert!(all.contains(word), "{word:?} is not in:\n{all}");
     }
+    let killed = output
+        .stdout
+        .iter()
+        .position(|line| line.contains("SIGKILL"))
+        .unwrap();
+    assert!(
+        output.stdout[killed + 1].contains("takes its place"),
+        "something came between the crash and the successor:\n{all}"
+    );
     // The directory's name is as long as the machine wants it.
     let lines = output
         .stdout
@@ -79,6 +94,15 @@ fn the_demo_survives_a_crash_and_leaves_nothing() {
         &output,
         &["F(33) = 3524578", "F(40) = 102334155", "F(34) = 5702887"],
     );
+    assert_nothing_is_left(&home);
+}
+
+#[test]
+fn results_never_part_a_crash_from_the_successor() {
+    let home = TempDir::new();
+    // While one worker is away the other one ends a short job after the other.
+    let output = Process::spawn(demo(&home, &["--jobs", "36,42,36,36,36,36,36"])).finish();
+    assert_survived(&output, &["F(36) = 14930352", "F(42) = 267914296"]);
     assert_nothing_is_left(&home);
 }
 

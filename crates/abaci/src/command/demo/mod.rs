@@ -8,6 +8,7 @@
 //! SIGKILL of the demo itself leaves the directory; the processes notice and end by themselves.
 
 mod cast;
+mod crash;
 mod narration;
 mod plot;
 mod stage;

@@ -1,31 +1,16 @@
 //! What the demo says, in at most 80 columns.
 
 use std::fmt::Display;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use abaci_engine::{Failure, JobId, JobResult, Request};
 use owo_colors::OwoColorize;
 
+use super::crash::Crash;
 use super::stage::Stage;
 use crate::follow::Tally;
 use crate::output;
 use crate::snapshot::Snapshot;
-
-/// The moment at which the server was killed.
-pub(super) struct Crash {
-    /// The process that was killed.
-    pub(super) pid: u32,
-    /// The executor id under which it worked.
-    pub(super) executor_id: String,
-    /// The job that it was computing, if it was not between two.
-    pub(super) victim: Option<JobId>,
-    /// The index of that job.
-    pub(super) n: Option<u64>,
-    /// How long that job had run.
-    pub(super) ran_for: Duration,
-    /// When the process was gone.
-    pub(super) at: Instant,
-}
 
 /// How the job that was cut off came to its value.
 pub(super) struct Recovery {
@@ -94,14 +79,15 @@ pub(super) fn failure(id: &JobId, failure: &Failure) -> anyhow::Result<()> {
 }
 
 pub(super) fn crashed(crash: &Crash) -> anyhow::Result<()> {
-    let when = match crash.n {
-        Some(n) => format!("{} into F({n})", span(crash.ran_for)),
-        None => "between two jobs".to_owned(),
-    };
     output::line("")?;
     event(
         &"SIGKILL".red().bold().to_string(),
-        format_args!("process {} is dead, {when}", crash.pid),
+        format_args!(
+            "process {} is dead, {} into F({})",
+            crash.pid,
+            span(crash.ran_for),
+            crash.n
+        ),
     )
 }
 
@@ -125,14 +111,12 @@ pub(super) fn ending(
     output::line("")?;
     match (crash, recovery) {
         (Some(crash), Some(recovery)) => survived(crash, recovery),
-        (Some(crash), None) => {
-            output::line(format_args!(
-                "{} process {} was killed between two jobs;",
-                "Survived:".bold(),
-                crash.pid
-            ))?;
-            output::line("another one took its place, and no job ran twice.")
-        }
+        (Some(crash), None) => output::line(format_args!(
+            "Process {} was killed {} into F({}), and that job failed; see above.",
+            crash.pid,
+            span(crash.ran_for),
+            crash.n
+        )),
         (None, _) => {
             output::line("The jobs were done before one could be caught running; nothing was killed.")
         }
@@ -141,31 +125,29 @@ pub(super) fn ending(
 
 /// The one sentence that the demo is for.
 fn survived(crash: &Crash, recovery: &Recovery) -> anyhow::Result<()> {
-    let (dead, n, ran_for) = (crash.pid, crash.n.unwrap_or_default(), span(crash.ran_for));
     let Recovery {
         computed_by,
         attempts,
         lost,
     } = recovery;
-    let survived = "Survived:".bold();
     output::line(format_args!(
-        "{survived} process {dead} was killed {ran_for} into F({n})."
+        "{} process {} was killed {} into F({}).",
+        "Survived:".bold(),
+        crash.pid,
+        span(crash.ran_for),
+        crash.n
     ))?;
-    if *computed_by == dead {
-        output::line("Its value was recorded already, and the job was finished without computing it")?;
-        output::line(format_args!(
-            "again. The crash cost {}, no job and no digit.",
-            span(*lost)
-        ))
+    if *computed_by == crash.pid {
+        output::line("Its value was recorded in that very moment, so nobody had to compute it again.")?;
     } else {
         output::line(format_args!(
             "Process {computed_by} found the job in the database and finished it on attempt {attempts}."
         ))?;
-        output::line(format_args!(
-            "The crash cost {}, no job and no digit.",
-            span(*lost)
-        ))
     }
+    output::line(format_args!(
+        "The crash cost {}, no job and no digit.",
+        span(*lost)
+    ))
 }
 
 pub(super) fn interrupted() {

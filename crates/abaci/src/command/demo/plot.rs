@@ -1,20 +1,21 @@
 //! What happens: the jobs, the crash in the middle, the end.
 //!
-//! The crash is not timed. The rows say which worker computes which job, and then that worker is killed: once half of the
-//! jobs are done and the next has run for a moment.
-//! Jobs so short that none is seen running are all done before any crash, and the end says so.
+//! The crash is not timed: it comes once half of the jobs are done and facts say that a worker is in the middle of another.
+//! Jobs so short that none is caught running are all done before any crash, and the end says so.
+//!
+//! Lines come in the order of the story: what was done before the crash is told before it, and what is done before the
+//! successor is there is told after it.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 
-use abaci_engine::client::{ListFilter, Outcome, SubmitOptions, WaitEvent, Waiter};
-use abaci_engine::{Client, Job, JobId, JobResult, Request, State};
+use abaci_engine::client::{Outcome, SubmitOptions, WaitEvent, Waiter};
+use abaci_engine::{Client, JobId, JobResult, Request};
 use anyhow::{Context, anyhow, ensure};
-use rustix::io::Errno;
-use rustix::process::{Pid, Signal, kill_process};
 use tokio::sync::mpsc;
 
 use super::cast::Fleet;
-use super::narration::{self, Crash, Recovery};
+use super::crash::{self, Crash};
+use super::narration::{self, Recovery};
 use super::stage::Stage;
 use crate::database::{Access, on_blocking_thread};
 use crate::exit::{Exit, Failed};
@@ -22,12 +23,6 @@ use crate::follow::{Patience, Progress, Tally, checked};
 
 /// How often the rows are looked at for a job that runs.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
-
-/// How long a job has to have run for the crash to cost it something.
-const A_MOMENT: Duration = Duration::from_millis(50);
-
-/// The same for the last job, after which there is no other chance.
-const A_BLINK: Duration = Duration::from_millis(10);
 
 /// The longest that the workers or the database may be away.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -46,6 +41,8 @@ pub(super) struct Plot<'a> {
     /// Whether another process took the place of the killed one.
     is_replaced: bool,
     recovery: Option<Recovery>,
+    /// What has ended and was not told yet.
+    untold: Vec<Outcome>,
 }
 
 impl<'a> Plot<'a> {
@@ -61,6 +58,7 @@ impl<'a> Plot<'a> {
             crash: None,
             is_replaced: false,
             recovery: None,
+            untold: Vec::new(),
         }
     }
 
@@ -119,33 +117,20 @@ impl<'a> Plot<'a> {
         if self.crash.is_some() {
             return self.tell_of_replacement(fleet, progress).await;
         }
-        let Some((done, victim)) = self.victim_if_time_to_crash(client).await? else {
+        let Some(crash) = crash::bring_about(client, fleet, &self.jobs).await? else {
             return Ok(());
         };
-        if let Some(crash) = kill(client, fleet, &victim).await? {
-            self.tell_until(done, events, progress).await?;
-            progress.apart(|| narration::crashed(&crash))?;
-            self.crash = Some(crash);
-        }
-        Ok(())
-    }
-
-    /// Tells of what was done before the crash, so that the order of the lines is that of the events.
-    async fn tell_until(
-        &mut self,
-        done: usize,
-        events: &mut Events,
-        progress: &Progress,
-    ) -> anyhow::Result<()> {
-        while self.tally.done() < done
+        self.crash = Some(crash.clone());
+        // The events may be late to say what ended before.
+        while self.tally.done() - self.untold.len() < crash.ended_before.len()
             && let Some(event) = events.recv().await
         {
             self.handle(event, progress)?;
         }
-        Ok(())
+        progress.apart(|| narration::crashed(&crash))
     }
 
-    /// Tells that another process has taken the place of the killed one, once that is so.
+    /// Tells that another process has taken the place of the killed one, once that is so, and what ended meanwhile.
     async fn tell_of_replacement(&mut self, fleet: &Fleet, progress: &Progress) -> anyhow::Result<()> {
         let Some(crash) = self.crash.as_ref().filter(|_| !self.is_replaced) else {
             return Ok(());
@@ -162,6 +147,8 @@ impl<'a> Plot<'a> {
         if let Some(heir) = heir.filter(|heir| *heir != crash.pid) {
             self.is_replaced = true;
             progress.apart(|| narration::replaced(heir, crash.at.elapsed()))?;
+            let untold = std::mem::take(&mut self.untold);
+            untold.iter().try_for_each(|outcome| tell(outcome, progress))?;
         }
         Ok(())
     }
@@ -188,15 +175,21 @@ impl<'a> Plot<'a> {
                 check_against_doubling(result)?;
                 self.tally.succeeded(result.seconds);
                 self.note_recovery(&outcome.id, result);
-                progress.apart(|| narration::result(result))?;
             }
-            Err(failure) => {
-                self.tally.failed();
-                progress.apart(|| narration::failure(&outcome.id, failure))?;
-            }
+            Err(_) => self.tally.failed(),
         }
         progress.done(self.tally.done());
+        if self.is_due(&outcome.id) {
+            return tell(&outcome, progress);
+        }
+        self.untold.push(outcome);
         Ok(())
+    }
+
+    /// Reports that the end of a job is told as it comes, and not held back until the successor is there.
+    fn is_due(&self, id: &JobId) -> bool {
+        let came_before = |crash: &Crash| crash.ended_before.contains(id);
+        self.is_replaced || self.crash.as_ref().is_none_or(came_before)
     }
 
     /// The job that was cut off says what the crash cost: what had been computed, and the time until it was taken up again.
@@ -204,7 +197,7 @@ impl<'a> Plot<'a> {
         let Some(crash) = &self.crash else {
             return;
         };
-        if crash.victim.as_ref() != Some(id) {
+        if crash.job != *id {
             return;
         }
         let was_recorded = result.pid == crash.pid;
@@ -225,54 +218,13 @@ impl<'a> Plot<'a> {
             lost: away + thrown_away,
         });
     }
-
-    /// How many jobs are done and which one is being computed, if it is the middle of the story.
-    ///
-    /// The rows are asked and not the events, which lag behind by as much as a short job takes.
-    async fn victim_if_time_to_crash(&self, client: &Client) -> anyhow::Result<Option<(usize, Job)>> {
-        let jobs = client.list(&ListFilter::default()).await?;
-        let done = jobs.iter().filter(|job| job.state.is_final()).count();
-        let moment = if done + 1 == self.jobs.len() {
-            A_BLINK
-        } else {
-            A_MOMENT
-        };
-        let now = SystemTime::now();
-        let is_computed = |job: &Job| job.state == State::Running && has_run_for(job, now) >= moment;
-        let is_time = done >= self.jobs.len() / 2;
-        let victim = jobs.into_iter().filter(|_| is_time).find(is_computed);
-        Ok(victim.map(|job| (done, job)))
-    }
 }
 
-/// Kills the worker that computes a job, the way a crash does, and finds out what that hit; nothing when the worker has
-/// gone by itself.
-async fn kill(client: &Client, fleet: &Fleet, victim: &Job) -> anyhow::Result<Option<Crash>> {
-    let Some(executor_id) = victim.executor_id.clone() else {
-        return Ok(None);
-    };
-    let pid = fleet.worker(&executor_id).await?.and_then(|worker| worker.pid);
-    let Some(pid) = pid else { return Ok(None) };
-    let process = i32::try_from(pid)
-        .ok()
-        .and_then(Pid::from_raw)
-        .context("a process id")?;
-    match kill_process(process, Signal::KILL) {
-        Err(Errno::SRCH) => return Ok(None),
-        killed => killed.context("killing a worker")?,
-    }
-    let (at, died) = (Instant::now(), SystemTime::now());
-    // The row has the last word on what the crash hit: the job may have ended in the very last moment.
-    let hit = client.show(&victim.workflow_id).await?.job;
-    let hit = Some(hit).filter(|job| !job.state.is_final());
-    Ok(Some(Crash {
-        pid,
-        executor_id,
-        n: hit.as_ref().and_then(|job| job.n),
-        ran_for: hit.as_ref().map_or(Duration::ZERO, |_| has_run_for(victim, died)),
-        victim: hit.map(|job| job.workflow_id),
-        at,
-    }))
+fn tell(outcome: &Outcome, progress: &Progress) -> anyhow::Result<()> {
+    progress.apart(|| match &outcome.result {
+        Ok(result) => narration::result(result),
+        Err(failure) => narration::failure(&outcome.id, failure),
+    })
 }
 
 /// Waits in a task of its own: a question to the database that is given up whenever it is time to look at something else
@@ -287,15 +239,6 @@ fn events_of(mut waiter: Waiter) -> Events {
         }
     });
     receiver
-}
-
-/// How long a job had run at a moment; the database's clock is this machine's, since the database is here.
-fn has_run_for(job: &Job, at: SystemTime) -> Duration {
-    let started_ms = job.started_at_ms.and_then(|moment| u64::try_from(moment).ok());
-    let started = started_ms.map(|moment| SystemTime::UNIX_EPOCH + Duration::from_millis(moment));
-    started
-        .and_then(|moment| at.duration_since(moment).ok())
-        .unwrap_or_default()
 }
 
 /// Compares the value with what another algorithm says, here and now.
