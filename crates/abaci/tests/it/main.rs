@@ -41,6 +41,7 @@ mod refusals;
 mod rig;
 mod servers;
 mod status;
+mod status_wait;
 mod stepwise;
 mod streams;
 mod terminal;

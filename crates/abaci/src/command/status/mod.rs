@@ -6,6 +6,7 @@
 //! `--watch` keeps it running.
 
 mod draw;
+mod wait;
 
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use crate::cli::QueueFlags;
-use crate::config::{Config, Layer};
+use crate::config::{Config, Layer, Period};
 use crate::database::{Access, on_blocking_thread};
 use crate::exit::{self, Exit};
 use crate::output::{self, Format};
@@ -33,7 +34,8 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Show the workers, what they do and how long the queue is.
 ///
-/// Exit code 0: jobs are taken; 1: no worker takes jobs; 3: the database cannot be reached.
+/// Exit code 0: jobs are taken, with --wait by all workers of the fleet here; 1: they are not; 3: the database cannot be
+/// reached.
 #[derive(Debug, Args)]
 pub struct Status {
     #[command(flatten)]
@@ -41,6 +43,14 @@ pub struct Status {
     /// Look again every second until interrupted
     #[arg(long)]
     watch: bool,
+    /// Wait until all workers of the fleet here take jobs, or else any worker of the queue, for at most TIME [env:
+    /// ABACI_WAIT_FOR_SERVER] [default: 30s]
+    #[arg(long, value_name = "TIME", conflicts_with = "watch")]
+    #[expect(
+        clippy::option_option,
+        reason = "absent, bare or with a time, as clap tells it"
+    )]
+    wait: Option<Option<Period>>,
     /// Print one JSON object, or one per look
     #[arg(long)]
     json: bool,
@@ -77,12 +87,12 @@ impl Status {
 
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         let format = Format::of_flag(self.json);
+        if let Some(limit) = self.wait {
+            return wait::run(config, limit.unwrap_or(config.wait_for_server.value), format).await;
+        }
         if !self.watch {
             let report = look(config).await?;
-            match format {
-                Format::Json => output::json(&report)?,
-                Format::Human => draw::lines(&report).iter().try_for_each(output::line)?,
-            }
+            report.print(format)?;
             return Ok(report.verdict(config));
         }
         let mut signals = Signals::listen()?;
@@ -104,6 +114,13 @@ impl Status {
 }
 
 impl Report {
+    fn print(&self, format: Format) -> anyhow::Result<()> {
+        match format {
+            Format::Json => output::json(self),
+            Format::Human => draw::lines(self).iter().try_for_each(output::line),
+        }
+    }
+
     fn verdict(&self, config: &Config) -> Exit {
         let queue = &config.queue.value;
         let fleet = self.fleet.iter().filter(|fleet| fleet.queue == *queue);

@@ -1,0 +1,133 @@
+//! `abaci status --wait`: until jobs are taken.
+//!
+//! Where a fleet of the queue runs on this data directory, all its workers have to take jobs; where none does, one worker
+//! of the queue is enough, wherever it is.
+//! There is one deadline, and a look that is under way then is given up, but for the first one, which has bounds of its
+//! own.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::{Report, look};
+use crate::config::{Config, Period};
+use crate::exit::Exit;
+use crate::follow::nobody_listens;
+use crate::output::{self, Format};
+use crate::signals::Signals;
+use crate::snapshot::{LastExit, Phase, Snapshot, WorkerView};
+
+/// How often it is looked.
+const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+
+/// What is missing for longer is said before the deadline.
+const WORTH_A_WORD: Duration = Duration::from_secs(3);
+
+/// Waits for at most `limit`, shows how things stand then, and says what is missing.
+pub(super) async fn run(config: &Config, limit: Period, format: Format) -> anyhow::Result<Exit> {
+    let mut signals = Signals::listen()?;
+    let Some(report) = signals.unless_any(until_ready(config, limit)).await else {
+        return Ok(Exit::Interrupted);
+    };
+    let report = report?;
+    report.print(format)?;
+    let Some(missing) = report.missing(config) else {
+        return Ok(Exit::Done);
+    };
+    output::error(format_args!("not ready after {limit}: {missing}"));
+    Ok(match report.verdict(config) {
+        // Some worker takes jobs, and more were asked for.
+        Exit::Done => Exit::No,
+        verdict => verdict,
+    })
+}
+
+/// Looks until nothing is missing or the time is over, and returns the last look.
+async fn until_ready(config: &Config, limit: Period) -> anyhow::Result<Report> {
+    let began = Instant::now();
+    let mut has_said = false;
+    let mut report = look(config).await?;
+    while let Some(missing) = report.missing(config) {
+        if !has_said && began.elapsed() >= WORTH_A_WORD {
+            has_said = true;
+            output::talk(format_args!("waiting for up to {limit}: {missing}"));
+        }
+        let next = async {
+            sleep(LOOK_INTERVAL).await;
+            look(config).await
+        };
+        match timeout_at(began + limit.0, next).await {
+            Ok(next) => report = next?,
+            Err(_) => break,
+        }
+    }
+    Ok(report)
+}
+
+impl Report {
+    /// What keeps jobs from being taken as they should, in words.
+    fn missing(&self, config: &Config) -> Option<String> {
+        let queue = &config.queue.value;
+        if let Some(reason) = &self.fleet_reason {
+            return Some(reason.clone());
+        }
+        let fleet = self.fleet.as_ref().filter(|fleet| fleet.queue == *queue);
+        if let Some(missing) = fleet.and_then(missing_in) {
+            return Some(missing);
+        }
+        match (self.verdict(config), &self.fleet) {
+            (Exit::Done, _) => None,
+            (Exit::No, Some(_)) => Some(nobody_listens(queue)),
+            (Exit::No, None) => Some(format!(
+                "no fleet runs in {}, and {}",
+                self.fleet_directory,
+                nobody_listens(queue)
+            )),
+            (_, Some(_)) => Some(self.database_reason()),
+            (_, None) => Some(format!(
+                "no fleet runs in {}, and {}",
+                self.fleet_directory,
+                self.database_reason()
+            )),
+        }
+    }
+
+    fn database_reason(&self) -> String {
+        let reason = self.database.reason.as_deref();
+        reason.unwrap_or("the database does not answer").to_owned()
+    }
+}
+
+/// What a fleet lacks, by the first worker that takes no jobs.
+fn missing_in(fleet: &Snapshot) -> Option<String> {
+    if fleet.phase == Phase::Draining {
+        return Some("the fleet is stopping".to_owned());
+    }
+    let ready = fleet.workers.iter().filter(|worker| worker.takes_jobs()).count();
+    let wanted = fleet.wanted as usize;
+    if ready >= wanted {
+        return None;
+    }
+    let absent = fleet.workers.iter().find(|worker| !worker.takes_jobs());
+    let absent = absent.map_or_else(String::new, |worker| format!("; {}", why_absent(worker)));
+    Some(format!("{ready} of {wanted} workers take jobs{absent}"))
+}
+
+/// Why a worker takes no jobs, as far as that is known.
+fn why_absent(worker: &WorkerView) -> String {
+    let failure = worker
+        .database
+        .as_ref()
+        .and_then(|contact| contact.failure.clone());
+    let reason = worker
+        .start_failure
+        .clone()
+        .or(failure)
+        .or_else(|| worker.last_exit.as_ref().map(LastExit::how));
+    let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
+    format!(
+        "the one in slot {} is {}{reason}",
+        worker.slot,
+        worker.state.name()
+    )
+}
