@@ -57,6 +57,24 @@ need_postgres() {
     postgres_is_there || stop "PostgreSQL was installed, but its programs are not where abaci looks; set ABACI_PG_BIN"
 }
 
+# The pooler that tests put before a database.
+need_pgbouncer() {
+    PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null 2>&1 && return
+    say "installing the pooler that some tests use (pgbouncer)"
+    if command -v apt-get >/dev/null 2>&1; then
+        as_root apt-get update -qq
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends pgbouncer >&2
+        # Debian's package starts one of its own on port 6432, which nobody here needs.
+        if command -v systemctl >/dev/null 2>&1; then
+            as_root systemctl disable --now pgbouncer >/dev/null 2>&1 || true
+        fi
+    elif command -v brew >/dev/null 2>&1; then
+        brew install pgbouncer >&2
+    else
+        stop "install pgbouncer and run this again"
+    fi
+}
+
 # The DBOS client library of Python, which one test uses as a foreign client.
 need_python_client() {
     local version=2.31.1 dir=target/python-client

@@ -5,6 +5,7 @@
 
 mod address;
 mod failure;
+mod session;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,24 +14,25 @@ use dbos::sysdb::migrations::{SHARED_MIGRATIONS, runner};
 use dbos::sysdb::postgres::{PostgresSystemDatabase, Settings};
 use dbos::sysdb::retry::RetryPolicy;
 use dbos::sysdb::{DEFAULT_SCHEMA, SystemDatabase};
-use sqlx::Connection;
 use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
+use sqlx::{Connection, Row};
 
 pub(crate) use address::Address;
+pub(crate) use failure::is_read_only;
 
 use crate::{APPLICATION, Error};
 
 /// Our own tables. Statements are idempotent; a change is appended, never edited.
 const OWN_SCHEMA: &str = include_str!("schema.sql");
 
-/// Whether all of them are there, with the columns that came later and what acts on the engine's own.
-const OWN_TABLES: &str = "select to_regclass('abaci.presence') is not null \
-     and to_regclass('abaci.deaths') is not null and to_regclass('abaci.allowances') is not null \
+/// Whether some of them are there, and whether all are, with the columns that came later and what acts on the engine's own.
+const OWN_TABLES: &str = "select to_regclass('abaci.presence') is not null as any_own, \
+     to_regclass('abaci.presence') is not null and to_regclass('abaci.deaths') is not null and to_regclass('abaci.allowances') is not null \
      and to_regclass('abaci.names') is not null and to_regclass('abaci.former_queues') is not null \
      and exists (select 1 from pg_trigger where tgrelid = to_regclass('dbos.workflow_status') \
          and tgname = 'abaci_remember_queue') \
      and exists (select 1 from pg_attribute where attrelid = to_regclass('abaci.presence') \
-         and attname = 'running' and not attisdropped)";
+         and attname = 'running' and not attisdropped) as all_own";
 
 /// The advisory lock under which tables are made, so that two first starts do not race.
 const MIGRATION_LOCK: i64 = 0x6162_6163_6901;
@@ -46,6 +48,17 @@ const NAME: &str = "with here as (select oid from pg_database where datname = cu
 
 const NAME_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// What may be done about tables that are not as they should be. Our own are always brought up to date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tables {
+    /// Nothing: who only looks makes none.
+    Expect,
+    /// They are made where there are none.
+    Make,
+    /// The engine's are also updated where another application made older ones.
+    Update,
+}
+
 /// A pool of connections to a database whose schema is ours, with the engine's guarded statements over it.
 #[derive(Clone)]
 pub(crate) struct Database {
@@ -55,13 +68,17 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    /// Connects, checks the schema's version and makes what is missing.
+    /// Connects, checks the schema's version and does what it may about tables that are missing.
     ///
     /// `connections` bounds the pool; `timeout` bounds the connection attempt and each wait for a free connection.
-    pub(crate) async fn open(url: &str, connections: u32, timeout: Duration) -> Result<Self, Error> {
-        let address = Address::parse(url)?;
+    pub(crate) async fn open(
+        address: Address,
+        tables: Tables,
+        connections: u32,
+        timeout: Duration,
+    ) -> Result<Self, Error> {
         let first = address.connect(timeout).await?;
-        match tokio::time::timeout(PREPARATION_TIMEOUT, prepare(first, &address)).await {
+        match tokio::time::timeout(PREPARATION_TIMEOUT, prepare(first, &address, tables)).await {
             Ok(prepared) => prepared?,
             Err(_) => {
                 return Err(address.unreachable("its tables could not be made or checked in time".to_owned()));
@@ -158,6 +175,10 @@ pub struct DatabaseReport {
     pub schema_version: Option<i64>,
     /// The version that this build knows.
     pub known_schema_version: i64,
+    /// Whether abaci's own tables are there.
+    pub has_own_tables: bool,
+    /// Whether this user may make tables.
+    pub may_make_tables: bool,
     /// One round trip, in milliseconds.
     pub round_trip_ms: f64,
 }
@@ -179,10 +200,10 @@ pub fn printable_url(url: &str) -> String {
     )
 }
 
-/// Connects once and reports what is there, changing nothing.
+/// Connects and reports what is there, changing nothing.
 ///
 /// # Errors
-/// [`Error::Url`], [`Error::Unreachable`] or [`Error::Refused`].
+/// [`Error::Url`], [`Error::Unreachable`], [`Error::Refused`] or [`Error::Unsuitable`].
 pub async fn inspect(url: &str, timeout: Duration) -> Result<DatabaseReport, Error> {
     let address = Address::parse(url)?;
     let mut connection = address.connect(timeout).await?;
@@ -192,20 +213,34 @@ pub async fn inspect(url: &str, timeout: Duration) -> Result<DatabaseReport, Err
         .await
         .map_err(|error| address.failure("asking for the version", &error))?;
     let round_trip_ms = asked.elapsed().as_secs_f64() * 1e3;
+    address.check_writable(&mut connection).await?;
+    address.check_sessions().await?;
     let schema_version = schema_version(&mut connection, &address).await?;
+    let (has_own_tables, may_make_tables) = sqlx::query_as(
+        "select to_regclass('abaci.presence') is not null, \
+         has_database_privilege(current_database(), 'CREATE')",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .map_err(|error| address.failure("looking for our tables", &error))?;
     Ok(DatabaseReport {
         place: address.place,
         server_version,
         schema_version,
+        has_own_tables,
+        may_make_tables,
         known_schema_version: i64::from(SHARED_MIGRATIONS),
         round_trip_ms,
     })
 }
 
-/// Makes or updates the tables, under a lock, unless they are as they should be.
-async fn prepare(mut connection: PgConnection, address: &Address) -> Result<(), Error> {
+/// Makes or updates the tables, under a lock, unless they are as they should be or must stay as they are.
+async fn prepare(mut connection: PgConnection, address: &Address, tables: Tables) -> Result<(), Error> {
     let failed = |error: sqlx::Error| address.failure("making the tables", &error);
-    if !is_prepared(&mut connection, address).await? {
+    if tables != Tables::Expect {
+        address.check_writable(&mut connection).await?;
+    }
+    if !is_prepared(&mut connection, address, tables).await? {
         lock_migrations(&mut connection).await.map_err(failed)?;
         let pool = PgPoolOptions::new()
             .max_connections(2)
@@ -237,17 +272,36 @@ async fn lock_migrations(connection: &mut PgConnection) -> Result<(), sqlx::Erro
 }
 
 /// Whether both schemas are there at the versions that this build knows.
-async fn is_prepared(connection: &mut PgConnection, address: &Address) -> Result<bool, Error> {
+///
+/// # Errors
+/// What must not be made or updated.
+async fn is_prepared(
+    connection: &mut PgConnection,
+    address: &Address,
+    tables: Tables,
+) -> Result<bool, Error> {
     let known = i64::from(SHARED_MIGRATIONS);
     let found = schema_version(connection, address).await?;
     if let Some(found) = found.filter(|found| *found > known) {
         return Err(Error::SchemaNewer { found, known });
     }
-    let own: bool = sqlx::query_scalar(OWN_TABLES)
+    let failed = |error: sqlx::Error| address.failure("looking for our tables", &error);
+    let row = sqlx::query(OWN_TABLES)
         .fetch_one(connection)
         .await
-        .map_err(|error| address.failure("looking for our tables", &error))?;
-    Ok(found == Some(known) && own)
+        .map_err(failed)?;
+    let (any, all) = (row.try_get("any_own"), row.try_get("all_own"));
+    let (any, all): (bool, bool) = (any.map_err(failed)?, all.map_err(failed)?);
+    let place = || address.place.clone();
+    match (tables, found) {
+        (Tables::Expect, _) if !any => Err(Error::NoTables { place: place() }),
+        (Tables::Make, Some(found)) if !any && found < known => Err(Error::SchemaOlder {
+            place: place(),
+            found,
+            known,
+        }),
+        _ => Ok(found == Some(known) && all),
+    }
 }
 
 async fn schema_version(connection: &mut PgConnection, address: &Address) -> Result<Option<i64>, Error> {

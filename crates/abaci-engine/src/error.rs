@@ -28,6 +28,35 @@ pub enum Error {
         /// What the server said.
         reason: String,
     },
+    /// The database or the way to it lacks something; use another one.
+    #[error("the database at {place} cannot be used: {reason}")]
+    Unsuitable {
+        /// Host and database, without user or password.
+        place: String,
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
+    /// Nobody has made the tables, and whoever only looks does not.
+    #[error(
+        "the database at {place} has no tables of abaci yet; the first submit, serve or fleet makes them"
+    )]
+    NoTables {
+        /// Host and database, without user or password.
+        place: String,
+    },
+    /// Another application uses the database with older tables of the engine; say that they may be updated.
+    #[error(
+        "another DBOS application has its tables in the database at {place}, of version {found}, and abaci needs version \
+         {known}; let them be updated once with --migrate, or use another database"
+    )]
+    SchemaOlder {
+        /// Host and database, without user or password.
+        place: String,
+        /// The version found.
+        found: i64,
+        /// The version that this build knows.
+        known: i64,
+    },
     /// The tables were made by a newer version; use that one.
     #[error(
         "the database's schema is version {found}, newer than version {known} that this program knows; \

@@ -9,6 +9,7 @@
 //! | a database of the test's own on the shared server | [`Database`] |
 //! | holding up whoever writes there, at a chosen moment | [`Database::hold_inserts`], [`Database::lock`] |
 //! | a server of the test's own, to stop and kill | [`PrivateServer`] |
+//! | a pgbouncer before a server | [`Pooler`] |
 //! | a bucket of S3, to spoil, to close and to remove | [`ObjectServer`] |
 //! | a child process: its lines, its signals, its end | [`Process`] |
 //! | waiting for anything, with one deadline | [`eventually`], [`Deadline`] |
@@ -30,6 +31,7 @@ pub mod child;
 mod database;
 mod hold;
 mod object_server;
+mod pooler;
 mod private_server;
 mod process;
 mod psql;
@@ -39,6 +41,7 @@ mod wait;
 pub use database::Database;
 pub use hold::{InsertHold, TableLock};
 pub use object_server::ObjectServer;
+pub use pooler::{PoolMode, Pooler};
 pub use private_server::PrivateServer;
 pub use process::{Output, Process, is_alive};
 pub use rustix::process::Signal;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use abaci_engine::client::ClientSettings;
-use abaci_engine::database::{check_url, printable_url};
+use abaci_engine::database::{Tables, check_url, printable_url};
 use abaci_engine::{APPLICATION, Client};
 use anyhow::Context;
 use local_postgres::{KeeperCommand, KeeperSettings, Lease, Settings};
@@ -64,7 +64,30 @@ impl Access {
         })
     }
 
-    /// Settles which database it is and connects a client to it.
+    /// Settles which database it is and connects a client that makes tables where there are none.
+    ///
+    /// # Errors
+    /// As [`Access::open`] and [`Client::connect`].
+    pub async fn connect_to_write(config: &Config) -> anyhow::Result<(Self, Client)> {
+        let access = Self::open(config).await?;
+        let client = access.client_with(config, config.tables()).await?;
+        Ok((access, client))
+    }
+
+    /// As [`Access::connect`]; nothing for a database that nobody has submitted to or served.
+    ///
+    /// # Errors
+    /// As [`Access::connect`], but for [`abaci_engine::Error::NoTables`].
+    pub async fn connect_if_used(config: &Config) -> anyhow::Result<Option<(Self, Client)>> {
+        let access = Self::open(config).await?;
+        match access.client(config).await {
+            Ok(client) => Ok(Some((access, client))),
+            Err(abaci_engine::Error::NoTables { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Settles which database it is and connects a client to it, which makes no tables.
     ///
     /// # Errors
     /// As [`Access::open`] and [`Client::connect`].
@@ -86,14 +109,23 @@ impl Access {
         &self.place
     }
 
-    /// Connects a client.
+    /// Connects a client, which makes no tables.
     ///
     /// # Errors
     /// As [`Client::connect`].
     pub async fn client(&self, config: &Config) -> Result<Client, abaci_engine::Error> {
+        self.client_with(config, Tables::Expect).await
+    }
+
+    /// Connects a client that does what it may about missing tables.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub async fn client_with(&self, config: &Config, tables: Tables) -> Result<Client, abaci_engine::Error> {
         let settings = ClientSettings {
             queue: config.queue.value.clone(),
             limits: config.limits(),
+            tables,
             ..ClientSettings::new(&self.url)
         };
         Client::connect(settings).await

@@ -93,6 +93,7 @@ fn settings(access: &Access, config: &Config, slot: Slot) -> anyhow::Result<Work
         limits: config.limits(),
         enable_faults: config.enable_faults.value,
         slot,
+        tables: config.tables(),
         isolation: Some(isolation(config)?),
         ..WorkerSettings::new(access.url(), host_name(), place.directory)
     })

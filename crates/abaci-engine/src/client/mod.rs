@@ -23,7 +23,7 @@ pub use resume::{ResumeOptions, ResumeOutcome};
 pub use submit::SubmitOptions;
 pub use wait::{Outcome, WaitEvent, Waiter};
 
-use crate::database::Database;
+use crate::database::{Address, Database, Tables};
 use crate::presence::{self, Presence};
 use crate::record::Limits;
 use crate::{DEFAULT_QUEUE, Error};
@@ -40,18 +40,21 @@ pub struct ClientSettings {
     pub queue: String,
     /// What is refused before it is queued.
     pub limits: Limits,
+    /// What may be done about tables that are not there.
+    pub tables: Tables,
     /// The longest that one call may take, waits excepted.
     pub timeout: Duration,
 }
 
 impl ClientSettings {
-    /// The default queue, limits and a timeout of 10 s.
+    /// The default queue and limits, a timeout of 10 s, and tables that are made where there are none.
     #[must_use]
     pub fn new(database_url: impl Into<String>) -> Self {
         Self {
             database_url: database_url.into(),
             queue: DEFAULT_QUEUE.to_owned(),
             limits: Limits::default(),
+            tables: Tables::Make,
             timeout: Duration::from_secs(10),
         }
     }
@@ -67,18 +70,21 @@ pub struct Client {
 }
 
 impl Client {
-    /// Connects, and makes the tables where there are none yet, so that a job can be queued before any worker started.
+    /// Connects, and makes tables where it may, so that a job can be queued before any worker started.
     ///
     /// # Errors
-    /// [`Error::Url`], [`Error::Unreachable`], [`Error::Refused`] or [`Error::SchemaNewer`].
+    /// [`Error::Url`], [`Error::Unreachable`], [`Error::Refused`], [`Error::Unsuitable`], [`Error::SchemaNewer`],
+    /// [`Error::SchemaOlder`] or [`Error::NoTables`].
     pub async fn connect(settings: ClientSettings) -> Result<Self, Error> {
         let ClientSettings {
             database_url,
             queue,
             limits,
+            tables,
             timeout,
         } = settings;
-        let database = Database::open(&database_url, CONNECTIONS, timeout).await?;
+        let address = Address::parse(&database_url)?;
+        let database = Database::open(address, tables, CONNECTIONS, timeout).await?;
         Ok(Self {
             database,
             queue,

@@ -9,6 +9,7 @@ use std::fmt::Display;
 use dbos::sysdb;
 use dbos::sysdb::BackendErrorKind;
 use dbos::sysdb::migrations::runner::MigrateError;
+use sqlx::error::DatabaseError;
 
 use super::Address;
 use crate::Error;
@@ -65,6 +66,15 @@ impl Address {
     }
 }
 
+/// The SQLSTATE of a statement that would write where nothing can be written, as after a failover.
+const READ_ONLY: &str = "25006";
+
+/// Whether a session cannot write any more, as one that outlived the role of its server.
+pub(crate) fn is_read_only(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    code.is_some_and(|code| code == READ_ONLY)
+}
+
 /// Whether the connection broke, or none could be had.
 fn is_broken(error: &sqlx::Error) -> bool {
     match error {
@@ -76,13 +86,15 @@ fn is_broken(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Whether a SQLSTATE says that the connection is gone, that the server starts, stops or has ended the session, or that it
-/// has no connection left.
+/// Whether a SQLSTATE says that the connection is gone, that the server starts, stops or has ended the session, that it
+/// has no connection left, or that it is no longer the one that can be written to.
 ///
 /// 08P01, a violation of the protocol, is of the same class and does not pass; poolers say with it that there is no such
 /// database.
 fn is_passing(code: &str) -> bool {
-    (code.starts_with("08") && code != "08P01") || code.starts_with("57P") || code == "53300"
+    (code.starts_with("08") && code != "08P01")
+        || code.starts_with("57P")
+        || matches!(code, "53300" | READ_ONLY)
 }
 
 #[cfg(test)]
@@ -104,7 +116,7 @@ mod tests {
 
     #[test]
     fn what_passes_is_told_by_the_code_and_without_one_by_the_driver() {
-        for passing in ["08006", "57P01", "57P02", "57P03", "53300"] {
+        for passing in ["08006", "57P01", "57P02", "57P03", "53300", "25006"] {
             assert!(is_passing(passing), "{passing}");
         }
         // A violation of the protocol, a cancelled statement, a full disk, a missing right, a missing table.

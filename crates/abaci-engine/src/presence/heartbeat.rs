@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use super::Presence;
 use super::applicant::try_lock;
 use super::running::{LOOK_INTERVAL, Running, Telling};
-use crate::database::Address;
+use crate::database::{Address, is_read_only};
 
 /// How often a broken connection is tried again.
 const RECONNECT_INTERVAL: Duration = Duration::from_millis(250);
@@ -189,6 +189,12 @@ impl Heartbeat {
             Ok(Ok(_)) => {
                 return Beat::Lost(
                     "its jobs were given to others while its heartbeat was missing".to_owned(),
+                );
+            }
+            // A new connection of ours would write again, but those of the pools would not: all have to be given up.
+            Ok(Err(error)) if is_read_only(&error) => {
+                return Beat::Lost(
+                    "its sessions cannot write any more; the database has another primary".to_owned(),
                 );
             }
             Ok(Err(error)) => error.to_string(),

@@ -35,7 +35,7 @@ pub(crate) use row::ClaimedRow;
 use self::admission::{Admission, Body};
 use self::claim::{Claimer, Workflow, Workflows};
 use crate::artifact::{Artifacts, Place};
-use crate::database::Database;
+use crate::database::{Address, Database, Tables};
 use crate::failover::Failover;
 use crate::gc::Retention;
 use crate::isolation::{Children, Isolation};
@@ -82,6 +82,8 @@ pub struct WorkerSettings {
     pub enable_faults: bool,
     /// How heavy computations run in processes of their own; absent for threads of this one.
     pub isolation: Option<Isolation>,
+    /// What may be done about tables that are not there.
+    pub tables: Tables,
 }
 
 /// Which executor id of a machine a worker takes.
@@ -113,6 +115,7 @@ impl WorkerSettings {
             slot: Slot::Lowest,
             enable_faults: false,
             isolation: None,
+            tables: Tables::Make,
         }
     }
 }
@@ -136,15 +139,17 @@ impl Worker {
     /// Jobs that a former holder of the same executor id left behind go back to their queue first.
     ///
     /// # Errors
-    /// [`Error::Url`], [`Error::Unreachable`], [`Error::Refused`], [`Error::SchemaNewer`], [`Error::ExecutorTaken`] or
-    /// [`Error::Artifacts`].
+    /// [`Error::Url`], [`Error::Unreachable`], [`Error::Refused`], [`Error::Unsuitable`], [`Error::SchemaNewer`],
+    /// [`Error::SchemaOlder`], [`Error::ExecutorTaken`] or [`Error::Artifacts`].
     pub async fn start(settings: WorkerSettings) -> Result<Self, Error> {
         Self::start_with(settings, workflow::run).await
     }
 
     /// Starts a worker whose workflow has another body; a seam for tests of what surrounds the body.
     async fn start_with(settings: WorkerSettings, body: Body) -> Result<Self, Error> {
-        let database = Database::open(&settings.database_url, HOUSEKEEPING_CONNECTIONS, TIMEOUT).await?;
+        let address = Address::parse(&settings.database_url)?;
+        address.check_sessions().await?;
+        let database = Database::open(address, settings.tables, HOUSEKEEPING_CONNECTIONS, TIMEOUT).await?;
         let artifacts = artifacts(&settings.artifacts, database.name().await?).await?;
         let jobs = Jobs::default();
         let in_hand = jobs.clone();

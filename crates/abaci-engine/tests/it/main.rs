@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod bad_rows;
+mod databases;
 mod drains;
 mod gc;
 mod jobs;

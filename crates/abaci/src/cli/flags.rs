@@ -103,6 +103,21 @@ impl WorkFlags {
     }
 }
 
+/// What may be done to the database of another application.
+#[derive(Debug, Args)]
+pub struct TableFlags {
+    /// Update the tables of another DBOS application that uses this database with an older version; needed once
+    /// [env: ABACI_MIGRATE]
+    #[arg(long)]
+    migrate: bool,
+}
+
+impl TableFlags {
+    pub(crate) fn fill(&self, layer: &mut Layer) {
+        layer.migrate = self.migrate.then_some(true);
+    }
+}
+
 /// Where health is answered.
 #[derive(Debug, Args)]
 pub struct HealthFlags {

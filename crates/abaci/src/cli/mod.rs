@@ -16,7 +16,9 @@ use std::path::PathBuf;
 use clap::error::ErrorKind;
 use clap::{Args, Parser};
 
-pub use flags::{FleetFlags, HealthFlags, LimitFlags, PatienceFlags, QueueFlags, StarterFlags, WorkFlags};
+pub use flags::{
+    FleetFlags, HealthFlags, LimitFlags, PatienceFlags, QueueFlags, StarterFlags, TableFlags, WorkFlags,
+};
 
 use crate::command::Command;
 use crate::config::{Flags, Layer, LogFormat};

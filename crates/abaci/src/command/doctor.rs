@@ -150,25 +150,37 @@ async fn database(config: &Config) -> Vec<Check> {
         Err(error) => return vec![Check::fail("database", error.to_string())],
     };
     let mut checks = vec![round_trip(&access, &report)];
-    match report.schema_version {
-        None => checks.push(Check::note(
-            "schema",
-            "no tables yet; the first serve or submit makes them",
-        )),
-        Some(version) if version > report.known_schema_version => {
-            let known = report.known_schema_version;
-            let way_out = "use the newer abaci, or another database";
-            checks.push(Check::fail(
-                "schema",
-                format!("version {version}, newer than {known}; {way_out}"),
-            ));
-        }
-        Some(version) => {
-            checks.push(Check::ok("schema", format!("version {version}")));
-            checks.extend(work(&access, config).await);
-        }
+    checks.push(schema(&report));
+    if report.has_own_tables && report.schema_version == Some(report.known_schema_version) {
+        checks.extend(work(&access, config).await);
     }
     checks
+}
+
+fn schema(report: &DatabaseReport) -> Check {
+    let known = report.known_schema_version;
+    match report.schema_version {
+        Some(version) if version > known => {
+            let way_out = "use the newer abaci, or another database";
+            Check::fail(
+                "schema",
+                format!("version {version}, newer than {known}; {way_out}"),
+            )
+        }
+        Some(version) if report.has_own_tables => Check::ok("schema", format!("version {version}")),
+        _ if !report.may_make_tables => Check::fail(
+            "schema",
+            "no tables yet, and no right to make them; give the user CREATE on the database",
+        ),
+        Some(version) if version < known => Check::note(
+            "schema",
+            format!(
+                "version {version} of another DBOS application; abaci needs {known}: let it be updated once with --migrate, \
+                 or use another database"
+            ),
+        ),
+        _ => Check::note("schema", "no tables yet; the first serve or submit makes them"),
+    }
 }
 
 fn round_trip(access: &Access, report: &DatabaseReport) -> Check {

@@ -55,7 +55,7 @@ impl Gc {
             mode,
         };
         let place = config.artifact_place()?;
-        let (access, client) = Access::connect(config).await?;
+        let (access, client) = Access::connect_to_write(config).await?;
         if config.database_url.value.is_none() && config.artifacts.value.is_none() {
             // Both are in the data directory; without a worker that stored anything, one of them is not there yet.
             std::fs::create_dir_all(&place.directory).context("making the directory of large values")?;

@@ -12,7 +12,7 @@ use clap::Args;
 use tracing::{info, warn};
 
 use self::vitals::Vitals;
-use crate::cli::{HealthFlags, LimitFlags, QueueFlags, StarterFlags, WorkFlags};
+use crate::cli::{HealthFlags, LimitFlags, QueueFlags, StarterFlags, TableFlags, WorkFlags};
 use crate::config::{Config, Layer};
 use crate::database::Access;
 use crate::exit::{Exit, Failed};
@@ -36,6 +36,8 @@ pub struct Serve {
     #[command(flatten)]
     limits: LimitFlags,
     #[command(flatten)]
+    tables: TableFlags,
+    #[command(flatten)]
     starter: StarterFlags,
 }
 
@@ -45,6 +47,7 @@ impl Serve {
         self.work.fill(layer);
         self.health.fill(layer);
         self.limits.fill(layer);
+        self.tables.fill(layer);
     }
 
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {

@@ -36,6 +36,8 @@ pub struct Layer {
     pub grace: Option<Period>,
     /// Whether a server lets the faults strike that jobs ask for.
     pub enable_faults: Option<bool>,
+    /// Whether tables of another DBOS application may be updated.
+    pub migrate: Option<bool>,
     /// The largest index of the doubling algorithm.
     pub max_n: Option<u64>,
     /// The memory that one job may need.
@@ -86,6 +88,7 @@ impl Layer {
             poll_interval: environment.parsed("ABACI_POLL_INTERVAL")?,
             grace: environment.parsed("ABACI_GRACE")?,
             enable_faults: environment.parsed("ABACI_ENABLE_FAULTS")?,
+            migrate: environment.parsed("ABACI_MIGRATE")?,
             max_n: environment.parsed("ABACI_MAX_N")?,
             job_memory: environment.parsed("ABACI_JOB_MEMORY")?,
             job_cpu_time: environment.parsed("ABACI_JOB_CPU_TIME")?,
@@ -122,6 +125,7 @@ impl Layer {
             ("ABACI_POLL_INTERVAL", text(self.poll_interval.as_ref())),
             ("ABACI_GRACE", text(self.grace.as_ref())),
             ("ABACI_ENABLE_FAULTS", text(self.enable_faults.as_ref())),
+            ("ABACI_MIGRATE", text(self.migrate.as_ref())),
             ("ABACI_MAX_N", text(self.max_n.as_ref())),
             ("ABACI_JOB_MEMORY", text(self.job_memory.as_ref())),
             ("ABACI_JOB_CPU_TIME", text(self.job_cpu_time.as_ref())),

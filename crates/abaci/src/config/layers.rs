@@ -38,6 +38,7 @@ impl Layers {
             ),
             grace: self.pick("ABACI_GRACE", |layer| &layer.grace, seconds(30)),
             enable_faults: self.pick("ABACI_ENABLE_FAULTS", |layer| &layer.enable_faults, false),
+            migrate: self.pick("ABACI_MIGRATE", |layer| &layer.migrate, false),
             max_n: self.pick("ABACI_MAX_N", |layer| &layer.max_n, limits.max_n),
             job_memory: self.pick(
                 "ABACI_JOB_MEMORY",

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use abaci_engine::Limits;
 use abaci_engine::artifact::{BucketAccess, Place};
+use abaci_engine::database::Tables;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
@@ -111,6 +112,8 @@ pub struct Config {
     pub grace: Setting<Period>,
     /// Whether a server lets the faults strike that jobs ask for.
     pub enable_faults: Setting<bool>,
+    /// Whether tables of another DBOS application may be updated.
+    pub migrate: Setting<bool>,
     /// The largest index of the doubling algorithm.
     pub max_n: Setting<u64>,
     /// The memory that one job may need.
@@ -176,6 +179,15 @@ pub struct Entry {
 }
 
 impl Config {
+    /// What whoever submits or serves may do about the tables.
+    pub(crate) fn tables(&self) -> Tables {
+        if self.migrate.value {
+            Tables::Update
+        } else {
+            Tables::Make
+        }
+    }
+
     /// Settles every setting.
     ///
     /// # Errors
@@ -263,6 +275,7 @@ impl Config {
             self.poll_interval.entry("poll_interval"),
             self.grace.entry("grace"),
             self.enable_faults.entry("enable_faults"),
+            self.migrate.entry("migrate"),
             self.max_n.entry("max_n"),
             self.job_memory.entry("job_memory"),
             self.job_cpu_time.optional_entry("job_cpu_time"),

@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use abaci_engine::client::{Outcome, SubmitOptions, WaitEvent, Waiter};
+use abaci_engine::database::Tables;
 use abaci_engine::{Client, JobId, JobResult, Request};
 use anyhow::{Context, anyhow, ensure};
 use tokio::sync::mpsc;
@@ -65,7 +66,7 @@ impl<'a> Plot<'a> {
     /// Plays to the end and returns what the demo ends with.
     pub(super) async fn play(mut self) -> anyhow::Result<Exit> {
         narration::opening(self.stage)?;
-        let client = self.access.client(self.stage.config()).await?;
+        let client = self.access.client_with(self.stage.config(), Tables::Make).await?;
         let (fleet, snapshot) = Fleet::start(self.stage, self.access).await?;
         narration::fleet_started(fleet.pid(), &snapshot)?;
         self.tally = Tally::start(self.jobs.len());

@@ -19,7 +19,7 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use tracing::info;
 
-use crate::cli::{FleetFlags, HealthFlags, LimitFlags, QueueFlags, StarterFlags, WorkFlags};
+use crate::cli::{FleetFlags, HealthFlags, LimitFlags, QueueFlags, StarterFlags, TableFlags, WorkFlags};
 use crate::config::{Config, HealthAddr, Layer, a_pause, at_least_one};
 use crate::exit::{Exit, Failed};
 use crate::health::bind;
@@ -64,6 +64,8 @@ pub struct Fleet {
     #[command(flatten)]
     limits: LimitFlags,
     #[command(flatten)]
+    tables: TableFlags,
+    #[command(flatten)]
     starter: StarterFlags,
 }
 
@@ -90,6 +92,7 @@ impl Fleet {
         self.queue.fill(layer);
         self.work.fill(layer);
         self.limits.fill(layer);
+        self.tables.fill(layer);
     }
 
     /// Whether this process computes, and so needs threads of its own for the async side.

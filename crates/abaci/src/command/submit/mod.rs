@@ -13,7 +13,7 @@ use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
 
-use crate::cli::{LimitFlags, PatienceFlags, QueueFlags};
+use crate::cli::{LimitFlags, PatienceFlags, QueueFlags, TableFlags};
 use crate::config::{Config, Layer, Period};
 use crate::database::Access;
 use crate::exit::{Exit, Failed};
@@ -55,6 +55,8 @@ pub struct Submit {
     #[command(flatten)]
     limits: LimitFlags,
     #[command(flatten)]
+    tables: TableFlags,
+    #[command(flatten)]
     patience: PatienceFlags,
 }
 
@@ -71,6 +73,7 @@ impl Submit {
     pub(crate) fn fill(&self, layer: &mut Layer) {
         self.queue.fill(layer);
         self.limits.fill(layer);
+        self.tables.fill(layer);
         self.patience.fill(layer);
     }
 
@@ -96,7 +99,7 @@ impl Submit {
     }
 
     async fn queue(&self, jobs: &[(JobId, Request)], config: &Config) -> anyhow::Result<(Access, Client)> {
-        let (access, client) = Access::connect(config).await?;
+        let (access, client) = Access::connect_to_write(config).await?;
         let options = SubmitOptions {
             timeout: self.timeout.map(|period| period.0),
         };
