@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use abaci_engine::client::ClientSettings;
-use abaci_engine::database::{Tables, check_url, printable_url};
+use abaci_engine::database::{Tables, printable_url};
 use abaci_engine::{APPLICATION, Client};
 use anyhow::Context;
 use local_postgres::{KeeperCommand, KeeperSettings, Lease, Settings};
@@ -41,10 +41,9 @@ impl Access {
     /// [`abaci_engine::Error::Url`] for an address that makes no sense, [`local_postgres::Error`] when the private
     /// database cannot be had. An address that was given is not tried here.
     pub async fn open(config: &Config) -> anyhow::Result<Self> {
-        if let Some(url) = &config.database_url.value {
-            check_url(url)?;
+        if let Some(url) = config.given_database()? {
             return Ok(Self {
-                url: url.clone(),
+                url: url.to_owned(),
                 place: place_of(config),
                 lease: None,
             });
@@ -56,7 +55,7 @@ impl Access {
             Ok(lease)
         })
         .await?
-        .context("starting the private database")?;
+        .map_err(|error| private_failure(config, error))?;
         Ok(Self {
             url: lease.url(APPLICATION),
             place: place_of(config),
@@ -191,6 +190,22 @@ pub fn private_settings(config: &Config) -> anyhow::Result<Settings> {
         bin_dir: config.pg_bin.value.clone(),
         ..settings
     })
+}
+
+/// Why a private database cannot be had, with the setting that it is for, if it is for one.
+pub(crate) fn private_failure(config: &Config, error: local_postgres::Error) -> anyhow::Error {
+    use local_postgres::Error;
+    let (data_dir, pg_bin) = (&config.data_dir, &config.pg_bin);
+    let setting = match (&error, &pg_bin.value) {
+        (Error::DataDirectory { .. } | Error::Unreachable { .. }, _) => {
+            format!("data_dir is {} ({})", data_dir.value.display(), data_dir.source)
+        }
+        (Error::ProgramMissing { .. }, Some(directory)) => {
+            format!("pg_bin is {} ({})", directory.display(), pg_bin.source)
+        }
+        _ => return anyhow::Error::new(error).context("starting the private database"),
+    };
+    anyhow::Error::new(error).context(setting)
 }
 
 /// How the keeper of this configuration's private database works.

@@ -33,6 +33,7 @@ use tokio::runtime::Builder;
 use cli::Cli;
 use config::{Config, Environment};
 use exit::Exit;
+use telemetry::Audience;
 
 /// Runs one command line and returns what the process ends with.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment) -> ExitCode {
@@ -41,6 +42,22 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environm
         Err(error) => cli::report(&error),
     };
     exit::conclude(outcome).into()
+}
+
+/// Says which variables are called as ours are and mean nothing.
+///
+/// They are no errors: a service of this name in Kubernetes sets some, and an older program may meet one of a newer's.
+fn warn_of_unknown(environment: &Environment, audience: Audience) {
+    for unknown in environment.unknown() {
+        match audience {
+            Audience::Operator => tracing::warn!(
+                variable = unknown.variable,
+                meant = unknown.meant,
+                "a variable that is no setting is ignored"
+            ),
+            Audience::Person => output::talk(format_args!("abaci: {unknown}")),
+        }
+    }
 }
 
 fn execute(cli: Cli, environment: &Environment) -> anyhow::Result<Exit> {
@@ -53,6 +70,9 @@ fn execute(cli: Cli, environment: &Environment) -> anyhow::Result<Exit> {
     };
     // Dropped last, so that the last line is written.
     let _log = telemetry::start(&config, cli.command.audience())?;
+    if !cli.command.is_child() {
+        warn_of_unknown(environment, cli.command.audience());
+    }
     if cli.command.is_keeper() {
         return command::db::keep(&config);
     }

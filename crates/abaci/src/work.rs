@@ -14,7 +14,6 @@ use tracing::{info, warn};
 use crate::command::compute::Compute;
 use crate::config::{Config, a_pause, at_least_one};
 use crate::database::Access;
-use crate::exit::Failed;
 
 /// The first pause between two attempts to reach the database; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -31,20 +30,17 @@ const SHORTEST_RETENTION: Duration = Duration::from_secs(1);
 /// Refuses settings that no worker can work with.
 pub(crate) fn check(config: &Config) -> anyhow::Result<()> {
     at_least_one("concurrency", &config.concurrency)?;
-    if config.job_threads.value == Some(0) {
-        return Err(Failed::usage("job_threads is 0; give 1 or more").into());
+    if let Some(threads) = config.job_threads.given() {
+        at_least_one("job_threads", &threads)?;
     }
     config.artifact_place()?;
-    if let Some(keep) = config.retention.value.filter(|keep| keep.0 < SHORTEST_RETENTION) {
-        return Err(Failed::usage(format!("retention is {keep}; give 1s or more")).into());
+    let retention = config.retention.given();
+    if let Some(keep) = retention.filter(|keep| keep.value.0 < SHORTEST_RETENTION) {
+        return Err(keep.refused("retention", "give 1s or more").into());
     }
     a_pause("poll_interval", &config.poll_interval)?;
-    if config.queue.value.is_empty() {
-        return Err(Failed::usage("queue is empty; give a name such as fibonacci").into());
-    }
     if config.grace.value.0 > LONGEST_GRACE {
-        let message = format!("grace is {}; give at most 30days", config.grace.value);
-        return Err(Failed::usage(message).into());
+        return Err(config.grace.refused("grace", "give at most 30days").into());
     }
     Ok(())
 }

@@ -19,6 +19,9 @@ use crate::signals::Signals;
 /// How long the database may take to answer before anything is done.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The hidden word that makes one process of an experiment, which another one starts.
+const ACT: &str = "act";
+
 /// How wide the table of an experiment is, in characters.
 const WIDTH: u16 = 100;
 
@@ -41,11 +44,15 @@ pub struct Lab {
 }
 
 impl Lab {
+    /// Whether an experiment started this process.
+    pub(crate) fn is_child(&self) -> bool {
+        self.what == ACT
+    }
+
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         match self.what.as_str() {
             "list" => list(),
-            // Hidden: one process of an experiment, started by another one.
-            "act" => act().await,
+            ACT => act().await,
             "all" => self.run_these(EXPERIMENTS, config).await,
             name => {
                 let unknown = || {
@@ -96,7 +103,7 @@ impl Lab {
         Ok(Laboratory {
             database_url: access.url().to_owned(),
             program: std::env::current_exe().context("finding the path of this program")?,
-            arguments: ["lab", "act"].map(str::to_owned).to_vec(),
+            arguments: ["lab", ACT].map(str::to_owned).to_vec(),
             seed: self.seed,
             cast: if self.swapped {
                 Cast::Swapped

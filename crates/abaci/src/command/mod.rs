@@ -113,6 +113,17 @@ impl Command {
         matches!(self, Self::Db(db::Db::Keep))
     }
 
+    /// Whether another process of this program started this one, and has said before what there is to say.
+    #[must_use]
+    pub(crate) fn is_child(&self) -> bool {
+        match self {
+            Self::Fleet(fleet) => fleet.is_child(),
+            Self::Lab(lab) => lab.is_child(),
+            Self::Compute(_) => true,
+            command => command.is_keeper(),
+        }
+    }
+
     /// Whether this process is a worker of a fleet, which tells its supervisor why it gives up.
     #[must_use]
     pub(crate) fn is_fleet_worker(&self) -> bool {

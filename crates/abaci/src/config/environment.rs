@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::fmt::Display;
+use std::fmt::{self, Display};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::names::nearest;
 use crate::exit::Failed;
+
+/// What the name of every variable of ours begins with.
+const PREFIX: &str = "ABACI_";
 
 /// The environment variables and the account of the process.
 ///
@@ -15,6 +19,46 @@ use crate::exit::Failed;
 pub struct Environment {
     variables: BTreeMap<OsString, OsString>,
     is_root: bool,
+}
+
+/// A variable that is no setting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unknown {
+    /// Its name.
+    pub variable: String,
+    /// The setting's variable that may be meant.
+    pub meant: Option<String>,
+}
+
+impl Unknown {
+    fn new(name: &str) -> Self {
+        let own_part = |name: &'static str| name.strip_prefix(PREFIX);
+        let known = Environment::SETTINGS.into_iter().filter_map(own_part);
+        let meant = match name
+            .strip_prefix(PREFIX)
+            .unwrap_or(name)
+            .to_ascii_uppercase()
+            .as_str()
+        {
+            // So its key and its flag are called.
+            "LOG_LEVEL" => Some("LOG"),
+            own_part => nearest(own_part, known),
+        };
+        Self {
+            variable: name.to_owned(),
+            meant: meant.map(|own_part| format!("{PREFIX}{own_part}")),
+        }
+    }
+}
+
+impl fmt::Display for Unknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the variable {} is no setting and is ignored", self.variable)?;
+        match &self.meant {
+            Some(meant) => write!(f, "; did you mean {meant}?"),
+            None => f.write_str("; see: abaci config show"),
+        }
+    }
 }
 
 impl Environment {
@@ -100,7 +144,17 @@ impl Environment {
             .ok_or_else(|| Failed::usage(format!("{name} is not valid UTF-8")))?;
         text.parse()
             .map(Some)
-            .map_err(|error| Failed::usage(format!("{name}: {error}")))
+            .map_err(|error| Failed::usage(format!("{name} is {text:?}: {error}")))
+    }
+
+    /// Returns the variables that are called as ours are and are no settings.
+    #[must_use]
+    pub fn unknown(&self) -> Vec<Unknown> {
+        let names = self.variables.keys().filter_map(|name| name.to_str());
+        let ours = names.filter(|name| name.starts_with(PREFIX) && !Self::SETTINGS.contains(name));
+        ours.filter(|name| self.get(name).is_some())
+            .map(Unknown::new)
+            .collect()
     }
 
     /// The variables by which the AWS tools reach buckets; secrets are among them.
@@ -132,5 +186,35 @@ impl Environment {
             .get(OsStr::new(name))
             .map(OsString::as_os_str)
             .filter(|value| !value.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_that_is_no_setting_is_told_with_the_one_it_is_near() {
+        let given = [
+            ("ABACI_CONCURENCY", "2"),
+            ("ABACI_queue", "q"),
+            ("ABACI_LOG_LEVEL", "debug"),
+            ("ABACI_SERVICE_HOST", "10.0.0.1"),
+            ("ABACI_WORKRES", ""),
+            ("ABACI_QUEUE", "q"),
+            ("MY_ABACI_QUEUE", "q"),
+        ];
+        let unknown = Environment::of_user(given).unknown();
+        let said: Vec<_> = unknown
+            .iter()
+            .map(|unknown| (unknown.variable.as_str(), unknown.meant.as_deref()))
+            .collect();
+        let expected = [
+            ("ABACI_CONCURENCY", Some("ABACI_CONCURRENCY")),
+            ("ABACI_LOG_LEVEL", Some("ABACI_LOG")),
+            ("ABACI_SERVICE_HOST", None),
+            ("ABACI_queue", Some("ABACI_QUEUE")),
+        ];
+        assert_eq!(said, expected);
     }
 }

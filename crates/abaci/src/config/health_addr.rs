@@ -33,7 +33,7 @@ impl FromStr for HealthAddr {
             return Ok(Self::Off);
         }
         let address = text.parse().map(Self::At);
-        address.map_err(|_| format!("{text:?} is not an address; give one such as 127.0.0.1:8080, or none"))
+        address.map_err(|_| "not an address; give one such as 127.0.0.1:8080, or none".to_owned())
     }
 }
 
@@ -59,9 +59,6 @@ mod tests {
     #[test]
     fn what_is_no_address_is_refused_with_an_example() {
         let error = "localhost".parse::<HealthAddr>().unwrap_err();
-        assert!(
-            error.contains("\"localhost\"") && error.contains("127.0.0.1:8080"),
-            "{error}"
-        );
+        assert!(error.contains("127.0.0.1:8080"), "{error}");
     }
 }

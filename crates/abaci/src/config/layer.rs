@@ -3,12 +3,12 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use serde::Deserialize;
 
 use super::LogFormat;
 use super::environment::Environment;
 use super::health_addr::HealthAddr;
+use super::names::nearest;
 use super::units::{Bytes, Period};
 use crate::exit::Failed;
 
@@ -150,32 +150,98 @@ impl Layer {
     /// Reads the settings that a file gives.
     ///
     /// # Errors
-    /// A usage error that names the file, the line and the key.
+    /// A usage error that names the file, the line, the key and its value.
     pub fn from_file(path: &Path) -> anyhow::Result<Self> {
         let text = std::fs::read_to_string(path)
-            .map_err(|error| Failed::usage(format!("{}: {error}", path.display())))
-            .context("reading config")?;
-        let layer = toml::from_str(&text)
-            .map_err(|error| located(path, &text, &error))
-            .context("reading config")?;
+            .map_err(|error| Failed::usage(format!("{}: {error}", path.display())))?;
+        let layer = toml::from_str(&text).map_err(|error| located(path, &text, &error))?;
         Ok(layer)
     }
 }
 
 /// Puts the parser's message on one line, with the place in front.
 fn located(path: &Path, text: &str, error: &toml::de::Error) -> Failed {
-    let before = error
-        .span()
-        .and_then(|span| text.get(..span.start))
-        .unwrap_or_default();
+    let span = error.span().unwrap_or_default();
+    let before = text.get(..span.start).unwrap_or_default();
     let line = before.matches('\n').count() + 1;
     let message = error.message().replace('\n', " ");
-    Failed::usage(format!("{}:{line}: {message}", path.display()))
+    let beginning = before.rsplit('\n').next().unwrap_or_default();
+    let said = unknown_key(&message).unwrap_or_else(|| match key_before(beginning) {
+        // It may hold a password.
+        Some("database_url") => format!("database_url: {message}"),
+        Some(key) => format!("{key} is {}: {message}", text.get(span).unwrap_or_default()),
+        None => message,
+    });
+    Failed::usage(format!("{}:{line}: {said}", path.display()))
+}
+
+/// The key whose value begins behind this beginning of a line.
+fn key_before(beginning: &str) -> Option<&str> {
+    let key = beginning.trim().strip_suffix('=')?.trim();
+    let is_bare = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    (!key.is_empty() && key.chars().all(is_bare)).then_some(key)
+}
+
+/// Says of a key that does not exist which one may be meant.
+fn unknown_key(message: &str) -> Option<String> {
+    let mut names = message.strip_prefix("unknown field `")?.split('`').step_by(2);
+    let unknown = names.next()?;
+    let meant = nearest(unknown, names.filter(|name| !name.is_empty()));
+    let meant = meant.map_or_else(String::new, |name| format!("; did you mean {name}?"));
+    Some(format!("there is no key {unknown}{meant}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The settings that take any text, and the file, which is no setting of a layer.
+    const TEXTS: [&str; 7] = [
+        "ABACI_ARTIFACTS",
+        "ABACI_CONFIG",
+        "ABACI_DATABASE_URL",
+        "ABACI_DATA_DIR",
+        "ABACI_LOG",
+        "ABACI_PG_BIN",
+        "ABACI_QUEUE",
+    ];
+
+    fn numbers_and_their_like() -> impl Iterator<Item = &'static str> {
+        let settings = Environment::SETTINGS.into_iter();
+        settings.filter(|name| !TEXTS.contains(name))
+    }
+
+    #[test]
+    fn a_variable_that_cannot_be_read_is_named_with_its_value() {
+        for name in numbers_and_their_like() {
+            let given = Environment::of_user([(name, "n/a")]);
+            let refusal = Layer::from_environment(&given).unwrap_err().to_string();
+            assert!(refusal.starts_with(&format!("{name} is \"n/a\": ")), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_read_is_named_with_its_value_and_line() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        for name in numbers_and_their_like() {
+            let key = name.trim_start_matches("ABACI_").to_lowercase();
+            std::fs::write(file.path(), format!("# mine\n{key} = \"n/a\"\n")).unwrap();
+            let refusal = Layer::from_file(file.path()).unwrap_err().to_string();
+            let place = format!("{}:2: {key} is \"n/a\": ", file.path().display());
+            assert!(refusal.starts_with(&place), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn a_database_url_of_the_wrong_kind_is_not_shown() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "database_url = [\"postgres://ada:s3cret@db\"]\n").unwrap();
+        let refusal = Layer::from_file(file.path()).unwrap_err().to_string();
+        assert!(
+            refusal.contains(":1: database_url: ") && !refusal.contains("s3cret"),
+            "{refusal}"
+        );
+    }
 
     #[test]
     fn every_setting_survives_the_way_through_an_environment() {

@@ -8,31 +8,35 @@
 //! This module is the only place that reads the environment. It does not check that a database or a directory can be
 //! used: the command that needs it finds out.
 
+mod checks;
 mod environment;
 mod health_addr;
 mod layer;
 mod layers;
+mod names;
 mod units;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::time::Duration;
 
 use abaci_engine::Limits;
 use abaci_engine::artifact::{BucketAccess, Place};
-use abaci_engine::database::Tables;
+use abaci_engine::database::{Tables, check_url};
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
-pub use environment::Environment;
+pub(crate) use checks::{a_pause, at_least_one};
+pub use environment::{Environment, Unknown};
 pub use health_addr::HealthAddr;
 pub use layer::Layer;
 use layers::Layers;
 pub use units::{Bytes, Period};
 
 use crate::database::redacted_url;
-use crate::exit::Failed;
+
+/// The variable that names the configuration file.
+const FILE: &str = "ABACI_CONFIG";
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, clap::ValueEnum)]
@@ -54,7 +58,7 @@ impl FromStr for LogFormat {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        clap::ValueEnum::from_str(name, false).map_err(|_| format!("{name:?} is not text or json"))
+        clap::ValueEnum::from_str(name, false).map_err(|_| "not text or json".to_owned())
     }
 }
 
@@ -89,6 +93,14 @@ pub struct Setting<T> {
     pub value: T,
     /// Where it came from.
     pub source: Source,
+}
+
+impl<T: Clone> Setting<Option<T>> {
+    /// The setting where it has a value.
+    pub(crate) fn given(&self) -> Option<Setting<T>> {
+        let (value, source) = (self.value.clone()?, self.source.clone());
+        Some(Setting { value, source })
+    }
 }
 
 /// All settings of one command.
@@ -195,11 +207,11 @@ impl Config {
     pub fn resolve(flags: Flags, environment: &Environment) -> anyhow::Result<Self> {
         let named = match flags.file.clone() {
             Some(path) => Some(path),
-            None => environment.path("ABACI_CONFIG"),
+            None => environment.path(FILE),
         };
         let file = named.or_else(|| layers::usual_file(environment).filter(|path| path.is_file()));
         let settings = match &file {
-            Some(path) => Layer::from_file(path)?,
+            Some(path) => Layer::from_file(path).with_context(|| file_source(&flags, environment))?,
             None => Layer::default(),
         };
         let environment_layer = Layer::from_environment(environment)?;
@@ -209,7 +221,9 @@ impl Config {
             settings,
             file,
         };
-        Ok(layers.settle(environment))
+        let config = layers.settle(environment);
+        checks::queue_name(&config.queue)?;
+        Ok(config)
     }
 
     /// What a request may ask for.
@@ -219,6 +233,25 @@ impl Config {
             max_n: self.max_n.value,
             memory_bytes: self.job_memory.value.0,
         }
+    }
+
+    /// Where the database is, if it is not the private one.
+    ///
+    /// # Errors
+    /// [`abaci_engine::Error::Url`] for an address that makes no sense; that it leads to a database is not tried.
+    pub fn given_database(&self) -> anyhow::Result<Option<&str>> {
+        let Some(url) = &self.database_url.value else {
+            return Ok(None);
+        };
+        let which = || {
+            format!(
+                "database_url is {} ({})",
+                redacted_url(url),
+                self.database_url.source
+            )
+        };
+        check_url(url).with_context(which)?;
+        Ok(Some(url))
     }
 
     /// Where values of over 10,000 digits and states of long computations are kept.
@@ -231,9 +264,8 @@ impl Config {
             None => (usual(), None),
             Some(url) if url.starts_with("s3://") => (usual(), Some(url.to_owned())),
             Some(text) if text.is_empty() || has_scheme(text) => {
-                let message =
-                    format!("artifacts is {text:?}; give a directory, s3://bucket or s3://bucket/prefix");
-                return Err(Failed::usage(message).into());
+                let way_out = "give a directory, s3://bucket or s3://bucket/prefix";
+                return Err(self.artifacts.refused_text("artifacts", text, way_out).into());
             }
             Some(directory) => (PathBuf::from(directory), None),
         };
@@ -308,6 +340,16 @@ impl<T: fmt::Display> Setting<Option<T>> {
     }
 }
 
+/// Says why this file is read and no other.
+fn file_source(flags: &Flags, environment: &Environment) -> String {
+    let source = match (&flags.file, environment.path(FILE)) {
+        (Some(_), _) => Source::Flag.to_string(),
+        (None, Some(_)) => Source::Environment(FILE).to_string(),
+        (None, None) => "usual place".to_owned(),
+    };
+    format!("reading config ({source})")
+}
+
 fn entry(key: &'static str, value: Option<String>, source: &Source) -> Entry {
     Entry {
         key,
@@ -329,29 +371,4 @@ fn has_scheme(text: &str) -> bool {
 
 fn printable_path(path: &Path) -> String {
     path.display().to_string()
-}
-
-/// Refuses a number that makes no sense as a setting.
-///
-/// # Errors
-/// A usage error that names the setting.
-pub(crate) fn at_least_one(name: &str, setting: &Setting<u32>) -> Result<u32, Failed> {
-    match setting.value {
-        0 => Err(Failed::usage(format!("{name} is 0; give 1 or more"))),
-        count => Ok(count),
-    }
-}
-
-/// A poll interval that is a pause, since none at all would be a busy loop.
-///
-/// # Errors
-/// A usage error that names the setting.
-pub(crate) fn a_pause(name: &str, setting: &Setting<Period>) -> Result<Duration, Failed> {
-    match setting.value.0 {
-        pause if pause < Duration::from_millis(1) => Err(Failed::usage(format!(
-            "{name} is {}; give 1ms or more",
-            setting.value
-        ))),
-        pause => Ok(pause),
-    }
 }

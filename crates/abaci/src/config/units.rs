@@ -18,7 +18,7 @@ impl FromStr for Period {
         let period = humantime::parse_duration(text);
         period
             .map(Self)
-            .map_err(|_| format!("{text:?} is not a duration; write it such as 20ms, 30s or 5m"))
+            .map_err(|_| "not a duration; write it such as 20ms, 30s or 5m".to_owned())
     }
 }
 
@@ -58,7 +58,7 @@ impl FromStr for Bytes {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is not a size; write it such as 512MB or 8GiB");
+        let wrong = || "not a size; write it such as 512MB or 8GiB".to_owned();
         let trimmed = text.trim();
         let unit_at = trimmed
             .find(|c: char| !c.is_ascii_digit())

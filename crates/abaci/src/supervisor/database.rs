@@ -4,8 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use abaci_engine::APPLICATION;
-use abaci_engine::database::check_url;
-use anyhow::Context;
 use local_postgres::{Health, Lease};
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};
@@ -13,7 +11,7 @@ use tracing::{error, info, warn};
 use super::channel::ToHealth;
 use super::{AbortOnDrop, Event};
 use crate::config::Config;
-use crate::database::{on_blocking_thread, place_of, private_settings};
+use crate::database::{on_blocking_thread, place_of, private_failure, private_settings};
 use crate::snapshot::PrivateDatabase;
 
 /// How often the private database is looked at.
@@ -35,10 +33,9 @@ impl Database {
     /// An address that makes no sense, or a private database that cannot be had.
     pub(crate) async fn settle(config: &Config) -> anyhow::Result<Self> {
         let queue = config.queue.value.clone();
-        if let Some(url) = &config.database_url.value {
-            check_url(url)?;
+        if let Some(url) = config.given_database()? {
             return Ok(Self {
-                url: url.clone(),
+                url: url.to_owned(),
                 place: place_of(config),
                 queue,
                 lease: None,
@@ -47,7 +44,7 @@ impl Database {
         let settings = private_settings(config)?;
         let lease = on_blocking_thread(move || Lease::join(&settings))
             .await?
-            .context("starting the private database")?;
+            .map_err(|error| private_failure(config, error))?;
         Ok(Self {
             url: lease.url(APPLICATION),
             place: place_of(config),

@@ -40,7 +40,7 @@ pub(crate) use database::Database;
 pub(crate) use fleet::Plan;
 pub(crate) use health_child::HealthChild;
 pub(crate) use orders::Orders;
-pub(crate) use requests::MOST_WORKERS;
+pub(crate) use requests::{MOST_WORKERS, check_workers};
 pub(crate) use restarts::Intensity;
 pub(crate) use seat::{Seat, directory_in};
 pub(crate) use slot::Times;

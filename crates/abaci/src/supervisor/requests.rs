@@ -13,6 +13,19 @@ use crate::snapshot::Phase;
 /// More workers than one machine has a use for.
 pub(crate) const MOST_WORKERS: u32 = 256;
 
+/// Refuses a number of workers that no fleet can have.
+///
+/// # Errors
+/// Why not, in words.
+pub(crate) fn check_workers(workers: u32) -> Result<(), String> {
+    if (1..=MOST_WORKERS).contains(&workers) {
+        return Ok(());
+    }
+    Err(format!(
+        "{workers} workers are not possible; give 1 to {MOST_WORKERS}"
+    ))
+}
+
 impl Fleet {
     /// Replaces all workers one by one.
     ///
@@ -36,11 +49,7 @@ impl Fleet {
     /// Why not, in words.
     pub(super) fn scale(&mut self, workers: u32) -> Result<String, String> {
         self.check_is_quiet()?;
-        if !(1..=MOST_WORKERS).contains(&workers) {
-            return Err(format!(
-                "{workers} workers are not possible; give 1 to {MOST_WORKERS}"
-            ));
-        }
+        check_workers(workers)?;
         let before = std::mem::replace(&mut self.wanted, workers);
         info!(before, workers, "scaled");
         Ok(format!("scaled from {before} to {workers} workers"))

@@ -4,10 +4,10 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use abaci_testkit::TempDir;
+use abaci_testkit::{Process, Signal, TempDir};
 use serde_json::Value;
 
-use crate::rig::{assert_refused, bare, code, objects, run};
+use crate::rig::{Rig, assert_refused, bare, code, objects, run};
 
 fn config_file(home: &TempDir, text: &str) -> PathBuf {
     let folder = home.path().join(".config/abaci");
@@ -96,7 +96,11 @@ fn an_unknown_key_is_refused_with_file_line_and_name() {
     let home = TempDir::new();
     config_file(&home, "# mine\nconcurency = 2\n");
     let output = run(bare(&home, ["config", "show"]));
-    assert_refused(&output, 2, &["config.toml:2", "concurency"]);
+    assert_refused(
+        &output,
+        2,
+        &["config.toml:2", "concurency", "did you mean concurrency?"],
+    );
 }
 
 #[test]
@@ -107,11 +111,74 @@ fn a_file_that_is_named_must_exist() {
 }
 
 #[test]
-fn a_variable_that_cannot_be_read_is_refused_with_its_name() {
+fn a_setting_without_sense_is_refused_with_value_and_source() {
+    let home = TempDir::new();
+    let mut by_variable = bare(&home, ["serve"]);
+    by_variable.env("ABACI_CONCURRENCY", "0");
+    assert_refused(
+        &run(by_variable),
+        2,
+        &["concurrency is 0 (environment ABACI_CONCURRENCY)"],
+    );
+    let by_flag = run(bare(&home, ["serve", "--grace", "31days"]));
+    assert_refused(&by_flag, 2, &["grace is ", "(flag)", "30days"]);
+    let file = config_file(&home, "retention = \"1ms\"\n");
+    let source = format!("retention is 1ms (file {})", file.display());
+    assert_refused(&run(bare(&home, ["serve"])), 2, &[&source, "1s"]);
+}
+
+#[test]
+fn a_queue_without_a_name_is_refused_wherever_it_is_given() {
+    let home = TempDir::new();
+    for name in ["", " ", "jobs ", "a\tb"] {
+        let shown = format!("queue is {name:?} (flag)");
+        for command in [&["submit", "5"][..], &["serve"], &["fleet"], &["status"]] {
+            let arguments = [command, &["--queue", name]].concat();
+            assert_refused(&run(bare(&home, arguments)), 2, &[&shown, "fibonacci"]);
+        }
+    }
+    let mut by_variable = bare(&home, ["submit", "5"]);
+    by_variable.env("ABACI_QUEUE", " ");
+    assert_refused(
+        &run(by_variable),
+        2,
+        &["queue is \" \" (environment ABACI_QUEUE)"],
+    );
+    let file = config_file(&home, "queue = \"\"\n");
+    let source = format!("queue is \"\" (file {})", file.display());
+    assert_refused(&run(bare(&home, ["submit", "5"])), 2, &[&source]);
+}
+
+#[test]
+fn a_misspelt_variable_is_told_once_and_is_no_error() {
     let home = TempDir::new();
     let mut show = bare(&home, ["config", "show"]);
-    show.env("ABACI_CONCURRENCY", "many");
-    assert_refused(&run(show), 2, &["ABACI_CONCURRENCY"]);
+    show.env("ABACI_CONCURENCY", "3");
+    let output = run(show);
+    assert_eq!(code(&output), 0, "{output:#?}");
+    assert_eq!(
+        output.stderr,
+        [
+            "abaci: the variable ABACI_CONCURENCY is no setting and is ignored; did you mean ABACI_CONCURRENCY?"
+        ]
+    );
+
+    let rig = Rig::new();
+    let mut fleet = rig.abaci(["fleet", "--workers", "1", "--health-addr", "none"]);
+    fleet.env("ABACI_CONCURENCY", "3");
+    let fleet = Process::spawn(fleet);
+    fleet.wait_for_line("fleet ready");
+    fleet.signal(Signal::TERM);
+    let output = fleet.finish();
+    let told: Vec<_> = output
+        .stderr
+        .iter()
+        .filter(|line| line.contains("ABACI_CONCURENCY"))
+        .collect();
+    assert!(
+        told.len() == 1 && told[0].contains("meant=\"ABACI_CONCURRENCY\""),
+        "{output:#?}"
+    );
 }
 
 #[test]

@@ -185,14 +185,14 @@ fn settings_that_make_no_sense_are_refused_by_name() {
     refused(&["--watchdog", "10ms"], &["watchdog is 10ms", "1s"]);
     refused(&["--watchdog", "2h"], &["watchdog is 2h", "1h"]);
     refused(&["--grace", "1year"], &["grace is 1year", "30days"]);
-    refused(&["--queue", ""], &["queue is empty"]);
+    refused(&["--queue", ""], &["queue is \"\" (flag)"]);
     refused(&["--restart-window", "0s"], &["restart_window is 0s"]);
     refused(&["--first-slot", "4000000000"], &["first_slot is 4000000000"]);
     refused(&["--concurrency", "0"], &["concurrency is 0"]);
     assert_refused(
         &rig.run(["fleet", "--health-addr", "localhost"]),
         2,
-        &["\"localhost\"", "127.0.0.1:8080"],
+        &["'localhost'", "--health-addr", "127.0.0.1:8080"],
     );
     assert_refused(
         &rig.run(["fleet", "scale", "3"]),

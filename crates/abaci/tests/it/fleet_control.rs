@@ -83,7 +83,7 @@ fn a_number_of_workers_that_makes_no_sense_is_refused() {
     let rig = Rig::new();
     let _fleet = Fleet::start(&rig, &["--workers", "1"]);
     for workers in ["0", "1000"] {
-        assert_refused(&rig.run(["fleet", "scale", workers]), 1, &[workers, "1 to 256"]);
+        assert_refused(&rig.run(["fleet", "scale", workers]), 2, &[workers, "1 to 256"]);
     }
     assert_refused(&rig.run(["fleet", "scale", "many"]), 2, &["many"]);
 }

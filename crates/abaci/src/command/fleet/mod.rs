@@ -25,7 +25,8 @@ use crate::exit::{Exit, Failed};
 use crate::health::bind;
 use crate::output;
 use crate::supervisor::{
-    self, Answer, Database, HealthChild, Intensity, MOST_WORKERS, Orders, Plan, Program, Request, Seat, Times,
+    self, Answer, Database, HealthChild, Intensity, MOST_WORKERS, Orders, Plan, Program, Request, Seat,
+    Times, check_workers,
 };
 use crate::work;
 
@@ -100,6 +101,14 @@ impl Fleet {
         matches!(self.command, Some(FleetCommand::Worker(_)))
     }
 
+    /// Whether a supervisor started this process.
+    pub(crate) fn is_child(&self) -> bool {
+        matches!(
+            self.command,
+            Some(FleetCommand::Worker(_) | FleetCommand::Health(_))
+        )
+    }
+
     /// Whether this is one of the processes of a fleet and not a word to it.
     pub(crate) fn is_service(&self) -> bool {
         !matches!(
@@ -111,7 +120,10 @@ impl Fleet {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         match self.command {
             None => Box::pin(supervise(config, self.starter.starter_left())).await,
-            Some(FleetCommand::Scale { workers }) => tell(config, Request::Scale { workers }).await,
+            Some(FleetCommand::Scale { workers }) => {
+                check_workers(workers).map_err(Failed::usage)?;
+                tell(config, Request::Scale { workers }).await
+            }
             Some(FleetCommand::Reload) => tell(config, Request::Reload).await,
             Some(FleetCommand::Worker(worker)) => Box::pin(worker.run(config)).await,
             Some(FleetCommand::Health(health)) => health.run().await,
@@ -180,13 +192,12 @@ fn announce(config: &Config, health: Option<&HealthChild>, database: &Database) 
 fn check(config: &Config) -> anyhow::Result<()> {
     let workers = at_least_one("workers", &config.workers)?;
     if workers > MOST_WORKERS {
-        let message = format!("workers is {workers}; give at most {MOST_WORKERS}");
-        return Err(Failed::usage(message).into());
+        let way_out = format_args!("give at most {MOST_WORKERS}");
+        return Err(config.workers.refused("workers", way_out).into());
     }
-    let first_slot = config.first_slot.value;
-    if first_slot > HIGHEST_FIRST_SLOT {
-        let message = format!("first_slot is {first_slot}; give at most {HIGHEST_FIRST_SLOT}");
-        return Err(Failed::usage(message).into());
+    if config.first_slot.value > HIGHEST_FIRST_SLOT {
+        let way_out = format_args!("give at most {HIGHEST_FIRST_SLOT}");
+        return Err(config.first_slot.refused("first_slot", way_out).into());
     }
     Ok(())
 }
@@ -207,8 +218,7 @@ async fn bind_soon(address: SocketAddr) -> anyhow::Result<TcpListener> {
 fn times(config: &Config) -> anyhow::Result<Times> {
     let watchdog = config.watchdog.value.0;
     if !(Duration::from_secs(1)..=LONGEST_WATCHDOG).contains(&watchdog) {
-        let message = format!("watchdog is {}; give 1s to 1h", config.watchdog.value);
-        return Err(Failed::usage(message).into());
+        return Err(config.watchdog.refused("watchdog", "give 1s to 1h").into());
     }
     Ok(Times {
         watchdog,
