@@ -35,6 +35,9 @@ pub use worker::Worker;
 /// The queue that jobs wait in unless another one is named.
 pub const DEFAULT_QUEUE: &str = "fibonacci";
 
+/// The queue of the engine itself, which every worker serves beside its own.
+pub const ENGINE_QUEUE: &str = dbos::sysdb::INTERNAL_QUEUE;
+
 /// The workflow of every algorithm but `stepwise` and `giant`.
 pub const FIBONACCI_WORKFLOW: &str = "fibonacci_workflow";
 

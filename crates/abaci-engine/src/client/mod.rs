@@ -7,6 +7,7 @@
 
 mod gc;
 mod list;
+mod listeners;
 mod probe;
 mod progress;
 mod queues;
@@ -18,10 +19,11 @@ use std::time::Duration;
 
 pub use crate::gc::{Collected, GcMode, GcOptions, GcReport};
 pub use list::{CancelOutcome, ListFilter, QueueCounts};
+pub use listeners::QueueVersion;
 pub use probe::{QueueProbe, QueueStatus};
 pub use resume::{ResumeOptions, ResumeOutcome};
 pub use submit::SubmitOptions;
-pub use wait::{Outcome, WaitEvent, Waiter};
+pub use wait::{Others, Outcome, WaitEvent, Waiter};
 
 use crate::database::{Address, Database, Tables};
 use crate::presence::{self, Presence};

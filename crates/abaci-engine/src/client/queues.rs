@@ -3,6 +3,7 @@
 //! A row names its queue while it waits, runs and once it ended by itself. The engine clears the name when a job is
 //! cancelled, by whatever client or by its timeout, and puts one that another client resumes on its internal queue; what the
 //! row said before is in `abaci.former_queues` then, where a trigger of ours keeps it.
+//! A job that is not over is where its row says, on the internal queue as well.
 //!
 //! It does not know the queue of a job that left it before that trigger was there.
 
@@ -12,18 +13,21 @@ use dbos::sysdb::INTERNAL_QUEUE;
 use dbos::sysdb::types::WorkflowRecord;
 
 use super::Client;
+use super::list::state_of;
 use crate::Error;
 
 const FORMER: &str =
     "select workflow_uuid, queue_name from abaci.former_queues where workflow_uuid = any($1)";
 
 impl Client {
-    /// Gives those of `rows` that have left their queue its name back.
+    /// Gives those of `rows` that ended and have left their queue its name back.
     pub(super) async fn restore_queues<'a>(
         &self,
         rows: impl IntoIterator<Item = &'a mut WorkflowRecord>,
     ) -> Result<(), Error> {
-        let has_left = |row: &&'a mut WorkflowRecord| !names_own_queue(row.queue_name.as_deref());
+        let has_left = |row: &&'a mut WorkflowRecord| {
+            state_of(row).is_final() && !names_own_queue(row.queue_name.as_deref())
+        };
         let rows: Vec<&mut WorkflowRecord> = rows.into_iter().filter(has_left).collect();
         if rows.is_empty() {
             return Ok(());

@@ -4,8 +4,9 @@
 //! It asks every 2 ms at first and less often the longer nothing ended, up to every 100 ms, and never spends more than a
 //! fifth of the time in the database.
 //! An outage ends nothing: the wait says that the database is gone and goes on asking.
+//! Once a second it looks whether somebody takes the jobs, each by its own queue and version, whatever the client's are.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use dbos::sysdb::SystemDatabase;
@@ -16,8 +17,9 @@ use tokio::time::Instant;
 
 use super::Client;
 use super::list::{ended as recorded, state_of};
+use super::listeners::{QueueVersion, attended};
+use crate::Error;
 use crate::record::{Failure, JobId, JobResult, State};
-use crate::{APPLICATION_VERSION, Error};
 
 const FASTEST: Duration = Duration::from_millis(2);
 const SLOWEST: Duration = Duration::from_millis(100);
@@ -57,15 +59,17 @@ pub enum WaitEvent {
         /// Claimed by a worker.
         running: usize,
     },
-    /// Nobody takes jobs of this queue and version; repeated every second while it lasts.
+    /// Nobody takes those of the jobs that are in this queue and of this version; repeated every second while it lasts.
     NoWorker {
-        /// The queue.
-        queue: String,
+        /// The queue and the version.
+        of: QueueVersion,
         /// How long nobody has listened, as far as this wait saw or the presence rows tell.
         since: Duration,
+        /// What is with the other jobs.
+        others: Others,
     },
-    /// A worker listens again.
-    WorkerBack,
+    /// A worker of this queue and version listens again.
+    WorkerBack(QueueVersion),
     /// The database stopped answering; the wait goes on. Repeated every second while it lasts.
     DatabaseLost {
         /// How long it has not answered.
@@ -75,6 +79,15 @@ pub enum WaitEvent {
     },
     /// The database answers again.
     DatabaseBack,
+}
+
+/// How the jobs of a wait stand that are in other queues than the one in question, or of other versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Others {
+    /// There are none, or nobody takes them either: the wait stands still.
+    Stand,
+    /// Somebody takes some of them.
+    GoOn,
 }
 
 /// A wait for a set of jobs. Dropping it at any point loses nothing.
@@ -87,7 +100,8 @@ pub struct Waiter {
     last_end: Instant,
     next_question: Instant,
     next_look_around: Instant,
-    unlistened_since: Option<Instant>,
+    /// Since when nobody takes the jobs of a queue and version.
+    unlistened: BTreeMap<QueueVersion, Instant>,
     lost_since: Option<(Instant, Instant)>,
 }
 
@@ -104,7 +118,7 @@ impl Client {
             last_end: now,
             next_question: now,
             next_look_around: now + LOOK_AROUND,
-            unlistened_since: None,
+            unlistened: BTreeMap::new(),
             lost_since: None,
         }
     }
@@ -154,17 +168,16 @@ impl Waiter {
         } else {
             self.bounded(self.outcomes(finals)).await?
         };
-        let is_running = statuses.values().any(|status| status == "PENDING");
         let is_time = Instant::now() >= self.next_look_around;
-        let is_listened = if is_time {
-            Some(self.is_listened(is_running).await?)
+        let attended = if is_time {
+            Some(self.look_around().await?)
         } else {
             None
         };
         Ok(Answer {
             statuses,
             ended,
-            is_listened,
+            attended,
         })
     }
 
@@ -191,13 +204,11 @@ impl Waiter {
         self.client.database.engine.list_workflows(&filter, None).await
     }
 
-    /// Whether a live worker takes these jobs; one that drains still counts while it may have one of them in hand.
-    async fn is_listened(&self, is_running: bool) -> Result<bool, Error> {
-        let (queue, workers) = (&self.client.queue, self.client.workers().await?);
-        Ok(workers.iter().any(|worker| {
-            worker.takes(queue, APPLICATION_VERSION)
-                || is_running && worker.serves(queue, APPLICATION_VERSION)
-        }))
+    /// Where the open jobs are, and whether somebody takes them there.
+    async fn look_around(&self) -> Result<BTreeMap<QueueVersion, bool>, Error> {
+        let workers = self.client.workers().await?;
+        self.bounded(attended(&self.client.database.pool, &self.open, &workers))
+            .await
     }
 
     async fn bounded<T, E: std::fmt::Display>(
@@ -217,7 +228,9 @@ impl Waiter {
                 if self.lost_since.take().is_some() {
                     self.ready.push_back(WaitEvent::DatabaseBack);
                 }
-                self.note_listeners(answer.is_listened);
+                if let Some(attended) = &answer.attended {
+                    self.note_listeners(attended);
+                }
                 self.note_jobs(answer);
             }
             Err(error) => self.note_outage(&error),
@@ -263,23 +276,27 @@ impl Waiter {
         }
     }
 
-    fn note_listeners(&mut self, is_listened: Option<bool>) {
-        let Some(is_listened) = is_listened else { return };
+    fn note_listeners(&mut self, attended: &BTreeMap<QueueVersion, bool>) {
         let now = Instant::now();
         self.next_look_around = now + LOOK_AROUND;
-        if is_listened {
-            if self.unlistened_since.take().is_some() {
-                self.ready.push_back(WaitEvent::WorkerBack);
-            }
-            return;
-        }
-        // The look around came a second into the wait, and nobody was there all the while.
-        let since = *self.unlistened_since.get_or_insert(now - LOOK_AROUND);
-        let event = WaitEvent::NoWorker {
-            queue: self.client.queue.clone(),
-            since: now - since,
+        // Where no job is open any more nobody has to listen.
+        self.unlistened.retain(|of, _| attended.contains_key(of));
+        let others = if attended.values().any(|is_attended| *is_attended) {
+            Others::GoOn
+        } else {
+            Others::Stand
         };
-        self.ready.push_back(event);
+        for (of, is_attended) in attended {
+            let of = of.clone();
+            if !is_attended {
+                // The look around came a second into the wait, and nobody was there all the while.
+                let since = *self.unlistened.entry(of.clone()).or_insert(now - LOOK_AROUND);
+                let since = now - since;
+                self.ready.push_back(WaitEvent::NoWorker { of, since, others });
+            } else if self.unlistened.remove(&of).is_some() {
+                self.ready.push_back(WaitEvent::WorkerBack(of));
+            }
+        }
     }
 
     fn note_outage(&mut self, error: &Error) {
@@ -306,6 +323,6 @@ impl Waiter {
 struct Answer {
     statuses: HashMap<String, String>,
     ended: Vec<WorkflowRecord>,
-    /// Whether somebody takes these jobs; absent where it was not asked.
-    is_listened: Option<bool>,
+    /// Where the open jobs are and whether somebody takes them there; absent where it was not asked.
+    attended: Option<BTreeMap<QueueVersion, bool>>,
 }

@@ -24,6 +24,8 @@ pub(crate) use running::Running;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
+use crate::ENGINE_QUEUE;
+
 /// A worker as its presence row describes it.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Presence {
@@ -69,7 +71,8 @@ impl Presence {
     /// Whether it lives and works on `queue` with `version`, claiming or only finishing.
     #[must_use]
     pub fn serves(&self, queue: &str, version: &str) -> bool {
-        self.is_live() && self.queue == queue && self.application_version == version
+        let is_its_queue = self.queue == queue || queue == ENGINE_QUEUE;
+        self.is_live() && is_its_queue && self.application_version == version
     }
 
     /// Whether it will claim a job of `queue` that needs `version`.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use abaci_engine::client::WaitEvent;
+use abaci_engine::client::{Others, QueueVersion, WaitEvent, Waiter};
 use abaci_engine::worker::{Slot, WorkerSettings};
-use abaci_engine::{Error, Request, Worker};
+use abaci_engine::{Algorithm, Error, JobId, Request, Worker};
 use abaci_testkit::{Process, eventually};
 use sqlx::{Connection, Executor, PgConnection};
 
@@ -125,15 +125,15 @@ async fn a_wait_says_that_nobody_listens_and_that_somebody_does_again() {
     let mut waiter = client.wait([id.clone()]);
     let unlistened = async {
         loop {
-            if let Some(WaitEvent::NoWorker { queue, since }) = waiter.next().await {
-                break (queue, since);
+            if let Some(WaitEvent::NoWorker { of, since, .. }) = waiter.next().await {
+                break (of, since);
             }
         }
     };
-    let (queue, since) = tokio::time::timeout(DEADLINE, unlistened)
+    let (of, since) = tokio::time::timeout(DEADLINE, unlistened)
         .await
         .expect("a silent hang");
-    assert_eq!(queue, "fibonacci");
+    assert_eq!(of, QueueVersion::current("fibonacci"));
     assert!(since >= Duration::from_secs(1));
     let _worker = rig.worker().await;
     assert!(outcome(&client, &id).await.result.is_ok());
@@ -152,6 +152,80 @@ async fn a_worker_of_another_queue_does_not_count() {
     tokio::time::timeout(DEADLINE, unlistened)
         .await
         .expect("a worker of another queue was taken for ours");
+}
+
+/// What is said of missing workers until something is said of one that is `expected`.
+async fn until(waiter: &mut Waiter, expected: impl Fn(&WaitEvent) -> bool) -> Vec<WaitEvent> {
+    let mut said = Vec::new();
+    let wait = async {
+        while let Some(event) = waiter.next().await {
+            let is_last = expected(&event);
+            if matches!(event, WaitEvent::NoWorker { .. } | WaitEvent::WorkerBack(_)) {
+                said.push(event);
+            }
+            if is_last {
+                return;
+            }
+        }
+    };
+    let is_in_time = tokio::time::timeout(DEADLINE, wait).await.is_ok();
+    assert!(is_in_time, "a silent hang; what was said is {said:#?}");
+    said
+}
+
+fn is_missing(event: &WaitEvent, queue: &str) -> bool {
+    matches!(event, WaitEvent::NoWorker { of, .. } if of.queue == queue)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wait_judges_every_job_by_its_own_queue_and_version() {
+    let rig = Rig::new();
+    let (_worker, client) = (rig.worker().await, rig.client().await);
+    rig.insert("other", &[("queue_name", "'other'")]);
+    rig.insert("older", &[("application_version", "'abaci-0'")]);
+    // Every worker takes what the vendor's tools resume.
+    let engine = [("queue_name", "'_dbos_internal_queue'"), ("status", "'DELAYED'")];
+    rig.insert("engine", &engine);
+    let served = client
+        .submit(Request::with(50, Algorithm::Recursive))
+        .await
+        .unwrap();
+    let ids = ["other", "older", "engine"].map(JobId::new);
+    let mut waiter = client.wait(ids.into_iter().chain([served.clone()]));
+
+    let older = QueueVersion {
+        version: "abaci-0".to_owned(),
+        ..QueueVersion::current("fibonacci")
+    };
+    let said = until(&mut waiter, |event| is_missing(event, "other")).await;
+    let [
+        WaitEvent::NoWorker {
+            of: first, others, ..
+        },
+        WaitEvent::NoWorker { of: second, .. },
+    ] = said.as_slice()
+    else {
+        panic!("{said:#?}")
+    };
+    assert_eq!((first, second), (&older, &QueueVersion::current("other")));
+    assert_eq!(*others, Others::GoOn, "somebody takes one of the jobs");
+
+    client.cancel(&served).await.unwrap();
+    client.cancel(&JobId::new("engine")).await.unwrap();
+    let stands =
+        |event: &WaitEvent| matches!(event, WaitEvent::NoWorker { others, .. } if *others == Others::Stand);
+    until(&mut waiter, stands).await;
+
+    let mut settings = rig.settings();
+    settings.queue = "other".to_owned();
+    let _other = Worker::start(settings).await.unwrap();
+    let back = WaitEvent::WorkerBack(QueueVersion::current("other"));
+    let is_over = |event: &WaitEvent| {
+        *event == back || matches!(event, WaitEvent::Finished(outcome) if outcome.id.as_str() == "other")
+    };
+    until(&mut waiter, is_over).await;
+    let said = until(&mut waiter, |event| is_missing(event, "fibonacci")).await;
+    assert!(!said.iter().any(|event| is_missing(event, "other")), "{said:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -106,9 +106,9 @@ async fn a_job_that_another_client_resumed_still_has_its_own_queue() {
         .await
         .unwrap();
     vendor.resume_workflows(&[id.as_str()], None, None).await.unwrap();
-    assert_eq!(queue_of(&ours, &id).await.as_deref(), Some("other"));
     rig.database
         .psql("update dbos.workflow_status set status = 'ERROR', error = '{}'");
+    assert_eq!(queue_of(&ours, &id).await.as_deref(), Some("other"));
     assert_eq!(resume(&ours, &id).await, ResumeOutcome::Resumed);
     assert_eq!(queue_of(&ours, &id).await.as_deref(), Some("other"));
 }

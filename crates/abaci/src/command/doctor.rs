@@ -219,7 +219,11 @@ async fn workers(client: &Client) -> Result<Check, abaci_engine::Error> {
     Ok(match listening.as_slice() {
         [] => Check::note(
             "workers",
-            format!("none on queue {:?}; start one with: abaci serve", client.queue()),
+            format!(
+                "none on queue {:?}; start one with: {}",
+                client.queue(),
+                output::serve_command(client.queue())
+            ),
         ),
         listening => Check::ok("workers", listening.join(", ")),
     })

@@ -20,8 +20,11 @@ pub struct Resume {
     /// Memory that these jobs may need from now on, whatever the limit of their server
     #[arg(long, value_name = "SIZE")]
     job_memory: Option<Bytes>,
-    /// Queue of a job whose own is not known any more [env: ABACI_QUEUE] [default: fibonacci]
-    #[arg(long, value_name = "NAME")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        help = "Queue of a job whose own is not known any more [env: ABACI_QUEUE] [default: fibonacci]"
+    )]
     queue: Option<String>,
 }
 

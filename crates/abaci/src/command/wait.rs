@@ -3,7 +3,7 @@
 use abaci_engine::JobId;
 use clap::Args;
 
-use crate::cli::{PatienceFlags, QueueFlags};
+use crate::cli::PatienceFlags;
 use crate::config::{Config, Layer};
 use crate::database::Access;
 use crate::exit::Exit;
@@ -12,6 +12,8 @@ use crate::output::Format;
 use crate::signals::Signals;
 
 /// Wait for jobs that were submitted before, and print their results as they complete.
+///
+/// The jobs may be in different queues; a queue that nobody serves is named.
 #[derive(Debug, Args)]
 pub struct Wait {
     /// Ids of the jobs
@@ -20,15 +22,15 @@ pub struct Wait {
     /// Print one JSON object per result
     #[arg(long)]
     json: bool,
-    #[command(flatten)]
-    queue: QueueFlags,
+    /// Of no use any more: a job's own queue counts
+    #[arg(long, value_name = "NAME", hide = true)]
+    queue: Option<String>,
     #[command(flatten)]
     patience: PatienceFlags,
 }
 
 impl Wait {
     pub(crate) fn fill(&self, layer: &mut Layer) {
-        self.queue.fill(layer);
         self.patience.fill(layer);
     }
 

@@ -6,6 +6,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use abaci_engine::APPLICATION_VERSION;
+use abaci_engine::client::QueueVersion;
+
 use crate::config::Config;
 use crate::database::place_of;
 use crate::snapshot::{Phase, Snapshot, WorkerView};
@@ -28,12 +31,15 @@ impl LocalFleet {
         }
     }
 
-    /// Says how the fleet stands, if there is one that takes jobs of `queue` as soon as its workers run.
-    pub(crate) async fn prospect(&self, queue: &str) -> Option<String> {
+    /// Says how the fleet stands, if there is one that takes jobs of this queue and version as soon as its workers run.
+    pub(crate) async fn prospect(&self, of: &QueueVersion) -> Option<String> {
+        if of.version != APPLICATION_VERSION {
+            return None;
+        }
         let directory = self.directory.as_ref()?;
         let answer = tokio::time::timeout(TIMEOUT, ask(directory, Request::Status)).await;
         match answer.ok()?.ok()?? {
-            Answer::Status { snapshot } => prospect(&snapshot, queue, &self.database),
+            Answer::Status { snapshot } => prospect(&snapshot, &of.queue, &self.database),
             _ => None,
         }
     }

@@ -120,11 +120,11 @@ impl Following {
 
     async fn obstacle(&mut self, event: &WaitEvent, progress: &Progress) -> Option<End> {
         let prospect = match event {
-            WaitEvent::NoWorker { queue, .. } => self.fleet.prospect(queue).await,
+            WaitEvent::NoWorker { of, .. } => self.fleet.prospect(of).await.map(|said| (of, said)),
             _ => None,
         };
         let verdict = match prospect {
-            Some(prospect) => self.patience.between_workers(prospect),
+            Some((of, prospect)) => self.patience.between_workers(of, prospect),
             None => self.patience.consider(event),
         };
         if let Some(notice) = verdict.notice {

@@ -157,7 +157,7 @@ fn of_queue(asked: &Asked) -> Vec<Metric> {
         ),
         metric(
             "abaci_queue_stranded",
-            "Waiting jobs of a version that no live worker runs",
+            "Waiting jobs of a version that no live worker of the queue runs",
             count(queue.stranded),
         ),
         Metric {

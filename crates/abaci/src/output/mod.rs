@@ -5,6 +5,7 @@
 //! left is an error of the kind [`std::io::ErrorKind::BrokenPipe`], which [`crate::exit`] counts as success.
 //! Talk that cannot be printed is dropped: nobody is left to hear it.
 
+mod advice;
 mod format;
 mod job;
 mod table;
@@ -15,6 +16,7 @@ use std::io::{IsTerminal, Write};
 use anyhow::Context;
 use serde::Serialize;
 
+pub(crate) use advice::serve_command;
 pub(crate) use format::{age, digits_of, seconds, time};
 pub(crate) use job::{name, progress, size};
 pub(crate) use table::Table;

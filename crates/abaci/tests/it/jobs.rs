@@ -236,6 +236,31 @@ fn without_a_server_it_is_said_and_the_way_back_is_told() {
 }
 
 #[test]
+fn a_wait_names_the_queue_that_nobody_serves_whatever_its_own() {
+    let rig = Rig::new();
+    let _server = rig.server(&[]);
+    let other = rig.submit(&["--queue", "other", "10"]).remove(0);
+    let third = rig.submit(&["--queue", "the third", "20"]).remove(0);
+    let output = rig.run(["wait", "--wait-for-server", "3s", &other, &third]);
+    assert_eq!(code(&output), 3, "{output:#?}");
+    for said in [
+        r#"no worker is listening on queue "other"; start one with: abaci serve --queue other"#,
+        r#"no worker is listening on queue "the third"; start one with: abaci serve --queue 'the third'"#,
+    ] {
+        let count = output.stderr.iter().filter(|line| *line == said).count();
+        assert_eq!(count, 1, "{said:?} is not said once: {output:#?}");
+    }
+    let last = output.stderr.last().unwrap();
+    assert!(
+        last.contains("on queue \"other\" for 3s") && last.contains("--queue other"),
+        "{last}"
+    );
+    let _other = rig.server(&["--queue", "other"]);
+    // The flag that once said which queue to look at is still taken.
+    assert_eq!(code(&rig.run(["wait", "--queue", "fibonacci", &other])), 0);
+}
+
+#[test]
 fn a_server_that_appears_ends_the_wait_for_one() {
     let rig = Rig::new();
     let submit = Process::spawn(rig.abaci(["submit", "10"]));

@@ -97,6 +97,31 @@ fn a_status_that_asks_another_database_than_the_fleets_says_so() {
 }
 
 #[test]
+fn a_queue_that_nobody_serves_is_said_to_be_one() {
+    let rig = Rig::new();
+    let _fleet = Fleet::start(&rig, &["--workers", "1"]);
+    rig.submit(&["--queue", "other", "10"]);
+    let output = rig.run(["status", "--queue", "other"]);
+    assert_eq!(code(&output), 1, "{output:#?}");
+    let all = output.stdout.join("\n");
+    let said = "; no worker is listening on it; start one with: abaci serve --queue other";
+    assert!(all.contains(said) && !all.contains("version"), "{all}");
+    let fleet = "1 of 1 workers take jobs of queue \"fibonacci\"";
+    assert!(all.contains(fleet), "{all}");
+    // There it is the version indeed.
+    rig.submit(&["--id", "older", "10", "--queue", "third"]);
+    rig.database.psql(
+        "update dbos.workflow_status set application_version = 'abaci-0' where workflow_uuid = 'older'",
+    );
+    let _third = rig.server(&["--queue", "third"]);
+    let all = rig.run(["status", "--queue", "third"]).stdout.join("\n");
+    assert!(
+        all.contains("1 of them of a version that no worker runs"),
+        "{all}"
+    );
+}
+
+#[test]
 fn on_a_terminal_a_watch_draws_every_look_in_place_of_the_one_before() {
     let rig = Rig::new();
     let fleet = Fleet::start(&rig, &["--workers", "1"]);

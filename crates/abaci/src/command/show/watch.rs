@@ -7,8 +7,8 @@
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-use abaci_engine::client::WaitEvent;
-use abaci_engine::{APPLICATION_VERSION, Client, Error, JobId, State};
+use abaci_engine::client::{QueueVersion, WaitEvent};
+use abaci_engine::{Client, Error, JobId, State};
 use tokio::time::MissedTickBehavior;
 
 use super::{Look, draw};
@@ -75,21 +75,10 @@ async fn look(client: &Client, id: &JobId, fleet: &LocalFleet) -> Result<Look, E
     if job.state.is_final() || look.progress.is_some() {
         return Ok(look);
     }
-    let queue = job.queue.as_deref().unwrap_or_else(|| client.queue());
-    let version = job.application_version.as_deref().unwrap_or(APPLICATION_VERSION);
-    let workers = client.workers().await?;
-    // One that drains still counts while it may have the job in hand.
-    let is_attended = workers.iter().any(|worker| match job.state {
-        State::Running => worker.serves(queue, version),
-        _ => worker.takes(queue, version),
-    });
+    let of = QueueVersion::of(job);
+    let is_attended = of.is_attended(job.state, &client.workers().await?);
     let waits = match (is_attended, job.state) {
-        (false, _) => Some(
-            fleet
-                .prospect(queue)
-                .await
-                .unwrap_or_else(|| nobody_listens(queue)),
-        ),
+        (false, _) => Some(fleet.prospect(&of).await.unwrap_or_else(|| nobody_listens(&of))),
         (true, State::Queued) => Some("until a worker has a free slot".to_owned()),
         (true, _) => None,
     };

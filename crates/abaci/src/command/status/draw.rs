@@ -13,7 +13,7 @@ use crate::snapshot::{LastExit, Phase, Snapshot, WorkerView};
 pub(super) fn lines(report: &Report) -> Vec<String> {
     let mut lines = Vec::new();
     match (&report.fleet, &report.fleet_reason) {
-        (Some(fleet), _) => lines.extend(fleet_lines(fleet)),
+        (Some(fleet), _) => lines.extend(fleet_lines(fleet, &report.database.name)),
         (None, Some(reason)) => lines.push(format!("fleet     {}: {reason}", "unknown".red())),
         (None, None) => lines.push(format!("fleet     none runs in {}", report.fleet_directory)),
     }
@@ -29,17 +29,22 @@ pub(super) fn lines(report: &Report) -> Vec<String> {
     lines
 }
 
-fn fleet_lines(fleet: &Snapshot) -> Vec<String> {
+fn fleet_lines(fleet: &Snapshot, queue: &str) -> Vec<String> {
     let ready = fleet.workers.iter().filter(|worker| worker.takes_jobs()).count();
     let phase = match fleet.phase {
         Phase::Running => "",
         Phase::Reloading => ", reloading",
         Phase::Draining => ", stopping",
     };
+    let elsewhere = if fleet.queue == queue {
+        String::new()
+    } else {
+        format!(" of queue {:?}", fleet.queue)
+    };
     let mut lines = Vec::new();
     if let Some(supervisor) = &fleet.supervisor {
         lines.push(format!(
-            "fleet     process {}, up {}, {ready} of {} workers take jobs{phase}",
+            "fleet     process {}, up {}, {ready} of {} workers take jobs{elsewhere}{phase}",
             supervisor.pid,
             span(supervisor.uptime_seconds),
             fleet.wanted
@@ -64,7 +69,7 @@ fn fleet_lines(fleet: &Snapshot) -> Vec<String> {
 fn queue_line(report: &Report) -> String {
     let database = &report.database;
     let said = match (&database.queue, &database.reason) {
-        (Some(queue), _) => queue_counts(queue),
+        (Some(queue), _) => queue_counts(queue) + &trouble(report, queue),
         (None, Some(reason)) => format!("{}: {reason}", "unknown".red()),
         (None, None) => "unknown".red().to_string(),
     };
@@ -75,14 +80,22 @@ fn queue_counts(queue: &QueueStatus) -> String {
     let oldest = queue
         .oldest_waiting_seconds
         .map_or_else(String::new, |age| format!(" (the oldest for {})", span(age)));
-    let stranded = match queue.stranded {
-        0 => String::new(),
-        count => format!(", {count} of them of a version that no worker runs"),
-    };
-    format!(
-        "{} running, {} waiting{oldest}{stranded}",
-        queue.running, queue.queued
-    )
+    format!("{} running, {} waiting{oldest}", queue.running, queue.queued)
+}
+
+/// Why jobs are not taken, unless the table of the workers shows it.
+fn trouble(report: &Report, queue: &QueueStatus) -> String {
+    if report.is_listened() {
+        return match queue.stranded {
+            0 => String::new(),
+            count => format!(", {count} of them of a version that no worker runs"),
+        };
+    }
+    if report.fleet_of_queue().is_some() {
+        return String::new();
+    }
+    let serve = output::serve_command(&report.database.name);
+    format!("; no worker is listening on it; start one with: {serve}")
 }
 
 fn worker_table(workers: &[WorkerView]) -> Table {

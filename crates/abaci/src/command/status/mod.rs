@@ -10,6 +10,7 @@ mod wait;
 
 use std::time::Duration;
 
+use abaci_engine::APPLICATION_VERSION;
 use abaci_engine::client::{QueueProbe, QueueStatus};
 use abaci_engine::presence::Presence;
 use anyhow::{anyhow, bail};
@@ -43,8 +44,8 @@ pub struct Status {
     /// Look again every second until interrupted
     #[arg(long)]
     watch: bool,
-    /// Wait until all workers of the fleet here take jobs, or else any worker of the queue, for at most TIME [env:
-    /// ABACI_WAIT_FOR_SERVER] [default: 30s]
+    /// Wait until all workers of the fleet here take jobs, or else any worker of the queue, for at most TIME
+    /// [env: ABACI_WAIT_FOR_SERVER] [default: 30s]
     #[arg(long, value_name = "TIME", conflicts_with = "watch")]
     #[expect(
         clippy::option_option,
@@ -93,7 +94,7 @@ impl Status {
         if !self.watch {
             let report = look(config).await?;
             report.print(format)?;
-            return Ok(report.verdict(config));
+            return Ok(report.verdict());
         }
         let mut signals = Signals::listen()?;
         let watching = async {
@@ -121,20 +122,36 @@ impl Report {
         }
     }
 
-    fn verdict(&self, config: &Config) -> Exit {
-        let queue = &config.queue.value;
-        let fleet = self.fleet.iter().filter(|fleet| fleet.queue == *queue);
-        let mut workers = fleet.flat_map(|fleet| &fleet.workers);
-        let is_taken_here = workers.any(WorkerView::takes_jobs);
-        let is_taken_elsewhere = self
-            .other_workers
-            .iter()
-            .any(|worker| worker.takes(queue, abaci_engine::APPLICATION_VERSION));
-        match (self.database.queue.is_some(), is_taken_here || is_taken_elsewhere) {
+    fn verdict(&self) -> Exit {
+        match (self.database.queue.is_some(), self.is_taken()) {
             (false, _) => Exit::Unreachable,
             (true, true) => Exit::Done,
             (true, false) => Exit::No,
         }
+    }
+
+    /// Whether a worker takes the jobs that are submitted now.
+    fn is_taken(&self) -> bool {
+        let is_taker = |worker: &Presence| worker.takes(&self.database.name, APPLICATION_VERSION);
+        self.is_taken_by_fleet() || self.other_workers.iter().any(is_taker)
+    }
+
+    /// Whether a worker of the queue is at work, of whatever version.
+    fn is_listened(&self) -> bool {
+        let is_listener = |worker: &Presence| worker.is_live() && worker.queue == self.database.name;
+        self.is_taken_by_fleet() || self.other_workers.iter().any(is_listener)
+    }
+
+    fn is_taken_by_fleet(&self) -> bool {
+        let mut workers = self.fleet_of_queue().into_iter().flat_map(|fleet| &fleet.workers);
+        workers.any(WorkerView::takes_jobs)
+    }
+
+    /// The fleet, if the queue is its own.
+    fn fleet_of_queue(&self) -> Option<&Snapshot> {
+        self.fleet
+            .as_ref()
+            .filter(|fleet| fleet.queue == self.database.name)
     }
 }
 

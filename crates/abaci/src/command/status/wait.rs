@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use abaci_engine::client::QueueVersion;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{Report, look};
@@ -31,11 +32,11 @@ pub(super) async fn run(config: &Config, limit: Period, format: Format) -> anyho
     };
     let report = report?;
     report.print(format)?;
-    let Some(missing) = report.missing(config) else {
+    let Some(missing) = report.missing() else {
         return Ok(Exit::Done);
     };
     output::error(format_args!("not ready after {limit}: {missing}"));
-    Ok(match report.verdict(config) {
+    Ok(match report.verdict() {
         // Some worker takes jobs, and more were asked for.
         Exit::Done => Exit::No,
         verdict => verdict,
@@ -47,7 +48,7 @@ async fn until_ready(config: &Config, limit: Period) -> anyhow::Result<Report> {
     let began = Instant::now();
     let mut has_said = false;
     let mut report = look(config).await?;
-    while let Some(missing) = report.missing(config) {
+    while let Some(missing) = report.missing() {
         if !has_said && began.elapsed() >= WORTH_A_WORD {
             has_said = true;
             output::talk(format_args!("waiting for up to {limit}: {missing}"));
@@ -66,22 +67,21 @@ async fn until_ready(config: &Config, limit: Period) -> anyhow::Result<Report> {
 
 impl Report {
     /// What keeps jobs from being taken as they should, in words.
-    fn missing(&self, config: &Config) -> Option<String> {
-        let queue = &config.queue.value;
+    fn missing(&self) -> Option<String> {
+        let nobody = || nobody_listens(&QueueVersion::current(&self.database.name));
         if let Some(reason) = &self.fleet_reason {
             return Some(reason.clone());
         }
-        let fleet = self.fleet.as_ref().filter(|fleet| fleet.queue == *queue);
-        if let Some(missing) = fleet.and_then(missing_in) {
+        if let Some(missing) = self.fleet_of_queue().and_then(missing_in) {
             return Some(missing);
         }
-        match (self.verdict(config), &self.fleet) {
+        match (self.verdict(), &self.fleet) {
             (Exit::Done, _) => None,
-            (Exit::No, Some(_)) => Some(nobody_listens(queue)),
+            (Exit::No, Some(_)) => Some(nobody()),
             (Exit::No, None) => Some(format!(
                 "no fleet runs in {}, and {}",
                 self.fleet_directory,
-                nobody_listens(queue)
+                nobody()
             )),
             (_, Some(_)) => Some(self.database_reason()),
             (_, None) => Some(format!(
