@@ -19,6 +19,8 @@ use crate::record::{
 pub struct ListFilter {
     /// Only these states; empty for all.
     pub states: Vec<State>,
+    /// Only jobs whose id begins so; absent for all.
+    pub id_prefix: Option<String>,
     /// At most this many; absent for all.
     pub limit: Option<u32>,
 }
@@ -51,6 +53,7 @@ impl Client {
     pub async fn list(&self, filter: &ListFilter) -> Result<Vec<Job>, Error> {
         let query = WorkflowFilter {
             names: WorkflowName::ALL.map(WorkflowName::name).to_vec(),
+            workflow_id_prefixes: filter.id_prefix.iter().map(String::as_str).collect(),
             status: filter
                 .states
                 .iter()

@@ -24,6 +24,24 @@ impl JobId {
         Self(uuid::Uuid::now_v7().to_string())
     }
 
+    /// Makes fresh ids that sort by their order (UUIDs of version 7) and all begin with the first [`JobId::SHARED`]
+    /// characters of any of them, which no other id does.
+    pub fn fresh_batch() -> impl Iterator<Item = Self> {
+        let shared = *uuid::Uuid::now_v7().as_bytes();
+        (0_u32..).map(move |position| {
+            // Time, version and twelve further bits stay; the variant's two bits are set again over the position.
+            let mut bytes = shared;
+            bytes[8..12].copy_from_slice(&position.to_be_bytes());
+            bytes[12..].copy_from_slice(&uuid::Uuid::now_v7().as_bytes()[12..]);
+            let mut id = uuid::Builder::from_bytes(bytes);
+            id.set_variant(uuid::Variant::RFC4122);
+            Self(id.into_uuid().to_string())
+        })
+    }
+
+    /// How many characters the ids of one batch share.
+    pub const SHARED: usize = "01234567-89ab-7cde".len();
+
     /// The id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -149,4 +167,23 @@ pub struct StepRecord {
     /// Why it failed, if it did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_of_a_batch_share_a_beginning_that_those_of_others_lack() {
+        let batch = || JobId::fresh_batch().take(10_000).collect::<Vec<_>>();
+        let (one, other) = (batch(), batch());
+        let beginning = &one[0].as_str()[..JobId::SHARED];
+        assert!(one.iter().all(|id| id.as_str().starts_with(beginning)));
+        assert!(!other.iter().any(|id| id.as_str().starts_with(beginning)));
+        assert!(one.is_sorted(), "they do not sort by their order");
+        for id in one.iter().step_by(997) {
+            let version = uuid::Uuid::parse_str(id.as_str()).unwrap().get_version_num();
+            assert_eq!(version, 7, "{id}");
+        }
+    }
 }

@@ -65,7 +65,7 @@ async fn two_hundred_drains_under_load_lose_and_double_nothing() {
     }
     let unfinished = ListFilter {
         states: vec![State::Queued, State::Running],
-        limit: None,
+        ..ListFilter::default()
     };
     assert!(client.list(&unfinished).await.unwrap().is_empty());
 }

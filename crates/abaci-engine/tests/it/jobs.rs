@@ -255,12 +255,12 @@ async fn a_failure_is_data_and_is_listed_with_its_state() {
     );
     let failed = ListFilter {
         states: vec![State::Failed],
-        limit: None,
+        ..ListFilter::default()
     };
     assert_eq!(client.list(&failed).await.unwrap().len(), 1);
     let parked = ListFilter {
         states: vec![State::Parked],
-        limit: None,
+        ..ListFilter::default()
     };
     assert!(client.list(&parked).await.unwrap().is_empty());
 }

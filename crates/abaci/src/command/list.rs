@@ -29,6 +29,9 @@ pub struct List {
     /// Only jobs that were parked, as --state parked
     #[arg(long, conflicts_with = "states")]
     parked: bool,
+    /// Only jobs whose id begins so, as do those of one submission
+    #[arg(long, value_name = "TEXT")]
+    id_prefix: Option<String>,
     /// At most this many jobs; 0 for all
     #[arg(long, value_name = "COUNT", default_value_t = 50)]
     limit: u32,
@@ -46,7 +49,12 @@ impl List {
         } else {
             self.states
         };
-        let jobs = client.list(&ListFilter { states, limit }).await?;
+        let filter = ListFilter {
+            states,
+            id_prefix: self.id_prefix,
+            limit,
+        };
+        let jobs = client.list(&filter).await?;
         client.close().await;
         match Format::of_flag(self.json) {
             Format::Json => jobs.iter().try_for_each(output::json)?,

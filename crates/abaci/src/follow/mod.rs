@@ -169,9 +169,9 @@ impl Following {
             .map(JobId::as_str)
             .collect();
         let rest = if left > IDS_IN_A_NOTICE {
-            " … (all of them: abaci list)"
+            format!(" … (all of them: {})", output::list_command(self.open.iter()))
         } else {
-            ""
+            String::new()
         };
         format!(
             "{jobs} in the database, get the results later with: abaci wait {}{rest}",

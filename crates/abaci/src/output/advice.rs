@@ -1,6 +1,6 @@
 //! Commands as people can type them.
 
-use abaci_engine::{DEFAULT_QUEUE, ENGINE_QUEUE};
+use abaci_engine::{DEFAULT_QUEUE, ENGINE_QUEUE, JobId};
 
 /// The command that starts a worker of `queue`.
 pub(crate) fn serve_command(queue: &str) -> String {
@@ -8,6 +8,17 @@ pub(crate) fn serve_command(queue: &str) -> String {
         "abaci serve".to_owned()
     } else {
         format!("abaci serve --queue {}", argument(queue))
+    }
+}
+
+/// The command that lists all of these jobs, and no others if they were submitted together.
+pub(crate) fn list_command<'a>(mut ids: impl Iterator<Item = &'a JobId>) -> String {
+    let beginning = |id: &'a JobId| id.as_str().get(..JobId::SHARED);
+    match ids.next().and_then(beginning) {
+        Some(shared) if ids.all(|id| beginning(id) == Some(shared)) => {
+            format!("abaci list --limit 0 --id-prefix {}", argument(shared))
+        }
+        _ => "abaci list --limit 0".to_owned(),
     }
 }
 
@@ -36,5 +47,15 @@ mod tests {
         ] {
             assert_eq!(serve_command(queue), command);
         }
+    }
+
+    #[test]
+    fn jobs_of_one_submission_are_listed_by_the_beginning_of_their_ids() {
+        let mut ids: Vec<JobId> = JobId::fresh_batch().take(3).collect();
+        let command = list_command(ids.iter());
+        let (_, shared) = command.split_once("--limit 0 --id-prefix ").unwrap();
+        assert!(ids.iter().all(|id| id.as_str().starts_with(shared)), "{command}");
+        ids.push(JobId::new("mine"));
+        assert_eq!(list_command(ids.iter()), "abaci list --limit 0");
     }
 }

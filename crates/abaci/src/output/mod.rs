@@ -16,7 +16,7 @@ use std::io::{IsTerminal, Write};
 use anyhow::Context;
 use serde::Serialize;
 
-pub(crate) use advice::serve_command;
+pub(crate) use advice::{list_command, serve_command};
 pub(crate) use format::{age, digits_of, seconds, time};
 pub(crate) use job::{name, progress, size};
 pub(crate) use table::Table;

@@ -2,13 +2,15 @@
 //!
 //! Everything is checked before anything is queued. Once queued, a job no longer needs this process: `--detach` leaves
 //! at once, and an interrupted wait is taken up again with `abaci wait`.
+//! The jobs of one submission have ids that begin alike, so that those which were queued are found if it is cut short; a
+//! large one says so beforehand, since it may be killed without a word.
 
 mod random;
 mod workload;
 
 use abaci_engine::client::SubmitOptions;
 use abaci_engine::record::RequestError;
-use abaci_engine::{Client, JobId, Request, State};
+use abaci_engine::{Client, Error, JobId, Request, State};
 use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
@@ -22,6 +24,9 @@ use crate::output::{self, Format};
 use crate::signals::Signals;
 
 use workload::Workload;
+
+/// A submission of more jobs than this takes long enough to be cut short.
+const LARGE: usize = 300;
 
 /// Submit jobs and print their results as they complete.
 ///
@@ -84,7 +89,10 @@ impl Submit {
         let requests = jobs.iter().map(|(id, request)| (id.clone(), Some(*request)));
         let following = Following::new(requests, config, format);
         let Some(queued) = signals.unless_any(self.queue(&jobs, config)).await else {
-            output::talk("interrupted while submitting; what was queued: abaci list");
+            output::talk(format_args!(
+                "interrupted while submitting; {}",
+                what_was_queued(&jobs)
+            ));
             return Ok(Exit::Interrupted);
         };
         let (access, client) = queued?;
@@ -103,7 +111,21 @@ impl Submit {
         let options = SubmitOptions {
             timeout: self.timeout.map(|period| period.0),
         };
-        client.submit_all(jobs, options).await.context("submitting")?;
+        if jobs.len() > LARGE {
+            output::talk(format_args!(
+                "submitting {} jobs; if that is cut short, {}",
+                jobs.len(),
+                what_was_queued(jobs)
+            ));
+        }
+        let submitted = client.submit_all(jobs, options).await;
+        if let Err(Error::Unreachable { .. } | Error::Database { .. }) = &submitted {
+            output::talk(format_args!(
+                "cut short while submitting; {}",
+                what_was_queued(jobs)
+            ));
+        }
+        submitted.context("submitting")?;
         Ok((access, client))
     }
 
@@ -124,16 +146,24 @@ impl Submit {
             limits.check(request).map_err(refused)?;
         }
         match (&self.id, requests.as_slice()) {
-            (None, _) => Ok(requests
-                .into_iter()
-                .map(|request| (JobId::fresh(), request))
-                .collect()),
+            (None, _) => Ok(JobId::fresh_batch().zip(requests).collect()),
             (Some(id), _) if id.trim().is_empty() => Err(Failed::usage("--id is empty").into()),
             (Some(id), [request]) => Ok(vec![(JobId::new(id), *request)]),
             (Some(_), _) => {
                 let message = format!("--id names one job, and there are {}", requests.len());
                 Err(Failed::usage(message).into())
             }
+        }
+    }
+}
+
+/// How to find those of the jobs that were queued.
+fn what_was_queued(jobs: &[(JobId, Request)]) -> String {
+    match jobs {
+        [(id, _)] => format!("see whether it was queued: abaci show {id}"),
+        jobs => {
+            let list = output::list_command(jobs.iter().map(|(id, _)| id));
+            format!("see what was queued: {list}")
         }
     }
 }
