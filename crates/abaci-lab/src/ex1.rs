@@ -72,16 +72,22 @@ async fn direct(stage: &Stage<'_>) -> anyhow::Result<Findings> {
         && *broken != VALUE
         && *right == VALUE;
     findings.case(
-        "a map that the steps share",
-        "F(20) = 6765, as without a crash",
-        format!("SUCCESS with {broken}"),
-        "recorded steps are not run again, so the map of the second process was never filled",
+        Form::Broken,
+        [
+            "a map that the steps share",
+            "F(20) = 6765, as without a crash",
+            &format!("SUCCESS with {broken}"),
+            "recorded steps are not run again, so the map of the second process was never filled",
+        ],
     );
     findings.case(
-        "results that steps return",
-        "F(20) = 6765",
-        format!("SUCCESS with {right}"),
-        "what a step returned is recorded, and given back in the second process",
+        Form::Right,
+        [
+            "results that steps return",
+            "F(20) = 6765",
+            &format!("SUCCESS with {right}"),
+            "what a step returned is recorded, and given back in the second process",
+        ],
     );
     Ok(findings)
 }

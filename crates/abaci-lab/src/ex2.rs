@@ -97,22 +97,31 @@ fn tell_cases(findings: &mut Findings) {
     let facts = findings.facts.clone();
     let row = |form: &str| facts[form][3].as_str().unwrap_or_default();
     findings.case(
-        "max_attempts is 4, no cap on starts",
-        "4 attempts, then an error",
-        format!("{}; attempts: {}", row("broken_rows"), facts["broken_attempts"]),
-        "attempts are counted in memory, and a launch recovers what is PENDING, up to 100 times",
+        Form::Broken,
+        [
+            "max_attempts is 4, no cap on starts",
+            "4 attempts, then an error",
+            &format!("{}; attempts: {}", row("broken_rows"), facts["broken_attempts"]),
+            "attempts are counted in memory, and a launch recovers what is PENDING, up to 100 times",
+        ],
     );
     findings.case(
-        "a cap on starts",
-        "parked after 3 deaths",
-        row("right_rows"),
-        "the engine counts a start in the row before the body runs, so that the body can look",
+        Form::Right,
+        [
+            "a cap on starts",
+            "parked after 3 deaths",
+            row("right_rows"),
+            "the engine counts a start in the row before the body runs, so that the body can look",
+        ],
     );
     findings.case(
-        "resumed after the repair",
-        "every page is fetched again",
-        format!("fetched {}", facts["resumed_fetched"]),
-        "the steps that ended stay recorded, and starts are counted anew",
+        Form::Right,
+        [
+            "resumed after the repair",
+            "every page is fetched again",
+            &format!("fetched {}", facts["resumed_fetched"]),
+            "the steps that ended stay recorded, and starts are counted anew",
+        ],
     );
 }
 

@@ -121,28 +121,40 @@ fn tell_cases(findings: &mut Findings) {
     let text = |name: &str| facts[name].as_str().unwrap_or_default();
     let (outcome, row) = (text("right_outcome"), text("right_row"));
     findings.case(
-        "a connection in the object",
-        "the body can use it",
-        format!("connected, by process: {}", facts["broken_is_connected"]),
-        "a body gets what is read back from the row, and a skipped field is its default there",
+        Form::Broken,
+        [
+            "a connection in the object",
+            "the body can use it",
+            &format!("connected, by process: {}", facts["broken_is_connected"]),
+            "a body gets what is read back from the row, and a skipped field is its default there",
+        ],
     );
     findings.case(
-        "a secret in the object",
-        "only the workflow has it",
-        text("broken_row"),
-        "inputs are stored as they are, for as long as the row is",
+        Form::Broken,
+        [
+            "a secret in the object",
+            "only the workflow has it",
+            text("broken_row"),
+            "inputs are stored as they are, for as long as the row is",
+        ],
     );
     findings.case(
-        "the same, replaced before the recovery",
-        "the new one is used",
-        text("broken_error"),
-        "a recovery gets the recorded input, whatever the new process passes under that id",
+        Form::Broken,
+        [
+            "the same, replaced before the recovery",
+            "the new one is used",
+            text("broken_error"),
+            "a recovery gets the recorded input, whatever the new process passes under that id",
+        ],
     );
     findings.case(
-        "a secret by its name",
-        "as with the secret",
-        format!("{outcome}; the row: {row}"),
-        "each step asks the process that it runs in, and returns a receipt without it",
+        Form::Right,
+        [
+            "a secret by its name",
+            "as with the secret",
+            &format!("{outcome}; the row: {row}"),
+            "each step asks the process that it runs in, and returns a receipt without it",
+        ],
     );
 }
 

@@ -111,28 +111,40 @@ fn tell_cases(findings: &mut Findings) {
         )
     };
     findings.case(
-        "whoever is ready first builds the next step",
-        "11 items, or an error",
-        items("broken_items_status", "broken_stored", "broken_undisturbed_ms"),
-        "a place holds the record of another item's step; the name is the same, so it is believed",
+        Form::Broken,
+        [
+            "whoever is ready first builds the next step",
+            "11 items, or an error",
+            &items("broken_items_status", "broken_stored", "broken_undisturbed_ms"),
+            "a place holds the record of another item's step; the name is the same, so it is believed",
+        ],
     );
     findings.case(
-        "steps built first, then joined",
-        "11 items, in 1980 ms: one by one",
-        items("right_items_status", "right_stored", "right_undisturbed_ms"),
-        "places follow the source; the waits inside the steps overlap",
+        Form::Right,
+        [
+            "steps built first, then joined",
+            "11 items, in 1980 ms: one by one",
+            &items("right_items_status", "right_stored", "right_undisturbed_ms"),
+            "places follow the source; the waits inside the steps overlap",
+        ],
     );
     findings.case(
-        "tokio::select! of a price and a timeout",
-        "the winner wins again",
-        format!("{}: {}", text("broken_race_status"), text("broken_race")),
-        "the winner is not recorded. Here the names differ: the engine refuses, and records no outcome",
+        Form::Broken,
+        [
+            "tokio::select! of a price and a timeout",
+            "the winner wins again",
+            &format!("{}: {}", text("broken_race_status"), text("broken_race")),
+            "the winner is not recorded. Here the names differ: the engine refuses, and records no outcome",
+        ],
     );
     findings.case(
-        "select_step! of the same",
-        "the winner wins again",
-        format!("{}, charged {}", text("right_race_status"), facts["right_race"]),
-        "the winner is recorded before anything follows from it",
+        Form::Right,
+        [
+            "select_step! of the same",
+            "the winner wins again",
+            &format!("{}, charged {}", text("right_race_status"), facts["right_race"]),
+            "the winner is recorded before anything follows from it",
+        ],
     );
 }
 

@@ -104,35 +104,42 @@ fn tell_cases(findings: &mut Findings) {
     let facts = findings.facts.clone();
     let runs = |name: &str| format!("ran, by process: {}", facts[name]);
     findings.case(
-        "a step inside a step",
-        "recorded, and not run again",
-        runs("broken_step"),
-        "the step around it is the record, and it had not ended: all of it is repeated",
+        Form::Broken,
+        [
+            "a step inside a step",
+            "recorded, and not run again",
+            &runs("broken_step"),
+            "the step around it is the record, and it had not ended: all of it is repeated",
+        ],
     );
     findings.case(
-        "a step in a spawned task",
-        "recorded, and not run again",
-        runs("broken_task"),
-        "a task does not belong to the workflow that spawned it, so its steps are plain calls",
+        Form::Broken,
+        [
+            "a step in a spawned task",
+            "recorded, and not run again",
+            &runs("broken_task"),
+            "a task does not belong to the workflow that spawned it, so its steps are plain calls",
+        ],
     );
     findings.case(
-        "a workflow inside a step",
-        "a child workflow",
-        facts["broken_refusal"].as_str().unwrap_or_default(),
-        "a child's id comes from its parent's next place, and inside a step there is none",
+        Form::Broken,
+        [
+            "a workflow inside a step",
+            "a child workflow",
+            facts["broken_refusal"].as_str().unwrap_or_default(),
+            "a child's id comes from its parent's next place, and inside a step there is none",
+        ],
     );
     findings.case(
-        "steps of a plain function that the body calls",
-        "recorded, and not run again",
-        runs("right_function"),
-        "they are the workflow's own steps",
+        Form::Right,
+        [
+            "steps of a plain function that the body calls",
+            "recorded, and not run again",
+            &runs("right_function"),
+            "they are the workflow's own steps",
+        ],
     );
-    findings.case(
-        "a child workflow that the body starts",
-        "recorded, and not run again",
-        format!("{}; {}", runs("right_child"), facts["right_workflows"][1].as_str().unwrap_or_default()),
-        "its id is the parent's with the place of the start, so the parent finds it again; it recovers by itself",
-    );
+    findings.case(Form::Right, ["a child workflow that the body starts", "recorded, and not run again", &format!("{}; {}", runs("right_child"), facts["right_workflows"][1].as_str().unwrap_or_default()), "its id is the parent's with the place of the start, so the parent finds it again; it recovers by itself"]);
 }
 
 /// One process: runs the parent, or goes on with it and its child.

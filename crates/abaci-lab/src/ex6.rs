@@ -84,7 +84,10 @@ async fn direct(stage: &Stage<'_>) -> anyhow::Result<Findings> {
             let fact = format!("{}_{}_{place}", line.form.name(), line.fault);
             findings.fact(&fact, lefts.to_vec());
         }
-        findings.case(line.texts[0], line.texts[1], happened.join("; "), line.texts[2]);
+        findings.case(
+            line.form,
+            [line.texts[0], line.texts[1], &happened.join("; "), line.texts[2]],
+        );
     }
     Ok(findings)
 }

@@ -93,14 +93,17 @@ async fn direct(stage: &Stage<'_>) -> anyhow::Result<Findings> {
         findings.fact(&format!("{fact}_error"), ended.last("stuck", "error"));
         let row = row(stage, &id).await?;
         findings.observed &= row == claimed(OLD, total, attempt);
-        findings.case(texts[0], texts[1], in_words(&row), texts[2]);
+        findings.case(form, [texts[0], texts[1], &in_words(&row), texts[2]]);
         findings.fact(fact, row);
     }
     let why = "lab-2 runs what is started under its name; a fork from the beginning runs every step again";
     for order in ["new", "fork"] {
         let row = row(stage, &format!("lab/right/one/{order}")).await?;
         findings.observed &= row == claimed(NEW, Some(new_total), 1);
-        findings.case(&format!("as lab-2: {order}"), "191", in_words(&row), why);
+        findings.case(
+            Form::Right,
+            [&format!("as lab-2: {order}"), "191", &in_words(&row), why],
+        );
         findings.fact(&format!("right_{order}"), row);
     }
     findings.observed &= findings.facts["broken_own_names_error"].is_string();

@@ -74,13 +74,8 @@ async fn direct_broken(stage: &Stage<'_>, findings: &mut Findings) -> anyhow::Re
     stage.execute(GO_ON).await?;
     let error = first.end().await?.last("lost", "error");
     let recorded = ask(stage, OUTCOME, id).await?;
-    findings.case(
-        "a second one just launches",
-        "it does other work",
-        format!("{charges} charges at once for one order; recorded: {recorded}; the first one's step fails: {error}"),
-        "its launch takes unfinished work under its own id for that of a dead process, and starts it again; of two \
-         results of a step the earlier one is recorded",
-    );
+    findings.case(Form::Broken, ["a second one just launches", "it does other work", &format!("{charges} charges at once for one order; recorded: {recorded}; the first one's step fails: {error}"), "its launch takes unfinished work under its own id for that of a dead process, and starts it again; of two \
+         results of a step the earlier one is recorded"]);
     findings.fact("broken_charges_at_once", charges);
     findings.fact("broken_recorded", recorded);
     findings.fact("broken_first_error", error);
@@ -111,17 +106,15 @@ async fn direct_right(stage: &Stage<'_>, findings: &mut Findings) -> anyhow::Res
     stage.run(Form::Right, process(id, "third")).await?;
     let (charges, recorded) = (ask(stage, CHARGES, id).await?, ask(stage, OUTCOME, id).await?);
     findings.case(
-        "a second one needs the lock",
-        "it waits, or works",
-        format!("{second}; meanwhile one with another id: {other}"),
-        "a lock has one holder, and is asked for before the launch",
+        Form::Right,
+        [
+            "a second one needs the lock",
+            "it waits, or works",
+            &format!("{second}; meanwhile one with another id: {other}"),
+            "a lock has one holder, and is asked for before the launch",
+        ],
     );
-    findings.case(
-        "the first one is killed",
-        "its id stays locked",
-        format!("a third one takes it; charges for the order: {charges}; recorded: {recorded}"),
-        "the lock is the session's, which the server ends when the process is gone; the charge was recorded before",
-    );
+    findings.case(Form::Right, ["the first one is killed", "its id stays locked", &format!("a third one takes it; charges for the order: {charges}; recorded: {recorded}"), "the lock is the session's, which the server ends when the process is gone; the charge was recorded before"]);
     findings.fact("right_second", second);
     findings.fact("right_row_untouched", is_untouched);
     findings.fact("right_other_recorded", other);

@@ -101,7 +101,7 @@ async fn direct_form(stage: &Stage<'_>, form: Form, findings: &mut Findings) -> 
         ),
     };
     let happened = format!("{deaths} workers died; before: {before}; after: {after}");
-    findings.case(case, "the other jobs are done", happened, why);
+    findings.case(form, [case, "the other jobs are done", &happened, why]);
     let good_done = after.matches("SUCCESS").count();
     let mut fact = |name, value| findings.fact(&format!("{}_{name}", form.name()), value);
     fact("before", json!(before));

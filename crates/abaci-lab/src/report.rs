@@ -3,6 +3,8 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::actor::Form;
+
 /// A finished experiment.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
@@ -33,6 +35,8 @@ pub struct Report {
 /// One line of the table of an experiment.
 #[derive(Debug, Clone, Serialize)]
 pub struct Case {
+    /// The form that did it, `broken` or `right`.
+    pub form: String,
     /// What was done.
     pub case: String,
     /// What one might expect.
@@ -70,12 +74,13 @@ impl Findings {
         self.facts.insert(name.to_owned(), value.into());
     }
 
-    /// Adds a line to the table: what was done, what one might expect, what happened and why.
-    pub(crate) fn case(&mut self, case: &str, expected: &str, happened: impl Into<String>, why: &str) {
+    /// Adds a line to the table: what a form did, what one might expect, what happened and why.
+    pub(crate) fn case(&mut self, form: Form, [case, expected, happened, why]: [&str; 4]) {
         self.cases.push(Case {
+            form: form.name().to_owned(),
             case: case.to_owned(),
             expected: expected.to_owned(),
-            happened: happened.into(),
+            happened: happened.to_owned(),
             why: why.to_owned(),
         });
     }

@@ -37,6 +37,13 @@ impl Format {
     }
 }
 
+/// Returns how many columns the terminal of stdout has; nothing where it is no terminal.
+pub(crate) fn columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    // A terminal that was told no size has 0.
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+}
+
 /// Prints one line of data.
 pub(crate) fn line(text: impl Display) -> anyhow::Result<()> {
     let mut stdout = anstream::stdout().lock();

@@ -24,6 +24,14 @@ impl Table {
         self.0.add_row(cells.into());
     }
 
+    /// Breaks the text of cells, where the table is wider than this many columns otherwise.
+    pub(crate) fn fit(&mut self, columns: usize) {
+        // Without the two blanks that end each line until it is printed.
+        self.0
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_width(u16::try_from(columns + 2).unwrap_or(u16::MAX));
+    }
+
     /// Prints the table, its header in bold.
     pub(crate) fn print(&self) -> anyhow::Result<()> {
         self.drawn().into_iter().try_for_each(super::line)
@@ -52,5 +60,16 @@ mod tests {
         let mut table = Table::new(["ID", "STATE"]);
         table.row(["a-long-id".to_owned(), "ok".to_owned()]);
         assert_eq!(table.lines(), ["ID         STATE", "a-long-id  ok"]);
+    }
+
+    #[test]
+    fn a_table_that_is_to_fit_breaks_between_words() {
+        let mut table = Table::new(["ID", "QUESTION"]);
+        table.row(["ex1".to_owned(), "what is left of it".to_owned()]);
+        table.fit(16);
+        assert_eq!(
+            table.lines(),
+            ["ID   QUESTION", "ex1  what is", "     left of it"]
+        );
     }
 }

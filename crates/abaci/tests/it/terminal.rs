@@ -14,7 +14,7 @@ use rustix::termios::{Winsize, tcsetwinsize};
 use crate::fleet_rig::children_of;
 use crate::rig::{Rig, code, objects};
 
-/// A process whose output goes to a terminal of 24 lines of 100 columns; killed on drop.
+/// A process whose output goes to a terminal of 24 lines; killed on drop.
 pub(crate) struct OnTerminal {
     child: Child,
     /// Our end, until it is taken away.
@@ -23,14 +23,20 @@ pub(crate) struct OnTerminal {
 }
 
 impl OnTerminal {
-    pub(crate) fn spawn(mut command: Command) -> Self {
+    /// Starts a process on a terminal of 100 columns.
+    pub(crate) fn spawn(command: Command) -> Self {
+        Self::spawn_at(command, 100)
+    }
+
+    /// Starts a process on a terminal of this many columns.
+    pub(crate) fn spawn_at(mut command: Command, columns: u16) -> Self {
         command.stdin(Stdio::null());
-        Self::with(command, pair())
+        Self::with(command, pair(columns))
     }
 
     /// Starts a process as the leader of a session whose terminal this is, so that it is told when the terminal goes.
     fn lead_session(command: &Command) -> Self {
-        let (ours, theirs) = pair();
+        let (ours, theirs) = pair(100);
         let mut leader = through(&["setsid", "--ctty"], command);
         leader.stdin(theirs.try_clone().unwrap());
         Self::with(leader, (ours, theirs))
@@ -109,8 +115,8 @@ fn through(program: &[&str], command: &Command) -> Command {
     started
 }
 
-/// Both ends of a new terminal; no child has them but as its standard streams.
-fn pair() -> (OwnedFd, OwnedFd) {
+/// Both ends of a new terminal of this many columns; no child has them but as its standard streams.
+fn pair(columns: u16) -> (OwnedFd, OwnedFd) {
     let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
     grantpt(&ours).unwrap();
     unlockpt(&ours).unwrap();
@@ -123,7 +129,7 @@ fn pair() -> (OwnedFd, OwnedFd) {
     .unwrap();
     let size = Winsize {
         ws_row: 24,
-        ws_col: 100,
+        ws_col: columns,
         ws_xpixel: 0,
         ws_ypixel: 0,
     };

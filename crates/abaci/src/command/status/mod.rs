@@ -48,8 +48,9 @@ pub struct Status {
     /// [env: ABACI_WAIT_FOR_SERVER] [default: 30s]
     #[arg(long, value_name = "TIME", conflicts_with = "watch")]
     #[expect(
+        clippy::doc_markdown,
         clippy::option_option,
-        reason = "absent, bare or with a time, as clap tells it"
+        reason = "help is no markdown; absent, bare or with a time, as clap tells it"
     )]
     wait: Option<Option<Period>>,
     /// Print one JSON object, or one per look

@@ -11,6 +11,7 @@ mod ex7;
 mod ex8;
 mod ex9;
 mod leftovers;
+mod page;
 
 use serde_json::Value;
 
@@ -34,6 +35,10 @@ pub(crate) fn observed(name: &str) -> Value {
         );
     }
     for case in report["cases"].as_array().unwrap() {
+        assert!(
+            ["broken", "right"].map(Value::from).contains(&case["form"]),
+            "{case:#}"
+        );
         for text in ["case", "expected", "happened", "why"] {
             assert!(
                 case[text].as_str().is_some_and(|text| !text.is_empty()),

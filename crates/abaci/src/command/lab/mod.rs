@@ -1,15 +1,17 @@
 //! `abaci lab`: experiments on durable execution that crash for real and say what happened.
 
+mod page;
+
 use std::time::Duration;
 
 use abaci_engine::database::inspect;
 use abaci_lab::{
-    Case, Cast, EXPERIMENTS, Experiment, Laboratory, Part, Removal, Report, SEED, Trace, remove_leftovers,
+    Cast, EXPERIMENTS, Experiment, Laboratory, Part, Removal, Report, SEED, Trace, remove_leftovers,
 };
 use anyhow::Context;
 use clap::Args;
-use comfy_table::{ContentArrangement, Table as Paragraphs, presets};
 
+use self::page::Page;
 use crate::config::Config;
 use crate::database::Access;
 use crate::exit::{Exit, Failed};
@@ -21,9 +23,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The hidden word that makes one process of an experiment, which another one starts.
 const ACT: &str = "act";
-
-/// How wide the table of an experiment is, in characters.
-const WIDTH: u16 = 100;
 
 /// Run experiments that crash for real: what goes wrong in durable execution, why, and how it is done right.
 #[derive(Debug, Args)]
@@ -51,7 +50,7 @@ impl Lab {
 
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         match self.what.as_str() {
-            "list" => list(),
+            "list" => Page::of_stdout().list(EXPERIMENTS).map(|()| Exit::Done),
             ACT => act().await,
             "all" => self.run_these(EXPERIMENTS, config).await,
             name => {
@@ -74,11 +73,15 @@ impl Lab {
         let _kept = access.keep_running();
         let laboratory = self.laboratory(&access)?;
         let format = Format::of_flag(self.json);
-        let trace = |trace: &Trace| tell(trace, format);
+        let page = Page::of_stdout();
+        let trace = |trace: &Trace| match format {
+            Format::Json => output::talk(page::line(trace)),
+            Format::Human => page.tell(trace),
+        };
         let mut reports = Vec::new();
         for experiment in experiments {
             if format == Format::Human {
-                introduce(experiment, self.seed)?;
+                page.introduce(experiment, self.seed)?;
             }
             let interrupted = async {
                 signals.next().await;
@@ -88,7 +91,7 @@ impl Lab {
             };
             match format {
                 Format::Json => output::json(&report)?,
-                Format::Human => conclude(&report)?,
+                Format::Human => page.conclude(&report)?,
             }
             reports.push(report);
         }
@@ -135,102 +138,15 @@ async fn act() -> anyhow::Result<Exit> {
     part.act().await.map(|()| Exit::Done)
 }
 
-fn list() -> anyhow::Result<Exit> {
-    let mut table = Table::new(["NAME", "TITLE", "QUESTION"]);
-    for experiment in EXPERIMENTS {
-        table.row([experiment.name, experiment.title, experiment.question].map(str::to_owned));
-    }
-    table.print()?;
-    Ok(Exit::Done)
-}
-
-fn introduce(experiment: &Experiment, seed: u64) -> anyhow::Result<()> {
-    output::line(format_args!("{}: {}\n", experiment.name, experiment.title))?;
-    let mut table = paragraphs();
-    table.add_row(["Question", experiment.question]);
-    table.add_row(["Method", experiment.method]);
-    table.add_row(["Seed", &seed.to_string()]);
-    print_paragraphs(&table)
-}
-
-/// One line for what happens, while it happens.
-fn tell(trace: &Trace, format: Format) {
-    let details = trace.details.iter().map(|(name, value)| match value.as_str() {
-        Some(text) => format!(" {name}={text}"),
-        None => format!(" {name}={value}"),
-    });
-    let details: String = details.collect();
-    let line = format!(
-        "  pid {:<8} {:<7} {}{details}",
-        trace.pid, trace.form, trace.event
-    );
-    match format {
-        Format::Json => output::talk(line),
-        // A reader that left learns so from the next line of data.
-        Format::Human => drop(output::line(line)),
-    }
-}
-
-fn conclude(report: &Report) -> anyhow::Result<()> {
-    let mut table = Paragraphs::new();
-    table
-        .load_preset(presets::ASCII_BORDERS_ONLY_CONDENSED)
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(WIDTH)
-        .set_header(["CASE", "YOU MIGHT EXPECT", "WHAT HAPPENED", "WHY"]);
-    for Case {
-        case,
-        expected,
-        happened,
-        why,
-    } in &report.cases
-    {
-        table.add_row([case, expected, happened, why]);
-    }
-    output::line("")?;
-    print_paragraphs(&table)?;
-    let mut table = paragraphs();
-    table.add_row(["Pattern", &report.pattern]);
-    let verdict = if report.observed {
-        "OBSERVED"
-    } else {
-        "NOT OBSERVED"
-    };
-    let claim = format!("{verdict}: {} ({:.1} s)", report.claim, report.seconds);
-    table.add_row(["Verdict", &claim]);
-    print_paragraphs(&table)
-}
-
 fn print_matrix(reports: &[Report]) -> anyhow::Result<()> {
-    let mut table = Table::new(["NAME", "TITLE", "VERDICT", "SECONDS"]);
+    let mut table = Table::new(["NAME", "TITLE", "SECONDS", "VERDICT"]);
     for report in reports {
-        let verdict = if report.observed {
-            "observed"
-        } else {
-            "NOT OBSERVED"
-        };
         table.row([
             report.experiment.clone(),
             report.title.clone(),
-            verdict.to_owned(),
             format!("{:.1}", report.seconds),
+            page::painted_verdict(report),
         ]);
     }
     table.print()
-}
-
-/// Prints a table and an empty line; no line ends with blanks.
-fn print_paragraphs(table: &Paragraphs) -> anyhow::Result<()> {
-    table.lines().try_for_each(|line| output::line(line.trim_end()))?;
-    output::line("")
-}
-
-/// Words with what they are about on their left.
-fn paragraphs() -> Paragraphs {
-    let mut table = Paragraphs::new();
-    table
-        .load_preset(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Dynamic)
-        .set_width(WIDTH);
-    table
 }
