@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use abaci_engine::client::ClientSettings;
 use abaci_engine::database::{Tables, printable_url};
-use abaci_engine::{APPLICATION, Client};
+use abaci_engine::{APPLICATION, Client, JobId};
 use anyhow::Context;
 use local_postgres::{KeeperCommand, KeeperSettings, Lease, Settings};
 use tokio::sync::watch;
@@ -73,10 +73,11 @@ impl Access {
         Ok((access, client))
     }
 
-    /// As [`Access::connect`]; nothing for a database that nobody has submitted to or served.
+    /// Settles which database it is and connects a client that makes no tables; nothing for a database that nobody has
+    /// submitted to or served.
     ///
     /// # Errors
-    /// As [`Access::connect`], but for [`abaci_engine::Error::NoTables`].
+    /// As [`Access::open`] and [`Client::connect`].
     pub async fn connect_if_used(config: &Config) -> anyhow::Result<Option<(Self, Client)>> {
         let access = Self::open(config).await?;
         match access.client(config).await {
@@ -86,14 +87,14 @@ impl Access {
         }
     }
 
-    /// Settles which database it is and connects a client to it, which makes no tables.
+    /// Settles which database it is and connects a client that looks for this job there, and makes no tables.
     ///
     /// # Errors
-    /// As [`Access::open`] and [`Client::connect`].
-    pub async fn connect(config: &Config) -> anyhow::Result<(Self, Client)> {
-        let access = Self::open(config).await?;
-        let client = access.client(config).await?;
-        Ok((access, client))
+    /// As [`Access::open`] and [`Client::connect`]; [`abaci_engine::Error::NotFound`] where there are no tables, and so no
+    /// jobs.
+    pub async fn connect_to_look(config: &Config, id: &JobId) -> anyhow::Result<(Self, Client)> {
+        let connected = Self::connect_if_used(config).await?;
+        connected.ok_or_else(|| abaci_engine::Error::NotFound { id: id.to_string() }.into())
     }
 
     /// The database's address; it may hold a password and is never printed or put among a process's arguments.

@@ -19,7 +19,7 @@ pub struct Cancel {
 
 impl Cancel {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
-        let (_access, client) = Access::connect(config).await?;
+        let (_access, client) = Access::connect_to_write(config).await?;
         let mut exit = Exit::Done;
         for id in self.ids.into_iter().map(JobId::new) {
             match client.cancel(&id).await? {

@@ -40,9 +40,15 @@ pub struct List {
     json: bool,
 }
 
+/// What to say where nobody has ever submitted.
+const NOTHING_EVER: &str = "no jobs; submit one with: abaci submit 100";
+
 impl List {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
-        let (_access, client) = Access::connect(config).await?;
+        let Some((_access, client)) = Access::connect_if_used(config).await? else {
+            output::talk(NOTHING_EVER);
+            return Ok(Exit::Done);
+        };
         let limit = Some(self.limit).filter(|&limit| limit > 0);
         let states = if self.parked {
             vec![State::Parked]
@@ -72,7 +78,7 @@ impl List {
 
 fn print_table(jobs: &[Job]) -> anyhow::Result<()> {
     if jobs.is_empty() {
-        output::talk("no jobs; submit one with: abaci submit 100");
+        output::talk(NOTHING_EVER);
         return Ok(());
     }
     let mut table = Table::new([

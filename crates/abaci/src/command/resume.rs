@@ -34,7 +34,7 @@ impl Resume {
     }
 
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
-        let (_access, client) = Access::connect(config).await?;
+        let (_access, client) = Access::connect_to_write(config).await?;
         let options = ResumeOptions {
             memory_bytes: self.job_memory.map(|size| size.0),
         };

@@ -68,8 +68,9 @@ impl Show {
             let watching = signals.unless_any(self.watch(config)).await;
             return watching.unwrap_or(Ok(Exit::Interrupted));
         }
-        let (_access, client) = Access::connect(config).await?;
-        let look = Look::take(&client, &JobId::new(self.id)).await;
+        let id = JobId::new(self.id);
+        let (_access, client) = Access::connect_to_look(config, &id).await?;
+        let look = Look::take(&client, &id).await;
         client.close().await;
         let look = look?;
         let ends = Ends {
@@ -87,9 +88,9 @@ impl Show {
     }
 
     async fn watch(&self, config: &Config) -> anyhow::Result<Exit> {
-        let (access, client) = Access::connect(config).await?;
-        let _kept = access.keep_running();
         let id = JobId::new(&self.id);
+        let (access, client) = Access::connect_to_look(config, &id).await?;
+        let _kept = access.keep_running();
         let exit = watch::watch(&client, &id, Format::of_flag(self.json), config).await;
         client.close().await;
         exit

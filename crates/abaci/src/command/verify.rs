@@ -38,7 +38,7 @@ struct Verdict {
 impl Verify {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         let id = JobId::new(self.id);
-        let (_access, client) = Access::connect(config).await?;
+        let (_access, client) = Access::connect_to_look(config, &id).await?;
         let detail = client.show(&id).await;
         client.close().await;
         let detail = detail?;

@@ -36,10 +36,13 @@ impl Wait {
 
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         let mut signals = Signals::listen()?;
-        let Some(connected) = signals.unless_any(Access::connect(config)).await else {
+        let Some(connected) = signals.unless_any(Access::connect_if_used(config)).await else {
             return Ok(Exit::Interrupted);
         };
-        let (access, client) = connected?;
+        let Some((access, client)) = connected? else {
+            self.ids.iter().for_each(|id| output::no_such_job(id));
+            return Ok(Exit::No);
+        };
         let _kept = access.keep_running();
         let jobs = self.ids.into_iter().map(|id| (JobId::new(id), None));
         let following = Following::new(jobs, config, Format::of_flag(self.json));
