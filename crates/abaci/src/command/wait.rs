@@ -8,7 +8,7 @@ use crate::config::{Config, Layer};
 use crate::database::Access;
 use crate::exit::Exit;
 use crate::follow::Following;
-use crate::output::Format;
+use crate::output;
 use crate::signals::Signals;
 
 /// Wait for jobs that were submitted before, and print their results as they complete.
@@ -40,7 +40,9 @@ impl Wait {
             return Ok(Exit::Interrupted);
         };
         let Some((access, client)) = connected? else {
-            self.ids.iter().for_each(|id| output::no_such_job(id));
+            for id in &self.ids {
+                output::error(format_args!("no job has the id {id}; see: abaci list"));
+            }
             return Ok(Exit::No);
         };
         let _kept = access.keep_running();

@@ -23,7 +23,13 @@ pub(crate) enum FromWorker {
     /// The heartbeat: its async loop turns. The report is absent until the worker takes jobs.
     Beat { report: Option<WorkerReport> },
     /// It gives up, and this is the line that it would have printed and the code that it ends with.
-    Failed { code: u8, reason: String },
+    Failed {
+        code: u8,
+        reason: String,
+        /// Whether somebody else works under the executor id of its slot.
+        #[serde(default)]
+        is_slot_taken: bool,
+    },
 }
 
 /// What the health process says to its supervisor.
@@ -132,6 +138,7 @@ mod tests {
         let failed = FromWorker::Failed {
             code: 2,
             reason: "no".to_owned(),
+            is_slot_taken: false,
         };
         other.say(&failed).await.unwrap();
         assert_eq!(receiver.hear::<FromWorker>().await, Some(Heard::Noise));

@@ -11,7 +11,7 @@ use super::channel::FromWorker;
 use super::child::{News, Program};
 use super::control::Asked;
 use super::health_child::HealthChild;
-use super::reload::{Reload, Step};
+use super::reload::{NotStarted, Reload, Step};
 use super::slot::{Failure, Slot, Times};
 use super::view::Essence;
 use crate::snapshot::{Phase, PrivateDatabase};
@@ -126,13 +126,21 @@ impl Fleet {
             return;
         };
         let was_ready = slot.was_ready();
-        match failure.refusal.filter(|_| self.is_starting && !was_ready) {
+        let Failure {
+            refusal,
+            is_slot_taken,
+        } = failure;
+        match refusal.filter(|_| self.is_starting && !was_ready) {
             Some((code, reason)) => self.refuse(code, reason),
             None => log_end(slot, now),
         }
         let end = self.slots.get(&number).and_then(|slot| slot.last_exit(now));
         let how = end.map(|end| end.how()).unwrap_or_default();
-        self.tell_reload(number, &format!("the new worker does not start: {how}"));
+        let why = NotStarted {
+            reason: format!("the new worker does not start: {how}"),
+            is_of_the_slot: is_slot_taken || was_ready,
+        };
+        self.tell_reload(number, why);
     }
 
     /// Shortens the pauses of the slots while nobody takes jobs and nobody is about to.
@@ -149,10 +157,10 @@ impl Fleet {
         self.drain();
     }
 
-    /// Breaks a reload off that waits for a worker in this slot.
-    fn tell_reload(&mut self, number: u32, reason: &str) {
+    /// Tells a reload that waits for a worker in this slot.
+    fn tell_reload(&mut self, number: u32, why: NotStarted) {
         if let Some(reload) = self.reload.as_mut().filter(|reload| reload.concerns(number)) {
-            reload.failed(number, format!("{reason} (slot {number})"));
+            reload.failed(number, why);
         }
     }
 
@@ -229,7 +237,11 @@ impl Fleet {
                 let reason = format!("the program cannot be started: {error}");
                 slot.could_not_start(reason.clone(), now);
                 error!(slot = number, reason);
-                self.tell_reload(number, &reason);
+                let why = NotStarted {
+                    reason: reason.clone(),
+                    is_of_the_slot: false,
+                };
+                self.tell_reload(number, why);
                 if self.is_starting {
                     self.refuse(1, reason);
                 }
@@ -261,7 +273,7 @@ impl Fleet {
             }
             Step::Over => {
                 self.phase = Phase::Running;
-                reload.conclude(now);
+                reload.conclude(&self.slots, now);
             }
         }
     }
@@ -271,7 +283,7 @@ impl Fleet {
         self.phase = Phase::Draining;
         if let Some(mut reload) = self.reload.take() {
             reload.fail("the fleet is stopping".to_owned());
-            reload.conclude(Instant::now());
+            reload.conclude(&self.slots, Instant::now());
         }
     }
 

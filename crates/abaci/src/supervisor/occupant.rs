@@ -49,6 +49,8 @@ pub(super) struct Occupant {
     reason: Option<String>,
     /// The exit code that goes with what it said last.
     failed: Option<u8>,
+    /// Whether it found somebody else under its executor id.
+    pub(super) is_slot_taken: bool,
 }
 
 impl Occupant {
@@ -65,6 +67,7 @@ impl Occupant {
             is_killed: false,
             reason: None,
             failed: None,
+            is_slot_taken: false,
         }
     }
 
@@ -84,7 +87,12 @@ impl Occupant {
                 }
                 self.report = report;
             }
-            FromWorker::Failed { code, reason } => {
+            FromWorker::Failed {
+                code,
+                reason,
+                is_slot_taken,
+            } => {
+                self.is_slot_taken = is_slot_taken;
                 self.failed = Some(code);
                 self.reason = Some(reason);
             }

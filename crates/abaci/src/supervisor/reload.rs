@@ -1,9 +1,11 @@
 //! Replacing all workers of a fleet one by one, with no moment without a ready one.
 //!
-//! A worker is asked to go only while another one is ready. Where there is no other, as in a fleet of one, a spare worker
-//! in a slot of its own covers for it and goes when the reload is over.
-//! The first new worker that does not start, or takes too long to, ends the reload: the remaining old ones stay, and
-//! nothing is lost by a bad release but the worker that tried it.
+//! A spare worker in a slot of its own comes first: it tries the program and the configuration as they are now, before
+//! anybody has gone, and covers for those who go. When it does not start, nothing has happened to the fleet.
+//! A worker is asked to go only while another one is ready. The first new worker that does not start, or takes too long
+//! to, ends the reload; the old ones that are left stay, and a slot that is left without a worker is said.
+//!
+//! Where every slot for a spare one is somebody else's, a fleet of two or more reloads without.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
@@ -15,20 +17,42 @@ use super::control::Answer;
 use super::slot::Slot;
 
 /// How many slots may be somebody else's before a spare worker is given up.
-const MOST_TAKEN: u32 = 2;
+const MOST_TAKEN: u32 = 3;
 
 /// A reload under way.
 pub(super) struct Reload {
     waiting: VecDeque<u32>,
     /// The slot whose worker is being replaced, and the process that goes.
     current: Option<(u32, Option<u64>)>,
-    surge: Option<u32>,
-    /// How many slots a spare worker could not have.
-    taken: u32,
+    spare: Spare,
+    /// Whether there are workers beside the one that is being replaced.
+    has_others: bool,
     replaced: usize,
     failure: Option<String>,
     began: Instant,
     answer: Option<oneshot::Sender<Answer>>,
+}
+
+/// The spare worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Spare {
+    /// There is none yet; so many slots turned out to be somebody else's.
+    Wanted { taken: u32 },
+    /// It has this slot.
+    In { slot: u32, taken: u32 },
+    /// None can be had.
+    Impossible,
+}
+
+impl Spare {
+    /// What to do after so many slots in which it could not be or stay.
+    fn after(taken: u32) -> Self {
+        if taken < MOST_TAKEN {
+            Self::Wanted { taken }
+        } else {
+            Self::Impossible
+        }
+    }
 }
 
 /// What comes next.
@@ -42,6 +66,14 @@ pub(super) enum Step {
     Over,
 }
 
+/// Why there is no new worker in a slot.
+#[derive(Debug)]
+pub(super) struct NotStarted {
+    pub(super) reason: String,
+    /// Whether it may do better in another slot: this one is somebody else's, or it did start and was killed later.
+    pub(super) is_of_the_slot: bool,
+}
+
 fn workers(count: usize) -> String {
     format!("{count} worker{}", if count == 1 { "" } else { "s" })
 }
@@ -49,10 +81,10 @@ fn workers(count: usize) -> String {
 impl Reload {
     pub(super) fn new(slots: VecDeque<u32>, answer: Option<oneshot::Sender<Answer>>, now: Instant) -> Self {
         Self {
+            has_others: slots.len() > 1,
             waiting: slots,
             current: None,
-            surge: None,
-            taken: 0,
+            spare: Spare::Wanted { taken: 0 },
             replaced: 0,
             failure: None,
             began: now,
@@ -62,26 +94,42 @@ impl Reload {
 
     /// The slot of the spare worker.
     pub(super) fn surge(&self) -> Option<u32> {
-        self.surge
+        match self.spare {
+            Spare::In { slot, .. } => Some(slot),
+            Spare::Wanted { .. } | Spare::Impossible => None,
+        }
     }
 
     /// Puts the spare worker into the first slot from `slot` on that was not tried yet.
     pub(super) fn surge_from(&mut self, slot: u32) {
-        self.surge = Some(slot + self.taken);
+        if let Spare::Wanted { taken } = self.spare {
+            let slot = slot + taken;
+            self.spare = Spare::In { slot, taken };
+        }
     }
 
     /// Whether the end of this slot's process by itself is the end of the reload.
     pub(super) fn concerns(&self, slot: u32) -> bool {
-        self.surge == Some(slot) || self.current.is_some_and(|(current, _)| current == slot)
+        self.surge() == Some(slot) || self.current.is_some_and(|(current, _)| current == slot)
     }
 
-    /// Takes note that a new worker does not start. A spare one may be in the way of somebody else's, and tries elsewhere.
-    pub(super) fn failed(&mut self, slot: u32, reason: String) {
-        if self.surge == Some(slot) && self.taken < MOST_TAKEN {
-            self.taken += 1;
-            self.surge = None;
-        } else {
-            self.fail(reason);
+    /// Takes note that there is no new worker in a slot. A spare one may try elsewhere.
+    pub(super) fn failed(&mut self, slot: u32, why: NotStarted) {
+        let NotStarted {
+            reason,
+            is_of_the_slot,
+        } = why;
+        match self.spare {
+            Spare::In { slot: spare, taken } if spare == slot && is_of_the_slot => {
+                self.spare = Spare::after(taken + 1);
+                if self.spare == Spare::Impossible && !self.has_others {
+                    self.fail(format!("{reason} (slot {slot})"));
+                }
+            }
+            Spare::In { slot: spare, .. } if spare == slot => {
+                self.fail(format!("{reason} (slot {slot}, a spare one)"));
+            }
+            _ => self.fail(format!("{reason} (slot {slot})")),
         }
     }
 
@@ -89,16 +137,9 @@ impl Reload {
         self.failure.get_or_insert(reason);
     }
 
-    /// Asks the next worker to go, when the last one is replaced and another one is ready.
+    /// Asks the next worker to go, when the last one is replaced and others are ready.
     pub(super) fn step(&mut self, slots: &mut BTreeMap<u32, Slot>, now: Instant) -> Step {
-        let starting = self
-            .surge
-            .into_iter()
-            .chain(self.current.map(|(number, _)| number));
-        let late = starting
-            .filter_map(|number| slots.get(&number))
-            .find_map(|slot| slot.lateness(now));
-        if let Some(reason) = late {
+        if let Some(reason) = self.lateness(slots, now) {
             self.fail(reason);
         }
         if self.failure.is_some() {
@@ -115,15 +156,11 @@ impl Reload {
         let Some(next) = self.waiting.front().copied() else {
             return Step::Over;
         };
-        let is_covered = slots
-            .iter()
-            .any(|(number, slot)| *number != next && slot.takes_jobs(now));
-        if !is_covered {
-            return if self.surge.is_none() {
-                Step::Surge
-            } else {
-                Step::Wait
-            };
+        if let Spare::Wanted { .. } = self.spare {
+            return Step::Surge;
+        }
+        if !self.is_covered(next, slots, now) {
+            return Step::Wait;
         }
         self.waiting.pop_front();
         if let Some(slot) = slots.get_mut(&next) {
@@ -133,8 +170,26 @@ impl Reload {
         Step::Wait
     }
 
-    /// Says how it went.
-    pub(super) fn conclude(self, now: Instant) {
+    /// That a new worker takes too long to start, if one does.
+    fn lateness(&self, slots: &BTreeMap<u32, Slot>, now: Instant) -> Option<String> {
+        let current = self.current.map(|(number, _)| number);
+        let starting = self.surge().into_iter().chain(current);
+        let mut starting = starting.filter_map(|number| slots.get(&number));
+        starting.find_map(|slot| slot.lateness(now))
+    }
+
+    /// Whether others take jobs while the worker in this slot does not, the spare one among them if there is one.
+    fn is_covered(&self, next: u32, slots: &BTreeMap<u32, Slot>, now: Instant) -> bool {
+        match self.surge() {
+            Some(spare) => slots.get(&spare).is_some_and(|slot| slot.takes_jobs(now)),
+            None => slots
+                .iter()
+                .any(|(number, slot)| *number != next && slot.takes_jobs(now)),
+        }
+    }
+
+    /// Says how it went, and which slot it leaves without a worker.
+    pub(super) fn conclude(self, slots: &BTreeMap<u32, Slot>, now: Instant) {
         let (replaced, seconds) = (self.replaced, (now - self.began).as_secs_f64());
         let answer = match self.failure {
             None => {
@@ -144,9 +199,15 @@ impl Reload {
                 }
             }
             Some(reason) => {
-                warn!(replaced, seconds, reason, "the reload was broken off");
+                let left = self.current.and_then(|(number, _)| slots.get(&number));
+                let vacant = left.filter(|slot| slot.is_empty());
+                let slot_without_worker = vacant.map(|slot| slot.number);
+                warn!(
+                    replaced,
+                    seconds, slot_without_worker, reason, "the reload was broken off"
+                );
                 Answer::Refused {
-                    reason: format!("{reason}; replaced before: {}", workers(replaced)),
+                    reason: format!("{reason}; {}", remains(replaced, vacant, now)),
                 }
             }
         };
@@ -155,4 +216,18 @@ impl Reload {
             let _ = asked.send(answer);
         }
     }
+}
+
+/// What a reload that was broken off leaves behind.
+fn remains(replaced: usize, vacant: Option<&Slot>, now: Instant) -> String {
+    let before = match replaced {
+        0 => "no worker was replaced".to_owned(),
+        replaced => format!("replaced before: {}", workers(replaced)),
+    };
+    let Some(slot) = vacant else { return before };
+    let seconds = slot.restart_in(now).unwrap_or_default();
+    format!(
+        "{before}; slot {} has no worker now, and the next one is tried in {seconds:.1} s",
+        slot.number
+    )
 }

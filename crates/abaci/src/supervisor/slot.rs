@@ -57,6 +57,8 @@ enum Vacancy {
 pub(super) struct Failure {
     /// What it said when it gave up, with its exit code.
     pub(super) refusal: Option<(u8, String)>,
+    /// Whether it found somebody else under its executor id.
+    pub(super) is_slot_taken: bool,
 }
 
 impl Slot {
@@ -119,6 +121,7 @@ impl Slot {
         self.wait(pause, now);
         Some(Failure {
             refusal: occupant.refusal(),
+            is_slot_taken: occupant.is_slot_taken,
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use abaci_testkit::{Process, Signal, eventually};
+use abaci_testkit::{Process, Signal, eventually, is_alive};
 
 use crate::fleet_rig::{Fleet, control_socket, field, pid_of, signal, stop, try_signal};
 use crate::rig::{Rig, assert_refused, code};
@@ -93,20 +93,62 @@ fn an_order_that_its_sender_gave_up_is_not_carried_out_later() {
 }
 
 #[test]
-fn a_reload_that_fails_says_what_the_new_worker_said() {
+fn a_reload_to_a_broken_file_says_why_and_replaces_nobody() {
     let rig = Rig::new();
     let file = rig.directory.path().join("abaci.toml");
     std::fs::write(&file, "concurrency = 1\n").unwrap();
     let fleet = Fleet::start(&rig, &["--workers", "2", "--config", file.to_str().unwrap()]);
+    let before = [fleet.pid(0), fleet.pid(1)];
     std::fs::write(&file, "concurency = 1\n").unwrap();
     assert_refused(
         &rig.run(["fleet", "reload"]),
         1,
-        &["the new worker does not start", "concurency", "slot 0"],
+        &[
+            "the new worker does not start",
+            "concurency",
+            "no worker was replaced",
+        ],
     );
-    let worker = fleet.worker_when(0, "told of", |worker| worker["last_exit"]["code"] == 2);
-    let reason = worker["last_exit"]["reason"].as_str().unwrap_or_default();
-    assert!(reason.contains("concurency"), "{worker}");
+    assert_eq!([fleet.pid(0), fleet.pid(1)], before);
+    fleet.await_health();
+}
+
+#[test]
+fn a_reload_names_the_slot_that_it_leaves_without_a_worker() {
+    let rig = Rig::new();
+    let fleet = Fleet::start(&rig, &["--workers", "2"]);
+    let other = fleet.pid(1);
+    // The spare worker starts, and the one of slot 0 does not.
+    rig.database.psql(
+        "create function refuse() returns trigger language plpgsql as 'begin raise exception ''not today''; end'; \
+         create trigger refuse before insert on abaci.presence for each row when (new.executor_id like '%/0') \
+         execute function refuse()",
+    );
+    assert_refused(
+        &rig.run(["fleet", "reload"]),
+        1,
+        &[
+            "not today",
+            "no worker was replaced; slot 0 has no worker now, and the next one is tried in 0.",
+        ],
+    );
+    let logged = fleet.process.wait_for_line("the reload was broken off");
+    assert_eq!(field(&logged, "slot_without_worker"), "0");
+    assert_eq!(fleet.pid(1), other);
+    rig.database.psql("drop trigger refuse on abaci.presence");
+    fleet.worker_in(0, "idle");
+}
+
+#[test]
+fn a_reload_without_a_free_slot_for_a_spare_does_without() {
+    let rig = Rig::new();
+    let fleet = Fleet::start(&rig, &["--workers", "2"]);
+    let neighbours = ["2", "3", "4"].map(|slot| rig.server(&["--slot", slot]));
+    let output = rig.run(["fleet", "reload"]);
+    assert_eq!(code(&output), 0, "{output:#?}");
+    assert!(output.stdout[0].starts_with("replaced 2 workers"), "{output:#?}");
+    assert!(neighbours.iter().all(|server| is_alive(server.pid())));
+    fleet.await_health();
 }
 
 #[test]

@@ -128,9 +128,11 @@ impl Worker {
 
 /// What a worker says that gives up.
 fn last_words(error: &anyhow::Error) -> FromWorker {
+    let engine = error.chain().find_map(|cause| cause.downcast_ref());
     FromWorker::Failed {
         code: exit::of_error(error).code(),
         reason: exit::one_line(error),
+        is_slot_taken: matches!(engine, Some(abaci_engine::Error::ExecutorTaken { .. })),
     }
 }
 

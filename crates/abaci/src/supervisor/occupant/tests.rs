@@ -349,6 +349,7 @@ async fn one_that_gives_up_says_why_and_with_which_code() {
     let failed = FromWorker::Failed {
         code: 3,
         reason: "no database".to_owned(),
+        is_slot_taken: false,
     };
     worker.occupant.hear(failed, worker.at(1.0));
     assert_eq!(worker.occupant.refusal(), Some((3, "no database".to_owned())));
