@@ -8,7 +8,7 @@ use crate::config::{Config, Layer};
 use crate::database::Access;
 use crate::exit::Exit;
 use crate::follow::Following;
-use crate::output;
+use crate::output::{self, Format};
 use crate::signals::Signals;
 
 /// Wait for jobs that were submitted before, and print their results as they complete.

@@ -161,7 +161,10 @@ fn nobody(troubles: &[String]) -> String {
 fn trouble(worker: &WorkerView) -> Option<String> {
     let what = match worker.state {
         WorkerState::Idle | WorkerState::Busy => return database_trouble(worker),
-        WorkerState::Starting => format!("has been starting for {:.1} s", worker.state_seconds),
+        WorkerState::Starting => {
+            let seconds = worker.state_seconds;
+            format!("has been starting for {seconds:.1} s{}", predecessor(worker))
+        }
         WorkerState::Draining => "is draining".to_owned(),
         WorkerState::Wedged => format!("is wedged{}", heartbeat(worker)),
         WorkerState::CrashLoop => format!("is in a crash loop{}", end_and_restart(worker)),
@@ -181,6 +184,12 @@ fn database_trouble(worker: &WorkerView) -> Option<String> {
     }
     let age = contact.age_seconds;
     is_silence(age).then(|| format!("worker {slot} has not heard from the database for {age:.1} s"))
+}
+
+/// How the last process of one that starts ended, where that one said why.
+fn predecessor(worker: &WorkerView) -> String {
+    let said = worker.last_exit.as_ref().filter(|exit| exit.reason.is_some());
+    said.map_or_else(String::new, |exit| format!(", after {}", exit.how()))
 }
 
 fn heartbeat(worker: &WorkerView) -> String {

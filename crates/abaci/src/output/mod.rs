@@ -9,6 +9,7 @@ mod advice;
 mod format;
 mod job;
 mod table;
+mod text;
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
@@ -19,7 +20,8 @@ use serde::Serialize;
 pub(crate) use advice::{list_command, serve_command};
 pub(crate) use format::{age, digits_of, seconds, time};
 pub(crate) use job::{name, progress, size};
-pub(crate) use table::Table;
+pub(crate) use table::{Table, with_bold_header};
+pub(crate) use text::labelled;
 
 /// The form of data on stdout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,11 +39,13 @@ impl Format {
     }
 }
 
-/// Returns how many columns the terminal of stdout has; nothing where it is no terminal.
+/// How many columns the terminal has that data goes to; nothing where it goes elsewhere.
 pub(crate) fn columns() -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
-    // A terminal that was told no size has 0.
-    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
+    let stdout = std::io::stdout();
+    let size = rustix::termios::tcgetwinsize(&stdout)
+        .ok()
+        .filter(|_| stdout.is_terminal())?;
+    (size.ws_col > 0).then_some(usize::from(size.ws_col))
 }
 
 /// Prints one line of data.

@@ -3,33 +3,35 @@
 use comfy_table::{ContentArrangement, Table as Grid, presets};
 use owo_colors::OwoColorize;
 
+use super::text::cut;
+
+/// The narrowest that a column becomes to make the others fit.
+const NARROWEST_COLUMN: usize = 4;
+
 /// A table of text: a bold header, columns as wide as their widest cell, no lines, no blanks at the ends.
-pub(crate) struct Table(Grid);
+pub(crate) struct Table {
+    headers: Vec<&'static str>,
+    rows: Vec<Vec<String>>,
+    wrapped_at: Option<usize>,
+}
 
 impl Table {
     pub(crate) fn new(headers: impl Into<Vec<&'static str>>) -> Self {
-        let mut grid = Grid::new();
-        grid.load_preset(presets::NOTHING)
-            .set_content_arrangement(ContentArrangement::Disabled)
-            .set_header(headers.into());
-        // Two blanks between columns, none before the first.
-        for column in grid.column_iter_mut() {
-            column.set_padding((0, 2));
+        Self {
+            headers: headers.into(),
+            rows: Vec::new(),
+            wrapped_at: None,
         }
-        Self(grid)
     }
 
     /// Adds a row, with as many cells as there are headers.
     pub(crate) fn row(&mut self, cells: impl Into<Vec<String>>) {
-        self.0.add_row(cells.into());
+        self.rows.push(cells.into());
     }
 
     /// Breaks the text of cells, where the table is wider than this many columns otherwise.
-    pub(crate) fn fit(&mut self, columns: usize) {
-        // Without the two blanks that end each line until it is printed.
-        self.0
-            .set_content_arrangement(ContentArrangement::Dynamic)
-            .set_width(u16::try_from(columns + 2).unwrap_or(u16::MAX));
+    pub(crate) fn wrap(&mut self, columns: usize) {
+        self.wrapped_at = Some(columns);
     }
 
     /// Prints the table, its header in bold.
@@ -39,21 +41,92 @@ impl Table {
 
     /// The table's lines, the header in bold.
     pub(crate) fn drawn(&self) -> Vec<String> {
-        let mut lines = self.lines();
-        if let Some(header) = lines.first_mut() {
-            *header = header.bold().to_string();
-        }
-        lines
+        with_bold_header(self.lines())
     }
 
-    fn lines(&self) -> Vec<String> {
-        self.0.lines().map(|line| line.trim_end().to_owned()).collect()
+    /// Makes the table fit into so many columns of a terminal.
+    ///
+    /// The `dispensable` columns are left out one by one, the first of them first, for as long as a line is too long; then
+    /// the widest column that is left is cut.
+    pub(crate) fn fit(&mut self, width: usize, dispensable: &[&str]) {
+        let mut dispensable = dispensable.iter();
+        while self.width() > width {
+            let Some(header) = dispensable.next() else {
+                return self.cut_widest(self.width() - width);
+            };
+            if let Some(column) = self.headers.iter().position(|found| found == header) {
+                self.headers.remove(column);
+                self.rows.iter_mut().for_each(|row| drop(row.remove(column)));
+            }
+        }
     }
+
+    /// The header and the rows, without any colour.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.grid()
+            .lines()
+            .map(|line| line.trim_end().to_owned())
+            .collect()
+    }
+
+    fn grid(&self) -> Grid {
+        let mut grid = Grid::new();
+        grid.load_preset(presets::NOTHING)
+            .set_content_arrangement(ContentArrangement::Disabled)
+            .set_header(self.headers.clone())
+            .add_rows(self.rows.clone());
+        if let Some(columns) = self.wrapped_at {
+            // Without the two blanks that end each line until it is printed.
+            grid.set_content_arrangement(ContentArrangement::Dynamic)
+                .set_width(u16::try_from(columns + 2).unwrap_or(u16::MAX));
+        }
+        // Two blanks between columns, none before the first.
+        for column in grid.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
+        grid
+    }
+
+    fn column_widths(&self) -> Vec<usize> {
+        let widths = self.grid().column_max_content_widths();
+        widths.into_iter().map(usize::from).collect()
+    }
+
+    fn width(&self) -> usize {
+        let widths = self.column_widths();
+        widths.iter().sum::<usize>() + 2 * widths.len().saturating_sub(1)
+    }
+
+    fn cut_widest(&mut self, excess: usize) {
+        let widths = self.column_widths();
+        let Some((column, width)) = widths.into_iter().enumerate().max_by_key(|(_, width)| *width) else {
+            return;
+        };
+        let width = width.saturating_sub(excess).max(NARROWEST_COLUMN);
+        for row in &mut self.rows {
+            row[column] = cut(&row[column], width);
+        }
+    }
+}
+
+/// Makes the first of some lines bold.
+pub(crate) fn with_bold_header(mut lines: Vec<String>) -> Vec<String> {
+    if let Some(header) = lines.first_mut() {
+        *header = header.bold().to_string();
+    }
+    lines
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn table() -> Table {
+        let mut table = Table::new(["ID", "STATE", "AGE", "JOB"]);
+        let row = ["17", "ok", "3s", "F(46) compute 21 %"];
+        table.row(row.map(str::to_owned));
+        table
+    }
 
     #[test]
     fn columns_line_up_and_lines_end_without_blanks() {
@@ -63,13 +136,33 @@ mod tests {
     }
 
     #[test]
-    fn a_table_that_is_to_fit_breaks_between_words() {
+    fn a_table_that_is_to_wrap_breaks_between_words() {
         let mut table = Table::new(["ID", "QUESTION"]);
         table.row(["ex1".to_owned(), "what is left of it".to_owned()]);
-        table.fit(16);
+        table.wrap(16);
         assert_eq!(
             table.lines(),
             ["ID   QUESTION", "ex1  what is", "     left of it"]
         );
+    }
+
+    #[test]
+    fn a_table_that_fits_keeps_all_its_columns() {
+        let (mut fitted, whole) = (table(), table().lines());
+        fitted.fit(34, &["AGE"]);
+        assert_eq!(fitted.lines(), whole);
+    }
+
+    #[test]
+    fn what_can_be_spared_goes_first_and_then_the_widest_is_cut() {
+        let mut narrow = table();
+        narrow.fit(33, &["AGE", "ID"]);
+        assert_eq!(
+            narrow.lines(),
+            ["ID  STATE  JOB", "17  ok     F(46) compute 21 %"]
+        );
+        let mut narrower = table();
+        narrower.fit(20, &["AGE", "ID"]);
+        assert_eq!(narrower.lines(), ["STATE  JOB", "ok     F(46) comput…"]);
     }
 }

@@ -122,6 +122,43 @@ fn a_queue_that_nobody_serves_is_said_to_be_one() {
 }
 
 #[test]
+fn on_a_narrow_terminal_no_line_of_a_status_is_too_long() {
+    let rig = Rig::new();
+    let _fleet = Fleet::start(&rig, &["--workers", "2"]);
+    for columns in [40, 60, 100] {
+        let mut command = rig.abaci(["status"]);
+        command.env("NO_COLOR", "1");
+        let mut status = OnTerminal::with_columns(command, columns);
+        assert_eq!(eventually("the end of the status", || status.code()), 0);
+        let shown = status.shown();
+        let widths = shown.lines().map(|line| line.trim_end().chars().count());
+        assert!(
+            widths.max() <= Some(usize::from(columns))
+                && shown.contains("STATE")
+                && !shown.contains('\u{1b}'),
+            "{columns} columns: {shown:?}"
+        );
+    }
+}
+
+#[test]
+fn a_slot_that_is_somebody_elses_shows_by_whom_it_is_taken() {
+    let rig = Rig::new();
+    let _fleet = Fleet::start(&rig, &["--workers", "1"]);
+    let neighbour = rig.server(&["--slot", "1"]);
+    assert_eq!(code(&rig.run(["fleet", "scale", "2"])), 0);
+    let holder = format!("/1 is in use by process {}", neighbour.pid());
+    eventually("the reason", || {
+        let status = rig.run(["status"]);
+        let told = status
+            .stdout
+            .iter()
+            .any(|line| line.starts_with("slot 1 ") && line.contains(&holder));
+        if told { Ok(()) } else { Err(status) }
+    });
+}
+
+#[test]
 fn on_a_terminal_a_watch_draws_every_look_in_place_of_the_one_before() {
     let rig = Rig::new();
     let fleet = Fleet::start(&rig, &["--workers", "1"]);

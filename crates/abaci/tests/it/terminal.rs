@@ -14,6 +14,9 @@ use rustix::termios::{Winsize, tcsetwinsize};
 use crate::fleet_rig::children_of;
 use crate::rig::{Rig, code, objects};
 
+/// How wide a terminal is where it does not matter.
+const COLUMNS: u16 = 100;
+
 /// A process whose output goes to a terminal of 24 lines; killed on drop.
 pub(crate) struct OnTerminal {
     child: Child,
@@ -23,20 +26,19 @@ pub(crate) struct OnTerminal {
 }
 
 impl OnTerminal {
-    /// Starts a process on a terminal of 100 columns.
     pub(crate) fn spawn(command: Command) -> Self {
-        Self::spawn_at(command, 100)
+        Self::with_columns(command, COLUMNS)
     }
 
-    /// Starts a process on a terminal of this many columns.
-    pub(crate) fn spawn_at(mut command: Command, columns: u16) -> Self {
+    /// Starts a process on a terminal that is this wide.
+    pub(crate) fn with_columns(mut command: Command, columns: u16) -> Self {
         command.stdin(Stdio::null());
         Self::with(command, pair(columns))
     }
 
     /// Starts a process as the leader of a session whose terminal this is, so that it is told when the terminal goes.
     fn lead_session(command: &Command) -> Self {
-        let (ours, theirs) = pair(100);
+        let (ours, theirs) = pair(COLUMNS);
         let mut leader = through(&["setsid", "--ctty"], command);
         leader.stdin(theirs.try_clone().unwrap());
         Self::with(leader, (ours, theirs))
@@ -115,7 +117,7 @@ fn through(program: &[&str], command: &Command) -> Command {
     started
 }
 
-/// Both ends of a new terminal of this many columns; no child has them but as its standard streams.
+/// Both ends of a new terminal; no child has them but as its standard streams.
 fn pair(columns: u16) -> (OwnedFd, OwnedFd) {
     let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
     grantpt(&ours).unwrap();

@@ -49,7 +49,7 @@ impl Page {
             table.row([experiment.name, experiment.title, experiment.question].map(str::to_owned));
         }
         if self.columns.is_some() {
-            table.fit(self.width());
+            table.wrap(self.width());
         }
         table.print()
     }

@@ -7,29 +7,51 @@ use owo_colors::OwoColorize;
 
 use super::Report;
 use crate::output::{self, Table};
-use crate::snapshot::{LastExit, Phase, Snapshot, WorkerView};
+use crate::snapshot::{LastExit, Phase, Snapshot, WorkerState, WorkerView};
 
-/// Everything, line by line.
-pub(super) fn lines(report: &Report) -> Vec<String> {
-    let mut lines = Vec::new();
+/// As wide as lines become where there is no terminal.
+const UNLIMITED: usize = usize::MAX;
+
+/// No terminal counts as narrower.
+const NARROWEST: usize = 40;
+
+/// The columns of workers that a narrow terminal goes without, the first of them first.
+const DISPENSABLE: [&str; 4] = ["BEAT", "RESTARTS", "LAST EXIT", "PID"];
+
+/// The same of other workers.
+const DISPENSABLE_OF_OTHERS: [&str; 2] = ["BEAT", "PID"];
+
+/// Everything, line by line, each no longer than the terminal is wide.
+pub(super) fn lines(report: &Report, columns: Option<usize>) -> Vec<String> {
+    let width = columns.map_or(UNLIMITED, |columns| columns.max(NARROWEST));
+    let mut facts = Vec::new();
     match (&report.fleet, &report.fleet_reason) {
-        (Some(fleet), _) => lines.extend(fleet_lines(fleet, &report.database.name)),
-        (None, Some(reason)) => lines.push(format!("fleet     {}: {reason}", "unknown".red())),
-        (None, None) => lines.push(format!("fleet     none runs in {}", report.fleet_directory)),
+        (Some(fleet), _) => facts.extend(fleet_facts(fleet, &report.database.name)),
+        (None, Some(reason)) => facts.push(("fleet     ", format!("{}: {reason}", "unknown".red()))),
+        (None, None) => facts.push(("fleet     ", format!("none runs in {}", report.fleet_directory))),
     }
-    lines.push(queue_line(report));
+    facts.push(("queue     ", queue_fact(report)));
+    let mut lines: Vec<String> = facts
+        .iter()
+        .flat_map(|(label, text)| output::labelled(label, text, width))
+        .collect();
     if let Some(fleet) = &report.fleet {
         lines.push(String::new());
-        lines.extend(worker_table(&fleet.workers).drawn());
+        lines.extend(workers(&fleet.workers, width));
     }
     if !report.other_workers.is_empty() {
         lines.push(String::new());
-        lines.extend(others_table(&report.other_workers).drawn());
+        let mut table = others_table(&report.other_workers);
+        table.fit(width, &DISPENSABLE_OF_OTHERS);
+        lines.extend(table.drawn());
     }
     lines
 }
 
-fn fleet_lines(fleet: &Snapshot, queue: &str) -> Vec<String> {
+/// A label and what there is to say.
+type Fact = (&'static str, String);
+
+fn fleet_facts(fleet: &Snapshot, queue: &str) -> Vec<Fact> {
     let ready = fleet.workers.iter().filter(|worker| worker.takes_jobs()).count();
     let phase = match fleet.phase {
         Phase::Running => "",
@@ -41,39 +63,44 @@ fn fleet_lines(fleet: &Snapshot, queue: &str) -> Vec<String> {
     } else {
         format!(" of queue {:?}", fleet.queue)
     };
-    let mut lines = Vec::new();
+    let mut facts = Vec::new();
     if let Some(supervisor) = &fleet.supervisor {
-        lines.push(format!(
-            "fleet     process {}, up {}, {ready} of {} workers take jobs{elsewhere}{phase}",
+        let said = format!(
+            "process {}, up {}, {ready} of {} workers take jobs{elsewhere}{phase}",
             supervisor.pid,
             span(supervisor.uptime_seconds),
             fleet.wanted
-        ));
+        );
+        facts.push(("fleet     ", said));
     }
     if let Some(health) = &fleet.health {
         let process = health
             .pid
             .map_or_else(|| "no process".to_owned(), |pid| format!("process {pid}"));
-        lines.push(format!("health    {process}, http://{}/health", health.address));
+        facts.push((
+            "health    ",
+            format!("{process}, http://{}/health", health.address),
+        ));
     }
     if let Some(database) = &fleet.private_database {
-        lines.push(match (database.running, &database.reason) {
-            (true, _) => "database  private PostgreSQL, running".to_owned(),
-            (false, Some(reason)) => format!("database  private PostgreSQL, {}: {reason}", "down".red()),
-            (false, None) => format!("database  private PostgreSQL, {}", "down".red()),
-        });
+        let said = match (database.running, &database.reason) {
+            (true, _) => "private PostgreSQL, running".to_owned(),
+            (false, Some(reason)) => format!("private PostgreSQL, {}: {reason}", "down".red()),
+            (false, None) => format!("private PostgreSQL, {}", "down".red()),
+        };
+        facts.push(("database  ", said));
     }
-    lines
+    facts
 }
 
-fn queue_line(report: &Report) -> String {
+fn queue_fact(report: &Report) -> String {
     let database = &report.database;
     let said = match (&database.queue, &database.reason) {
-        (Some(queue), _) => queue_counts(queue) + &trouble(report, queue),
+        (Some(queue), _) => queue_counts(queue) + &queue_trouble(report, queue),
         (None, Some(reason)) => format!("{}: {reason}", "unknown".red()),
         (None, None) => "unknown".red().to_string(),
     };
-    format!("queue     {}: {said}", database.name)
+    format!("{}: {said}", database.name)
 }
 
 fn queue_counts(queue: &QueueStatus) -> String {
@@ -84,7 +111,7 @@ fn queue_counts(queue: &QueueStatus) -> String {
 }
 
 /// Why jobs are not taken, unless the table of the workers shows it.
-fn trouble(report: &Report, queue: &QueueStatus) -> String {
+fn queue_trouble(report: &Report, queue: &QueueStatus) -> String {
     if report.is_listened() {
         return match queue.stranded {
             0 => String::new(),
@@ -98,13 +125,39 @@ fn trouble(report: &Report, queue: &QueueStatus) -> String {
     format!("; no worker is listening on it; start one with: {serve}")
 }
 
+/// The table of workers, and below it why some of them take no jobs.
+fn workers(workers: &[WorkerView], width: usize) -> Vec<String> {
+    let mut table = worker_table(workers);
+    table.fit(width, &DISPENSABLE);
+    let mut lines = table.lines();
+    let column = lines.first().and_then(|header| header.find(STATE));
+    for (line, worker) in lines.iter_mut().skip(1).zip(workers) {
+        if let Some(column) = column {
+            paint(line, column, worker.state);
+        }
+    }
+    let mut lines = output::with_bold_header(lines);
+    let troubles: Vec<_> = workers.iter().filter_map(trouble).collect();
+    if !troubles.is_empty() {
+        lines.push(String::new());
+    }
+    let told = troubles
+        .iter()
+        .flat_map(|(label, text)| output::labelled(label, text, width));
+    lines.extend(told);
+    lines
+}
+
+/// The header over what the workers are doing.
+const STATE: &str = "STATE";
+
 fn worker_table(workers: &[WorkerView]) -> Table {
-    let mut table = Table::new(["SLOT", "PID", "STATE", "BEAT", "RESTARTS", "JOB", "LAST EXIT"]);
+    let mut table = Table::new(["SLOT", "PID", STATE, "BEAT", "RESTARTS", "JOB", "LAST EXIT"]);
     for worker in workers {
         table.row([
             worker.slot.to_string(),
             worker.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
-            worker.state.name().to_owned(),
+            word(worker.state),
             worker.heartbeat_age_seconds.map_or_else(|| "-".to_owned(), span),
             worker.restarts.to_string(),
             jobs(&worker.running),
@@ -112,6 +165,50 @@ fn worker_table(workers: &[WorkerView]) -> Table {
         ]);
     }
     table
+}
+
+/// The word for a state; in capitals where somebody should look, so that it stands out without colour, too.
+fn word(state: WorkerState) -> String {
+    if is_trouble(state) {
+        state.name().to_uppercase()
+    } else {
+        state.name().to_owned()
+    }
+}
+
+fn is_trouble(state: WorkerState) -> bool {
+    match state {
+        WorkerState::Starting | WorkerState::Idle | WorkerState::Busy | WorkerState::Draining => false,
+        WorkerState::Wedged | WorkerState::CrashLoop | WorkerState::Dead | WorkerState::Unknown => true,
+    }
+}
+
+/// Gives the word for a state its colour; it begins at this byte of the line.
+fn paint(line: &mut String, column: usize, state: WorkerState) {
+    let word = word(state);
+    let range = column..column + word.len();
+    if line.get(range.clone()) != Some(word.as_str()) {
+        return;
+    }
+    let painted = match state {
+        WorkerState::Idle => word.green().to_string(),
+        WorkerState::Busy => word.cyan().to_string(),
+        WorkerState::Starting | WorkerState::Draining => word.yellow().to_string(),
+        WorkerState::Wedged | WorkerState::CrashLoop | WorkerState::Dead | WorkerState::Unknown => {
+            word.red().bold().to_string()
+        }
+    };
+    line.replace_range(range, &painted);
+}
+
+/// Why a worker takes no jobs, as its last process said it, and when the next one is tried.
+fn trouble(worker: &WorkerView) -> Option<(String, String)> {
+    let said = worker.last_exit.as_ref().filter(|exit| exit.reason.is_some());
+    let why = worker.start_failure.clone().or_else(|| said.map(LastExit::how));
+    let why = why.filter(|_| !worker.state.is_ready() && worker.state != WorkerState::Draining)?;
+    let next = worker.restart_in_seconds;
+    let next = next.map_or_else(String::new, |seconds| format!("; next try in {}", span(seconds)));
+    Some((format!("slot {}    ", worker.slot), format!("{why}{next}")))
 }
 
 fn others_table(workers: &[Presence]) -> Table {
@@ -146,10 +243,10 @@ fn jobs(running: &[RunningJob]) -> String {
     format!("{}{progress} {}{more}", output::name(job), span(job.seconds))
 }
 
-/// How the last process ended, or why there is none.
+/// How the last process ended, in short; why is said below the table.
 fn last_exit(worker: &WorkerView) -> String {
     match (&worker.start_failure, &worker.last_exit) {
-        (Some(reason), _) => reason.clone(),
+        (Some(_), _) => "not started".to_owned(),
         (None, Some(end)) => exit(end),
         (None, None) => "-".to_owned(),
     }
@@ -176,20 +273,4 @@ fn span(seconds: f64) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_span_is_short_and_never_negative() {
-        for (seconds, text) in [
-            (-1.0, "0.0s"),
-            (0.26, "0.3s"),
-            (59.0, "59s"),
-            (61.0, "1m"),
-            (7300.0, "2h"),
-            (200_000.0, "2d"),
-        ] {
-            assert_eq!(span(seconds), text);
-        }
-    }
-}
+mod tests;

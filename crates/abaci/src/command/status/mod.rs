@@ -103,7 +103,7 @@ impl Status {
                 let report = look(config).await?;
                 match format {
                     Format::Json => output::json(&report)?,
-                    Format::Human => output::screen(&draw::lines(&report))?,
+                    Format::Human => output::screen(&draw::lines(&report, output::columns()))?,
                 }
                 tokio::time::sleep(WATCH_INTERVAL).await;
             }
@@ -119,7 +119,9 @@ impl Report {
     fn print(&self, format: Format) -> anyhow::Result<()> {
         match format {
             Format::Json => output::json(self),
-            Format::Human => draw::lines(self).iter().try_for_each(output::line),
+            Format::Human => draw::lines(self, output::columns())
+                .iter()
+                .try_for_each(output::line),
         }
     }
 

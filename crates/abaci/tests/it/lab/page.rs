@@ -12,7 +12,7 @@ const GREEN_RIGHT: &str = "\x1b[32mright";
 fn shown(rig: &Rig, columns: u16, environment: &[(&str, &str)]) -> String {
     let mut command = rig.abaci(["lab", "ex3"]);
     command.envs(environment.iter().copied());
-    let mut run = OnTerminal::spawn_at(command, columns);
+    let mut run = OnTerminal::with_columns(command, columns);
     let code = eventually("the end of the experiment", || run.code());
     assert_eq!(code, 0, "{}", run.shown());
     run.shown()

@@ -1,0 +1,169 @@
+//! Literal reports and what is drawn of them.
+
+use abaci_engine::Algorithm;
+use abaci_engine::client::QueueStatus;
+
+use super::super::DatabaseReport;
+use super::*;
+use crate::snapshot::{HealthView, PrivateDatabase, SupervisorView};
+
+fn worker(slot: u32, state: WorkerState) -> WorkerView {
+    WorkerView {
+        slot,
+        executor_id: Some(format!("host/{slot}")),
+        pid: Some(10_000 + slot),
+        state,
+        state_seconds: 3.0,
+        heartbeat_age_seconds: Some(0.24),
+        database: None,
+        restarts: slot,
+        restart_in_seconds: None,
+        start_failure: None,
+        last_exit: None,
+        running: Vec::new(),
+    }
+}
+
+fn busy(slot: u32) -> WorkerView {
+    let job = RunningJob {
+        workflow_id: "id".to_owned(),
+        n: Some(46),
+        algorithm: Some(Algorithm::Recursive),
+        attempt: Some(1),
+        step: Some("compute".to_owned()),
+        progress: Some(0.21),
+        phase: None,
+        bytes: None,
+        seconds: 1.5,
+    };
+    WorkerView {
+        running: vec![job],
+        ..worker(slot, WorkerState::Busy)
+    }
+}
+
+fn ended(slot: u32, state: WorkerState, signal: Option<&str>, reason: Option<&str>) -> WorkerView {
+    let last_exit = LastExit {
+        pid: 99,
+        code: signal.is_none().then_some(2),
+        signal: signal.map(str::to_owned),
+        reason: reason.map(str::to_owned),
+        ran_seconds: 7.0,
+        age_seconds: 3.4,
+    };
+    WorkerView {
+        pid: None,
+        heartbeat_age_seconds: None,
+        restart_in_seconds: Some(42.0),
+        last_exit: Some(last_exit),
+        ..worker(slot, state)
+    }
+}
+
+/// A fleet with a worker in every state but two.
+fn report() -> Report {
+    let clash = "executor id host/4 is in use by process 4711 on host; stop it or use another slot";
+    let workers = vec![
+        busy(0),
+        worker(1, WorkerState::Idle),
+        worker(2, WorkerState::Wedged),
+        ended(3, WorkerState::Dead, Some("SIGKILL"), None),
+        ended(4, WorkerState::CrashLoop, None, Some(clash)),
+        worker(5, WorkerState::Draining),
+    ];
+    Report {
+        fleet_directory: "/data/fleet".to_owned(),
+        fleet: Some(Snapshot {
+            supervisor: Some(SupervisorView {
+                database: String::new(),
+                pid: 9_999,
+                uptime_seconds: 61.0,
+            }),
+            phase: Phase::Running,
+            queue: "fibonacci".to_owned(),
+            wanted: 6,
+            workers,
+            health: Some(HealthView {
+                pid: Some(9_998),
+                address: "127.0.0.1:8080".to_owned(),
+                restarts: 0,
+                last_exit: None,
+            }),
+            private_database: Some(PrivateDatabase::RUNNING),
+        }),
+        fleet_reason: None,
+        database: DatabaseReport {
+            name: "fibonacci".to_owned(),
+            queue: Some(QueueStatus {
+                queued: 12,
+                running: 1,
+                oldest_waiting_seconds: Some(75.0),
+                stranded: 0,
+            }),
+            reason: None,
+        },
+        other_workers: Vec::new(),
+    }
+}
+
+fn plain(columns: Option<usize>) -> Vec<String> {
+    let lines = lines(&report(), columns);
+    let plain = lines
+        .iter()
+        .map(|line| anstream::adapter::strip_str(line).to_string());
+    plain.collect()
+}
+
+#[test]
+fn a_status_fits_every_terminal_from_forty_columns_on() {
+    for columns in 40..=140 {
+        for line in plain(Some(columns)) {
+            assert!(line.chars().count() <= columns, "{columns}: {line}");
+        }
+    }
+    assert_eq!(plain(Some(300)), plain(None), "a pipe has room for everything");
+}
+
+#[test]
+fn a_status_at_forty_columns_is_what_was_agreed() {
+    insta::assert_snapshot!(plain(Some(40)).join("\n"));
+}
+
+#[test]
+fn a_status_at_sixty_columns_is_what_was_agreed() {
+    insta::assert_snapshot!(plain(Some(60)).join("\n"));
+}
+
+#[test]
+fn a_status_at_a_hundred_columns_is_what_was_agreed() {
+    insta::assert_snapshot!(plain(Some(100)).join("\n"));
+}
+
+#[test]
+fn states_differ_in_colour_and_troubled_ones_in_word() {
+    let drawn = lines(&report(), Some(100)).join("\n");
+    for painted in [
+        "\u{1b}[36mbusy\u{1b}[39m",
+        "\u{1b}[32midle\u{1b}[39m",
+        "\u{1b}[33mdraining\u{1b}[39m",
+        &"WEDGED".red().bold().to_string(),
+        &"DEAD".red().bold().to_string(),
+        &"CRASH-LOOP".red().bold().to_string(),
+    ] {
+        assert!(drawn.contains(painted), "{painted:?} is not in {drawn:?}");
+    }
+}
+
+#[test]
+fn a_span_is_short_and_never_negative() {
+    for (seconds, text) in [
+        (-1.0, "0.0s"),
+        (0.26, "0.3s"),
+        (59.0, "59s"),
+        (61.0, "1m"),
+        (7300.0, "2h"),
+        (200_000.0, "2d"),
+    ] {
+        assert_eq!(span(seconds), text);
+    }
+}
