@@ -9,13 +9,15 @@
     reason = "the docs of flags are the help texts, which show no backticks"
 )]
 
+mod choice;
 mod flags;
 
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
-use clap::{Args, Parser};
+use clap::{Args, Parser, ValueHint};
 
+pub(crate) use choice::one_of;
 pub use flags::{
     FleetFlags, HealthFlags, LimitFlags, PatienceFlags, QueueFlags, StarterFlags, TableFlags, WorkFlags,
 };
@@ -48,16 +50,16 @@ struct Global {
     #[arg(long, value_name = "URL", global = true)]
     database_url: Option<String>,
     /// Directory of the private database, of large values and of a fleet's lock and socket [env: ABACI_DATA_DIR]
-    #[arg(long, value_name = "DIR", global = true)]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, global = true)]
     data_dir: Option<PathBuf>,
     /// Directory or bucket (s3://bucket/prefix) of large values [env: ABACI_ARTIFACTS] [default: in the data directory]
     #[arg(long, value_name = "PLACE", global = true)]
     artifacts: Option<String>,
     /// Directory of PostgreSQL's programs [env: ABACI_PG_BIN] [default: searched for]
-    #[arg(long, value_name = "DIR", global = true)]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, global = true)]
     pg_bin: Option<PathBuf>,
     /// Configuration file [env: ABACI_CONFIG] [default: ~/.config/abaci/config.toml]
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, global = true)]
     config: Option<PathBuf>,
     /// Form of the log lines on stderr [env: ABACI_LOG_FORMAT] [default: text]
     #[arg(long, value_name = "FORMAT", global = true)]

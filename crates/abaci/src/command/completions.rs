@@ -1,11 +1,19 @@
 //! `abaci completions`: a completion script for a shell.
+//!
+//! It offers what the help shows: not the commands by which our own processes start each other, and for a value that is
+//! no path no names of files.
 
-use clap::{Args, CommandFactory};
+use std::sync::LazyLock;
+
+use clap::{Args, Command, CommandFactory, ValueHint};
 use clap_complete::Shell;
 
 use crate::cli::Cli;
 use crate::exit::Exit;
 use crate::output;
+
+/// The whole command line; the names of what is offered are borrowed from it.
+static WHOLE: LazyLock<Command> = LazyLock::new(Cli::command);
 
 /// Print a completion script for a shell.
 #[derive(Debug, Args)]
@@ -17,8 +25,33 @@ pub struct Completions {
 impl Completions {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut Cli::command(), "abaci", &mut script);
+        clap_complete::generate(self.shell, &mut offered(&WHOLE), "abaci", &mut script);
         output::line(String::from_utf8_lossy(&script).trim_end())?;
         Ok(Exit::Done)
+    }
+}
+
+/// A command with what is to be offered of it.
+fn offered(command: &'static Command) -> Command {
+    let arguments = command.get_arguments().filter(|argument| !argument.is_hide_set());
+    let subcommands = command.get_subcommands().filter(|command| !command.is_hide_set());
+    let mut offered = Command::new(command.get_name())
+        .args(arguments.map(offered_argument))
+        .subcommands(subcommands.map(self::offered));
+    if let Some(about) = command.get_about() {
+        offered = offered.about(about.clone());
+    }
+    if let Some(version) = command.get_version() {
+        offered = offered.version(version);
+    }
+    offered
+}
+
+/// An argument for whose value only a path is completed with what lies in a directory.
+fn offered_argument(argument: &clap::Arg) -> clap::Arg {
+    let argument = argument.clone();
+    match argument.get_value_hint() {
+        ValueHint::Unknown if argument.get_action().takes_values() => argument.value_hint(ValueHint::Other),
+        _ => argument,
     }
 }

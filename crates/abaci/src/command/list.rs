@@ -4,9 +4,10 @@ use abaci_engine::client::ListFilter;
 use abaci_engine::{Job, State};
 use clap::Args;
 
+use crate::cli::one_of;
 use crate::config::Config;
 use crate::database::Access;
-use crate::exit::{Exit, Failed};
+use crate::exit::Exit;
 use crate::output::{self, Format, Table};
 
 /// Every state, in the order of a job's life.
@@ -23,8 +24,13 @@ const STATES: [State; 7] = [
 /// List the jobs of every queue, the newest first.
 #[derive(Debug, Args)]
 pub struct List {
-    /// Only jobs in these states: queued, delayed, running, succeeded, failed, parked, cancelled
-    #[arg(long = "state", value_name = "STATE", value_delimiter = ',', value_parser = parse_state)]
+    /// Only jobs in these states
+    #[arg(
+        long = "state",
+        value_name = "STATE",
+        value_delimiter = ',',
+        value_parser = one_of(STATES, State::name)
+    )]
     states: Vec<State>,
     /// Only jobs that were parked, as --state parked
     #[arg(long, conflicts_with = "states")]
@@ -108,10 +114,4 @@ fn print_table(jobs: &[Job]) -> anyhow::Result<()> {
 
 fn shown(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
-}
-
-fn parse_state(name: &str) -> Result<State, Failed> {
-    let names = || STATES.map(State::name).join(", ");
-    let known = STATES.into_iter().find(|state| state.name() == name);
-    known.ok_or_else(|| Failed::usage(format!("there is no such state; choose from {}", names())))
 }

@@ -63,14 +63,95 @@ fn the_version_is_on_stdout() {
     );
 }
 
+/// The completion script for a shell.
+#[track_caller]
+fn script_for(shell: &str) -> String {
+    let output = run(bare(&TempDir::new(), ["completions", shell]));
+    assert_eq!(code(&output), 0, "{output:#?}");
+    output.stdout.join("\n")
+}
+
+/// What names hidden commands and flags in one script or another.
+const HIDDEN: [&str; 9] = [
+    "Compute for a worker",
+    "One worker of a fleet",
+    "The health process of a fleet",
+    "while somebody uses it",
+    "subcmd__compute",
+    "subcmd__worker",
+    "fleet-size",
+    "swapped",
+    "until-stdin-closes",
+];
+
 #[test]
-fn every_shell_gets_a_completion_script() {
+fn every_shell_gets_a_completion_script_without_hidden_words() {
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
-        let output = run(bare(&TempDir::new(), ["completions", shell]));
-        assert_eq!(code(&output), 0);
-        assert!(
-            output.stdout.iter().any(|line| line.contains("submit")),
-            "{shell}: {output:#?}"
-        );
+        let script = script_for(shell);
+        assert!(script.contains("submit") && script.contains("reload"), "{shell}");
+        for hidden in HIDDEN {
+            assert!(!script.contains(hidden), "{shell} offers {hidden}");
+        }
+    }
+}
+
+/// What bash offers for the last of these words.
+#[track_caller]
+fn offered_by_bash(words: &[&str]) -> Vec<String> {
+    let home = TempDir::new();
+    let script = home.path().join("abaci.bash");
+    std::fs::write(&script, script_for("bash")).unwrap();
+    std::fs::write(home.path().join("a-file"), "").unwrap();
+    // Outside of an interactive shell there is nothing that compopt could be about.
+    let run_it = "source \"$1\"; shift; compopt() { :; }; COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); \
+        _abaci abaci \"${COMP_WORDS[COMP_CWORD]}\" \"${COMP_WORDS[COMP_CWORD - 1]}\"; printf '%s\\n' \"${COMPREPLY[@]}\"";
+    let mut bash = std::process::Command::new("bash");
+    bash.current_dir(home.path())
+        .args(["-c", run_it, "bash"])
+        .arg(&script)
+        .args(words);
+    let output = run(bash);
+    assert_eq!(code(&output), 0, "{output:#?}");
+    output.stdout
+}
+
+#[test]
+fn bash_offers_the_values_of_an_option_and_no_files() {
+    let algorithms = ["doubling", "iterative", "recursive", "stepwise", "giant"];
+    assert_eq!(
+        offered_by_bash(&["abaci", "submit", "--algorithm", ""]),
+        algorithms
+    );
+    assert_eq!(offered_by_bash(&["abaci", "list", "--state", "pa"]), ["parked"]);
+    assert_eq!(offered_by_bash(&["abaci", "submit", "--queue", ""]), [""]);
+    assert_eq!(
+        offered_by_bash(&["abaci", "submit", "--file", ""]).len(),
+        2,
+        "the script and the file"
+    );
+    let of_fleet = offered_by_bash(&["abaci", "fleet", ""]);
+    assert!(of_fleet.iter().any(|word| word == "reload"), "{of_fleet:#?}");
+    assert!(
+        !of_fleet.iter().any(|word| word == "worker" || word == "health"),
+        "{of_fleet:#?}"
+    );
+}
+
+#[test]
+fn zsh_and_fish_offer_the_values_of_an_option() {
+    let zsh = script_for("zsh");
+    for values in [
+        "(doubling iterative recursive stepwise giant)",
+        "(queued delayed running",
+    ] {
+        assert!(zsh.contains(values), "{values} is not in {zsh}");
+    }
+    let fish = script_for("fish");
+    for line in ["-l algorithm ", "-l state "] {
+        let found = fish
+            .lines()
+            .find(|found| found.contains(line))
+            .unwrap_or_default();
+        assert!(found.contains(" -f -a \""), "{found}");
     }
 }

@@ -58,7 +58,7 @@ fn one_bad_index_among_good_ones_refuses_all() {
 fn an_unknown_algorithm_or_field_is_refused_with_its_name() {
     refused(
         &["submit", "--algorithm", "magic", "10"],
-        &["\"magic\"", "doubling"],
+        &["'magic'", "--algorithm", "doubling"],
     );
     refused(&["submit", r#"{"n": 10, "algorithm": "magic"}"#], &["\"magic\""]);
     refused(&["submit", r#"{"m": 10}"#], &["\"m\"", "n and algorithm"]);

@@ -10,12 +10,12 @@ mod workload;
 
 use abaci_engine::client::SubmitOptions;
 use abaci_engine::record::RequestError;
-use abaci_engine::{Client, Error, JobId, Request, State};
+use abaci_engine::{Algorithm, Client, Error, JobId, Request, State};
 use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
 
-use crate::cli::{LimitFlags, PatienceFlags, QueueFlags, TableFlags};
+use crate::cli::{LimitFlags, PatienceFlags, QueueFlags, TableFlags, one_of};
 use crate::config::{Config, Layer, Period};
 use crate::database::Access;
 use crate::exit::{Exit, Failed};
@@ -36,9 +36,9 @@ const LARGE: usize = 300;
 pub struct Submit {
     #[command(flatten)]
     workload: Workload,
-    /// Algorithm: doubling, iterative, recursive, stepwise or giant [default: doubling, and giant for n from 600000000 on]
-    #[arg(long, value_name = "NAME")]
-    algorithm: Option<String>,
+    /// Algorithm [default: doubling, and giant for n from 600000000 on]
+    #[arg(long, value_name = "NAME", value_parser = one_of(Algorithm::ALL, Algorithm::name))]
+    algorithm: Option<Algorithm>,
     /// Fault that each job is to meet, on servers with --enable-faults: segfault@57, abort@57, oom@57 or error@57 in the
     /// step of that index, or random:SEED; only with the algorithm stepwise
     #[arg(long, value_name = "FAULT")]
@@ -131,9 +131,8 @@ impl Submit {
 
     /// Reads and checks every request, and gives each an id.
     fn jobs(&self, config: &Config) -> anyhow::Result<Vec<(JobId, Request)>> {
-        let algorithm = self.algorithm.as_deref().map(str::parse).transpose();
         let refused = |error: RequestError| Failed::usage(error.to_string());
-        let mut requests = self.workload.requests(algorithm.map_err(refused)?)?;
+        let mut requests = self.workload.requests(self.algorithm)?;
         let fault = self
             .fault
             .as_deref()

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use abaci_engine::record::RequestError;
 use abaci_engine::{Algorithm, Request};
-use clap::Args;
+use clap::{Args, ValueHint};
 use serde_json::Value;
 
 use super::random::{IndexRange, Random};
@@ -28,7 +28,7 @@ pub(super) struct Workload {
     #[arg(long, value_name = "SEED", requires = "random")]
     seed: Option<u64>,
     /// File with one request per line; - for stdin
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     file: Option<PathBuf>,
 }
 
