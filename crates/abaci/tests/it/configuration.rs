@@ -92,6 +92,22 @@ fn every_setting_can_be_given_in_the_file() {
 }
 
 #[test]
+fn the_example_in_the_documentation_is_a_valid_file() {
+    let page = include_str!("../../../../docs/operations.md");
+    let (_, rest) = page.split_once("```toml\n").unwrap();
+    let (example, _) = rest.split_once("```").unwrap();
+    let home = TempDir::new();
+    config_file(&home, example);
+    let output = run(bare(&home, ["config", "show", "--json"]));
+    let settings = objects(&output);
+    let from_file = settings
+        .iter()
+        .filter(|entry| entry["source"].as_str().unwrap().starts_with("file "));
+    let keys = example.lines().filter(|line| line.contains(" = "));
+    assert_eq!(from_file.count(), keys.count(), "{output:#?}");
+}
+
+#[test]
 fn an_unknown_key_is_refused_with_file_line_and_name() {
     let home = TempDir::new();
     config_file(&home, "# mine\nconcurency = 2\n");

@@ -1,9 +1,9 @@
 //! `abaci status --wait`: what a script relies on that starts a fleet and goes on when it is there.
 
-use abaci_testkit::{Process, Signal};
+use abaci_testkit::{Process, Signal, TempDir};
 
 use crate::fleet_rig::Fleet;
-use crate::rig::{Rig, code, objects};
+use crate::rig::{Rig, bare, code, objects, run};
 
 /// A time that no start takes.
 const LONG: &str = "2m";
@@ -26,6 +26,30 @@ fn a_wait_ends_when_every_worker_of_a_fleet_takes_jobs() {
         output.stdout[0].contains("2 of 2 workers take jobs"),
         "{output:#?}"
     );
+}
+
+#[test]
+fn after_a_wait_nothing_of_the_fleet_is_shown_as_down() {
+    let home = TempDir::new();
+    // A cluster that is there starts faster than the supervisor looks again.
+    for arguments in [
+        ["submit", "--detach", "10"].as_slice(),
+        &["db", "stop", "--force"],
+    ] {
+        let output = run(bare(&home, arguments));
+        assert_eq!(code(&output), 0, "{output:#?}");
+    }
+    let fleet = bare(
+        &home,
+        ["fleet", "--health-addr", "127.0.0.1:0", "--until-stdin-closes"],
+    );
+    let fleet = Process::spawn(fleet);
+    let output = run(bare(&home, ["status", "--wait", LONG]));
+    assert_eq!(code(&output), 0, "{output:#?}");
+    let is_shown = |words: &str| output.stdout.iter().any(|line| line.contains(words));
+    assert!(is_shown("private PostgreSQL, running"), "{output:#?}");
+    fleet.signal(Signal::TERM);
+    assert_eq!(code(&fleet.finish()), 0);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! `abaci status --wait`: until jobs are taken.
 //!
-//! Where a fleet of the queue runs on this data directory, all its workers have to take jobs; where none does, one worker
-//! of the queue is enough, wherever it is.
+//! Where a fleet of the queue runs on this data directory, all its workers have to take jobs and nothing of it may be
+//! shown as missing; where none does, one worker of the queue is enough, wherever it is.
 //! There is one deadline, and a look that is under way then is given up, but for the first one, which has bounds of its
 //! own.
 
@@ -98,19 +98,22 @@ impl Report {
     }
 }
 
-/// What a fleet lacks, by the first worker that takes no jobs.
+/// What a fleet lacks: workers, by the first that takes no jobs, or the private database, which its supervisor sees for
+/// itself.
 fn missing_in(fleet: &Snapshot) -> Option<String> {
     if fleet.phase == Phase::Draining {
         return Some("the fleet is stopping".to_owned());
     }
     let ready = fleet.workers.iter().filter(|worker| worker.takes_jobs()).count();
     let wanted = fleet.wanted as usize;
-    if ready >= wanted {
-        return None;
+    if ready < wanted {
+        let absent = fleet.workers.iter().find(|worker| !worker.takes_jobs());
+        let absent = absent.map_or_else(String::new, |worker| format!("; {}", why_absent(worker)));
+        return Some(format!("{ready} of {wanted} workers take jobs{absent}"));
     }
-    let absent = fleet.workers.iter().find(|worker| !worker.takes_jobs());
-    let absent = absent.map_or_else(String::new, |worker| format!("; {}", why_absent(worker)));
-    Some(format!("{ready} of {wanted} workers take jobs{absent}"))
+    let database = fleet.private_database.as_ref().filter(|seen| !seen.running)?;
+    let reason = database.reason.as_deref().unwrap_or("it does not run");
+    Some(format!("private PostgreSQL is down: {reason}"))
 }
 
 /// Why a worker takes no jobs, as far as that is known.
