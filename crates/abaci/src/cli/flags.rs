@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use crate::config::{Bytes, HealthAddr, Layer, Period};
+use crate::config::{Bytes, Config, HealthAddr, Layer, Period};
 use crate::signals::stdin_closed;
 
 /// Which queue.
@@ -52,6 +52,26 @@ impl PatienceFlags {
     pub(crate) fn fill(&self, layer: &mut Layer) {
         layer.wait_for_server = self.wait_for_server;
         layer.wait_for_database = self.wait_for_database;
+    }
+}
+
+/// How long to wait until jobs are taken.
+#[derive(Debug, Args)]
+pub struct ReadinessFlags {
+    /// Wait until all workers of the fleet here take jobs, or else any worker of the queue, for at most TIME [env:
+    /// ABACI_WAIT_FOR_SERVER] [default: 30s]
+    #[arg(long, value_name = "TIME", conflicts_with = "watch")]
+    #[expect(
+        clippy::option_option,
+        reason = "absent, bare or with a time, as clap tells it"
+    )]
+    wait: Option<Option<Period>>,
+}
+
+impl ReadinessFlags {
+    /// Returns the longest time to wait, if there is to be a wait.
+    pub(crate) fn limit(&self, config: &Config) -> Option<Period> {
+        self.wait.map(|time| time.unwrap_or(config.wait_for_server.value))
     }
 }
 

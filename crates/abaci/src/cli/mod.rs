@@ -19,7 +19,8 @@ use clap::{Args, Parser, ValueHint};
 
 pub(crate) use choice::one_of;
 pub use flags::{
-    FleetFlags, HealthFlags, LimitFlags, PatienceFlags, QueueFlags, StarterFlags, TableFlags, WorkFlags,
+    FleetFlags, HealthFlags, LimitFlags, PatienceFlags, QueueFlags, ReadinessFlags, StarterFlags, TableFlags,
+    WorkFlags,
 };
 
 use crate::command::Command;

@@ -18,8 +18,8 @@ use clap::Args;
 use serde::Serialize;
 use tokio::time::timeout;
 
-use crate::cli::QueueFlags;
-use crate::config::{Config, Layer, Period};
+use crate::cli::{QueueFlags, ReadinessFlags};
+use crate::config::{Config, Layer};
 use crate::database::{Access, on_blocking_thread};
 use crate::exit::{self, Exit};
 use crate::output::{self, Format};
@@ -44,15 +44,8 @@ pub struct Status {
     /// Look again every second until interrupted
     #[arg(long)]
     watch: bool,
-    /// Wait until all workers of the fleet here take jobs, or else any worker of the queue, for at most TIME
-    /// [env: ABACI_WAIT_FOR_SERVER] [default: 30s]
-    #[arg(long, value_name = "TIME", conflicts_with = "watch")]
-    #[expect(
-        clippy::doc_markdown,
-        clippy::option_option,
-        reason = "help is no markdown; absent, bare or with a time, as clap tells it"
-    )]
-    wait: Option<Option<Period>>,
+    #[command(flatten)]
+    readiness: ReadinessFlags,
     /// Print one JSON object, or one per look
     #[arg(long)]
     json: bool,
@@ -89,8 +82,8 @@ impl Status {
 
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         let format = Format::of_flag(self.json);
-        if let Some(limit) = self.wait {
-            return wait::run(config, limit.unwrap_or(config.wait_for_server.value), format).await;
+        if let Some(limit) = self.readiness.limit(config) {
+            return wait::run(config, limit, format).await;
         }
         if !self.watch {
             let report = look(config).await?;
