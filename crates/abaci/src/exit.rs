@@ -1,6 +1,6 @@
 //! How a command ends: the exit codes, and which error means which of them.
 //!
-//! An error is printed here and nowhere else, as one line on stderr.
+//! An error is printed here and nowhere else, as one line on stderr; only the end of a log follows on lines of its own.
 //! A reader that closed the pipe has what it wanted, so that counts as success.
 
 use std::fmt;
@@ -95,10 +95,23 @@ pub fn conclude(outcome: anyhow::Result<Exit>) -> Exit {
         Ok(exit) => exit,
         Err(error) if is_broken_pipe(&error) => Exit::Done,
         Err(error) => {
-            output::error(one_line(&error));
+            print(&error);
             of_error(&error)
         }
     }
+}
+
+/// Prints an error; one that may quote a row of the database stays on its line, whatever the row holds.
+fn print(error: &anyhow::Error) {
+    let line = one_line(error);
+    let quotes_rows =
+        |cause: &(dyn std::error::Error + 'static)| cause.is::<abaci_engine::Error>() || cause.is::<Failed>();
+    if error.chain().any(quotes_rows) {
+        return output::error(line);
+    }
+    let mut lines = line.lines();
+    output::error(lines.next().unwrap_or_default());
+    lines.for_each(output::talk);
 }
 
 /// The causes of an error, outermost first, in one line.

@@ -2,14 +2,22 @@
 //!
 //! A level alone (`debug`) speaks of our own targets; what the engine's library and the database driver say below an
 //! error is their chatter and stays out. A whole filter (`info,dbos=debug`) is taken as it is.
+//!
+//! An event is one line whatever its fields hold, which may come from a row that anybody wrote: what a terminal would obey or
+//! hide is shown as [`crate::output`] shows it.
 
-use std::io::{self, IsTerminal};
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
 
+use tracing::field::Field;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::fmt::format::{self, Writer};
 
 use crate::config::{Config, LogFormat, Source};
 use crate::exit::Failed;
+use crate::output::{visible, visible_json};
 
 /// More than a server says in a second of trouble.
 const BUFFERED_LINES: usize = 4096;
@@ -42,15 +50,49 @@ pub(crate) fn start(config: &Config, audience: Audience) -> Result<WorkerGuard, 
         .finish(io::stderr());
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(writer)
         // A log that cannot be written, to a terminal that is gone say, is no reason to panic.
         .log_internal_errors(false)
         .with_ansi(colour);
     match config.log_format.value {
-        LogFormat::Text => builder.with_target(false).init(),
-        LogFormat::Json => builder.json().flatten_event(true).init(),
+        LogFormat::Text => builder
+            .with_writer(writer)
+            .fmt_fields(format::debug_fn(write_field).delimited(" "))
+            .with_target(false)
+            .init(),
+        LogFormat::Json => builder
+            .with_writer(move || JsonEvents(writer.clone()))
+            .json()
+            .flatten_event(true)
+            .init(),
     }
     Ok(guard)
+}
+
+/// Writes a field as the library does, but for what is hidden in it.
+fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    let value = format!("{value:?}");
+    let (name, value) = (field.name(), visible(&value));
+    match name {
+        "message" => write!(writer, "{value}"),
+        _ if writer.has_ansi_escapes() => write!(writer, "\x1b[3m{name}\x1b[0m\x1b[2m=\x1b[0m{value}"),
+        _ => write!(writer, "{name}={value}"),
+    }
+}
+
+/// Writes events of JSON, each in one call.
+struct JsonEvents<W>(W);
+
+impl<W: Write> Write for JsonEvents<W> {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        let shown = visible_json(text.trim_end());
+        self.0.write_all(format!("{shown}\n").as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 fn level(config: &Config, audience: Audience) -> String {

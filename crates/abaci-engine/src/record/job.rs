@@ -1,9 +1,11 @@
 //! A job as its row describes it.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::request::shorten;
 use super::{Algorithm, Failure, JobResult};
 
 /// The id of a job: the workflow id of its row, chosen by the client that submitted it.
@@ -12,7 +14,7 @@ use super::{Algorithm, Failure, JobResult};
 pub struct JobId(String);
 
 impl JobId {
-    /// Takes an id as it is; any text that is not empty is one.
+    /// Takes the id of a job as it is: another client may have chosen any text.
     #[must_use]
     pub fn new(id: impl Into<String>) -> Self {
         Self(id.into())
@@ -39,6 +41,9 @@ impl JobId {
         })
     }
 
+    /// The longest id that is accepted for a new job.
+    const MAX_CHOSEN: usize = 128;
+
     /// How many characters the ids of one batch share.
     pub const SHARED: usize = "01234567-89ab-7cde".len();
 
@@ -46,6 +51,30 @@ impl JobId {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// Why an id is refused for a new job.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{given:?} is not an id; give 1 to {} letters, digits and signs of ASCII, without spaces",
+    JobId::MAX_CHOSEN
+)]
+pub struct JobIdError {
+    /// The id as it was given, shortened.
+    given: String,
+}
+
+impl FromStr for JobId {
+    type Err = JobIdError;
+
+    /// Accepts an id that somebody chose for a new job: one that every list can show and every shell takes for one word.
+    fn from_str(text: &str) -> Result<Self, JobIdError> {
+        let is_accepted = text.chars().all(|c| c.is_ascii_graphic());
+        if is_accepted && (1..=Self::MAX_CHOSEN).contains(&text.len()) {
+            return Ok(Self::new(text));
+        }
+        Err(JobIdError { given: shorten(text) })
     }
 }
 
@@ -172,6 +201,32 @@ pub struct StepRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_id_that_is_chosen_can_be_shown_and_typed() {
+        let longest = "x".repeat(128);
+        for id in ["mine", "a/b:c-1_2.3", "'$(date)'", &longest] {
+            assert_eq!(id.parse(), Ok(JobId::new(id)));
+        }
+        let too_long = "x".repeat(129);
+        for id in [
+            "",
+            " ",
+            "two words",
+            "x\u{1b}[2J",
+            "a\nb",
+            "é",
+            "\u{feff}x",
+            "a\u{202e}b",
+            &too_long,
+        ] {
+            let error = id.parse::<JobId>().unwrap_err().to_string();
+            assert!(
+                !error.contains(char::is_control) && error.contains("128"),
+                "{error}"
+            );
+        }
+    }
 
     #[test]
     fn ids_of_a_batch_share_a_beginning_that_those_of_others_lack() {

@@ -9,12 +9,14 @@ mod job;
 mod limits;
 mod request;
 mod result;
+mod visible;
 mod workflow_name;
 
 pub use failure::{Failure, FailureKind};
 pub use fault::{Fault, FaultKind};
-pub use job::{Job, JobDetail, JobId, State, StepRecord};
+pub use job::{Job, JobDetail, JobId, JobIdError, State, StepRecord};
 pub use limits::Limits;
 pub use request::{Algorithm, Request, RequestError};
 pub use result::{ArtifactRecord, CertificateRecord, INLINE_DIGITS, JobResult, VerifyError};
+pub use visible::{is_hidden, visible};
 pub use workflow_name::WorkflowName;

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Fault, Limits, WorkflowName};
+use super::{Fault, Limits, WorkflowName, visible};
 
 /// How F(n) is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -100,7 +100,10 @@ pub enum RequestError {
     )]
     Missing,
     /// Not a non-negative integer.
-    #[error("n is {given}, which is not a non-negative integer; give one such as 100")]
+    #[error(
+        "n is {}, which is not a non-negative integer; give one such as 100",
+        visible(given)
+    )]
     NotAnIndex {
         /// The value as it was given, shortened.
         given: String,
@@ -189,7 +192,8 @@ pub enum RequestError {
     },
     /// A form of input that is no request at all.
     #[error(
-        "the input is {given}, which is not a request; give 100 or {{\"n\": 100, \"algorithm\": \"doubling\"}}"
+        "the input is {}, which is not a request; give 100 or {{\"n\": 100, \"algorithm\": \"doubling\"}}",
+        visible(given)
     )]
     NotARequest {
         /// The input as it was given, shortened.
@@ -403,12 +407,11 @@ fn fault(value: &Value) -> Result<Fault, RequestError> {
 }
 
 /// Keeps a foreign value short enough for one line, however long it is and however much of it has to be escaped.
-fn shorten(text: &str) -> String {
+pub(super) fn shorten(text: &str) -> String {
     const MAX_CHARS: usize = 40;
-    let printable = |c: char| if c.is_control() { ' ' } else { c };
     let mut room = MAX_CHARS;
     let mut short = String::new();
-    for c in text.chars().map(printable) {
+    for c in text.chars() {
         let Some(left) = room.checked_sub(c.escape_debug().count()) else {
             short.push('…');
             break;

@@ -26,7 +26,7 @@ impl Completions {
     pub(crate) fn run(self) -> anyhow::Result<Exit> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut offered(&WHOLE), "abaci", &mut script);
-        output::line(String::from_utf8_lossy(&script).trim_end())?;
+        output::bytes(&script)?;
         Ok(Exit::Done)
     }
 }

@@ -9,14 +9,13 @@ use abaci_engine::Client;
 use abaci_engine::database::{DatabaseReport, inspect};
 use clap::Args;
 use local_postgres::Programs;
-use owo_colors::OwoColorize;
 use serde::Serialize;
 
 use crate::cli::QueueFlags;
 use crate::config::{Config, Layer};
 use crate::database::{Access, check_writable, on_blocking_thread};
 use crate::exit::{Exit, one_line};
-use crate::output::{self, Format};
+use crate::output::{self, Format, Paint};
 
 /// How long the database may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);

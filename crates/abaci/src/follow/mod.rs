@@ -162,20 +162,12 @@ impl Following {
         } else {
             format!("{left} jobs stay")
         };
-        let ids: Vec<&str> = self
-            .open
-            .iter()
-            .take(IDS_IN_A_NOTICE)
-            .map(JobId::as_str)
-            .collect();
+        let wait = output::wait_command(self.open.iter().take(IDS_IN_A_NOTICE));
         let rest = if left > IDS_IN_A_NOTICE {
             format!(" … (all of them: {})", output::list_command(self.open.iter()))
         } else {
             String::new()
         };
-        format!(
-            "{jobs} in the database, get the results later with: abaci wait {}{rest}",
-            ids.join(" ")
-        )
+        format!("{jobs} in the database, get the results later with: {wait}{rest}")
     }
 }

@@ -83,7 +83,8 @@ async fn look(bar: ProgressBar, client: Client, ids: Vec<JobId>) {
     loop {
         looks.tick().await;
         let jobs = client.progress(&ids).await.unwrap_or_default();
-        bar.set_prefix(said(&jobs).map_or_else(String::new, |said| format!(": {said}")));
+        let said = said(&jobs).map_or_else(String::new, |said| format!(": {said}"));
+        bar.set_prefix(output::visible(&said).into_owned());
     }
 }
 

@@ -2,10 +2,9 @@
 
 use abaci_engine::client::Outcome;
 use abaci_engine::{Algorithm, Failure, JobId, JobResult, Request, State};
-use owo_colors::OwoColorize;
 use serde::Serialize;
 
-use crate::output::{self, Format};
+use crate::output::{self, Format, Paint};
 
 /// A job that succeeded, as JSON: the contract of the design's §5.
 #[derive(Serialize)]

@@ -16,6 +16,7 @@ use super::metrics;
 use super::questions::Questions;
 use super::seen::Seen;
 use super::verdict::{Status, Verdict};
+use crate::output::visible_json;
 
 /// What the answers are made of.
 pub(super) struct Known {
@@ -112,8 +113,8 @@ fn answerer() -> Answerer {
 }
 
 fn json(code: StatusCode, body: &impl Serialize) -> Response {
-    let mut line = serde_json::to_string(body).expect("every key is a string and no number is infinite");
-    line.push('\n');
+    let body = serde_json::to_string(body).expect("every key is a string and no number is infinite");
+    let line = format!("{}\n", visible_json(&body));
     text(code, "application/json", line)
 }
 

@@ -22,6 +22,12 @@ pub(crate) fn list_command<'a>(mut ids: impl Iterator<Item = &'a JobId>) -> Stri
     }
 }
 
+/// The command that waits for these jobs.
+pub(crate) fn wait_command<'a>(ids: impl Iterator<Item = &'a JobId>) -> String {
+    let ids: Vec<String> = ids.map(|id| argument(id.as_str())).collect();
+    format!("abaci wait {}", ids.join(" "))
+}
+
 /// One argument for a shell: as it is where nothing in it means anything to a shell, else in quotes.
 fn argument(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.,:/@%+=".contains(c);
@@ -47,6 +53,12 @@ mod tests {
         ] {
             assert_eq!(serve_command(queue), command);
         }
+    }
+
+    #[test]
+    fn an_id_is_one_argument_whatever_is_in_it() {
+        let ids = ["mine", "two words", "$(date)"].map(JobId::new);
+        assert_eq!(wait_command(ids.iter()), "abaci wait mine 'two words' '$(date)'");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What goes to the terminal: data to stdout, talk to stderr.
 //!
-//! Colour is used only on a terminal and never with `NO_COLOR`.
+//! Every line is made [`visible`] here, whoever wrote what is in it, and none has a line break inside; a colour that we mean
+//! is a [`Paint`]. Colour is used only on a terminal and never with `NO_COLOR`.
 //! Every line of data is flushed, so that a reader at the other end of a pipe sees it when it is there; a reader that
 //! left is an error of the kind [`std::io::ErrorKind::BrokenPipe`], which [`crate::exit`] counts as success.
 //! Talk that cannot be printed is dropped: nobody is left to hear it.
@@ -8,6 +9,8 @@
 mod advice;
 mod format;
 mod job;
+mod json;
+mod paint;
 mod table;
 mod text;
 
@@ -17,9 +20,12 @@ use std::io::{IsTerminal, Write};
 use anyhow::Context;
 use serde::Serialize;
 
-pub(crate) use advice::{list_command, serve_command};
+pub(crate) use abaci_engine::record::visible;
+pub(crate) use advice::{list_command, serve_command, wait_command};
 pub(crate) use format::{age, digits_of, seconds, time};
 pub(crate) use job::{name, progress, size};
+pub(crate) use json::visible_json;
+pub(crate) use paint::{Paint, unpainted};
 pub(crate) use table::{Table, with_bold_header};
 pub(crate) use text::labelled;
 
@@ -51,7 +57,7 @@ pub(crate) fn columns() -> Option<usize> {
 /// Prints one line of data.
 pub(crate) fn line(text: impl Display) -> anyhow::Result<()> {
     let mut stdout = anstream::stdout().lock();
-    writeln!(stdout, "{text}")
+    writeln!(stdout, "{}", paint::drawn(&text.to_string()))
         .and_then(|()| stdout.flush())
         .context("writing to stdout")
 }
@@ -79,12 +85,8 @@ pub(crate) fn screen(lines: &[String]) -> anyhow::Result<()> {
     } else {
         ("", "", "")
     };
-    let mut lines = lines.to_vec();
-    if is_plain {
-        for line in &mut lines {
-            *line = anstream::adapter::strip_str(line).to_string();
-        }
-    }
+    let draw = if is_plain { unpainted } else { paint::drawn };
+    let lines: Vec<String> = lines.iter().map(|line| draw(line)).collect();
     let text = lines.join(&format!("{end_of_line}\n"));
     write!(stdout, "{home}{text}{end_of_line}\n{end}")
         .and_then(|()| stdout.flush())
@@ -93,12 +95,13 @@ pub(crate) fn screen(lines: &[String]) -> anyhow::Result<()> {
 
 /// Prints one line of data as JSON.
 pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
-    line(serde_json::to_string(value).context("writing JSON")?)
+    let json = serde_json::to_string(value).context("writing JSON")?;
+    bytes(format!("{}\n", visible_json(&json)).as_bytes())
 }
 
 /// Says something to the person at the terminal.
 pub(crate) fn talk(text: impl Display) {
-    let _ = writeln!(anstream::stderr().lock(), "{text}");
+    let _ = writeln!(anstream::stderr().lock(), "{}", paint::drawn(&text.to_string()));
 }
 
 /// Says why the command failed.

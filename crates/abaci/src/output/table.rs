@@ -1,9 +1,9 @@
 //! Columns that line up.
 
 use comfy_table::{ContentArrangement, Table as Grid, presets};
-use owo_colors::OwoColorize;
 
 use super::text::cut;
+use super::{Paint, visible};
 
 /// The narrowest that a column becomes to make the others fit.
 const NARROWEST_COLUMN: usize = 4;
@@ -26,7 +26,10 @@ impl Table {
 
     /// Adds a row, with as many cells as there are headers.
     pub(crate) fn row(&mut self, cells: impl Into<Vec<String>>) {
-        self.rows.push(cells.into());
+        // Here already, or a hidden character would count for the widths.
+        let cells = cells.into();
+        self.rows
+            .push(cells.iter().map(|cell| visible(cell).into_owned()).collect());
     }
 
     /// Breaks the text of cells, where the table is wider than this many columns otherwise.
@@ -133,6 +136,13 @@ mod tests {
         let mut table = Table::new(["ID", "STATE"]);
         table.row(["a-long-id".to_owned(), "ok".to_owned()]);
         assert_eq!(table.lines(), ["ID         STATE", "a-long-id  ok"]);
+    }
+
+    #[test]
+    fn a_cell_breaks_no_line_and_hides_no_width() {
+        let mut table = Table::new(["ID", "STATE"]);
+        table.row(["x\u{1b}[2J\ny".to_owned(), "ok".to_owned()]);
+        assert_eq!(table.lines(), [r"ID             STATE", r"x\u{1b}[2J\ny  ok"]);
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Text that fits into the columns of a terminal.
 
+use super::paint::{is_painted, unpainted};
+
 /// How many cells of a terminal some text takes, without its colours.
 fn width(text: &str) -> usize {
-    anstream::adapter::strip_str(text).to_string().chars().count()
+    unpainted(text).chars().count()
 }
 
 /// The beginning of a plain text, with a sign where something was left out.
@@ -41,7 +43,7 @@ pub(crate) fn labelled(label: &str, text: &str, total: usize) -> Vec<String> {
 
 /// A word in pieces that fit; a coloured one is short and stays whole.
 fn pieces(word: &str, room: usize) -> Vec<&str> {
-    if width(word) <= room || word.contains('\u{1b}') {
+    if width(word) <= room || is_painted(word) {
         return vec![word];
     }
     let mut pieces = Vec::new();
@@ -58,6 +60,7 @@ fn pieces(word: &str, room: usize) -> Vec<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::output::Paint;
 
     #[test]
     fn a_text_goes_on_below_its_beginning() {
@@ -78,7 +81,7 @@ mod tests {
 
     #[test]
     fn colours_take_no_room() {
-        let red = "\u{1b}[31mdown\u{1b}[39m";
+        let red = "down".red().to_string();
         let lines = labelled("db ", &format!("{red}: gone for good"), 18);
         assert_eq!(lines, [format!("db {red}: gone for"), "   good".to_owned()]);
     }

@@ -27,6 +27,7 @@ mod health_connections;
 mod health_load;
 mod health_outages;
 mod help;
+mod hostile;
 mod http;
 mod in_process;
 mod isolation;

@@ -50,6 +50,38 @@ fn what_is_over_a_limit_is_refused_with_the_limit() {
 }
 
 #[test]
+fn what_cannot_be_seen_is_shown_where_it_is_refused() {
+    refused(&["submit", "\u{feff}10"], &[r"n is \u{feff}10,"]);
+    refused(&["submit", "1\u{200b}0"], &[r"n is 1\u{200b}0,"]);
+    refused(&["submit", "10\n20"], &[r"n is 10\n20,"]);
+    refused(&["submit", "{\u{202e}"], &[r"the input is {\u{202e},"]);
+    refused(&["submit", "10", "--timeout", "1\u{1b}[2Js"], &[r"1\u{1b}[2Js"]);
+    refused(&["list", "--state", "\u{9b}2J"], &[r"\u{9b}2J"]);
+    refused(&["lab", "ex1\u{7f}"], &[r"ex1\u{7f}"]);
+    let home = TempDir::new();
+    let file = home.path().join("numbers.txt");
+    std::fs::write(&file, "\u{feff}10\n20\n").unwrap();
+    let arguments = ["submit".as_ref(), "--file".as_ref(), file.as_os_str()];
+    let words = [r"numbers.txt:1: n is \u{feff}10,"];
+    assert_refused(&run(bare(&home, arguments)), 2, &words);
+}
+
+#[test]
+fn an_id_that_no_list_can_show_is_refused_with_what_is_in_it() {
+    for (id, shown) in [
+        ("", r#""""#),
+        ("x\u{1b}[2J", r#""x\u{1b}[2J""#),
+        ("a\nb", r#""a\nb""#),
+        ("two words", r#""two words""#),
+        ("a\u{202e}b", r#""a\u{202e}b""#),
+    ] {
+        refused(&["submit", "--id", id, "10"], &["--id", shown, "128"]);
+    }
+    let long = "x".repeat(129);
+    refused(&["submit", "--id", &long, "10"], &["--id", "128"]);
+}
+
+#[test]
 fn one_bad_index_among_good_ones_refuses_all() {
     refused(&["submit", "1", "2", "x", "4"], &["n is x"]);
 }

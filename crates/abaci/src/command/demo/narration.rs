@@ -4,12 +4,11 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use abaci_engine::{Failure, JobId, JobResult, Request};
-use owo_colors::OwoColorize;
 
 use super::crash::Crash;
 use super::stage::Stage;
 use crate::follow::Tally;
-use crate::output;
+use crate::output::{self, Paint};
 use crate::snapshot::Snapshot;
 
 /// How the job that was cut off came to its value.
@@ -24,7 +23,8 @@ pub(super) struct Recovery {
 
 pub(super) fn opening(stage: &Stage) -> anyhow::Result<()> {
     output::line("abaci demo".bold())?;
-    output::line("A worker is killed in the middle of a job. Every result still comes, exact.\n")?;
+    output::line("A worker is killed in the middle of a job. Every result still comes, exact.")?;
+    output::line("")?;
     event(
         "database",
         format_args!("private PostgreSQL in {}", stage.directory().display()),
@@ -54,8 +54,9 @@ pub(super) fn submitted(jobs: &[(JobId, Request)]) -> anyhow::Result<()> {
     let indices: Vec<String> = jobs.iter().map(|(_, request)| request.n.to_string()).collect();
     event(
         "submitted",
-        format_args!("{} jobs by naive recursion: {}\n", jobs.len(), indices.join(" ")),
-    )
+        format_args!("{} jobs by naive recursion: {}", jobs.len(), indices.join(" ")),
+    )?;
+    output::line("")
 }
 
 pub(super) fn result(result: &JobResult) -> anyhow::Result<()> {
@@ -94,8 +95,9 @@ pub(super) fn crashed(crash: &Crash) -> anyhow::Result<()> {
 pub(super) fn replaced(pid: u32, after: Duration) -> anyhow::Result<()> {
     event(
         "worker",
-        format_args!("process {pid} takes its place, {} later\n", span(after)),
-    )
+        format_args!("process {pid} takes its place, {} later", span(after)),
+    )?;
+    output::line("")
 }
 
 pub(super) fn ending(
@@ -103,7 +105,8 @@ pub(super) fn ending(
     crash: Option<&Crash>,
     recovery: Option<&Recovery>,
 ) -> anyhow::Result<()> {
-    output::line(format_args!("\n  {}", tally.totals()))?;
+    output::line("")?;
+    output::line(format_args!("  {}", tally.totals()))?;
     if !tally.has_failures() {
         output::line("  Each value agrees with its certificate (residues modulo three primes, digit")?;
         output::line("  count, BLAKE3) and with F(n) computed here by fast doubling.")?;
@@ -161,7 +164,7 @@ fn event(who: &str, what: impl Display) -> anyhow::Result<()> {
 /// Pads a word to a column, whatever colour it has.
 fn padded(who: &str) -> String {
     const COLUMN: usize = 9;
-    let shown = anstream::adapter::strip_str(who).to_string().chars().count();
+    let shown = output::unpainted(who).chars().count();
     format!("{who}{}", " ".repeat(COLUMN.saturating_sub(shown)))
 }
 

@@ -5,9 +5,8 @@
 
 use abaci_lab::{Case, Experiment, Report, Trace};
 use comfy_table::{ContentArrangement, Table as Grid, presets};
-use owo_colors::OwoColorize;
 
-use crate::output::{self, Table};
+use crate::output::{self, Paint, Table};
 
 /// The width of lines that go to no terminal, in characters.
 const FILE_WIDTH: usize = 100;
@@ -57,7 +56,8 @@ impl Page {
     /// Prints what an experiment is about.
     pub(super) fn introduce(self, experiment: &Experiment, seed: u64) -> anyhow::Result<()> {
         let title = format!("{}: {}", experiment.name, experiment.title);
-        output::line(format_args!("{}\n", title.bold()))?;
+        output::line(title.bold())?;
+        output::line("")?;
         self.print_paragraph("Question", experiment.question)?;
         self.print_paragraph("Method", experiment.method)?;
         self.print_paragraph("Seed", &seed.to_string())?;

@@ -3,10 +3,9 @@
 use abaci_engine::client::QueueStatus;
 use abaci_engine::presence::Presence;
 use abaci_engine::worker::RunningJob;
-use owo_colors::OwoColorize;
 
 use super::Report;
-use crate::output::{self, Table};
+use crate::output::{self, Paint, Table};
 use crate::snapshot::{LastExit, Phase, Snapshot, WorkerState, WorkerView};
 
 /// As wide as lines become where there is no terminal.

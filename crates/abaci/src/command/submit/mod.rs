@@ -43,7 +43,7 @@ pub struct Submit {
     /// step of that index, or random:SEED; only with the algorithm stepwise
     #[arg(long, value_name = "FAULT")]
     fault: Option<String>,
-    /// Id of the job, if it is only one; submitting the same again changes nothing
+    /// Id of the job, if it is only one: up to 128 letters, digits and signs; submitting the same again changes nothing
     #[arg(long, value_name = "ID")]
     id: Option<String>,
     /// Print the ids of the jobs and do not wait for them
@@ -146,8 +146,12 @@ impl Submit {
         }
         match (&self.id, requests.as_slice()) {
             (None, _) => Ok(JobId::fresh_batch().zip(requests).collect()),
-            (Some(id), _) if id.trim().is_empty() => Err(Failed::usage("--id is empty").into()),
-            (Some(id), [request]) => Ok(vec![(JobId::new(id), *request)]),
+            (Some(id), [request]) => {
+                let id = id
+                    .parse()
+                    .map_err(|error| Failed::usage(format!("--id: {error}")))?;
+                Ok(vec![(id, *request)])
+            }
             (Some(_), _) => {
                 let message = format!("--id names one job, and there are {}", requests.len());
                 Err(Failed::usage(message).into())
