@@ -5,6 +5,11 @@ use std::io;
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+/// Asks a worker of a fleet to hand back at once what it has, and to end.
+///
+/// A service manager sends it to nobody by itself: those that it does send to all processes ask a worker to drain.
+pub(crate) const AT_ONCE: rustix::process::Signal = rustix::process::Signal::USR1;
+
 /// Listens for SIGINT, SIGTERM and SIGHUP from its making on, so that none is missed.
 pub(crate) struct Signals {
     interrupt: Signal,
@@ -49,6 +54,31 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}
+
+/// Listens for [`AT_ONCE`] from its making on, and remembers it.
+pub(crate) struct Hurry {
+    signal: Signal,
+    has_come: bool,
+}
+
+impl Hurry {
+    /// Starts listening; the signal no longer ends the process by itself.
+    pub(crate) fn listen() -> anyhow::Result<Self> {
+        let kind = SignalKind::from_raw(AT_ONCE.as_raw());
+        Ok(Self {
+            signal: signal(kind).context("listening for signals")?,
+            has_come: false,
+        })
+    }
+
+    /// Completes once the signal has come, however often this is asked. Cancel-safe.
+    pub(crate) async fn wait(&mut self) {
+        if !self.has_come {
+            self.signal.recv().await;
+            self.has_come = true;
         }
     }
 }

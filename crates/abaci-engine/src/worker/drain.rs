@@ -7,13 +7,19 @@
 //! The wait for the sessions matters: a statement that was under way at the abort may still be committed by the server
 //! after the client has gone, and would name this worker again.
 //!
+//! A drain that is hurried does all of that without the grace time, and has half a second for it: whoever wants a process
+//! to end at once means the process and not its jobs.
+//!
 //! If the database is away at the end, the rows stay with this executor id; a peer takes them when the heartbeat expires,
-//! a restart under the same id at once.
+//! a restart under the same id at once. Then the end counts as a death of the jobs' worker, since nobody could be told.
 
+use std::pin::pin;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use dbos::sysdb::{INTERNAL_QUEUE, SystemDatabase};
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{Worker, undo_claims};
@@ -24,8 +30,11 @@ use crate::presence::Registration;
 /// Bounds the questions after the grace time, so that an outage cannot keep the process.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Bounds what is left of a drain that is hurried; with a database in reach it takes a tenth of this.
+const HASTE: Duration = Duration::from_millis(500);
+
 /// What a drain did.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DrainReport {
     /// Jobs that were running and finished within the grace time.
     pub finished: usize,
@@ -33,7 +42,29 @@ pub struct DrainReport {
     pub handed_back: usize,
 }
 
-pub(super) async fn drain(worker: Worker, grace: Duration) -> DrainReport {
+pub(super) async fn drain(worker: Worker, grace: Duration, hurry: impl Future<Output = ()>) -> DrainReport {
+    let (hurried, report) = (CancellationToken::new(), OnceLock::new());
+    let mut draining = pin!(drain_in_order(worker, grace, &hurried, &report));
+    tokio::select! {
+        () = &mut draining => {}
+        () = hurry => {
+            hurried.cancel();
+            let _ = timeout(HASTE, draining).await;
+        }
+    }
+    report.get().cloned().unwrap_or_else(|| {
+        warn!("could not hand jobs back in time; they are taken up again as those of a dead worker");
+        DrainReport::default()
+    })
+}
+
+/// Drains, and reports as soon as all jobs are finished or handed back; once it is `hurried` it waits for none.
+async fn drain_in_order(
+    worker: Worker,
+    grace: Duration,
+    hurried: &CancellationToken,
+    report: &OnceLock<DrainReport>,
+) {
     let Worker {
         dbos,
         database,
@@ -61,7 +92,7 @@ pub(super) async fn drain(worker: Worker, grace: Duration) -> DrainReport {
     );
 
     // Whether everything finished in time shows in what is left in hand.
-    let _ = timeout_at(deadline, jobs.idle()).await;
+    let _ = timeout_at(deadline, hurried.run_until_cancelled(jobs.idle())).await;
     let unfinished = jobs.count();
     // The janitor must not see rows that are neither in hand nor given back yet.
     housekeeping.shutdown().await;
@@ -69,6 +100,10 @@ pub(super) async fn drain(worker: Worker, grace: Duration) -> DrainReport {
         Ok(()) => give_back(&database, &registration).await,
         Err(_) => 0,
     };
+    let _ = report.set(DrainReport {
+        finished: running.saturating_sub(unfinished),
+        handed_back,
+    });
     // Their jobs are aborted; what is left is to reap them and to remove their files.
     if timeout(TIMEOUT, children.gone()).await.is_err() {
         warn!("a computing process could not be ended");
@@ -76,10 +111,6 @@ pub(super) async fn drain(worker: Worker, grace: Duration) -> DrainReport {
     registration.end().await;
     // What does not close now is closed by the end of the process.
     let _ = timeout(TIMEOUT, database.close()).await;
-    DrainReport {
-        finished: running.saturating_sub(unfinished),
-        handed_back,
-    }
 }
 
 /// Puts every row of the worker back on its queue; returns how many.

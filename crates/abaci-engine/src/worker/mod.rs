@@ -209,7 +209,15 @@ impl Worker {
 
     /// Stops claiming, lets what runs finish within `grace`, hands the rest back to the queue and stops.
     pub async fn drain(self, grace: Duration) -> DrainReport {
-        drain::drain(self, grace).await
+        self.drain_until(grace, std::future::pending()).await
+    }
+
+    /// Drains like [`Worker::drain`] until `hurry` completes, and then hands back at once whatever still runs.
+    ///
+    /// It returns half a second after that at the latest, whether the database answers or not. Jobs that could not be handed
+    /// back by then count as those of a worker that died.
+    pub async fn drain_until(self, grace: Duration, hurry: impl Future<Output = ()>) -> DrainReport {
+        drain::drain(self, grace, hurry).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! `abaci serve`: one server, which takes jobs from the queue until it is told to stop.
 //!
 //! The first SIGINT or SIGTERM drains: nothing new is started, what runs may finish within the grace time, the rest goes
-//! back to the queue for others. A second signal ends the process at once with 130.
+//! back to the queue for others. A second signal hands back at once what still runs, and the process ends with 130.
 //! With a health address the server answers there from its first moment to its last.
 
 mod vitals;
@@ -95,14 +95,17 @@ async fn drain(
 ) -> anyhow::Result<Exit> {
     let grace = config.grace.value;
     info!(signal, %grace, "asked to stop; a second signal ends it at once");
-    tokio::select! {
-        report = worker.drain(grace.0) => {
-            info!(finished = report.finished, handed_back = report.handed_back, "drained");
-            Ok(Exit::Done)
-        }
-        signal = signals.next_in_haste() => {
-            warn!(signal, "ended at once; what ran is taken up again by the next server");
-            Ok(Exit::Interrupted)
-        }
-    }
+    let mut is_hurried = false;
+    let hurry = async {
+        let signal = signals.next_in_haste().await;
+        warn!(signal, "ending at once; what runs goes back to the queue");
+        is_hurried = true;
+    };
+    let report = worker.drain_until(grace.0, hurry).await;
+    info!(
+        finished = report.finished,
+        handed_back = report.handed_back,
+        "drained"
+    );
+    Ok(if is_hurried { Exit::Interrupted } else { Exit::Done })
 }

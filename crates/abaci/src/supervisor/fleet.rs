@@ -287,14 +287,19 @@ impl Fleet {
         }
     }
 
-    /// Kills every process.
-    pub(super) fn kill_all(&mut self) {
+    /// Asks every worker to hand back at once what it has; nothing is started any more.
+    pub(super) fn hurry_all(&mut self, now: Instant) {
         self.phase = Phase::Draining;
+        self.slots.values_mut().for_each(|slot| slot.hurry(now));
+        if let Some(health) = &mut self.health {
+            health.kill(now);
+        }
+    }
+
+    /// Kills every worker.
+    pub(super) fn kill_all(&mut self) {
         for slot in self.slots.values_mut() {
             slot.kill("the fleet was ended at once");
-        }
-        if let Some(health) = &mut self.health {
-            health.kill(Instant::now());
         }
     }
 

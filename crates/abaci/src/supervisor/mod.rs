@@ -5,7 +5,8 @@
 //!
 //! How it decides: everything that happens is an [`Event`]; after each one, and at the next moment that something is due,
 //! it compares what is with what should be ([`fleet::Fleet::reconcile`]) and does the difference.
-//! Nothing else starts, stops or kills anything but the second signal, which kills everything.
+//! Nothing else starts, stops or kills anything but the second signal: it asks all workers to hand back at once what they
+//! have, and kills those that are not gone a second later.
 //!
 //! It does not promise that a job goes on without interruption: a worker that dies costs the steps that it was in, and a
 //! worker that is silent for the watchdog's time is killed on suspicion.
@@ -31,6 +32,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 pub(crate) use channel::{FromHealth, FromWorker, Heard, Receiver, Sender, ToHealth, inherited, say_at_once};
@@ -67,6 +69,9 @@ const LATE: Duration = Duration::from_secs(2);
 
 /// How long what was said meanwhile may take to be heard, when the loop goes on.
 const SETTLE: Duration = Duration::from_millis(200);
+
+/// How long workers may take to hand back at once what they have: twice what each of them gives itself.
+const HURRY_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long killed processes may take to be gone.
 const KILL_PATIENCE: Duration = Duration::from_secs(2);
@@ -123,8 +128,7 @@ pub(crate) async fn run(
             () = tokio::time::sleep_until(due.into()) => Pace::InOrder,
         };
         if pace == Pace::AtOnce {
-            supervisor.fleet.kill_all();
-            wait_for_ends(&mut supervisor.fleet, &mut happened).await;
+            end_at_once(&mut supervisor.fleet, &mut happened).await;
             return supervisor.conclude(Exit::Interrupted);
         }
     }
@@ -258,10 +262,7 @@ impl Supervisor {
     fn follow(&mut self, order: Order) -> Pace {
         match order {
             Order::Stop(signal) if self.was_told_to_stop => {
-                warn!(
-                    signal,
-                    "ended at once; what ran is taken up again by the next worker"
-                );
+                warn!(signal, "ending at once; what runs goes back to the queue");
                 return Pace::AtOnce;
             }
             Order::Stop(signal) => {
@@ -319,17 +320,24 @@ impl Supervisor {
     }
 }
 
-/// Waits, not for long, until all killed processes are gone.
-async fn wait_for_ends(fleet: &mut Fleet, happened: &mut mpsc::UnboundedReceiver<Event>) {
-    let ends = async {
-        while fleet.has_processes()
-            && let Some(event) = happened.recv().await
-        {
-            fleet.take_in(event, Instant::now());
-        }
-    };
-    if tokio::time::timeout(KILL_PATIENCE, ends).await.is_err() {
+/// Gives the workers a moment to hand back what they have, and kills those that need longer.
+async fn end_at_once(fleet: &mut Fleet, happened: &mut mpsc::UnboundedReceiver<Event>) {
+    fleet.hurry_all(Instant::now());
+    if timeout(HURRY_PATIENCE, all_ends(fleet, happened)).await.is_ok() {
+        return;
+    }
+    fleet.kill_all();
+    if timeout(KILL_PATIENCE, all_ends(fleet, happened)).await.is_err() {
         warn!("some processes are not gone yet; they end with this one");
+    }
+}
+
+/// Completes when all processes are gone.
+async fn all_ends(fleet: &mut Fleet, happened: &mut mpsc::UnboundedReceiver<Event>) {
+    while fleet.has_processes()
+        && let Some(event) = happened.recv().await
+    {
+        fleet.take_in(event, Instant::now());
     }
 }
 

@@ -10,6 +10,7 @@ use super::channel::FromWorker;
 use super::child::Child;
 use super::restarts::Run;
 use super::slot::Times;
+use crate::signals::AT_ONCE;
 use crate::snapshot::{SILENCE, WorkerState};
 
 /// A worker counts as wedged after this part of the time after which it is killed, or when it is not believed any more.
@@ -134,6 +135,13 @@ impl Occupant {
             self.stopping = Some(now);
             self.child.signal(Signal::TERM);
         }
+    }
+
+    /// Asks it to hand back at once what it has and go.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        // One that still starts listens to this alone.
+        self.stop(now);
+        self.child.signal(AT_ONCE);
     }
 
     pub(super) fn is_stopping(&self) -> bool {

@@ -154,6 +154,13 @@ impl Slot {
         }
     }
 
+    /// Asks the process to hand back at once what it has and go.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        if let Some(occupant) = &mut self.occupant {
+            occupant.hurry(now);
+        }
+    }
+
     /// Asks the process to go so that another takes its place, at once where there is none.
     pub(super) fn replace(&mut self, now: Instant) {
         self.stop(now);

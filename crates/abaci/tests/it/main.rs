@@ -22,6 +22,7 @@ mod fleet_rig;
 mod gc;
 mod giant;
 mod giant_memory;
+mod hard_stops;
 mod health;
 mod health_connections;
 mod health_load;

@@ -1,7 +1,7 @@
 //! `abaci fleet worker`: one worker of a fleet, started by its supervisor and by nobody else.
 //!
-//! It is `abaci serve` with a supervisor: it takes the executor id of its slot, sends heartbeats, drains on SIGTERM, and
-//! says why it gives up instead of printing it, so that it is said once.
+//! It is `abaci serve` with a supervisor: it takes the executor id of its slot, sends heartbeats, drains on SIGTERM, hands
+//! back at once what it has on SIGUSR1, and says why it gives up instead of printing it, so that it is said once.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::config::{Config, Period, Setting, Source};
 use crate::database::Access;
 use crate::exit::{self, Exit, Failed};
 use crate::parent::die_with_parent;
-use crate::signals::Signals;
+use crate::signals::{Hurry, Signals};
 use crate::supervisor::{FromWorker, Receiver, Sender, inherited, say_at_once};
 use crate::work;
 
@@ -92,7 +92,7 @@ impl Worker {
         observer: &watch::Sender<Option<WorkerObserver>>,
     ) -> anyhow::Result<Exit> {
         work::check(config)?;
-        let mut signals = Signals::listen()?;
+        let (mut signals, mut hurry) = (Signals::listen()?, Hurry::listen()?);
         let start = async {
             let access = Access::open(config).await?;
             let worker = work::start(&access, config, Slot::Number(self.slot)).await?;
@@ -107,13 +107,13 @@ impl Worker {
         work::announce(&worker, &access, config);
         let signal = tokio::select! {
             signal = signals.next() => signal,
+            () = hurry.wait() => "SIGUSR1",
             reason = worker.lost() => return Err(Failed::unreachable(reason).into()),
         };
         let grace = config.grace.value;
         info!(slot = self.slot, pid = std::process::id(), signal, %grace, "asked to stop");
-        // Further signals mean the same: what is to end at once is killed by the supervisor, and a service manager that
-        // signals all processes of a fleet wants what the supervisor wants.
-        let report = worker.drain(grace.0).await;
+        // Further signals of a service manager, which sends them to all processes of a fleet, mean the same.
+        let report = worker.drain_until(grace.0, hurry.wait()).await;
         let (finished, handed_back) = (report.finished, report.handed_back);
         info!(
             slot = self.slot,
