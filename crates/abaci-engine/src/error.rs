@@ -93,6 +93,12 @@ pub enum Error {
         /// The host of that process.
         host: String,
     },
+    /// Something of a worker that was discarded runs on; end the process.
+    #[error("{what} of a worker that lost its executor id could not be ended; start the server again")]
+    NotDiscarded {
+        /// What runs on.
+        what: &'static str,
+    },
     /// The place for large values cannot be used.
     #[error("artifacts in {place}: {reason}")]
     Artifacts {

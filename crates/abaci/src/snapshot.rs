@@ -73,7 +73,8 @@ pub struct WorkerView {
     pub heartbeat_age_seconds: Option<f64>,
     /// Its last contact with the database, as of that heartbeat.
     pub database: Option<DatabaseContact>,
-    /// How often its process was started again after it had ended by itself.
+    /// How often its process was started again after it had ended by itself; in `abaci serve`, how often it began anew
+    /// since its executor id had gone to another.
     pub restarts: u32,
     /// When the next process is started, while there is none.
     pub restart_in_seconds: Option<f64>,

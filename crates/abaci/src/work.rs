@@ -1,6 +1,7 @@
 //! One worker from its start to its end, as `abaci serve` and each worker of a fleet run it.
 //!
 //! A database that is not there yet is waited for; one that goes away later is the engine's to outlast.
+//! A worker whose jobs were given to others meanwhile has nothing to go on with: another one begins in its place.
 
 use std::num::NonZero;
 use std::time::{Duration, Instant};
@@ -71,6 +72,17 @@ pub(crate) async fn start(access: &Access, config: &Config, slot: Slot) -> anyho
         tokio::time::sleep(pause.min(patience)).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
+}
+
+/// Ends a worker that has lost its executor id, and starts another one as soon as the database answers.
+pub(crate) async fn start_anew(
+    lost: Worker,
+    access: &Access,
+    config: &Config,
+    slot: Slot,
+) -> anyhow::Result<Worker> {
+    lost.discard().await?;
+    start(access, config, slot).await
 }
 
 /// This machine's name, the first half of every executor id of its workers.

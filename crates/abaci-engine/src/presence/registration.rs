@@ -8,10 +8,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::Running;
 use super::applicant::Applicant;
-use super::heartbeat::{Contact, Heartbeat};
+use super::heartbeat::{Contact, Heartbeat, TIMEOUT};
 use crate::database::Address;
 use crate::worker::WorkerSettings;
 use crate::{APPLICATION, Error};
+
+/// How often the server is asked whether sessions are gone.
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// The name under which the server knows the engine's sessions of one incarnation of a worker.
 pub(crate) struct EngineSessions(String);
@@ -119,6 +122,24 @@ impl EngineSessions {
         format!("{url}&application_name={}", self.0.replace(' ', "%20"))
     }
 
+    /// Ends every one of them, and completes when they are gone; what they were asked and had not done is undone.
+    ///
+    /// # Errors
+    /// When the server cannot be asked.
+    pub(crate) async fn end(&self, address: &Address) -> Result<(), Error> {
+        let mut connection = address.connect(TIMEOUT).await?;
+        let end = "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = $1";
+        loop {
+            let there = sqlx::query_scalar::<_, i64>(end)
+                .bind(&self.0)
+                .fetch_one(&mut connection);
+            if address.ask("ending sessions", TIMEOUT, there).await? == 0 {
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK_INTERVAL).await;
+        }
+    }
+
     /// Completes when the server has ended every one of them, and so committed or undone all they asked for.
     ///
     /// # Errors
@@ -126,7 +147,7 @@ impl EngineSessions {
     pub(crate) async fn gone(&self, pool: &sqlx::PgPool) -> Result<(), sqlx::Error> {
         let any = "select exists (select 1 from pg_stat_activity where application_name = $1)";
         while sqlx::query_scalar(any).bind(&self.0).fetch_one(pool).await? {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+            tokio::time::sleep(LOOK_INTERVAL).await;
         }
         Ok(())
     }

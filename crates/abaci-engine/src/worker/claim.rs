@@ -75,6 +75,8 @@ pub(crate) struct Claimer {
     pub(crate) contact: watch::Receiver<Contact>,
     /// Why the last claim failed, if no later one worked; closed when the loop has ended, however it did.
     pub(crate) failure: watch::Sender<Option<String>>,
+    /// Drops the tasks of the jobs in hand, wherever they are.
+    pub(crate) discarded: CancellationToken,
 }
 
 /// The moments at which one loop polls: every interval, from a random one on.
@@ -230,16 +232,21 @@ impl Claimer {
 
     fn park(&self, place: Place, row: ClaimedRow, failure: Failure) {
         let database = self.database.clone();
-        tokio::spawn(async move {
+        self.spawn(async move {
             let _place = place;
             row.park(&database, &failure).await;
         });
     }
 
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let discarded = self.discarded.clone();
+        tokio::spawn(discarded.run_until_cancelled_owned(task));
+    }
+
     /// Starts a job in a task of its own, which keeps the place until the outcome is recorded.
     fn start(&self, workflow: WorkflowName, place: Place, row: ClaimedRow) {
         let (workflow, jobs) = (self.workflows.of(workflow).clone(), self.jobs.clone());
-        tokio::spawn(async move {
+        self.spawn(async move {
             let _place = place;
             // Resumed a moment after it was cancelled; the run that was cancelled needs that moment to notice.
             let _ = tokio::time::timeout(TIME_TO_BEGIN, jobs.sole(&row.id)).await;

@@ -6,9 +6,11 @@
 mod activity;
 mod admission;
 mod claim;
+mod discard;
 mod drain;
 mod jobs;
 mod log;
+mod loss;
 mod report;
 mod row;
 #[cfg(test)]
@@ -29,6 +31,7 @@ pub(crate) use claim::CHANNEL;
 pub use drain::DrainReport;
 pub(crate) use jobs::Jobs;
 pub(crate) use log::JobLog;
+pub use loss::Loss;
 pub use report::{DatabaseContact, RunningJob, WorkerObserver, WorkerReport};
 pub(crate) use row::ClaimedRow;
 
@@ -129,6 +132,8 @@ pub struct Worker {
     claiming: JoinHandle<()>,
     claim_failure: watch::Receiver<Option<String>>,
     stop_claiming: CancellationToken,
+    /// Cancelled to drop the tasks that wait for the jobs in hand.
+    discarded: CancellationToken,
     housekeeping: JoinSet<()>,
     children: Children,
 }
@@ -196,15 +201,25 @@ impl Worker {
         }
     }
 
-    /// Completes, with the reason, when the worker must not go on: its executor id went to another, or it claims no more.
-    pub async fn lost(&self) -> String {
+    /// Completes, with the reason, when the worker must not go on.
+    pub async fn lost(&self) -> Loss {
         let mut claims = self.claim_failure.clone();
         // Closed by the end of the loop, which before a drain is a panic.
         let broken_off = async { while claims.changed().await.is_ok() {} };
         tokio::select! {
-            reason = self.registration.lost() => reason,
-            () = broken_off => "the loop that claims jobs has broken off".to_owned(),
+            reason = self.registration.lost() => Loss::ExecutorId(reason),
+            () = broken_off => Loss::Claims,
         }
+    }
+
+    /// Ends a worker that has lost its executor id, and with it its jobs; returns once nothing of it can write any more.
+    ///
+    /// Nothing is finished, recorded or given back. The process may start another worker then.
+    ///
+    /// # Errors
+    /// [`Error::NotDiscarded`] when something of it cannot be ended: then the process has to end.
+    pub async fn discard(self) -> Result<(), Error> {
+        discard::discard(self).await
     }
 
     /// Stops claiming, lets what runs finish within `grace`, hands the rest back to the queue and stops.
@@ -295,9 +310,9 @@ impl Setup {
 
     /// Starts claiming and keeping house.
     fn into_worker(self, dbos: DBOS, workflows: Workflows) -> Worker {
-        let stop_claiming = CancellationToken::new();
+        let (stop_claiming, discarded) = (CancellationToken::new(), CancellationToken::new());
         let (failure, claim_failure) = watch::channel(None);
-        let claimer = self.claimer(workflows, failure);
+        let claimer = self.claimer(workflows, failure, discarded.clone());
         let claiming = tokio::spawn(claimer.run(stop_claiming.clone()));
         let housekeeping = self.keep_house();
         let Self {
@@ -315,12 +330,18 @@ impl Setup {
             claiming,
             claim_failure,
             stop_claiming,
+            discarded,
             housekeeping,
             children,
         }
     }
 
-    fn claimer(&self, workflows: Workflows, failure: watch::Sender<Option<String>>) -> Claimer {
+    fn claimer(
+        &self,
+        workflows: Workflows,
+        failure: watch::Sender<Option<String>>,
+        discarded: CancellationToken,
+    ) -> Claimer {
         Claimer {
             database: self.database.clone(),
             executor_id: self.registration.executor_id().to_owned(),
@@ -331,6 +352,7 @@ impl Setup {
             workflows,
             contact: self.registration.contact(),
             failure,
+            discarded,
         }
     }
 

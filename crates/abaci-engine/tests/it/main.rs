@@ -4,6 +4,7 @@
 
 mod bad_rows;
 mod databases;
+mod discards;
 mod drains;
 mod gc;
 mod jobs;

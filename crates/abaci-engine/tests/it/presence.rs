@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use abaci_engine::client::{Others, QueueVersion, WaitEvent, Waiter};
-use abaci_engine::worker::{Slot, WorkerSettings};
+use abaci_engine::worker::{Loss, Slot, WorkerSettings};
 use abaci_engine::{Algorithm, Error, JobId, Request, Worker};
 use abaci_testkit::{Process, eventually};
 use sqlx::{Connection, Executor, PgConnection};
@@ -234,10 +234,13 @@ async fn an_executor_id_that_went_to_another_is_reported_as_lost() {
     let worker = rig.worker().await;
     rig.database
         .psql("update abaci.presence set incarnation = 'someone else'");
-    let reason = tokio::time::timeout(DEADLINE, worker.lost())
+    let loss = tokio::time::timeout(DEADLINE, worker.lost())
         .await
         .expect("the loss was not noticed");
-    assert!(reason.contains("given to others"), "{reason}");
+    assert!(
+        matches!(&loss, Loss::ExecutorId(reason) if reason.contains("given to others")),
+        "{loss}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

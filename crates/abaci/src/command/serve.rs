@@ -3,11 +3,16 @@
 //! The first SIGINT or SIGTERM drains: nothing new is started, what runs may finish within the grace time, the rest goes
 //! back to the queue for others. A second signal hands back at once what still runs, and the process ends with 130.
 //! With a health address the server answers there from its first moment to its last.
+//!
+//! A server that was cut off from the database for so long that its jobs were given to others ends all that it had and
+//! begins anew, in the same process, as a fleet does it with a new one.
 
 mod vitals;
 
+use std::pin::{Pin, pin};
+
 use abaci_engine::Worker;
-use abaci_engine::worker::Slot;
+use abaci_engine::worker::{Loss, Slot};
 use clap::Args;
 use tracing::{info, warn};
 
@@ -60,14 +65,14 @@ impl Serve {
 
     async fn serve(&self, config: &Config, vitals: &Vitals) -> anyhow::Result<Exit> {
         let mut signals = Signals::listen()?;
+        let slot = self.slot.map_or(Slot::Lowest, Slot::Number);
         let start = async {
             let access = Access::open(config).await?;
             vitals.know_database(access.url(), &config.queue.value)?;
-            let slot = self.slot.map_or(Slot::Lowest, Slot::Number);
             let worker = work::start(&access, config, slot).await?;
             anyhow::Ok((access, worker))
         };
-        let (access, worker) = tokio::select! {
+        let (access, mut worker) = tokio::select! {
             started = start => started?,
             signal = signals.next() => {
                 info!(signal, "stopped before it was ready");
@@ -75,15 +80,44 @@ impl Serve {
             }
         };
         let kept = access.keep_running();
-        vitals.ready(&worker, &kept);
-        work::announce(&worker, &access, config);
-        let signal = tokio::select! {
-            signal = signals.next() => signal,
-            left = self.starter.starter_left() => left,
-            reason = worker.lost() => return Err(Failed::unreachable(reason).into()),
-        };
-        vitals.draining();
-        drain(worker, config, signal, &mut signals).await
+        let mut left = pin!(self.starter.starter_left());
+        loop {
+            vitals.ready(&worker, &kept);
+            work::announce(&worker, &access, config);
+            let loss = tokio::select! {
+                signal = asked_to_stop(&mut signals, left.as_mut()) => {
+                    vitals.draining();
+                    return drain(worker, config, signal, &mut signals).await;
+                }
+                loss = worker.lost() => loss,
+            };
+            let Loss::ExecutorId(reason) = &loss else {
+                return Err(Failed::unreachable(loss.to_string()).into());
+            };
+            warn!(
+                executor_id = worker.executor_id(),
+                reason, "lost its jobs; beginning anew"
+            );
+            vitals.starting_anew();
+            worker = tokio::select! {
+                started = work::start_anew(worker, &access, config, slot) => started?,
+                signal = asked_to_stop(&mut signals, left.as_mut()) => {
+                    info!(signal, "stopped before it was ready again");
+                    return Ok(Exit::Done);
+                }
+            };
+        }
+    }
+}
+
+/// Completes, with the reason, when somebody wants the server to stop.
+async fn asked_to_stop(
+    signals: &mut Signals,
+    starter_left: Pin<&mut impl Future<Output = &'static str>>,
+) -> &'static str {
+    tokio::select! {
+        signal = signals.next() => signal,
+        left = starter_left => left,
     }
 }
 

@@ -3,7 +3,7 @@
 //! The heartbeat is stamped by the loop that also does everything else of the worker; whoever answers does so from
 //! another thread, and so sees when that loop stands still.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,9 +20,11 @@ pub(crate) struct OneWorker(Arc<Shared>);
 struct Shared {
     slot: u32,
     queue: String,
-    observer: OnceLock<WorkerObserver>,
+    /// Absent while no worker takes jobs.
+    observer: Mutex<Option<WorkerObserver>>,
     private_database: OnceLock<watch::Receiver<Option<PrivateDatabase>>>,
     is_draining: AtomicBool,
+    restarts: AtomicU32,
     last_beat: Mutex<Instant>,
     state: Mutex<(WorkerState, Instant)>,
 }
@@ -34,9 +36,10 @@ impl OneWorker {
         Self(Arc::new(Shared {
             slot: slot.unwrap_or_default(),
             queue: queue.to_owned(),
-            observer: OnceLock::new(),
+            observer: Mutex::default(),
             private_database: OnceLock::new(),
             is_draining: AtomicBool::new(false),
+            restarts: AtomicU32::new(0),
             last_beat: Mutex::new(now),
             state: Mutex::new((WorkerState::Starting, now)),
         }))
@@ -48,9 +51,15 @@ impl OneWorker {
         observer: WorkerObserver,
         private_database: watch::Receiver<Option<PrivateDatabase>>,
     ) {
-        // Only the first ones count, and there are no others.
-        let _ = self.0.observer.set(observer);
+        *locked(&self.0.observer) = Some(observer);
+        // There is one for the whole life of the process.
         let _ = self.0.private_database.set(private_database);
+    }
+
+    /// The worker is discarded, and another one is being started.
+    pub(crate) fn starts_anew(&self) {
+        *locked(&self.0.observer) = None;
+        self.0.restarts.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The worker takes no new jobs from now on.
@@ -67,7 +76,7 @@ impl OneWorker {
 
     /// What the worker says of itself; nothing before it takes jobs.
     pub(crate) fn report(&self) -> Option<WorkerReport> {
-        self.0.observer.get().map(WorkerObserver::report)
+        locked(&self.0.observer).as_ref().map(WorkerObserver::report)
     }
 
     fn is_draining(&self) -> bool {
@@ -102,7 +111,7 @@ impl OneWorker {
             state_seconds: in_state.as_secs_f64(),
             heartbeat_age_seconds: Some(heartbeat_age.as_secs_f64()),
             database: None,
-            restarts: 0,
+            restarts: self.0.restarts.load(Ordering::Relaxed),
             restart_in_seconds: None,
             start_failure: None,
             last_exit: None,

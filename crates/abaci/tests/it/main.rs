@@ -8,6 +8,7 @@
 mod cancelling;
 mod children;
 mod configuration;
+mod cut_off;
 mod demo;
 mod faults;
 mod fleet;

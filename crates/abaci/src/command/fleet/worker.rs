@@ -108,7 +108,7 @@ impl Worker {
         let signal = tokio::select! {
             signal = signals.next() => signal,
             () = hurry.wait() => "SIGUSR1",
-            reason = worker.lost() => return Err(Failed::unreachable(reason).into()),
+            loss = worker.lost() => return Err(Failed::unreachable(loss.to_string()).into()),
         };
         let grace = config.grace.value;
         info!(slot = self.slot, pid = std::process::id(), signal, %grace, "asked to stop");

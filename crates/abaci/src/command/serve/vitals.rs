@@ -82,6 +82,12 @@ impl Vitals {
             .status(&format!("taking jobs as {}", worker.executor_id()));
     }
 
+    /// The worker is discarded, and another one is being started.
+    pub(super) fn starting_anew(&self) {
+        self.worker.starts_anew();
+        self.notifier.status("starting anew");
+    }
+
     /// The worker takes no new jobs from now on.
     pub(super) fn draining(&self) {
         self.worker.drain();
