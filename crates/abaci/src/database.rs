@@ -22,6 +22,7 @@ use url::Url;
 
 use crate::config::Config;
 use crate::snapshot::PrivateDatabase;
+use crate::work::host_name;
 
 /// How often a long-lived user of the private database looks whether its keeper lives.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -126,6 +127,7 @@ impl Access {
             queue: config.queue.value.clone(),
             limits: config.limits(),
             tables,
+            host: Some(host_name()),
             ..ClientSettings::new(&self.url)
         };
         Client::connect(settings).await

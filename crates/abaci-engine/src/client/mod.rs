@@ -46,6 +46,8 @@ pub struct ClientSettings {
     pub tables: Tables,
     /// The longest that one call may take, waits excepted.
     pub timeout: Duration,
+    /// This machine's name as its workers give it, so that their processes can be looked for; absent to look for none.
+    pub host: Option<String>,
 }
 
 impl ClientSettings {
@@ -58,6 +60,7 @@ impl ClientSettings {
             limits: Limits::default(),
             tables: Tables::Make,
             timeout: Duration::from_secs(10),
+            host: None,
         }
     }
 }
@@ -69,6 +72,7 @@ pub struct Client {
     queue: String,
     limits: Limits,
     timeout: Duration,
+    host: Option<String>,
 }
 
 impl Client {
@@ -84,6 +88,7 @@ impl Client {
             limits,
             tables,
             timeout,
+            host,
         } = settings;
         let address = Address::parse(&database_url)?;
         let database = Database::open(address, tables, CONNECTIONS, timeout).await?;
@@ -92,6 +97,7 @@ impl Client {
             queue,
             limits,
             timeout,
+            host,
         })
     }
 
@@ -111,10 +117,12 @@ impl Client {
             .database
             .bounded("listing workers", self.timeout, rows)
             .await?;
-        rows.iter()
-            .map(Presence::from_row)
-            .collect::<Result<_, _>>()
-            .map_err(|error| unreadable(&error))
+        let workers: Result<Vec<_>, _> = rows.iter().map(Presence::from_row).collect();
+        let workers = workers.map_err(|error| unreadable(&error))?;
+        Ok(match &self.host {
+            Some(host) => workers.into_iter().map(|worker| worker.seen_from(host)).collect(),
+            None => workers,
+        })
     }
 
     /// Closes the connections; what was submitted stays.

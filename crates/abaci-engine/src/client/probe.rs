@@ -21,20 +21,21 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::database::Address;
-use crate::presence::Presence;
+use crate::presence::is_live;
 use crate::{APPLICATION_VERSION, Error};
 
 const OPERATION: &str = "asking how the queue stands";
 
-/// How `$1` stands. A row without a version is taken to be of `$2`, which is ours; `$3` is the expiry of a heartbeat in
-/// seconds.
+/// How `$1` stands. A row without a version is taken to be of `$2`, which is ours.
 ///
 /// A job waits since it was submitted, or since it was due, or since it was given back by the worker that its row still
 /// names. One that is due and that no worker has moved to the queue yet waits as well.
-const STATUS: &str = "\
-    with live as materialized ( \
+const STATUS: &str = concat!(
+    "with live as materialized ( \
         select coalesce(array_agg(application_version), '{}') as versions from abaci.presence \
-        where queue = $1 and heartbeat_at > now() - make_interval(secs => $3)), \
+        where queue = $1 and ",
+    is_live!(),
+    "), \
     enqueued as ( \
         select count(*) as jobs, \
             min(greatest(created_at, delay_until_epoch_ms, \
@@ -50,7 +51,8 @@ const STATUS: &str = "\
         select count(*) as jobs from dbos.workflow_status where queue_name = $1 and status = 'PENDING') \
     select enqueued.jobs + delayed.jobs as queued, running.jobs as running, enqueued.stranded as stranded, \
         (extract(epoch from now()) - least(enqueued.since, delayed.since) / 1000.0)::float8 as oldest \
-    from enqueued, delayed, running";
+    from enqueued, delayed, running"
+);
 
 /// How a queue stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -178,7 +180,6 @@ pub(super) async fn status(executor: impl PgExecutor<'_>, queue: &str) -> Result
     let row = sqlx::query(STATUS)
         .bind(queue)
         .bind(APPLICATION_VERSION)
-        .bind(Presence::EXPIRY.as_secs_f64())
         .fetch_one(executor)
         .await?;
     QueueStatus::from_row(&row)

@@ -13,32 +13,31 @@ use sqlx::postgres::PgRow;
 
 use super::{Client, unreadable};
 use crate::Error;
-use crate::presence::Presence;
+use crate::presence::is_live;
 use crate::record::JobId;
 use crate::worker::RunningJob;
 
-/// What living workers say of the jobs `$1`, the latest word last; `$2` is the expiry of a heartbeat in seconds.
-const PROGRESS: &str = "\
-    select job::text as job, extract(epoch from now() - heartbeat_at)::float8 as age \
-    from abaci.presence cross join lateral jsonb_array_elements(running) as job \
-    where heartbeat_at > now() - make_interval(secs => $2) and job->>'workflow_id' = any($1) \
-    order by heartbeat_at";
+/// What living workers say of the jobs `$1`, the latest word last.
+const PROGRESS: &str = concat!(
+    "select job::text as job, extract(epoch from now() - heartbeat_at)::float8 as age \
+     from abaci.presence cross join lateral jsonb_array_elements(running) as job \
+     where ",
+    is_live!(),
+    " and job->>'workflow_id' = any($1) order by heartbeat_at"
+);
 
 impl Client {
     /// Reads what those of `ids` are at that a living worker has in hand.
     ///
     /// A job is there once it has been in hand for about half a second, and what is said of it is up to half a second old;
-    /// of a worker that died without a word, up to [`Presence::EXPIRY`].
+    /// of a worker that died without a word, up to three seconds.
     /// `seconds` is advanced by the age of the heartbeat, so it grows between two of them; the rest is as it was said.
     ///
     /// # Errors
     /// [`Error::Unreachable`] or [`Error::Database`].
     pub async fn progress(&self, ids: &[JobId]) -> Result<HashMap<JobId, RunningJob>, Error> {
         let ids: Vec<&str> = ids.iter().map(JobId::as_str).collect();
-        let rows = sqlx::query(PROGRESS)
-            .bind(ids)
-            .bind(Presence::EXPIRY.as_secs_f64())
-            .fetch_all(&self.database.pool);
+        let rows = sqlx::query(PROGRESS).bind(ids).fetch_all(&self.database.pool);
         let rows = self
             .database
             .bounded("reading progress", self.timeout, rows)

@@ -6,10 +6,11 @@
 //! With each beat the row also says what the longer jobs in hand are at, for clients, who have only the database.
 //!
 //! A row whose heartbeat is old is not proof of death: the process may be stopped, or the database may have been away.
-//! `failover.rs` says when a worker counts as dead.
+//! [`Presence::is_live`] is for whoever wants to know who works here; `failover.rs` says when jobs are taken from a worker.
 
 mod applicant;
 mod heartbeat;
+mod liveness;
 mod process;
 mod registration;
 mod running;
@@ -17,6 +18,7 @@ mod running;
 use std::time::Duration;
 
 pub(crate) use heartbeat::Contact;
+pub(crate) use liveness::{is_connected, is_live, lock_key};
 pub(crate) use process::is_alive;
 pub(crate) use registration::Registration;
 pub(crate) use running::Running;
@@ -45,27 +47,38 @@ pub struct Presence {
     pub draining: bool,
     /// How long ago its last heartbeat was, in seconds by the database's clock.
     pub heartbeat_age_seconds: f64,
+    /// Whether a session of it holds the lock on its executor id.
+    pub connected: bool,
+    /// Whether it counts as living.
+    pub live: bool,
     /// Which process beat last and when: what changes with every beat.
     #[serde(skip)]
     pub(crate) beat: String,
 }
 
 /// Reads every presence row.
-pub(crate) const SELECT: &str = "select executor_id, host, pid, application_version, queue, concurrency, draining, \
-     extract(epoch from now() - heartbeat_at)::float8 as age, incarnation || ' ' || heartbeat_at as beat \
-     from abaci.presence order by executor_id";
+pub(crate) const SELECT: &str = concat!(
+    "select executor_id, host, pid, application_version, queue, concurrency, draining, \
+     extract(epoch from now() - heartbeat_at)::float8 as age, incarnation || ' ' || heartbeat_at as beat, ",
+    is_connected!(),
+    " as connected, ",
+    is_live!(),
+    " as live from abaci.presence order by executor_id"
+);
 
 /// The key of the lock on an executor id, as an SQL expression over `$1`.
-pub(crate) const LOCK_KEY: &str = "hashtextextended('abaci executor ' || $1, 0)";
+pub(crate) const LOCK_KEY: &str = lock_key!("$1");
 
 impl Presence {
-    /// A worker without a heartbeat for this long counts as gone.
+    /// A worker without a heartbeat for this long counts as gone, whatever else is known of it.
     pub const EXPIRY: Duration = Duration::from_secs(10);
 
-    /// Whether its last heartbeat is recent.
+    /// Whether it counts as living: it beats, and it is connected or was so three seconds ago.
+    ///
+    /// A killed worker counts no longer at once, or within three seconds where it is of another host.
     #[must_use]
     pub fn is_live(&self) -> bool {
-        self.heartbeat_age_seconds < Self::EXPIRY.as_secs_f64()
+        self.live
     }
 
     /// Whether it lives and works on `queue` with `version`, claiming or only finishing.
@@ -91,6 +104,8 @@ impl Presence {
             concurrency: row.try_get::<i32, _>("concurrency")?.unsigned_abs(),
             draining: row.try_get("draining")?,
             heartbeat_age_seconds: row.try_get("age")?,
+            connected: row.try_get("connected")?,
+            live: row.try_get("live")?,
             beat: row.try_get("beat")?,
         })
     }

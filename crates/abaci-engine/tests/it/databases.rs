@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use abaci_engine::client::{ClientSettings, SubmitOptions};
 use abaci_engine::database::{Tables, inspect};
-use abaci_engine::worker::WorkerSettings;
+use abaci_engine::worker::{Loss, WorkerSettings};
 use abaci_engine::{Algorithm, Client, Error, JobId, Request, Worker};
 use abaci_testkit::{Database, PoolMode, Pooler, PrivateServer, TempDir};
 
@@ -135,12 +135,15 @@ async fn a_worker_gives_up_sessions_that_cannot_write() {
     server.psql("jobs", "alter system set default_transaction_read_only = on");
     let flipped = Instant::now();
     server.psql("jobs", "select pg_reload_conf()");
-    let reason = tokio::time::timeout(ROLE_FLIP, worker.lost())
+    let loss = tokio::time::timeout(ROLE_FLIP, worker.lost())
         .await
         .expect("the worker keeps its sessions");
-    assert!(reason.contains("cannot write"), "{reason}");
+    assert!(
+        matches!(&loss, Loss::ExecutorId(reason) if reason.contains("cannot write")),
+        "{loss}"
+    );
     println!("given up after {:?}", flipped.elapsed());
-    worker.drain(Duration::ZERO).await;
+    worker.discard().await.unwrap();
     let successor = start(&url).await.unwrap();
     let client = Client::connect(ClientSettings::new(&url)).await.unwrap();
     let job = (JobId::fresh(), Request::with(30, Algorithm::Recursive));

@@ -8,6 +8,7 @@ mod discards;
 mod drains;
 mod gc;
 mod jobs;
+mod liveness;
 mod outage;
 mod presence;
 mod probe;

@@ -61,6 +61,7 @@ async fn what_waits_and_what_runs_is_counted_in_its_own_queue_alone() {
         stranded: 0,
     };
     assert_eq!(probe.ask(PATIENT).await.unwrap(), empty);
+    let _session = rig.session_of("h/0").await;
     rig.presence("h/0", "abaci-1", "fibonacci", 0);
     rig.insert("waiting", &[("created_at", &ago(30))]);
     rig.insert("young", &[]);
@@ -133,8 +134,13 @@ async fn a_waiting_job_is_stranded_unless_a_live_worker_of_its_queue_runs_its_ve
     rig.insert("of no version", &[("application_version", "null")]);
     rig.insert("newer", &[("application_version", "'abaci-2'")]);
     assert_eq!(stranded().await, 3, "without any worker");
+    let mut sessions = Vec::new();
+    for executor_id in ["h/0", "h/1", "h/2", "h/3"] {
+        sessions.push(rig.session_of(executor_id).await);
+    }
     rig.presence("h/0", "abaci-1", "elsewhere", 0);
     rig.presence("h/1", "abaci-1", "fibonacci", 11);
+    rig.presence("h/4", "abaci-1", "fibonacci", 4);
     assert_eq!(
         stranded().await,
         3,
@@ -269,6 +275,7 @@ async fn two_hundred_questions_at_once_share_one_connection() {
 async fn fifty_thousand_waiting_jobs_are_counted_well_within_a_second() {
     let rig = Rig::new();
     rig.tables().await;
+    let _session = rig.session_of("h/0").await;
     rig.presence("h/0", "abaci-1", "fibonacci", 0);
     rig.database.psql(
         "insert into dbos.workflow_status (workflow_uuid, status, name, inputs, queue_name, application_version, \

@@ -97,7 +97,12 @@ async fn the_word_of_a_silent_worker_is_not_believed() {
     let rig = Rig::new();
     let client = rig.client().await;
     let ids = [JobId::new("slow")];
+    let _sessions = [
+        rig.session_of("elsewhere/0").await,
+        rig.session_of("elsewhere/1").await,
+    ];
     write_row(&rig, "elsewhere/0", "11 seconds", "0.5");
+    write_row(&rig, "elsewhere/2", "4 seconds", "0.5");
     assert_eq!(ask(&client, &ids), HashMap::new(), "a dead worker was believed");
 
     write_row(&rig, "elsewhere/1", "1 second", "0.25");
@@ -115,11 +120,13 @@ async fn of_two_workers_the_later_word_on_a_job_counts() {
     let rig = Rig::new();
     let client = rig.client().await;
     let ids = [JobId::new("slow")];
+    let mut sessions = Vec::new();
     for (executor, age, share) in [
         ("elsewhere/1", "3 seconds", "0.5"),
         ("elsewhere/2", "1 second", "0.25"),
         ("elsewhere/3", "2 seconds", "0.75"),
     ] {
+        sessions.push(rig.session_of(executor).await);
         write_row(&rig, executor, age, share);
     }
     assert_eq!(ask(&client, &ids)[&ids[0]].progress, Some(0.25));
@@ -130,6 +137,10 @@ async fn a_word_that_cannot_be_read_hides_no_other() {
     let rig = Rig::new();
     let client = rig.client().await;
     let ids = [JobId::new("slow")];
+    let _sessions = [
+        rig.session_of("elsewhere/0").await,
+        rig.session_of("elsewhere/1").await,
+    ];
     write_row(&rig, "elsewhere/0", "1 second", "\"half\"");
     assert_eq!(ask(&client, &ids), HashMap::new());
     write_row(&rig, "elsewhere/1", "2 seconds", "0.5");

@@ -10,6 +10,7 @@ use abaci_engine::record::ArtifactRecord;
 use abaci_engine::worker::WorkerSettings;
 use abaci_engine::{Client, Error, JobId, Worker};
 use abaci_testkit::{Database, Process, TempDir};
+use sqlx::{Connection, PgConnection};
 
 /// Longer than anything takes here; a test that reaches it found a job that hangs.
 pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
@@ -54,6 +55,17 @@ impl Rig {
         Client::connect(ClientSettings::new(self.database.url()))
             .await
             .unwrap()
+    }
+
+    /// Holds the lock on an executor id, as the session of its worker does, until it is dropped.
+    pub(crate) async fn session_of(&self, executor_id: &str) -> PgConnection {
+        let mut session = PgConnection::connect(self.database.url()).await.unwrap();
+        sqlx::query("select pg_advisory_lock(hashtextextended('abaci executor ' || $1, 0))")
+            .bind(executor_id)
+            .execute(&mut session)
+            .await
+            .unwrap();
+        session
     }
 
     /// Writes a row into the queue as a foreign client would.

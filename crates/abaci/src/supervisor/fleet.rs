@@ -121,7 +121,7 @@ impl Fleet {
 
     /// Takes note that a worker ended by itself.
     fn take_in_failure(&mut self, number: u32, failure: Failure, now: Instant) {
-        self.hurry(now);
+        self.shorten_pauses(now);
         let Some(slot) = self.slots.get(&number) else {
             return;
         };
@@ -144,10 +144,10 @@ impl Fleet {
     }
 
     /// Shortens the pauses of the slots while nobody takes jobs and nobody is about to.
-    fn hurry(&mut self, now: Instant) {
+    fn shorten_pauses(&mut self, now: Instant) {
         if !self.slots.values().any(|slot| slot.is_promising(now)) {
             let slots = self.slots.values_mut();
-            slots.for_each(|slot| slot.hurry(LONGEST_PAUSE_ALONE));
+            slots.for_each(|slot| slot.bring_forward(LONGEST_PAUSE_ALONE));
         }
     }
 
@@ -173,7 +173,7 @@ impl Fleet {
                 .entry(number)
                 .or_insert_with(|| Slot::new(number, times, now));
         }
-        self.hurry(now);
+        self.shorten_pauses(now);
         let numbers: Vec<u32> = self.slots.keys().copied().collect();
         for number in numbers {
             self.reconcile_slot(number, now);

@@ -133,7 +133,7 @@ impl Slot {
     }
 
     /// Brings its next start forward to `longest` after the end of its last process, if it is later.
-    pub(super) fn hurry(&mut self, longest: Duration) {
+    pub(super) fn bring_forward(&mut self, longest: Duration) {
         if let Vacancy::Until { since, start, .. } = &mut self.vacancy {
             *start = (*start).min(*since + longest);
         }

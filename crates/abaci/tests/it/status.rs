@@ -1,10 +1,12 @@
 //! What `abaci status` shows to somebody who looks, once or all the time.
 
+use std::time::{Duration, Instant};
+
 use abaci_testkit::{Process, Signal, eventually};
 use rustix::process::{Pid, kill_process};
 
 use crate::fleet_rig::{Fleet, signal};
-use crate::rig::{Rig, code};
+use crate::rig::{Rig, code, objects};
 use crate::terminal::OnTerminal;
 
 /// Moves the cursor to the first cell; every drawing begins with it.
@@ -79,6 +81,32 @@ fn a_killed_worker_is_in_the_last_exit_and_the_restarts_of_its_slot_and_of_no_ot
         ("0".to_owned(), "-".to_owned()),
         "{after:#?}"
     );
+}
+
+#[test]
+fn a_killed_server_is_gone_at_once_while_its_row_is_there() {
+    let rig = Rig::new();
+    let mut server = rig.server(&[]);
+    server.kill();
+    let killed = Instant::now();
+    let others = eventually("the end of its count", || {
+        let output = rig.run(["status", "--json"]);
+        let report = objects(&output).remove(0);
+        let is_counted = code(&output) == 0 || report["other_workers"][0]["live"] == true;
+        if is_counted {
+            Err(report)
+        } else {
+            Ok(report["other_workers"].clone())
+        }
+    });
+    let took = killed.elapsed();
+    assert!(took < Duration::from_secs(2), "it counted for {took:?}");
+    assert_eq!(others[0]["pid"], server.pid(), "its row went first: {others}");
+    let output = rig.run(["status"]);
+    let row = output.stdout.last().unwrap();
+    assert!(code(&output) == 1 && row.contains("gone"), "{output:#?}");
+    let doctor = rig.run(["doctor"]).stdout.join("\n");
+    assert!(doctor.contains("none on queue"), "{doctor}");
 }
 
 #[test]

@@ -213,20 +213,26 @@ fn trouble(worker: &WorkerView) -> Option<(String, String)> {
 fn others_table(workers: &[Presence]) -> Table {
     let mut table = Table::new(["OTHER WORKER", "PID", "STATE", "BEAT", "QUEUE"]);
     for worker in workers {
-        let state = match (worker.is_live(), worker.draining) {
-            (false, _) => "silent",
-            (true, true) => "draining",
-            (true, false) => "live",
-        };
         table.row([
             worker.executor_id.clone(),
             worker.pid.to_string(),
-            state.to_owned(),
+            state_of(worker).to_owned(),
             span(worker.heartbeat_age_seconds),
             worker.queue.clone(),
         ]);
     }
     table
+}
+
+/// The word for a worker of which only the database tells.
+fn state_of(worker: &Presence) -> &'static str {
+    match (worker.is_live(), worker.connected) {
+        (false, false) => "gone",
+        (false, true) => "silent",
+        (true, false) => "reconnecting",
+        (true, true) if worker.draining => "draining",
+        (true, true) => "live",
+    }
 }
 
 /// The first job with its step, and how many there are besides.
