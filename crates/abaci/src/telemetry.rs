@@ -1,4 +1,4 @@
-//! The log: lines on stderr, as text or as JSON.
+//! The log: lines on stderr, as text or as JSON; text on a terminal is brief.
 //!
 //! A level alone (`debug`) speaks of our own targets; what the engine's library and the database driver say below an
 //! error is their chatter and stays out. A whole filter (`info,dbos=debug`) is taken as it is.
@@ -6,9 +6,12 @@
 //! An event is one line whatever its fields hold, which may come from a row that anybody wrote: what a terminal would obey or
 //! hide is shown as [`crate::output`] shows it.
 
+mod brief;
+
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 
+use brief::Brief;
 use tracing::field::Field;
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
@@ -18,6 +21,7 @@ use tracing_subscriber::fmt::format::{self, Writer};
 use crate::config::{Config, LogFormat, Source};
 use crate::exit::Failed;
 use crate::output::{visible, visible_json};
+use crate::work::host_name;
 
 /// More than a server says in a second of trouble.
 const BUFFERED_LINES: usize = 4096;
@@ -42,7 +46,8 @@ pub(crate) fn start(config: &Config, audience: Audience) -> Result<WorkerGuard, 
     let level = level(config, audience);
     let filter =
         filter(&level).map_err(|way_out| config.log_level.refused_text("log_level", &level, way_out))?;
-    let colour = io::stderr().is_terminal() && !config.forbids_colour;
+    let is_terminal = io::stderr().is_terminal();
+    let colour = is_terminal && !config.forbids_colour;
     let (writer, guard) = NonBlockingBuilder::default()
         .lossy(true)
         .buffered_lines_limit(BUFFERED_LINES)
@@ -54,6 +59,10 @@ pub(crate) fn start(config: &Config, audience: Audience) -> Result<WorkerGuard, 
         .log_internal_errors(false)
         .with_ansi(colour);
     match config.log_format.value {
+        LogFormat::Text if is_terminal => builder
+            .with_writer(writer)
+            .event_format(Brief { host: host_name() })
+            .init(),
         LogFormat::Text => builder
             .with_writer(writer)
             .fmt_fields(format::debug_fn(write_field).delimited(" "))

@@ -178,6 +178,55 @@ fn a_terminal_that_goes_away_stops_a_fleet_in_order() {
     );
 }
 
+/// Runs a fleet on a terminal of this width through a job, and returns what it logged.
+#[track_caller]
+fn log_of_a_fleet_on(columns: u16, colour: &[(&str, &str)]) -> String {
+    let rig = Rig::new();
+    let mut fleet = rig.abaci(["fleet", "--workers", "2", "--health-addr", "127.0.0.1:0"]);
+    fleet.envs(colour.iter().copied());
+    let mut fleet = OnTerminal::with_columns(fleet, columns);
+    eventually("a fleet", || fleet.shown().contains("fleet ready"));
+    assert_eq!(code(&rig.run(["submit", "10"])), 0);
+    let worker = children_of(fleet.pid()).remove(0).0;
+    kill_process(Pid::from_raw(worker.cast_signed()).unwrap(), Signal::KILL).unwrap();
+    eventually("its end", || fleet.shown().contains("worker ended"));
+    kill_process(Pid::from_raw(fleet.pid().cast_signed()).unwrap(), Signal::TERM).unwrap();
+    assert_eq!(eventually("the end of the fleet", || fleet.code()), 0);
+    fleet.shown()
+}
+
+#[test]
+fn on_a_terminal_an_event_is_one_line_with_the_time_of_day() {
+    for columns in [80, 100] {
+        let log = log_of_a_fleet_on(columns, &[("NO_COLOR", "1")]);
+        assert!(!log.contains('\u{1b}'), "{log:?}");
+        for line in log.lines() {
+            let (time, _) = line.split_once(' ').unwrap_or_default();
+            assert!(
+                time.len() == "12:25:19Z".len() && time.ends_with('Z'),
+                "{line:?} of {log:?}"
+            );
+            let is_reason = line.contains(" WARN ");
+            assert!(
+                is_reason || line.trim_end().chars().count() <= usize::from(columns),
+                "{line}"
+            );
+        }
+        assert!(
+            log.contains("job succeeded job=") && log.contains("ready slot=0"),
+            "{log}"
+        );
+    }
+}
+
+#[test]
+fn on_a_terminal_the_level_of_an_event_has_a_colour() {
+    let log = log_of_a_fleet_on(COLUMNS, &[]);
+    for level in ["\u{1b}[32mINFO", "\u{1b}[33mWARN"] {
+        assert!(log.contains(level), "{log:?}");
+    }
+}
+
 #[test]
 fn under_nohup_a_fleet_stays_deaf_to_sighup_and_reloads_only_by_word() {
     let rig = Rig::new();
