@@ -18,9 +18,16 @@ use crate::signals::Signals;
 /// What can be done with the private database.
 #[derive(Debug, Subcommand)]
 pub enum Db {
-    /// Start the private database and keep it running until Ctrl-C
+    /// Hold the private database for programs of your own, until Ctrl-C
+    ///
+    /// No command of abaci needs this: each starts the private database by itself, which ends some seconds after its last
+    /// user. This one is a user that does nothing else. It prints the URL, for whatever is to connect there meanwhile, and
+    /// stays in the foreground; in a script: abaci db start & and later kill $!.
     Start,
-    /// Stop the private database
+    /// Stop the private database now, if nobody uses it
+    ///
+    /// It ends by itself some seconds after its last user. Servers, fleets and db start bring it back when it is stopped by
+    /// force.
     Stop(Stop),
     /// Say whether the private database runs; exit 1 if it does not
     Status,
@@ -36,7 +43,7 @@ pub enum Db {
 /// Stop the private database.
 #[derive(Debug, Args)]
 pub struct Stop {
-    /// Stop it even while other processes use it
+    /// Stop it even while other processes use it; their connections break
     #[arg(long)]
     force: bool,
 }
@@ -80,7 +87,7 @@ async fn start(config: &Config) -> anyhow::Result<Exit> {
     let access = opened?;
     let _kept = access.keep_running();
     output::line(access.url())?;
-    output::talk("the private database runs until Ctrl-C, and longer if others use it");
+    output::talk("held until Ctrl-C for whoever connects there; commands of abaci start it by themselves");
     signals.next().await;
     Ok(Exit::Done)
 }
@@ -89,13 +96,26 @@ impl Stop {
     async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         let force = if self.force { Force::Yes } else { Force::No };
         let data_dir = config.postgres_dir();
-        let stopped = on_blocking_thread(move || local_postgres::stop(&data_dir, force)).await??;
+        let stopped = on_blocking_thread(move || local_postgres::stop(&data_dir, force)).await?;
+        let stopped = stopped.map_err(refusal)?;
         output::line(match stopped {
             Stopped::WasRunning => "stopped",
             Stopped::WasNotRunning => "was not running",
         })?;
         Ok(Exit::Done)
     }
+}
+
+/// Why the private database was not stopped, with the words for it.
+fn refusal(error: local_postgres::Error) -> anyhow::Error {
+    let local_postgres::Error::InUse { data_dir } = &error else {
+        return error.into();
+    };
+    let message = format!(
+        "the private database in {} is in use; end what uses it, such as a server or db start, or: abaci db stop --force",
+        data_dir.display()
+    );
+    Failed::no(message).into()
 }
 
 async fn status(config: &Config) -> anyhow::Result<Exit> {

@@ -45,6 +45,14 @@ fn the_help_of_each_command_is_what_was_agreed() {
 }
 
 #[test]
+fn the_long_help_of_db_start_says_what_it_is_for() {
+    let output = run(bare(&TempDir::new(), ["db", "start", "--help"]));
+    assert_eq!(code(&output), 0, "{output:#?}");
+    let options = output.stdout.iter().position(|line| line == "Options:").unwrap();
+    insta::assert_snapshot!(output.stdout[..options].join("\n"));
+}
+
+#[test]
 fn no_command_at_all_is_answered_with_the_help_and_counts_as_misuse() {
     let output = run(bare(&TempDir::new(), [""; 0]));
     assert_eq!(code(&output), 2);

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::children::kill;
 use crate::fleet_rig::field;
 use crate::http;
-use crate::rig::{bare, code, objects, run};
+use crate::rig::{assert_refused, bare, code, objects, run};
 
 /// A setting that PostgreSQL does not know, and so does not start with.
 const NONSENSE: &str = "no_such_setting = 1\n";
@@ -70,6 +70,9 @@ fn a_database_held_by_hand_runs_until_ctrl_c_and_can_be_stopped_by_force() {
     let home = TempDir::new();
     let holder = Process::spawn(bare(&home, ["db", "start"]));
     holder.wait_for_line("postgres:///abaci");
+    holder.wait_for_line("held until Ctrl-C");
+    let refused = run(bare(&home, ["db", "stop"]));
+    assert_refused(&refused, 1, &["is in use", "abaci db stop --force"]);
     let status = run(bare(&home, ["db", "status"]));
     assert!(
         status.stdout[0].starts_with("running") && status.stdout[0].contains("in use"),
