@@ -195,7 +195,7 @@ pub fn private_settings(config: &Config) -> anyhow::Result<Settings> {
     })
 }
 
-/// Why a private database cannot be had, with the setting that it is for, if it is for one.
+/// Adds to a failure of the private database the setting that is to blame, if one is.
 pub(crate) fn private_failure(config: &Config, error: local_postgres::Error) -> anyhow::Error {
     use local_postgres::Error;
     let (data_dir, pg_bin) = (&config.data_dir, &config.pg_bin);

@@ -145,7 +145,7 @@ pub struct PrivateDatabase {
     pub running: bool,
     /// Why it does not run, as far as that is known.
     pub reason: Option<String>,
-    /// Whether its files were removed while it was in use, so that it does not come back by itself.
+    /// Its files were removed while it was in use, so that it does not come back by itself.
     #[serde(default)]
     pub removed: bool,
 }

@@ -37,7 +37,7 @@ pub struct Lease {
     socket_dir: PathBuf,
     /// The keepers that this lease started without waiting for their server.
     starter: Mutex<Starter>,
-    /// What this lease began with.
+    /// The files that this lease began with.
     watch: Mutex<Watch>,
     // Released after `drop` has run, which may still start a keeper.
     _users_lock: Lock,

@@ -106,7 +106,7 @@ impl Stop {
     }
 }
 
-/// Why the private database was not stopped, with the words for it.
+/// Puts a refused stop into words of this command.
 fn refusal(error: local_postgres::Error) -> anyhow::Error {
     let local_postgres::Error::InUse { data_dir } = &error else {
         return error.into();

@@ -113,7 +113,7 @@ impl Command {
         matches!(self, Self::Db(db::Db::Keep))
     }
 
-    /// Whether another process of this program started this one, and has said before what there is to say.
+    /// Says whether another process of this program started this one, and has given every warning before.
     #[must_use]
     pub(crate) fn is_child(&self) -> bool {
         match self {

@@ -1,4 +1,4 @@
-//! What no setting may be, and how that is said: the setting, its value, where that came from and the way out.
+//! Checks of settings; each refusal names the setting, its value, the source of that and the way out.
 
 use std::fmt::Display;
 use std::time::Duration;

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use super::names::nearest;
 use crate::exit::Failed;
 
-/// What the name of every variable of ours begins with.
+/// The beginning of the name of every variable of ours.
 const PREFIX: &str = "ABACI_";
 
 /// The environment variables and the account of the process.
@@ -194,7 +194,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_variable_that_is_no_setting_is_told_with_the_one_it_is_near() {
+    fn a_variable_that_is_no_setting_is_told_with_the_nearest() {
         let given = [
             ("ABACI_CONCURENCY", "2"),
             ("ABACI_queue", "q"),

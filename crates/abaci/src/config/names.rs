@@ -1,4 +1,4 @@
-//! The setting that is meant by a name which is none.
+//! Names that are no settings, and the settings that they are misspellings of.
 
 /// Returns the one of `known` that `name` is a misspelling of, as far as its letters tell.
 pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {

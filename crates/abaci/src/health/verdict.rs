@@ -133,7 +133,7 @@ fn database_obstacle(database: &Database) -> Option<String> {
     }
 }
 
-/// That the private database's files are gone, whatever answers in its place.
+/// Returns the reason when the private database's files are gone, whatever answers in its place.
 fn removal(seen: &Seen) -> Option<String> {
     let database = seen.snapshot.as_ref()?.private_database.as_ref()?;
     let reason = database.reason.clone().unwrap_or_default();
@@ -186,7 +186,7 @@ fn database_trouble(worker: &WorkerView) -> Option<String> {
     is_silence(age).then(|| format!("worker {slot} has not heard from the database for {age:.1} s"))
 }
 
-/// How the last process of one that starts ended, where that one said why.
+/// Says how the process before one that starts ended, where it gave a reason.
 fn predecessor(worker: &WorkerView) -> String {
     let said = worker.last_exit.as_ref().filter(|exit| exit.reason.is_some());
     said.map_or_else(String::new, |exit| format!(", after {}", exit.how()))

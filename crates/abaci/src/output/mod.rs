@@ -45,7 +45,7 @@ impl Format {
     }
 }
 
-/// How many columns the terminal has that data goes to; nothing where it goes elsewhere.
+/// Returns the width of the terminal that data goes to; nothing where it goes elsewhere.
 pub(crate) fn columns() -> Option<usize> {
     let stdout = std::io::stdout();
     let size = rustix::termios::tcgetwinsize(&stdout)

@@ -2,12 +2,12 @@
 
 use super::paint::{is_painted, unpainted};
 
-/// How many cells of a terminal some text takes, without its colours.
+/// Counts the cells of a terminal that some text takes, without its colours.
 fn width(text: &str) -> usize {
     unpainted(text).chars().count()
 }
 
-/// The beginning of a plain text, with a sign where something was left out.
+/// Cuts a plain text to this width, with a sign where something was left out.
 pub(super) fn cut(text: &str, width: usize) -> String {
     if text.chars().count() <= width {
         return text.to_owned();
@@ -16,7 +16,7 @@ pub(super) fn cut(text: &str, width: usize) -> String {
     format!("{kept}…")
 }
 
-/// Lines that begin with a label and go on below its end, none longer than `width`.
+/// Breaks a text into lines that begin with a label and go on below its end, none longer than `total`.
 ///
 /// Lines are broken at blanks, and a word that is longer than a line where the line ends. The text may have colours.
 pub(crate) fn labelled(label: &str, text: &str, total: usize) -> Vec<String> {
@@ -41,7 +41,7 @@ pub(crate) fn labelled(label: &str, text: &str, total: usize) -> Vec<String> {
         .collect()
 }
 
-/// A word in pieces that fit; a coloured one is short and stays whole.
+/// Breaks a word into pieces that fit; a coloured one is short and stays whole.
 fn pieces(word: &str, room: usize) -> Vec<&str> {
     if width(word) <= room || is_painted(word) {
         return vec![word];

@@ -26,7 +26,7 @@ pub(crate) enum FromWorker {
     Failed {
         code: u8,
         reason: String,
-        /// Whether somebody else works under the executor id of its slot.
+        /// Another process works under the executor id of its slot.
         #[serde(default)]
         is_slot_taken: bool,
     },

@@ -32,10 +32,10 @@ const MOST_CONNECTIONS: usize = 32;
 /// How long nothing is accepted after a failure.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
-/// How often a fleet looks whether its socket is still there.
+/// The pause between two looks at the socket.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// How long a fleet that runs may be without its socket.
+/// The longest time that a running fleet may be without its socket.
 const SOCKET_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The pause between two attempts to connect to one.

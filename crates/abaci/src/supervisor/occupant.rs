@@ -50,7 +50,7 @@ pub(super) struct Occupant {
     reason: Option<String>,
     /// The exit code that goes with what it said last.
     failed: Option<u8>,
-    /// Whether it found somebody else under its executor id.
+    /// It found another process under its executor id.
     pub(super) is_slot_taken: bool,
 }
 

@@ -25,7 +25,7 @@ pub(super) struct Reload {
     /// The slot whose worker is being replaced, and the process that goes.
     current: Option<(u32, Option<u64>)>,
     spare: Spare,
-    /// Whether there are workers beside the one that is being replaced.
+    /// There are workers beside the one that is being replaced.
     has_others: bool,
     replaced: usize,
     failure: Option<String>,
@@ -45,7 +45,7 @@ enum Spare {
 }
 
 impl Spare {
-    /// What to do after so many slots in which it could not be or stay.
+    /// Decides what follows after so many slots in which it could not be or stay.
     fn after(taken: u32) -> Self {
         if taken < MOST_TAKEN {
             Self::Wanted { taken }
@@ -66,11 +66,11 @@ pub(super) enum Step {
     Over,
 }
 
-/// Why there is no new worker in a slot.
+/// A failure to have a new worker in a slot.
 #[derive(Debug)]
 pub(super) struct NotStarted {
     pub(super) reason: String,
-    /// Whether it may do better in another slot: this one is somebody else's, or it did start and was killed later.
+    /// Another slot may do better: this one is another process's, or the worker did start and was killed later.
     pub(super) is_of_the_slot: bool,
 }
 
@@ -170,7 +170,7 @@ impl Reload {
         Step::Wait
     }
 
-    /// That a new worker takes too long to start, if one does.
+    /// Says that a new worker takes too long to start, if one does.
     fn lateness(&self, slots: &BTreeMap<u32, Slot>, now: Instant) -> Option<String> {
         let current = self.current.map(|(number, _)| number);
         let starting = self.surge().into_iter().chain(current);
@@ -178,7 +178,7 @@ impl Reload {
         starting.find_map(|slot| slot.lateness(now))
     }
 
-    /// Whether others take jobs while the worker in this slot does not, the spare one among them if there is one.
+    /// Says whether others take jobs while the worker in this slot does not, the spare one among them if there is one.
     fn is_covered(&self, next: u32, slots: &BTreeMap<u32, Slot>, now: Instant) -> bool {
         match self.surge() {
             Some(spare) => slots.get(&spare).is_some_and(|slot| slot.takes_jobs(now)),
@@ -218,7 +218,7 @@ impl Reload {
     }
 }
 
-/// What a reload that was broken off leaves behind.
+/// Describes the slots after a reload that was broken off.
 fn remains(replaced: usize, vacant: Option<&Slot>, now: Instant) -> String {
     let before = match replaced {
         0 => "no worker was replaced".to_owned(),

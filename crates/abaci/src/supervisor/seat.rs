@@ -24,7 +24,7 @@ use crate::exit::Failed;
 /// The longest path that a Unix socket may have, without the final zero; the smaller of Linux's and macOS's.
 pub(super) const LONGEST_SOCKET_PATH: usize = 103;
 
-/// How long a lock or a socket is looked at before it is believed.
+/// The time for which a lock or a socket is looked at before it is believed.
 const LOOK: Duration = Duration::from_millis(200);
 
 /// The pause between two looks.
@@ -39,7 +39,7 @@ pub(crate) struct Seat {
     pub(super) listener: UnixListener,
 }
 
-/// Which file it is, whatever its name.
+/// Device and inode, which stay a file's own whatever its name.
 type FileId = (u64, u64);
 
 /// The socket of the fleet whose directory this is.
@@ -147,7 +147,7 @@ fn listen(socket: &Path) -> io::Result<(UnixListener, FileId)> {
     Ok((listener, id))
 }
 
-/// Whether a process listens there, even one that does not answer.
+/// Says whether a process listens there, even one that does not answer.
 async fn is_answered(socket: &Path) -> bool {
     !matches!(timeout(LOOK, UnixStream::connect(socket)).await, Ok(Err(_)))
 }

@@ -57,7 +57,7 @@ enum Vacancy {
 pub(super) struct Failure {
     /// What it said when it gave up, with its exit code.
     pub(super) refusal: Option<(u8, String)>,
-    /// Whether it found somebody else under its executor id.
+    /// It found another process under its executor id.
     pub(super) is_slot_taken: bool,
 }
 

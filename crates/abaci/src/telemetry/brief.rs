@@ -19,7 +19,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::output::visible;
 
-/// How wide a terminal is that does not say.
+/// The width of a terminal that does not say.
 const USUAL_COLUMNS: usize = 100;
 
 /// The fields that say least, the least first.
@@ -61,7 +61,7 @@ where
     }
 }
 
-/// How many columns the terminal of the log has now.
+/// Returns the width of the log's terminal at this moment.
 fn columns() -> usize {
     let stderr = std::io::stderr();
     let size = rustix::termios::tcgetwinsize(&stderr).ok();
@@ -71,7 +71,7 @@ fn columns() -> usize {
     columns.filter(|columns| *columns > 0).unwrap_or(USUAL_COLUMNS)
 }
 
-/// What one event says.
+/// The words of one event.
 struct Said<'a> {
     host: &'a str,
     time: String,
@@ -195,7 +195,7 @@ fn plain(value: &str) -> String {
     }
 }
 
-/// What a line is painted with; nothing where nobody wants colour.
+/// The colours of a line; none where nobody wants any.
 #[derive(Default)]
 struct Styles {
     time: Style,

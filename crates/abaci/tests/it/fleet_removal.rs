@@ -1,4 +1,4 @@
-//! What a fleet does when somebody removes files from under it.
+//! Files removed from under a running fleet.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -79,7 +79,7 @@ fn script_for(shell: &str) -> String {
     output.stdout.join("\n")
 }
 
-/// What names hidden commands and flags in one script or another.
+/// Names of hidden commands and flags, as one script or another would have them.
 const HIDDEN: [&str; 9] = [
     "Compute for a worker",
     "One worker of a fleet",
@@ -103,7 +103,7 @@ fn every_shell_gets_a_completion_script_without_hidden_words() {
     }
 }
 
-/// What bash offers for the last of these words.
+/// Returns the completions that bash offers for the last of these words.
 #[track_caller]
 fn offered_by_bash(words: &[&str]) -> Vec<String> {
     let home = TempDir::new();

@@ -14,7 +14,7 @@ use rustix::termios::{Winsize, tcsetwinsize};
 use crate::fleet_rig::children_of;
 use crate::rig::{Rig, code, objects};
 
-/// How wide a terminal is where it does not matter.
+/// The width of a terminal where it does not matter.
 const COLUMNS: u16 = 100;
 
 /// A process whose output goes to a terminal of 24 lines; killed on drop.

@@ -1,4 +1,4 @@
-//! What becomes of a database whose files somebody removes while it is in use.
+//! Databases whose files are removed while they are in use.
 
 use std::fs;
 use std::path::Path;

@@ -101,7 +101,7 @@ impl Fleet {
         matches!(self.command, Some(FleetCommand::Worker(_)))
     }
 
-    /// Whether a supervisor started this process.
+    /// Says whether a supervisor started this process.
     pub(crate) fn is_child(&self) -> bool {
         matches!(
             self.command,

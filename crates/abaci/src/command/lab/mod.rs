@@ -43,7 +43,7 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Whether an experiment started this process.
+    /// Says whether an experiment started this process.
     pub(crate) fn is_child(&self) -> bool {
         self.what == ACT
     }

@@ -200,7 +200,7 @@ fn paint(line: &mut String, column: usize, state: WorkerState) {
     line.replace_range(range, &painted);
 }
 
-/// Why a worker takes no jobs, as its last process said it, and when the next one is tried.
+/// Says why a worker takes no jobs, in the words of its last process, and when the next one is tried.
 fn trouble(worker: &WorkerView) -> Option<(String, String)> {
     let said = worker.last_exit.as_ref().filter(|exit| exit.reason.is_some());
     let why = worker.start_failure.clone().or_else(|| said.map(LastExit::how));
@@ -248,7 +248,7 @@ fn jobs(running: &[RunningJob]) -> String {
     format!("{}{progress} {}{more}", output::name(job), span(job.seconds))
 }
 
-/// How the last process ended, in short; why is said below the table.
+/// Says how the last process ended, in short; the reason stands below the table.
 fn last_exit(worker: &WorkerView) -> String {
     match (&worker.start_failure, &worker.last_exit) {
         (Some(_), _) => "not started".to_owned(),

@@ -323,7 +323,22 @@ fn a_database_that_does_not_answer_makes_it_unhealthy_with_the_reason() {
 }
 
 #[test]
-fn a_removed_database_is_unhealthy_whatever_answers_in_its_place() {
+fn a_worker_that_starts_again_says_why_the_last_one_ended() {
+    let mut starting = killed(0, WorkerState::Starting, 0.0);
+    let last_exit = starting.last_exit.as_mut().unwrap();
+    (last_exit.signal, last_exit.code) = (None, Some(2));
+    last_exit.reason = Some("executor id host/0 is in use".to_owned());
+    let verdict = verdict(sighting(vec![starting]), &recently());
+    assert_eq!(
+        verdict.obstacles,
+        [
+            "no worker takes jobs: worker 0 has been starting for 3.0 s, after exit code 2: executor id host/0 is in use"
+        ]
+    );
+}
+
+#[test]
+fn a_removed_database_is_unhealthy_whatever_answers_there() {
     let mut lost = sighting(vec![worker(0, WorkerState::Idle)]);
     let snapshot = lost.snapshot.as_mut().unwrap();
     let error = local_postgres::Error::Removed {
