@@ -51,10 +51,12 @@ impl Toll {
             return None;
         }
         let deaths = match (self.workers, self.children) {
-            (workers, 0) => format!("the job was running when its worker died {workers} times"),
-            (0, children) => format!("the process that computed the job died {children} times"),
+            (workers, 0) => format!("the job was running when its worker died {}", times(workers)),
+            (0, children) => format!("the process that computed the job died {}", times(children)),
             (workers, children) => format!(
-                "the process that computed the job died {children} times, and its worker with it {workers} times"
+                "the process that computed the job died {}, and its worker with it {}",
+                times(children),
+                times(workers)
             ),
         };
         let last = self.last_reason.as_ref();
@@ -82,6 +84,13 @@ impl Deaths {
     }
 }
 
+fn times(count: u32) -> String {
+    match count {
+        1 => "once".to_owned(),
+        count => format!("{count} times"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,7 +111,7 @@ mod tests {
         for (workers, children, words) in [
             (3, 0, ["when its worker died 3 times", "abaci resume"]),
             (0, 3, ["died 3 times", "the last time: SIGKILL"]),
-            (1, 2, ["died 2 times", "worker with it 1 times"]),
+            (1, 2, ["died 2 times", "worker with it once"]),
         ] {
             let message = poison(workers, children).unwrap();
             for word in words {

@@ -42,7 +42,7 @@ pub(super) fn of_process(status: ExitStatus, last_words: &str, limits: &Limits) 
 /// The worker killed it, since its time by the clock was over.
 pub(super) fn wall_time_exceeded(isolation: &Isolation) -> Failure {
     let limit = isolation.wall_time.unwrap_or_default();
-    let message = format!("the computation took longer than its {limit:?}; raise --job-time");
+    let message = format!("the computation took longer than its {limit:?}; raise --job-time of the server");
     Failure::retryable("WallTimeExceeded", message)
 }
 
@@ -54,13 +54,17 @@ pub(super) fn not_started(isolation: &Isolation, error: &std::io::Error) -> Fail
 
 fn out_of_memory(limit_bytes: u64) -> Failure {
     let limit_mb = limit_bytes / 1_000_000;
-    let message =
-        format!("the computation needs more memory than its limit of {limit_mb} MB; raise --job-memory");
+    let message = format!(
+        "the computation needs more memory than its limit of {limit_mb} MB; raise --job-memory of the server, or of \
+         this job by: abaci resume --job-memory"
+    );
     Failure::retryable("OutOfMemory", message)
 }
 
 fn cpu_time_exceeded(limit: Duration) -> Failure {
-    let message = format!("the computation used up its {limit:?} of processor time; raise --job-cpu-time");
+    let message = format!(
+        "the computation used up its {limit:?} of processor time; raise --job-cpu-time of the server"
+    );
     Failure::retryable("CpuTimeExceeded", message)
 }
 

@@ -2,6 +2,12 @@
 
 use super::{Algorithm, Request, RequestError};
 
+const RAISE_MAX_N: &str = "lower n or raise --max-n";
+const RAISE_MAX_N_OF_SERVER: &str = "lower n or raise --max-n of the server";
+const RAISE_MEMORY: &str = "lower n or raise --job-memory";
+const RAISE_MEMORY_OF_SERVER: &str =
+    "lower n or raise --job-memory of the server, or of this job by: abaci resume --job-memory";
+
 /// What a worker is willing to compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -42,7 +48,7 @@ impl Limits {
         let max_n = self.max_n_of(algorithm);
         if n > max_n {
             let way_out = if matches!(algorithm, Algorithm::Doubling | Algorithm::Giant) {
-                "lower n or raise --max-n"
+                RAISE_MAX_N
             } else {
                 "use doubling"
             };
@@ -62,6 +68,7 @@ impl Limits {
                 algorithm,
                 needed_mb,
                 limit_mb,
+                way_out: RAISE_MEMORY,
             });
         }
         match fault {
@@ -71,6 +78,22 @@ impl Limits {
             Some(fault) => fault.check(n),
             None => Ok(()),
         }
+    }
+
+    /// As [`Limits::check`] of a server, whose limits a client cannot raise.
+    pub(crate) fn check_at_server(&self, request: &Request) -> Result<(), RequestError> {
+        self.check(request).map_err(|mut refusal| {
+            if let RequestError::TooLarge { way_out, .. } | RequestError::TooMuchMemory { way_out, .. } =
+                &mut refusal
+            {
+                *way_out = match *way_out {
+                    RAISE_MAX_N => RAISE_MAX_N_OF_SERVER,
+                    RAISE_MEMORY => RAISE_MEMORY_OF_SERVER,
+                    other => other,
+                };
+            }
+            refusal
+        })
     }
 
     /// The largest index that `algorithm` is given.

@@ -122,7 +122,7 @@ pub enum RequestError {
     },
     /// Needs more memory than one job may have.
     #[error(
-        "n is {n}, which needs about {needed_mb} MB of memory with {algorithm}, over the limit of {limit_mb} MB for one job; lower n or raise --job-memory"
+        "n is {n}, which needs about {needed_mb} MB of memory with {algorithm}, over the limit of {limit_mb} MB for one job; {way_out}"
     )]
     TooMuchMemory {
         /// The index.
@@ -133,6 +133,8 @@ pub enum RequestError {
         needed_mb: u64,
         /// The limit, in megabytes of 10^6 bytes.
         limit_mb: u64,
+        /// What to do instead.
+        way_out: &'static str,
     },
     /// A timeout of nothing, or one that the database's clock cannot add.
     #[error("timeout is under a millisecond or over a hundred years; give one between, or none")]

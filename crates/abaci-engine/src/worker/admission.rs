@@ -151,7 +151,7 @@ impl Admission {
     /// Reads the request and refuses what this worker does not do.
     fn accepted(&self, workflow: WorkflowName, input: &Value, limits: &Limits) -> Result<Request, Failure> {
         let request = Request::decode_for(workflow, input)
-            .and_then(|request| limits.check(&request).map(|()| request))
+            .and_then(|request| limits.check_at_server(&request).map(|()| request))
             .map_err(|error| Failure::invalid_request(error.to_string()))?;
         match request.fault {
             Some(fault) if !self.enable_faults => Err(Failure::terminal(
@@ -285,7 +285,7 @@ fn failure_of(error: dbos::Error<Failure>) -> Result<Failure, dbos::Error<Failur
             Some(last) => failure_of(last).map(|failure| failure.at_attempt(attempts)),
             None => Ok(Failure::terminal(
                 "StepFailed",
-                format!("the step {step} failed {attempts} times"),
+                format!("the step {step} failed at attempt {attempts}"),
             )),
         },
         control => Err(control),

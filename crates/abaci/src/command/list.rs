@@ -70,23 +70,30 @@ impl List {
         client.close().await;
         match Format::of_flag(self.json) {
             Format::Json => jobs.iter().try_for_each(output::json)?,
+            Format::Human if jobs.is_empty() => output::talk(nothing(&filter)),
             Format::Human => print_table(&jobs)?,
         }
         if limit.is_some_and(|limit| jobs.len() >= limit as usize) {
-            output::talk(format_args!(
-                "the newest {} jobs; all of them: abaci list --limit 0",
-                jobs.len()
-            ));
+            let newest = match jobs.len() {
+                1 => "the newest job".to_owned(),
+                count => format!("the newest {count} jobs"),
+            };
+            output::talk(format_args!("{newest}; for all of them add --limit 0"));
         }
         Ok(Exit::Done)
     }
 }
 
-fn print_table(jobs: &[Job]) -> anyhow::Result<()> {
-    if jobs.is_empty() {
-        output::talk(NOTHING_EVER);
-        return Ok(());
+/// Says why a list is empty.
+fn nothing(filter: &ListFilter) -> &'static str {
+    if filter.states.is_empty() && filter.id_prefix.is_none() {
+        NOTHING_EVER
+    } else {
+        "no job matches; all of them: abaci list"
     }
+}
+
+fn print_table(jobs: &[Job]) -> anyhow::Result<()> {
     let mut table = Table::new([
         "ID",
         "STATE",

@@ -137,7 +137,7 @@ impl Following {
         let left = self.open.len();
         match end {
             None => {
-                output::talk(self.tally.summary());
+                output::talk(self.summary());
                 if self.tally.has_failures() {
                     Exit::No
                 } else {
@@ -152,6 +152,15 @@ impl Following {
                 output::error(format_args!("{reason}; {}", self.way_back(left)));
                 Exit::Unreachable
             }
+        }
+    }
+
+    /// What the jobs took; only of jobs that were submitted here is known what they ask for, and when they could begin.
+    fn summary(&self) -> String {
+        if self.requests.values().all(Option::is_some) {
+            self.tally.summary()
+        } else {
+            self.tally.totals()
         }
     }
 

@@ -4,6 +4,9 @@ use std::time::Instant;
 
 use crate::output;
 
+/// The least time of computing of which a speed-up is told.
+const LEAST_COMPUTE_SECONDS: f64 = 1.0;
+
 /// The sums of a set of jobs, with the clock that started with it.
 pub(crate) struct Tally {
     jobs: usize,
@@ -46,14 +49,20 @@ impl Tally {
         self.failed > 0
     }
 
-    /// Jobs, failures, compute time, wall time and the ratio of the two, in one line.
+    /// Jobs, failures, compute time and wall time of jobs that were submitted when the clock started, in one line, with the
+    /// ratio of the two times where it is a speed-up: of two jobs or more, since one alone is sped up by nobody, and of a
+    /// second of computing or more, since less is lost in what submitting and waiting take.
     pub(crate) fn summary(&self) -> String {
+        if self.succeeded < 2 || self.compute_seconds < LEAST_COMPUTE_SECONDS {
+            return self.totals();
+        }
         let wall = self.started.elapsed().as_secs_f64();
         let speed_up = self.compute_seconds / wall.max(f64::EPSILON);
         format!("{}, speed-up {speed_up:.2}", self.totals())
     }
 
-    /// The same without the ratio, which says nothing of a run with a crash in it.
+    /// The same without the ratio, which says nothing of jobs that ran before the clock started, nor of a run with a crash
+    /// in it.
     pub(crate) fn totals(&self) -> String {
         let wall = self.started.elapsed().as_secs_f64();
         let noun = if self.jobs == 1 { "job" } else { "jobs" };
@@ -81,5 +90,21 @@ mod tests {
             summary.starts_with("3 jobs, 1 failed: compute 1.750 s, wall 0.0"),
             "{summary}"
         );
+    }
+
+    #[test]
+    fn a_speed_up_is_told_of_several_jobs_that_took_their_time() {
+        let summary = |times: &[f64]| {
+            let mut tally = Tally::start(times.len());
+            for seconds in times {
+                tally.succeeded(*seconds);
+            }
+            tally.summary()
+        };
+        assert!(summary(&[0.75, 0.75]).contains(", speed-up "));
+        for times in [&[][..], &[5.0], &[0.25, 0.25]] {
+            let summary = summary(times);
+            assert!(!summary.contains("speed-up"), "{summary}");
+        }
     }
 }

@@ -88,6 +88,54 @@ fn one_failed_job_hides_none_of_the_others_and_the_exit_code_is_1() {
 }
 
 #[test]
+fn a_limit_of_the_server_is_said_to_be_the_servers() {
+    let rig = Rig::new();
+    let strict = rig.server(&["--max-n", "1000"]);
+    let refused = |arguments: &[&str], words: &str| {
+        let output = rig.run(["submit"].iter().chain(arguments));
+        assert_eq!((code(&output), output.stdout.len()), (1, 1), "{output:#?}");
+        assert!(
+            output.stdout[0].contains(words),
+            "{words:?} is not in: {output:#?}"
+        );
+    };
+    refused(
+        &["--max-n", "3000000000", "2500000000"],
+        "raise --max-n of the server",
+    );
+    drop(strict);
+    let _server = rig.server(&["--job-memory", "10MB"]);
+    refused(
+        &["20000000"],
+        "raise --job-memory of the server, or of this job by: abaci resume --job-memory",
+    );
+}
+
+#[test]
+fn a_speed_up_is_told_by_who_submitted_and_not_by_who_waits() {
+    let rig = Rig::new();
+    let _server = rig.server(&[]);
+    // Over a second together on any machine.
+    let jobs = ["submit", "--json", "--algorithm", "recursive", "43", "43"];
+    let submitted = rig.run(jobs);
+    let summary = submitted.stderr.last().unwrap();
+    assert!(
+        summary.contains("2 jobs, 0 failed") && summary.contains("speed-up"),
+        "{submitted:#?}"
+    );
+    let ids: Vec<String> = objects(&submitted)
+        .iter()
+        .map(|result| result["workflow_id"].as_str().unwrap().to_owned())
+        .collect();
+    let waited = rig.run(["wait".to_owned()].iter().chain(&ids));
+    let summary = waited.stderr.last().unwrap();
+    assert!(
+        summary.contains("2 jobs, 0 failed") && !summary.contains("speed-up"),
+        "{waited:#?}"
+    );
+}
+
+#[test]
 fn a_failed_job_is_one_readable_line_too() {
     let rig = Rig::new();
     let _server = rig.server(&["--max-n", "1000"]);

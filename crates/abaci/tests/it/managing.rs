@@ -146,6 +146,30 @@ fn a_list_is_a_table_of_the_newest_jobs() {
 }
 
 #[test]
+fn a_list_says_what_it_left_out_and_why_it_is_empty() {
+    let rig = Rig::new();
+    let said = |arguments: &[&str]| {
+        let output = rig.run(["list"].iter().chain(arguments));
+        assert_eq!(code(&output), 0, "{output:#?}");
+        output.stderr
+    };
+    assert_eq!(said(&[]), ["no jobs; submit one with: abaci submit 100"]);
+    rig.submit(&["1", "2", "3"]);
+    for nothing in [&["--state", "failed"][..], &["--parked"], &["--id-prefix", "x"]] {
+        assert_eq!(said(nothing), ["no job matches; all of them: abaci list"]);
+    }
+    assert_eq!(
+        said(&["--limit", "1"]),
+        ["the newest job; for all of them add --limit 0"]
+    );
+    assert_eq!(
+        said(&["--limit", "2"]),
+        ["the newest 2 jobs; for all of them add --limit 0"]
+    );
+    assert!(said(&["--limit", "4"]).is_empty());
+}
+
+#[test]
 fn jobs_of_every_queue_are_listed_and_counted_apart() {
     let rig = Rig::new();
     rig.submit(&["--queue", "other", "10"]);
