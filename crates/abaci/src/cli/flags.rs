@@ -55,7 +55,7 @@ impl PatienceFlags {
     }
 }
 
-/// How long to wait until jobs are taken.
+/// A wait until jobs are taken.
 #[derive(Debug, Args)]
 pub struct ReadinessFlags {
     /// Wait until all workers of the fleet here take jobs, or else any worker of the queue, for at most TIME [env:

@@ -75,7 +75,7 @@ fn an_empty_variable_counts_as_none() {
 fn every_setting_can_be_given_in_the_file() {
     let home = TempDir::new();
     let text = "database_url = \"postgres://localhost/abaci\"\ndata_dir = \"/d\"\npg_bin = \"/p\"\nqueue = \"q\"\n\
-        concurrency = 7\nenable_faults = true\npoll_interval = \"5ms\"\ngrace = \"1m\"\nmax_n = 9\njob_memory = \"2GB\"\n\
+        concurrency = 7\nenable_faults = true\nmigrate = true\npoll_interval = \"5ms\"\ngrace = \"1m\"\nmax_n = 9\njob_memory = \"2GB\"\n\
         wait_for_server = \"1s\"\nwait_for_database = \"2s\"\nlog_format = \"json\"\nlog_level = \"error\"\n\
         workers = 3\nfirst_slot = 4\nhealth_addr = \"none\"\nwatchdog = \"20s\"\nmax_restarts = 6\n\
         restart_window = \"2m\"\njob_cpu_time = \"1h\"\njob_time = \"2h\"\n\
@@ -88,7 +88,7 @@ fn every_setting_can_be_given_in_the_file() {
         .into_iter()
         .filter(|entry| entry["source"] == "default")
         .collect();
-    assert!(by_default.is_empty() && output.stdout.len() == 25, "{output:#?}");
+    assert!(by_default.is_empty() && output.stdout.len() == 26, "{output:#?}");
 }
 
 #[test]

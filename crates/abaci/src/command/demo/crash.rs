@@ -19,7 +19,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::cast::Fleet;
 
-/// How long a job has to have run for the crash to cost it something.
+/// A job has to have run for this long, for the crash to cost it something.
 const A_MOMENT: Duration = Duration::from_millis(50);
 
 /// The same for the last job, after which there is no other chance.
@@ -36,9 +36,9 @@ pub(super) struct Crash {
     pub(super) job: JobId,
     /// The index of that job.
     pub(super) n: u64,
-    /// How long that job had run.
+    /// The time that the job had run.
     pub(super) ran_for: Duration,
-    /// When the process was killed.
+    /// The time of the kill.
     pub(super) at: Instant,
     /// The jobs that had ended by then.
     pub(super) ended_before: HashSet<JobId>,
@@ -105,7 +105,7 @@ fn is_in_the_middle(detail: &JobDetail, executor_id: &str) -> bool {
     job.state == State::Running && job.executor_id.as_deref() == Some(executor_id) && detail.steps.is_empty()
 }
 
-/// How long a job had run at a moment; the database's clock is this machine's, since the database is here.
+/// Returns how long a job had run at a moment; the database's clock is this machine's, since the database is here.
 fn has_run_for(job: &Job, at: SystemTime) -> Duration {
     let started_ms = job.started_at_ms.and_then(|moment| u64::try_from(moment).ok());
     let started = started_ms.map(|moment| SystemTime::UNIX_EPOCH + Duration::from_millis(moment));

@@ -18,10 +18,10 @@ use crate::output::{self, Format};
 use crate::signals::Signals;
 use crate::snapshot::{LastExit, Phase, Snapshot, WorkerView};
 
-/// How often it is looked.
+/// The pause between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
-/// What is missing for longer is said before the deadline.
+/// A wait that lasts longer than this says what is missing before its deadline.
 const WORTH_A_WORD: Duration = Duration::from_secs(3);
 
 /// Waits for at most `limit`, shows how things stand then, and says what is missing.
@@ -66,7 +66,7 @@ async fn until_ready(config: &Config, limit: Period) -> anyhow::Result<Report> {
 }
 
 impl Report {
-    /// What keeps jobs from being taken as they should, in words.
+    /// Names what keeps jobs from being taken as they should.
     fn missing(&self) -> Option<String> {
         let nobody = || nobody_listens(&QueueVersion::current(&self.database.name));
         if let Some(reason) = &self.fleet_reason {
@@ -98,8 +98,8 @@ impl Report {
     }
 }
 
-/// What a fleet lacks: workers, by the first that takes no jobs, or the private database, which its supervisor sees for
-/// itself.
+/// Names what a fleet lacks: workers, by the first that takes no jobs, or the private database, which its supervisor sees
+/// for itself.
 fn missing_in(fleet: &Snapshot) -> Option<String> {
     if fleet.phase == Phase::Draining {
         return Some("the fleet is stopping".to_owned());
@@ -116,7 +116,7 @@ fn missing_in(fleet: &Snapshot) -> Option<String> {
     Some(format!("private PostgreSQL is down: {reason}"))
 }
 
-/// Why a worker takes no jobs, as far as that is known.
+/// Says why a worker takes no jobs, as far as that is known.
 fn why_absent(worker: &WorkerView) -> String {
     let failure = worker
         .database
