@@ -47,6 +47,14 @@ pub struct Case {
     pub why: String,
 }
 
+/// Returns the elements of a list with commas between them, texts without quotes.
+pub(crate) fn listed(items: impl Serialize) -> String {
+    let items = serde_json::to_value(items).unwrap_or_default();
+    let items = items.as_array().into_iter().flatten();
+    let words = items.map(|item| item.as_str().map_or_else(|| item.to_string(), str::to_owned));
+    words.collect::<Vec<_>>().join(", ")
+}
+
 /// Something that happened just now.
 #[derive(Debug, Clone, Serialize)]
 pub struct Trace {

@@ -202,7 +202,8 @@ impl<'l> Stage<'l> {
             lines: BufReader::new(stdout).lines(),
             said: Vec::new(),
         };
-        self.tell(acting.pid, form, "start", Map::new());
+        let details = Map::from_iter([("executor_id".to_owned(), casting.executor_id.into())]);
+        self.tell(acting.pid, form, "start", details);
         Ok(acting)
     }
 
