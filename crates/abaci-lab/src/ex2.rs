@@ -1,21 +1,24 @@
 //! ex2: a poisoned workflow. The last attempt at one page kills the process, and so does every recovery.
 //!
 //! Attempts are counted in memory, so a recovery begins with attempt 1: they bound errors, not crashes. Starts are counted in
-//! the row, and the engine gives up after 100 recoveries, which is fixed. A body with another cap looks before its first step,
-//! and parks by cancelling: the engine resumes that, and nothing that ended in an error.
+//! the row, and the engine gives up after 100 recoveries, which is fixed. So the right form looks at that count before its
+//! first step, and parks as abaci does: it ends with an error, which no launch recovers. The engine resumes what was
+//! cancelled and nothing that failed, so `abaci resume` puts the row back by a statement of its own, as is done here.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use dbos::sysdb::types::WorkflowFilter;
-use dbos::{Client, Error, StepOptions, step_status, step_with};
+use dbos::{StepOptions, step_status, step_with};
 use futures_util::FutureExt;
 use serde_json::{Map, Value, json};
 
 use crate::Experiment;
 use crate::actor::{Actor, Failed, Form};
 use crate::crash::segfault;
-use crate::report::Findings;
+use crate::parking::{DEATHS_TO_PARK, POISON, poison, starts};
+use crate::report::{Findings, listed};
 use crate::stage::{Casting, Ended, Stage};
 
 pub(crate) const EXPERIMENT: Experiment = Experiment {
@@ -23,10 +26,10 @@ pub(crate) const EXPERIMENT: Experiment = Experiment {
     title: "a poisoned workflow",
     question: "What stops a workflow that kills every process that runs it?",
     method: "A workflow builds an object and fetches 5 pages with it. One page fails 3 times, with growing waits; attempt 4 is \
-             a segmentation fault. A dead process is started again, 4 starts in all; then the page is repaired.",
-    pattern: "Bound errors by max_attempts, and crashes by the count of starts in the database: look at it before the first \
-              step, park by cancelling, note why, and let a person resume.",
-    claim: "without a cap each of 4 starts dies; with one the fourth parks the workflow, and once resumed it finishes without \
+             a segmentation fault. A dead process is started again, 4 starts in all; then the page is repaired, and the workflow resumed: by the engine, and as abaci does it.",
+    pattern: "Bound errors by max_attempts, and crashes by the count of starts in the database. Park a job that three \
+              processes died of: before its first step, end it with an error that says so, and let a person resume it.",
+    claim: "without a limit each of 4 starts dies; with one the fourth parks the workflow, and once resumed it finishes without \
             fetching again what it had",
     direct: |stage| direct(stage).boxed(),
     act: |actor| act(actor).boxed(),
@@ -34,43 +37,51 @@ pub(crate) const EXPERIMENT: Experiment = Experiment {
 
 const PAGES: u64 = 5;
 const STARTS: usize = 4;
-const MAX_DEATHS: i64 = 3;
 const MAX_ATTEMPTS: u32 = 4;
+
+/// What `abaci resume` does: a job that ended without a value goes back to its queue, here the engine's own. What its
+/// successful steps recorded stays, and its starts are counted anew.
+const RESUME: &str = "update workflow_status set status = 'ENQUEUED', queue_name = '_dbos_internal_queue', \
+    recovery_attempts = 0, error = null, started_at_epoch_ms = null, completed_at = null \
+    where workflow_uuid = 'lab/right' and status = 'ERROR'";
 
 /// Directs both forms, and the repair of the right one.
 async fn direct(stage: &Stage<'_>) -> anyhow::Result<Findings> {
     let page = 2 + stage.seed() % 3;
     let mut findings = Findings::default();
     findings.fact("poisoned_page", page);
-    let told = |poisoned: Option<u64>| json!({ "poisoned": poisoned, "credentials": ["crawler", "letmein"] });
+    let told = |poisoned: Option<u64>, resume: Option<&str>| json!({ "poisoned": poisoned, "resume": resume, "credentials": ["crawler", "letmein"] });
     for form in [Form::Broken, Form::Right] {
         let id = format!("lab/{}", form.name());
-        let (mut starts, mut rows) = (Vec::new(), Vec::new());
+        let mut starts = Vec::new();
         while starts.len() < STARTS && starts.iter().all(|ended: &Ended| ended.how() == "SIGSEGV") {
-            starts.push(stage.run(form, Casting::new(&id, told(Some(page)))).await?);
-            rows.push(row(stage, &id).await?);
+            starts.push(stage.run(form, Casting::new(&id, told(Some(page), None))).await?);
         }
+        let row = row(stage, &id).await?;
         let mut fact = |name, value: Value| findings.fact(&format!("{}_{name}", form.name()), value);
         fact("ends", starts.iter().map(Ended::how).collect());
-        fact("rows", rows.into());
+        fact("row", row.into());
+        fact("error", starts[starts.len() - 1].last("outcome", "error"));
         fact("fetched", details(&starts, "fetched", "page"));
         fact("attempts", details(&starts, "attempt", "number"));
         fact("attempts_at_ms", details(&starts[..1], "attempt", "at_ms"));
     }
-    let resumed = Casting::new("lab/right", told(None));
-    let resumed = [stage.run(Form::Right, resumed).await?];
-    findings.fact("resumed_fetched", details(&resumed, "fetched", "page"));
-    findings.fact("resumed_value", resumed[0].last("outcome", "value"));
-    findings.fact("resumed_row", row(stage, "lab/right").await?);
+    for resume in ["engine", "abaci"] {
+        let repaired = Casting::new("lab/right", told(None, Some(resume)));
+        let start = stage.run(Form::Right, repaired).await?;
+        let mut fact = |name, value: Value| findings.fact(&format!("{resume}_resumed_{name}"), value);
+        fact("row", row(stage, "lab/right").await?.into());
+        fact("fetched", details(&[start], "fetched", "page"));
+    }
     findings.observed = is_observed(&findings.facts, page);
     tell_cases(&mut findings);
     Ok(findings)
 }
 
-async fn row(stage: &Stage<'_>, id: &str) -> anyhow::Result<Value> {
-    let columns = "concat_ws(', ', status, 'starts: ' || recovery_attempts, attributes->>'note')";
+async fn row(stage: &Stage<'_>, id: &str) -> anyhow::Result<String> {
+    let columns = "status || ', starts: ' || recovery_attempts";
     let query = format!("select {columns} from workflow_status where workflow_uuid = '{id}'");
-    Ok(stage.text(&query).await?.into())
+    stage.text(&query).await?.context("there is no such row")
 }
 
 fn details(starts: &[Ended], event: &str, detail: &str) -> Value {
@@ -84,91 +95,97 @@ fn is_observed(facts: &Map<String, Value>, page: u64) -> bool {
     let at_ms = |attempt: usize| facts["right_attempts_at_ms"][attempt].as_u64();
     (at_ms(1) >= Some(20) && at_ms(2) >= Some(60) && at_ms(3) >= Some(140))
         && facts["broken_ends"] == json!(["SIGSEGV"].repeat(STARTS))
-        && facts["broken_rows"][3] == "PENDING, starts: 4"
+        && facts["broken_row"] == "PENDING, starts: 4"
         && facts["broken_attempts"] == json!([1, 2, 3, 4].repeat(STARTS))
         && facts["right_ends"] == json!(["SIGSEGV", "SIGSEGV", "SIGSEGV", "exit 0"])
-        && facts["right_rows"][3] == "CANCELLED, starts: 4, 3 starts died"
+        && facts["right_row"] == "ERROR, starts: 4"
+        && facts["right_error"] == POISON
         && facts["right_fetched"] == json!(before)
-        && facts["resumed_fetched"] == json!(after)
-        && facts["resumed_row"] == "SUCCESS, starts: 1, 3 starts died"
+        && (&facts["engine_resumed_row"], &facts["engine_resumed_fetched"])
+            == (&facts["right_row"], &json!([]))
+        && facts["abaci_resumed_row"] == "SUCCESS, starts: 1"
+        && facts["abaci_resumed_fetched"] == json!(after)
 }
 
+#[rustfmt::skip]
 fn tell_cases(findings: &mut Findings) {
     let facts = findings.facts.clone();
-    let row = |form: &str| facts[form][3].as_str().unwrap_or_default();
-    findings.case(
-        Form::Broken,
-        [
-            "max_attempts is 4, no cap on starts",
-            "4 attempts, then an error",
-            &format!("{}; attempts: {}", row("broken_rows"), facts["broken_attempts"]),
-            "attempts are counted in memory, and a launch recovers what is PENDING, up to 100 times",
-        ],
-    );
-    findings.case(
-        Form::Right,
-        [
-            "a cap on starts",
-            "parked after 3 deaths",
-            row("right_rows"),
-            "the engine counts a start in the row before the body runs, so that the body can look",
-        ],
-    );
-    findings.case(
-        Form::Right,
-        [
-            "resumed after the repair",
-            "every page is fetched again",
-            &format!("fetched {}", facts["resumed_fetched"]),
-            "the steps that ended stay recorded, and starts are counted anew",
-        ],
-    );
+    let text = |fact: &str| facts[fact].as_str().unwrap_or_default();
+    let fetched = |resume: &str| {
+        let pages = listed(&facts[&format!("{resume}_resumed_fetched")]);
+        let pages = if pages.is_empty() { "none" } else { &pages };
+        format!("{}; fetched pages: {pages}", text(&format!("{resume}_resumed_row")))
+    };
+    let attempts = format!("{}; attempts: {}", text("broken_row"), listed(&facts["broken_attempts"]));
+    let parked = format!("{}; {}", text("right_row"), text("right_error"));
+    findings.case(Form::Broken, [
+        "only attempts are limited", "4 attempts, then an error", &attempts,
+        "attempts are counted in memory, and a launch recovers what is PENDING, up to 100 times" ]);
+    findings.case(Form::Right, [
+        "parked when three processes died of it", "an error", &parked,
+        "the engine counts a start in the row before the body runs, so that the body can look" ]);
+    findings.case(Form::Right, [
+        "repaired, and resumed by the engine", "it runs again", &fetched("engine"),
+        "the engine resumes what was cancelled, and nothing that ended in an error" ]);
+    findings.case(Form::Right, [
+        "resumed as abaci does it", "every page is fetched again", &fetched("abaci"),
+        "the steps that ended stay recorded, and starts are counted anew" ]);
 }
 
-/// One process: runs the workflow, or goes on with it; after the repair it resumes it first.
+/// One process: runs the workflow, or goes on with it; after the repair the engine is to resume it.
 async fn act(actor: Actor) -> anyhow::Result<()> {
     let client = actor.client().await?;
     for row in client.list_workflows(&WorkflowFilter::default()).await? {
         let is = format!("{}, starts: {}", row.status.as_str(), row.recovery_attempts);
         actor.say("listed", json!({ "id": row.workflow_id, "is": is }));
     }
-    let credentials = actor.argument("credentials")?;
-    let given = (actor.clone(), client.clone(), credentials);
+    // Built anew in every start, which is fine: it has settings, and no results.
+    let fetcher = Arc::new(Fetcher {
+        actor: actor.clone(),
+        credentials: actor.argument("credentials")?,
+    });
     let dbos = actor.engine();
     let workflow = dbos.register_workflow("fetch_all", move |(): ()| {
-        let (actor, client, credentials) = given.clone();
+        let fetcher = Arc::clone(&fetcher);
         async move {
-            park_poison(&actor, &client).await.map_err(Error::lift)?;
-            // Built anew in every start, which is fine: it has settings, and no results.
-            Fetcher { actor, credentials }.fetch_all().await
+            match fetcher.actor.form() {
+                Form::Broken => fetch_whatever_it_did(&fetcher).await,
+                Form::Right => park_after_three_deaths(&fetcher).await,
+            }
         }
     })?;
-    if actor.argument::<Option<u64>>("poisoned")?.is_none() {
-        client.resume::<Value, Failed>(actor.executor_id()).await?;
+    if let Some(by) = actor.argument::<Option<String>>("resume")? {
+        actor.say("resume", json!({ "by": by }));
+        if by == "engine" {
+            client.resume::<Value, Failed>(actor.executor_id()).await?;
+        } else {
+            sqlx::query(RESUME).execute(&mut actor.session().await?).await?;
+        }
     }
     dbos.launch().await?;
     let handle = workflow.start_with((), actor.start_options()).await?;
-    match handle.result().await {
-        Err(Error::WorkflowCancelled { .. }) => actor.say("parked", json!({})),
-        outcome => actor.say_outcome(&outcome),
-    }
+    actor.say_outcome(&handle.result().await);
     dbos.shutdown().await;
     Ok(())
 }
 
-/// Looks at the count of starts, and in the right form parks after too many. Not a step: a recorded count would not grow.
-async fn park_poison(actor: &Actor, client: &Client) -> dbos::Result<()> {
-    let id = actor.executor_id();
-    let rows = client.list_workflows(&WorkflowFilter::default()).await?;
-    let row = rows.iter().find(|row| row.workflow_id == id);
-    let starts = row.map_or(0, |row| row.recovery_attempts);
-    if actor.form() == Form::Right && starts > MAX_DEATHS {
-        let note = json!({ "note": format!("{} starts died", starts - 1) });
-        client.update_workflow_attributes(id, note.as_object()).await?;
-        // From now on the engine refuses every step of it.
-        client.cancel(id).await?;
+type Pages = dbos::Result<Vec<String>, Failed>;
+
+async fn fetch_whatever_it_did(fetcher: &Fetcher) -> Pages {
+    // ANCHOR: broken
+    // The only limit is of attempts, counted in memory.
+    fetcher.fetch_all(MAX_ATTEMPTS).await
+    // ANCHOR_END: broken
+}
+
+async fn park_after_three_deaths(fetcher: &Fetcher) -> Pages {
+    // ANCHOR: right
+    // Not a step: a recorded count would never grow.
+    if starts(&fetcher.actor).await > DEATHS_TO_PARK {
+        return Err(poison().into());
     }
-    Ok(())
+    fetcher.fetch_all(MAX_ATTEMPTS).await
+    // ANCHOR_END: right
 }
 
 struct Fetcher {
@@ -177,11 +194,11 @@ struct Fetcher {
 }
 
 impl Fetcher {
-    async fn fetch_all(&self) -> dbos::Result<Vec<String>, Failed> {
+    async fn fetch_all(&self, max_attempts: u32) -> Pages {
         let mut pages = Vec::new();
         for page in 1..=PAGES {
             let options = StepOptions {
-                max_attempts: MAX_ATTEMPTS,
+                max_attempts,
                 interval: Duration::from_millis(20),
                 ..StepOptions::default()
             };

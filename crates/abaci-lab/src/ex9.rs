@@ -2,19 +2,22 @@
 //!
 //! Recovery is right about a worker that died by accident, and wrong about one that died of the job: a process that is
 //! gone cannot say which. What can be known is how often a job was started and not finished. The engine counts that
-//! in the job's row, and gives up after about 100 starts, which cannot be changed; so the right form gives up sooner. It is
-//! unjust to a job that was only there when its workers died of something else, so an operator has to look at it.
+//! in the job's row, and gives up after about 100 starts, which cannot be changed; so the right form parks the job sooner, as
+//! in ex2, which shows how it is resumed. It may be unjust to a job that was only there when its workers died of something
+//! else, so a person has to look at it.
 
+use std::future::{Ready, ready};
 use std::time::Duration;
 
 use dbos::{Client, ClientConfig, Config, DBOS, Enqueue, EnqueueOptions};
-use dbos::{QueueConflict, QueueOptions, StepOptions, step_with};
+use dbos::{QueueConflict, QueueOptions, step};
 use futures_util::FutureExt;
 use serde_json::json;
 
 use crate::Experiment;
 use crate::actor::{Actor, Failed, Form};
 use crate::crash::segfault;
+use crate::parking::{DEATHS_TO_PARK, POISON, poison, starts};
 use crate::report::Findings;
 use crate::stage::{Casting, Stage};
 
@@ -22,23 +25,20 @@ pub(crate) const EXPERIMENT: Experiment = Experiment {
     name: "ex9",
     title: "a job that kills its workers",
     question: "What becomes of a queue with a job at its front that kills every process that runs it?",
-    method: "A queue has four jobs to square a number, of which the first kills its process with a segmentation fault. A \
-             worker that died is started again with the same executor id, up to four times. Once it runs whatever it \
-             is given; once it looks first how often the job was started already. The rows of the queue are \
-             listed with their status and how often they were started.",
-    pattern: "Count the starts of a job outside of the process that may die of it, and end a job that was started three \
-              times with an error that says so, before its first step.",
-    claim: "a job that kills its workers is started by each of them and stops the queue; with a limit of three starts it \
-            ends with an error that tells why, and the jobs behind it are done",
+    method: "A queue has four jobs to square a number, of which the first kills its process with a segmentation fault. \
+             A worker that died is started again with the same executor id, up to four times. The broken form runs \
+             whatever it is given; the right one looks first how often the job was started already. The rows of the \
+             queue are listed with their status and how often they were started.",
+    pattern: "Count the starts of a job outside of the process that may die of it. Park a job that three processes \
+              died of: before its first step, end it with an error that says so, and let a person resume it (ex2).",
+    claim: "a job that kills its workers is started by each of them and stops the queue; parked at its fourth start, \
+            it ends with an error that tells why, and the jobs behind it are done",
     direct: |stage| direct(stage).boxed(),
     act: |actor| act(actor).boxed(),
 };
 
 /// How many workers there are, one after the other.
 const WORKERS: usize = 4;
-
-/// A job that was started this often before is not run any more.
-const STARTS: i64 = 3;
 
 /// The jobs, in the order of the queue.
 const JOBS: [&str; 4] = ["poison", "good-1", "good-2", "good-3"];
@@ -63,7 +63,7 @@ async fn direct(stage: &Stage<'_>) -> anyhow::Result<Findings> {
         "right_deaths": 3,
         "right_good_done": 3,
         "right_after": "poison ERROR 4, good-1 SUCCESS 1, good-2 SUCCESS 1, good-3 SUCCESS 1",
-        "right_poison": "Poison: it was started 3 times and never finished; it is not started again",
+        "right_poison": POISON,
     });
     findings.observed = json!(findings.facts) == expected;
     Ok(findings)
@@ -95,12 +95,12 @@ async fn direct_form(stage: &Stage<'_>, form: Form, findings: &mut Findings) -> 
              engine itself gives up after about 100 starts",
         ),
         Form::Right => (
-            "starts are counted",
+            "a job that three workers died of is parked",
             "the count is in the row of the job, where it survives the worker; an error is an outcome, so nothing recovers \
              the job any more, and the queue goes on",
         ),
     };
-    let happened = format!("{deaths} workers died; before: {before}; after: {after}");
+    let happened = format!("{deaths} workers died; then status and starts are: {after}");
     findings.case(form, [case, "the other jobs are done", &happened, why]);
     let good_done = after.matches("SUCCESS").count();
     let mut fact = |name, value| findings.fact(&format!("{}_{name}", form.name()), value);
@@ -117,7 +117,9 @@ async fn act(actor: Actor) -> anyhow::Result<()> {
     let (queue, poison) = (actor.executor_id().to_owned(), actor.argument("poison")?);
     let config = actor.engine().config().clone();
     if actor.argument("fill")? {
-        return fill(config, &queue, poison).await;
+        fill(config, &queue, poison).await?;
+        actor.say("filled", json!({ "jobs": JOBS.len() }));
+        return Ok(());
     }
     let dbos = DBOS::new(Config {
         listen_queues: Some(vec![queue.clone()]),
@@ -171,30 +173,34 @@ async fn fill(config: Config, queue: &str, poison: u64) -> anyhow::Result<()> {
 
 /// The body of a job.
 async fn square(actor: Actor, n: u64, poison: u64) -> dbos::Result<u64, Failed> {
-    if actor.form() == Form::Right {
-        // Without an answer the job is run: an error would be its outcome for good.
-        let starts = starts(&actor).await.unwrap_or_default();
-        if starts > STARTS {
-            let why =
-                format!("Poison: it was started {STARTS} times and never finished; it is not started again");
-            return Err(Failed(why).into());
-        }
+    match actor.form() {
+        Form::Broken => run_whatever_it_did(&actor, n, poison).await,
+        Form::Right => park_after_three_deaths(&actor, n, poison).await,
     }
-    step_with("square", StepOptions::default(), || async {
-        actor.say("step", json!({ "n": n }));
-        if n == poison {
-            actor.say("crash", json!({ "n": n, "by": "SIGSEGV" }));
-            segfault();
-        }
-        Ok::<_, dbos::Error<Failed>>(n * n)
-    })
-    .await
 }
 
-/// How often this job was started, this start included. No step: what a step returned in the first start, it returns in
-/// all of them.
-async fn starts(actor: &Actor) -> anyhow::Result<i64> {
-    let mut session = actor.session().await?;
-    let starts = sqlx::query_scalar("select recovery_attempts from workflow_status where workflow_uuid = $1");
-    Ok(starts.bind(dbos::workflow_id()).fetch_one(&mut session).await?)
+async fn run_whatever_it_did(actor: &Actor, n: u64, killer: u64) -> dbos::Result<u64, Failed> {
+    // ANCHOR: broken
+    // Every start runs the job that the last worker died of.
+    step("square", || work(actor, n, killer)).await
+    // ANCHOR_END: broken
+}
+
+async fn park_after_three_deaths(actor: &Actor, n: u64, killer: u64) -> dbos::Result<u64, Failed> {
+    // ANCHOR: right
+    // Not a step: a recorded count would never grow.
+    if starts(actor).await > DEATHS_TO_PARK {
+        return Err(poison().into());
+    }
+    step("square", || work(actor, n, killer)).await
+    // ANCHOR_END: right
+}
+
+fn work(actor: &Actor, n: u64, killer: u64) -> Ready<dbos::Result<u64, Failed>> {
+    actor.say("step", json!({ "n": n }));
+    if n == killer {
+        actor.say("crash", json!({ "n": n, "by": "SIGSEGV" }));
+        segfault();
+    }
+    ready(Ok(n * n))
 }

@@ -22,6 +22,7 @@ mod ex6;
 mod ex7;
 mod ex8;
 mod ex9;
+mod parking;
 mod report;
 mod schema;
 mod stage;

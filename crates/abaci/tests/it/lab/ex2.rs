@@ -1,37 +1,22 @@
 use serde_json::{Value, json};
 
-use super::{assert_falsified, observed};
+use super::{POISON, assert_falsified, observed};
 
 #[test]
-fn a_poisoned_workflow_is_parked_by_a_count_of_starts_and_resumes_after_what_it_recorded() {
+fn a_poisoned_workflow_is_parked_and_resumes_after_its_records() {
     let facts = &observed("ex2")["facts"];
     assert_eq!(facts["poisoned_page"], 3);
     assert_eq!(
         facts["broken_ends"],
         json!(["SIGSEGV", "SIGSEGV", "SIGSEGV", "SIGSEGV"])
     );
-    assert_eq!(
-        facts["broken_rows"],
-        json!([
-            "PENDING, starts: 1",
-            "PENDING, starts: 2",
-            "PENDING, starts: 3",
-            "PENDING, starts: 4"
-        ])
-    );
+    assert_eq!(facts["broken_row"], "PENDING, starts: 4");
     assert_eq!(
         facts["right_ends"],
         json!(["SIGSEGV", "SIGSEGV", "SIGSEGV", "exit 0"])
     );
-    assert_eq!(
-        facts["right_rows"],
-        json!([
-            "PENDING, starts: 1",
-            "PENDING, starts: 2",
-            "PENDING, starts: 3",
-            "CANCELLED, starts: 4, 3 starts died"
-        ])
-    );
+    assert_eq!(facts["right_row"], "ERROR, starts: 4");
+    assert_eq!(facts["right_error"], POISON);
     for (form, deaths) in [("broken", 4), ("right", 3)] {
         assert_eq!(
             facts[format!("{form}_attempts")],
@@ -41,10 +26,10 @@ fn a_poisoned_workflow_is_parked_by_a_count_of_starts_and_resumes_after_what_it_
         assert_eq!(facts[format!("{form}_fetched")], json!([1, 2]));
         assert_grows(&facts[format!("{form}_attempts_at_ms")]);
     }
-    assert_eq!(facts["resumed_fetched"], json!([3, 4, 5]));
-    assert_eq!(facts["resumed_row"], "SUCCESS, starts: 1, 3 starts died");
-    let pages: Vec<String> = (1..=5).map(|page| format!("page {page} for crawler")).collect();
-    assert_eq!(facts["resumed_value"], json!(pages));
+    assert_eq!(facts["engine_resumed_row"], "ERROR, starts: 4");
+    assert_eq!(facts["engine_resumed_fetched"], json!([]));
+    assert_eq!(facts["abaci_resumed_row"], "SUCCESS, starts: 1");
+    assert_eq!(facts["abaci_resumed_fetched"], json!([3, 4, 5]));
 }
 
 /// The attempts follow each other after at least 20, 40 and 80 ms.

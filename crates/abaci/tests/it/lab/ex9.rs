@@ -1,9 +1,9 @@
 use serde_json::json;
 
-use super::{assert_falsified, observed};
+use super::{POISON, assert_falsified, observed};
 
 #[test]
-fn a_job_that_kills_its_workers_stops_the_queue_until_its_starts_are_counted() {
+fn a_job_that_kills_its_workers_stops_the_queue_until_parked() {
     let facts = &observed("ex9")["facts"];
     let before = "poison ENQUEUED 0, good-1 ENQUEUED 0, good-2 ENQUEUED 0, good-3 ENQUEUED 0";
     let expected = json!({
@@ -16,7 +16,7 @@ fn a_job_that_kills_its_workers_stops_the_queue_until_its_starts_are_counted() {
         "right_deaths": 3,
         "right_good_done": 3,
         "right_after": "poison ERROR 4, good-1 SUCCESS 1, good-2 SUCCESS 1, good-3 SUCCESS 1",
-        "right_poison": "Poison: it was started 3 times and never finished; it is not started again",
+        "right_poison": POISON,
     });
     assert_eq!(*facts, expected);
 }
