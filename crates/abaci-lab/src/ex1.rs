@@ -5,9 +5,9 @@
 //! not happened in the new process. The body looks the same, and the map is empty.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use dbos::{StepOptions, step_with};
+use dbos::step;
 use futures_util::FutureExt;
 use serde_json::json;
 
@@ -21,13 +21,13 @@ pub(crate) const EXPERIMENT: Experiment = Experiment {
     name: "ex1",
     title: "state in memory",
     question: "May steps share an object that remembers what they computed?",
-    method: "A workflow adds F(20) up, one step per index. A segmentation fault kills its process in one of the steps; a second \
-             process with the same executor id recovers it. Once the steps take F(i-1) and F(i-2) from a map in memory, once \
-             from what the steps before returned.",
-    pattern: "Take everything that a step needs from the workflow's input and from what earlier steps returned. An object may \
-              hold connections and settings, never results.",
-    claim: "after a crash the steps that shared a map end in a wrong value with SUCCESS, and those that pass results on in \
-            the right one",
+    method: "A workflow adds F(20) up, one step per index. A segmentation fault kills its process in one of the steps; \
+             a second process with the same executor id recovers it. The broken form takes F(i-1) and F(i-2) from a \
+             map in memory, the right one from what the steps before returned.",
+    pattern: "Take everything that a step needs from the workflow's input and from what earlier steps returned. An \
+              object may hold connections and settings, never results.",
+    claim: "after a crash the steps that shared a map end in a wrong value with SUCCESS, and those that pass results \
+            on in the right one",
     direct: |stage| direct(stage).boxed(),
     act: |actor| act(actor).boxed(),
 };
@@ -108,7 +108,7 @@ fn range(first: u64, last: u64) -> Vec<u64> {
 async fn act(actor: Actor) -> anyhow::Result<()> {
     let crash_index: Option<u64> = actor.argument("crash_index")?;
     let dbos = actor.engine();
-    let memo = Arc::new(Mutex::new(HashMap::from([(0, 0), (1, 1)])));
+    let memo = Arc::new(Memo(Mutex::new(HashMap::from([(0, 0), (1, 1)]))));
     let workflow = dbos.register_workflow("add_up", {
         let actor = actor.clone();
         move |n: u64| {
@@ -134,40 +134,56 @@ async fn act(actor: Actor) -> anyhow::Result<()> {
 }
 
 /// The broken form: each step leaves its result in the map for the next ones.
-async fn from_memory(
-    actor: &Actor,
-    n: u64,
-    memo: &Mutex<HashMap<u64, u64>>,
-    crash_index: Option<u64>,
-) -> dbos::Result<u64, Failed> {
+async fn from_memory(actor: &Actor, n: u64, memo: &Memo, crash: Option<u64>) -> dbos::Result<u64, Failed> {
     let mut last = n;
-    for index in 2..=n {
-        last = step_with("add", StepOptions::default(), || async {
-            enter_step(actor, index, crash_index);
-            let mut memo = memo.lock().unwrap_or_else(PoisonError::into_inner);
-            // A map that does not know answers nothing, which adds up to a number all the same.
-            let known = |index| memo.get(&index).copied().unwrap_or_default();
-            let value = known(index - 1) + known(index - 2);
-            memo.insert(index, value);
-            Ok::<_, dbos::Error<Failed>>(value)
+    for i in 2..=n {
+        // ANCHOR: broken
+        // The map is filled only by steps that really run.
+        last = step("add", || async {
+            enter_step(actor, i, crash);
+            let value = memo.get(i - 1) + memo.get(i - 2);
+            memo.set(i, value);
+            Ok(value)
         })
         .await?;
+        // ANCHOR_END: broken
     }
     Ok(last)
 }
 
 /// The right form: each step is given what the two before it returned.
-async fn from_results(actor: &Actor, n: u64, crash_index: Option<u64>) -> dbos::Result<u64, Failed> {
+async fn from_results(actor: &Actor, n: u64, crash: Option<u64>) -> dbos::Result<u64, Failed> {
     let (mut before, mut last) = (0, 1);
-    for index in 2..=n {
-        let next = step_with("add", StepOptions::default(), || async {
-            enter_step(actor, index, crash_index);
-            Ok::<_, dbos::Error<Failed>>(before + last)
+    for i in 2..=n {
+        // ANCHOR: right
+        // What a step returned is recorded and comes back.
+        let next = step("add", || async {
+            enter_step(actor, i, crash);
+            Ok(before + last)
         })
         .await?;
         (before, last) = (last, next);
+        // ANCHOR_END: right
     }
     Ok(last)
+}
+
+/// What the steps of a process have computed, by its index.
+struct Memo(Mutex<HashMap<u64, u64>>);
+
+impl Memo {
+    /// A map that does not know answers nothing, which adds up to a number all the same.
+    fn get(&self, index: u64) -> u64 {
+        self.values().get(&index).copied().unwrap_or_default()
+    }
+
+    fn set(&self, index: u64, value: u64) {
+        self.values().insert(index, value);
+    }
+
+    fn values(&self) -> MutexGuard<'_, HashMap<u64, u64>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Says that a step really runs, and dies where it is to.

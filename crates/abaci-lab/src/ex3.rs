@@ -12,19 +12,20 @@ use serde_json::{Map, Value, json};
 
 use crate::Experiment;
 use crate::actor::{Actor, Failed, Form};
-use crate::report::Findings;
+use crate::report::{Findings, listed};
 use crate::stage::{Casting, Ended, Stage};
 
 pub(crate) const EXPERIMENT: Experiment = Experiment {
     name: "ex3",
     title: "an object as the input",
     question: "What is left of an object that a workflow is started with, and who can read it?",
-    method: "A workflow charges an account in 3 steps, and its process aborts in one. The secret is replaced, and a second process \
-             recovers the workflow. Once the input has the secret, once its name. Then all tables are searched for the secret.",
-    pattern: "Pass plain data, and a secret by its name. Let each step ask its process for the value, and return nothing that has \
-              it inside.",
-    claim: "the object's connection is lost at once, its secret is in the database and refused after the crash; passed by name \
-            it is in no table, and the recovery uses the new one",
+    method: "A workflow charges an account in 3 steps, and its process aborts in one. The secret is replaced, and a \
+             second process recovers the workflow. In the broken form the input has the secret, in the right one its \
+             name. Then all tables are searched for the secret.",
+    pattern: "Pass plain data, and a secret by its name. Let each step ask its process for the value, and return \
+              nothing that has it inside.",
+    claim: "the object's connection is lost at once, its secret is in the database and refused after the crash; passed \
+            by name it is in no table, and the recovery uses the new one",
     direct: |stage| direct(stage).boxed(),
     act: |actor| act(actor).boxed(),
 };
@@ -116,46 +117,30 @@ fn is_observed(facts: &Map<String, Value>, step: u64) -> bool {
         && facts["right_secret_in"] == json!([])
 }
 
+#[rustfmt::skip]
 fn tell_cases(findings: &mut Findings) {
     let facts = findings.facts.clone();
     let text = |name: &str| facts[name].as_str().unwrap_or_default();
-    let (outcome, row) = (text("right_outcome"), text("right_row"));
-    findings.case(
-        Form::Broken,
-        [
-            "a connection in the object",
-            "the body can use it",
-            &format!("connected, by process: {}", facts["broken_is_connected"]),
-            "a body gets what is read back from the row, and a skipped field is its default there",
-        ],
-    );
-    findings.case(
-        Form::Broken,
-        [
-            "a secret in the object",
-            "only the workflow has it",
-            text("broken_row"),
-            "inputs are stored as they are, for as long as the row is",
-        ],
-    );
-    findings.case(
-        Form::Broken,
-        [
-            "the same, replaced before the recovery",
-            "the new one is used",
-            text("broken_error"),
-            "a recovery gets the recorded input, whatever the new process passes under that id",
-        ],
-    );
-    findings.case(
-        Form::Right,
-        [
-            "a secret by its name",
-            "as with the secret",
-            &format!("{outcome}; the row: {row}"),
-            "each step asks the process that it runs in, and returns a receipt without it",
-        ],
-    );
+    let readable = |name: &str| match facts[name].as_array().map_or(0, Vec::len) {
+        0 => "in no table".to_owned(),
+        _ => format!("readable in {}", listed(&facts[name]).replace('.', ", column ")),
+    };
+    let processes = facts["broken_is_connected"].as_array().map_or(&[][..], Vec::as_slice);
+    let connected = processes.iter().filter(|process| process[0] == true).count();
+    findings.case(Form::Broken, [
+        "a connection in the object", "the body can use it",
+        &format!("it is there in {connected} of {} processes", processes.len()),
+        "a body gets what is read back from the row, and a skipped field is its default there" ]);
+    findings.case(Form::Broken, [
+        "a secret in the object", "only the workflow has it", &readable("broken_secret_in"),
+        "inputs are stored as they are, for as long as the row is" ]);
+    findings.case(Form::Broken, [
+        "the same, replaced before the recovery", "the new one is used", text("broken_error"),
+        "a recovery gets the recorded input, whatever the new process passes under that id" ]);
+    findings.case(Form::Right, [
+        "a secret by its name", "as with the secret",
+        &format!("{}; {}", text("right_outcome"), readable("right_secret_in")),
+        "each step asks the process that it runs in, and returns a receipt without it" ]);
 }
 
 /// One process: charges the account, or goes on with it.
@@ -166,12 +151,19 @@ async fn act(actor: Actor) -> anyhow::Result<()> {
         move |account: Account| charge_all(actor.clone(), account)
     })?;
     dbos.launch().await?;
+    let secret = match actor.form() {
+        // ANCHOR: broken
+        // At the start: the secret goes into the row.
+        Form::Broken => Secret::Value(of_process(&actor, "billing")),
+        // ANCHOR_END: broken
+        // ANCHOR: right
+        // At the start: only its name goes into the row.
+        Form::Right => Secret::Name("billing".to_owned()),
+        // ANCHOR_END: right
+    };
     let account = Account {
         user: "alice".to_owned(),
-        secret: match actor.form() {
-            Form::Broken => Secret::Value(actor.argument("billing")?),
-            Form::Right => Secret::Name("billing".to_owned()),
-        },
+        secret,
         connection: Some(actor.client().await?),
     };
     let handle = workflow.start_with(account, actor.start_options()).await?;
@@ -192,21 +184,32 @@ async fn charge_all(actor: Actor, account: Account) -> dbos::Result<Vec<String>,
 
 /// Charges once; what is charged takes the secret of today, and no other.
 fn charge(actor: &Actor, account: &Account, step: u64) -> Result<String, Failed> {
-    // What the process was told at its start, as by its environment.
-    let of_process = |name: &str| actor.argument::<String>(name).unwrap_or_default();
     let secret = match &account.secret {
+        // ANCHOR: broken
+        // In a step: the value that the row has, of any age.
         Secret::Value(value) => value.clone(),
-        Secret::Name(name) => {
-            actor.say("resolved", json!({ "name": name }));
-            of_process(name)
-        }
+        // ANCHOR_END: broken
+        // ANCHOR: right
+        // In a step: the value that this process has.
+        Secret::Name(name) => resolve(actor, name),
+        // ANCHOR_END: right
     };
     if actor.argument::<u64>("crash_step").ok() == Some(step) {
         std::process::abort();
     }
-    if secret != of_process("billing") {
+    if secret != of_process(actor, "billing") {
         return Err(Failed(REFUSED.to_owned()));
     }
     actor.say("charged", json!({ "step": step }));
     Ok(format!("receipt {step} for {}", account.user))
+}
+
+fn resolve(actor: &Actor, name: &str) -> String {
+    actor.say("resolved", json!({ "name": name }));
+    of_process(actor, name)
+}
+
+/// What the process was told at its start, as by its environment.
+fn of_process(actor: &Actor, name: &str) -> String {
+    actor.argument(name).unwrap_or_default()
 }

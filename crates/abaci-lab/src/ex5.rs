@@ -8,11 +8,13 @@
 use dbos::{WorkflowRef, step};
 use futures_util::FutureExt;
 use serde_json::{Map, Value, json};
+use tokio::spawn;
+use tokio::task::JoinHandle;
 
 use crate::Experiment;
 use crate::actor::{Actor, Failed, Form};
 use crate::crash::segfault;
-use crate::report::Findings;
+use crate::report::{Findings, listed};
 use crate::stage::{Casting, Ended, Stage};
 
 pub(crate) const EXPERIMENT: Experiment = Experiment {
@@ -72,7 +74,7 @@ async fn direct(stage: &Stage<'_>) -> anyhow::Result<Findings> {
 
 /// The parts that a process really ran in a place.
 fn ran(ended: &Ended, place: &str) -> Vec<u64> {
-    let ran = ended.all("ran").filter(|details| details["place"] == place);
+    let ran = ended.all("ran").filter(|details| details["in"] == place);
     ran.filter_map(|details| details["part"].as_u64()).collect()
 }
 
@@ -100,64 +102,50 @@ fn is_observed(facts: &Map<String, Value>, part: u64) -> bool {
         && facts["broken_outcome"] == facts["right_outcome"]
 }
 
+#[rustfmt::skip]
 fn tell_cases(findings: &mut Findings) {
     let facts = findings.facts.clone();
-    let runs = |name: &str| format!("ran, by process: {}", facts[name]);
-    findings.case(
-        Form::Broken,
-        [
-            "a step inside a step",
-            "recorded, and not run again",
-            &runs("broken_step"),
-            "the step around it is the record, and it had not ended: all of it is repeated",
-        ],
-    );
-    findings.case(
-        Form::Broken,
-        [
-            "a step in a spawned task",
-            "recorded, and not run again",
-            &runs("broken_task"),
-            "a task does not belong to the workflow that spawned it, so its steps are plain calls",
-        ],
-    );
-    findings.case(
-        Form::Broken,
-        [
-            "a workflow inside a step",
-            "a child workflow",
-            facts["broken_refusal"].as_str().unwrap_or_default(),
-            "a child's id comes from its parent's next place, and inside a step there is none",
-        ],
-    );
-    findings.case(
-        Form::Right,
-        [
-            "steps of a plain function that the body calls",
-            "recorded, and not run again",
-            &runs("right_function"),
-            "they are the workflow's own steps",
-        ],
-    );
-    findings.case(Form::Right, ["a child workflow that the body starts", "recorded, and not run again", &format!("{}; {}", runs("right_child"), facts["right_workflows"][1].as_str().unwrap_or_default()), "its id is the parent's with the place of the start, so the parent finds it again; it recovers by itself"]);
+    let ran = |name: &str| {
+        let processes = facts[name].as_array().into_iter().flatten().zip(1..);
+        let ran = processes.map(|(parts, number)| match listed(parts) {
+            parts if parts.is_empty() => format!("process {number} ran none"),
+            parts => format!("process {number} ran parts {parts}"),
+        });
+        ran.collect::<Vec<_>>().join("; ")
+    };
+    let recorded = "recorded, and not run again";
+    findings.case(Form::Broken, [
+        "a step inside a step", recorded, &ran("broken_step"),
+        "the step around it is the record, and it had not ended: all of it is repeated" ]);
+    findings.case(Form::Broken, [
+        "a step in a spawned task", recorded, &ran("broken_task"),
+        "a task does not belong to the workflow that spawned it, so its steps are plain calls" ]);
+    findings.case(Form::Broken, [
+        "a workflow inside a step", "a child workflow", facts["broken_refusal"].as_str().unwrap_or_default(),
+        "a child's id comes from its parent's next place, and inside a step there is none" ]);
+    findings.case(Form::Right, [
+        "steps of a plain function that the body calls", recorded, &ran("right_function"),
+        "they are the workflow's own steps" ]);
+    findings.case(Form::Right, [
+        "a child workflow that the body starts", recorded, &ran("right_child"),
+        "its id is the parent's with the place of the start, so the parent finds it again; it recovers by itself" ]);
 }
 
 /// One process: runs the parent, or goes on with it and its child.
 async fn act(actor: Actor) -> anyhow::Result<()> {
-    let crash: Crash = actor.argument("crash")?;
+    let parts = Parts {
+        crash: actor.argument("crash")?,
+        actor: actor.clone(),
+    };
     let dbos = actor.engine();
-    let given = (actor.clone(), crash.clone());
-    let child = dbos.register_workflow("child", move |(): ()| {
-        let (actor, crash) = given.clone();
-        async move { parts(&actor, "child", &crash).await }
-    })?;
-    let given = (actor.clone(), crash, child);
+    let of_child = parts.clone();
+    let child = dbos.register_workflow("child", move |(): ()| of_child.clone().run("child"))?;
     let parent = dbos.register_workflow("parent", move |(): ()| {
-        let (actor, crash, child) = given.clone();
+        let (parts, child) = (parts.clone(), child.clone());
         async move {
-            match actor.form() {
-                Form::Broken => nested(&actor, &crash, &child).await,
-                Form::Right => flat(&actor, &crash, &child).await,
+            match parts.actor.form() {
+                Form::Broken => nested(&parts, &child).await,
+                Form::Right => flat(&parts, &child).await,
             }
         }
     })?;
@@ -169,37 +157,64 @@ async fn act(actor: Actor) -> anyhow::Result<()> {
 }
 
 /// The broken form: a workflow inside a step, steps in a task, steps inside a step.
-async fn nested(actor: &Actor, crash: &Crash, child: &WorkflowRef<(), u64, Failed>) -> Outcome {
-    if let Err(error) = step("start_child", || child.run(())).await {
-        actor.say("refused", json!({ "error": error.to_string() }));
+async fn nested(parts: &Parts, child: &WorkflowRef<(), u64, Failed>) -> Outcome {
+    // ANCHOR: broken
+    // Inside a step no workflow can start.
+    let refused = step("start_child", || child.run(())).await;
+    // ANCHOR_END: broken
+    if let Err(error) = refused {
+        parts.actor.say("refused", json!({ "error": error.to_string() }));
     }
-    let given = (actor.clone(), crash.clone());
-    let task = tokio::spawn(async move { parts(&given.0, "task", &given.1).await });
-    let from_task = task.await.map_err(|error| Failed(error.to_string()))??;
-    let from_step = step("all_parts", || parts(actor, "step", crash)).await?;
+    // ANCHOR: broken
+    // A task belongs to no workflow: its steps are calls.
+    let task = spawn(parts.clone().run("task"));
+    let from_task = joined(task).await?;
+
+    // So are the steps inside a step.
+    let inside = || parts.clone().run("step");
+    let from_step = step("all_parts", inside).await?;
+    // ANCHOR_END: broken
     Ok(from_task + from_step)
 }
 
 /// The right form: the body calls a plain function, and starts a child.
-async fn flat(actor: &Actor, crash: &Crash, child: &WorkflowRef<(), u64, Failed>) -> Outcome {
-    let from_function = parts(actor, "function", crash).await?;
-    let from_child = child.start(()).await?.result().await?;
-    Ok(from_function + from_child)
+async fn flat(parts: &Parts, child: &WorkflowRef<(), u64, Failed>) -> Outcome {
+    // ANCHOR: right
+    // The steps of a plain function are the body's own.
+    let of_body = parts.clone().run("function").await?;
+
+    // A child has a row, an id and steps of its own.
+    let handle = child.start(()).await?;
+    let of_child = handle.result().await?;
+    // ANCHOR_END: right
+    Ok(of_body + of_child)
+}
+
+async fn joined(task: JoinHandle<Outcome>) -> Outcome {
+    task.await.map_err(|error| Failed(error.to_string()))?
 }
 
 /// Five steps; in which place they are called decides what they are.
-async fn parts(actor: &Actor, place: &str, crash: &Crash) -> Outcome {
-    let mut sum = 0;
-    for part in 1..=PARTS {
-        sum += step("part", || async {
-            actor.say("ran", json!({ "place": place, "part": part }));
-            if crash.as_ref() == Some(&(place.to_owned(), part)) {
-                actor.say("crash", json!({ "by": "SIGSEGV" }));
-                segfault();
-            }
-            Ok(part)
-        })
-        .await?;
+#[derive(Clone)]
+struct Parts {
+    actor: Actor,
+    crash: Crash,
+}
+
+impl Parts {
+    async fn run(self, place: &'static str) -> Outcome {
+        let mut sum = 0;
+        for part in 1..=PARTS {
+            sum += step("part", || async {
+                self.actor.say("ran", json!({ "in": place, "part": part }));
+                if self.crash.as_ref() == Some(&(place.to_owned(), part)) {
+                    self.actor.say("crash", json!({ "by": "SIGSEGV" }));
+                    segfault();
+                }
+                Ok(part)
+            })
+            .await?;
+        }
+        Ok(sum)
     }
-    Ok(sum)
 }

@@ -5,7 +5,9 @@
 //! can catch, and recovery meets it again. (The kernel's out-of-memory killer sends SIGKILL instead; the row is the same.)
 
 use std::any::Any;
+use std::future::ready;
 use std::panic::{AssertUnwindSafe, set_hook};
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,16 +27,19 @@ pub(crate) const EXPERIMENT: Experiment = Experiment {
     name: "ex6",
     title: "error, panic, out of memory",
     question: "What becomes of a workflow whose code returns an error, panics or runs out of memory?",
-    method: "After some good steps a workflow fails in each of the three ways, in a step or in its body. A second process \
-             with the same executor id recovers what is left, and meets the same fault. Once nothing is caught; once panics \
-             are caught, and what eats memory runs in a process of its own.",
-    pattern: "Make every failure an error: compute in `spawn_blocking`, which returns a panic, and put `catch_unwind` around \
-              the body. What may eat memory is a step, in a process of its own, whose death is the step's error.",
-    claim: "a panic left its row PENDING and its caller waiting, running out of memory killed every process that recovered \
-            the row, and both became errors, recorded once, when they were caught",
+    method: "After some good steps a workflow fails in each of the three ways, in a step or in its body. A second \
+             process with the same executor id recovers what is left, and meets the same fault. The broken form \
+             catches nothing; the right one catches panics, and runs what eats memory in a process of its own.",
+    pattern: "Make every failure an error: compute in `spawn_blocking`, which returns a panic, and put `catch_unwind` \
+              around the body. What may eat memory is a step, in a process of its own, whose death is the step's \
+              error.",
+    claim: "a panic left its row PENDING and its caller waiting, running out of memory killed every process that \
+            recovered the row, and both became errors, recorded once, when they were caught",
     direct: |stage| direct(stage).boxed(),
     act: |actor| act(actor).boxed(),
 };
+
+type Outcome = dbos::Result<(), Failed>;
 
 /// How long a caller still waits for an outcome after a panic.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -135,11 +140,11 @@ async fn act(actor: Actor) -> anyhow::Result<()> {
         async move {
             let body = body(&actor, &input);
             match actor.form() {
+                // ANCHOR: broken
+                // A panic ends the workflow's task, and is lost.
                 Form::Broken => body.await,
-                Form::Right => {
-                    let outcome = AssertUnwindSafe(body).catch_unwind().await;
-                    outcome.unwrap_or_else(|panic| Err(caught(&*panic).into()))
-                }
+                // ANCHOR_END: broken
+                Form::Right => caught_around(body).await,
             }
         }
     })?;
@@ -158,40 +163,66 @@ async fn act(actor: Actor) -> anyhow::Result<()> {
 }
 
 /// Some good steps, then the fault.
-async fn body(actor: &Actor, input: &(u64, String, String)) -> dbos::Result<(), Failed> {
+async fn body(actor: &Actor, input: &(u64, String, String)) -> Outcome {
     let (good_steps, fault, place) = input;
     for _ in 0..*good_steps {
-        step("prepare", || async { dbos::Result::<(), Failed>::Ok(()) }).await?;
+        step("prepare", || async { Outcome::Ok(()) }).await?;
     }
     match actor.form() {
-        Form::Right if place == "step" || fault == "oom" => step("work", || apart(actor, fault)).await,
-        Form::Broken if place == "step" => step("work", || async { Ok(work(actor, fault)?) }).await,
-        _ => Ok(work(actor, fault)?),
+        Form::Broken if place == "step" => in_the_workflow(actor, fault).await,
+        Form::Right if fault == "oom" => step("work", || in_own_process(actor, fault)).await,
+        Form::Right if place == "step" => step("work", || in_own_thread(actor, fault)).await,
+        _ => work(actor, fault),
     }
 }
 
-/// The right form of a step: away from the workflow's task, and from its process if that may run out of memory.
-async fn apart(actor: &Actor, fault: &str) -> dbos::Result<(), Failed> {
-    if fault == "oom" {
-        actor.say("work", json!({ "fault": fault, "in": "a process of its own" }));
-        let alone = actor.run_apart(json!({ "fault": fault, "place": "process" }));
-        let ended = alone.await.map_or_else(|error| error.to_string(), how);
-        return Err(Failed(format!("its own process ended: {ended}")))?;
-    }
+async fn in_the_workflow(actor: &Actor, fault: &str) -> Outcome {
+    // ANCHOR: broken
+    // Here too; a lack of memory ends the process.
+    step("work", || ready(work(actor, fault))).await
+    // ANCHOR_END: broken
+}
+
+async fn caught_around(body: impl Future<Output = Outcome>) -> Outcome {
+    // ANCHOR: right
+    // A panic in the body becomes its error.
+    let outcome = AssertUnwindSafe(body).catch_unwind().await;
+    outcome.unwrap_or_else(|panic| Err(caught(&*panic)))
+    // ANCHOR_END: right
+}
+
+async fn in_own_thread(actor: &Actor, fault: &str) -> Outcome {
     let (actor, fault) = (actor.clone(), fault.to_owned());
-    let joined = spawn_blocking(move || work(&actor, &fault)).await;
-    Ok(joined.unwrap_or_else(|error| Err(caught(&*error.into_panic())))?)
+    // ANCHOR: right
+    // So does a panic in a step's own thread.
+    let done = spawn_blocking(move || work(&actor, &fault)).await;
+    done.unwrap_or_else(|error| Err(caught(&*error.into_panic())))
+    // ANCHOR_END: right
 }
 
-fn work(actor: &Actor, fault: &str) -> Result<(), Failed> {
+async fn in_own_process(actor: &Actor, fault: &str) -> Outcome {
+    actor.say("work", json!({ "fault": fault, "in": "a process of its own" }));
+    let arguments = json!({ "fault": fault, "place": "process" });
+    // ANCHOR: right
+    // And so does the death of a step's own process.
+    Err(died(actor.run_apart(arguments).await))
+    // ANCHOR_END: right
+}
+
+fn work(actor: &Actor, fault: &str) -> Outcome {
     actor.say("work", json!({ "fault": fault }));
     match fault {
         "panic" => panic!("bad luck"),
         "oom" => starve(),
-        _ => Err(Failed("bad input".to_owned())),
+        _ => Err(Failed("bad input".to_owned()).into()),
     }
 }
 
-fn caught(panic: &(dyn Any + Send)) -> Failed {
-    Failed(format!("panic: {}", panic.downcast_ref().unwrap_or(&"no words")))
+fn caught(panic: &(dyn Any + Send)) -> dbos::Error<Failed> {
+    Failed(format!("panic: {}", panic.downcast_ref().unwrap_or(&"no words"))).into()
+}
+
+fn died(ended: anyhow::Result<ExitStatus>) -> dbos::Error<Failed> {
+    let ended = ended.map_or_else(|error| error.to_string(), how);
+    Failed(format!("its own process ended: {ended}")).into()
 }

@@ -140,10 +140,16 @@ async fn act(actor: Actor) -> anyhow::Result<()> {
     let code: Code = actor.argument("code")?;
     let is_apart = actor.form() == Form::Right && code.0 == NEW;
     let mut config = actor.engine().config().clone();
-    // The broken form forgets to change the version with the code.
-    if actor.form() == Form::Broken {
-        OLD.clone_into(config.app_version.get_or_insert_default());
-    }
+    config.app_version = match actor.form() {
+        // ANCHOR: broken
+        // Whatever the code is, its version stays the same.
+        Form::Broken => Some(OLD.to_owned()),
+        // ANCHOR_END: broken
+        // ANCHOR: right
+        // Another sequence of steps is another version.
+        Form::Right => Some(code.0.clone()),
+        // ANCHOR_END: right
+    };
     let dbos = DBOS::new(config);
     let stuck = Arc::new(Notify::new());
     let (caller, is_stuck) = (actor.clone(), Arc::clone(&stuck));

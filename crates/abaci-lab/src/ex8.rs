@@ -7,8 +7,8 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use dbos::{Enqueue, StartOptions, StepOptions, step_with};
+use anyhow::{Context, ensure};
+use dbos::{DBOS, Enqueue, StartOptions, StepOptions, step_with};
 use futures_util::{FutureExt, TryFutureExt};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, postgres::PgConnection};
@@ -23,12 +23,13 @@ pub(crate) const EXPERIMENT: Experiment = Experiment {
     name: "ex8",
     title: "two processes with one executor id",
     question: "What if a process launches under the executor id of another one that is still at work?",
-    method: "A process is in a step that charges for an order when a second one starts under its executor id. Once it just \
-             launches; once each process holds its id by a lock, the first is killed in the end, and a third takes its id.",
+    method: "A process is in a step that charges for an order when a second one starts under its executor id. In the \
+             broken form it just launches. In the right one each process holds its id by a lock; the first is killed \
+             in the end, and a third takes its id.",
     pattern: "Give every process an executor id of its own, and let it hold that id by a session lock in the database \
               before it launches the engine.",
-    claim: "with one id, two live processes charge for one order, and the one that was first loses its result; with the lock \
-            the second one is refused, and a third one takes the id when the first is dead",
+    claim: "with one id, two live processes charge for one order, and the one that was first loses its result; with \
+            the lock the second one is refused, and a third one takes the id when the first is dead",
     direct: |stage| direct(stage).boxed(),
     act: |actor| act(actor).boxed(),
 };
@@ -137,11 +138,15 @@ async fn ask(stage: &Stage<'_>, what: &str, id: &str) -> anyhow::Result<Value> {
 /// One process: fulfils an order, unless another one has its executor id.
 async fn act(actor: Actor) -> anyhow::Result<()> {
     let id = actor.executor_id();
-    let _session = hold_executor_id(&actor).await?;
+    // Lives as long as the process.
+    let mut session = actor.session().await?;
     let dbos = actor.engine();
     let player = actor.clone();
     let workflow = dbos.register_workflow("fulfil", move |id: String| fulfil(player.clone(), id))?;
-    dbos.launch().await?;
+    match actor.form() {
+        Form::Broken => just_launch(&dbos).await?,
+        Form::Right => hold_id_and_launch(&dbos, id, &mut session).await?,
+    }
     let options = StartOptions {
         workflow_id: Some(id),
         queue: Some(Enqueue::new("orders")),
@@ -155,14 +160,28 @@ async fn act(actor: Actor) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// In the right form, holds the executor id for as long as the session lives.
-async fn hold_executor_id(actor: &Actor) -> anyhow::Result<PgConnection> {
-    let (id, mut session) = (actor.executor_id(), actor.session().await?);
-    let lock = sqlx::query_scalar::<_, bool>(AssertSqlSafe(format!("select pg_try_advisory_lock({KEY})")));
-    if actor.form() == Form::Right && !lock.bind(id).fetch_one(&mut session).await? {
-        bail!("executor id {id} is in use by another process; start this one under another id");
-    }
-    Ok(session)
+async fn just_launch(dbos: &DBOS) -> anyhow::Result<()> {
+    // ANCHOR: broken
+    // Another process may have this executor id.
+    dbos.launch().await?;
+    // ANCHOR_END: broken
+    Ok(())
+}
+
+async fn hold_id_and_launch(dbos: &DBOS, id: &str, session: &mut PgConnection) -> anyhow::Result<()> {
+    let lock = format!("select pg_try_advisory_lock({KEY})");
+    let lock = sqlx::query_scalar(AssertSqlSafe(lock)).bind(id);
+    // ANCHOR: right
+    // The lock is the session's: both end with the process.
+    let is_held: bool = lock.fetch_one(session).await?;
+    ensure!(is_held, in_use(id));
+    dbos.launch().await?;
+    // ANCHOR_END: right
+    Ok(())
+}
+
+fn in_use(id: &str) -> String {
+    format!("executor id {id} is in use by another process; start this one under another id")
 }
 
 async fn fulfil(actor: Actor, order_id: String) -> dbos::Result<String, Failed> {
