@@ -168,7 +168,7 @@ async fn from_results(actor: &Actor, n: u64, crash: Option<u64>) -> dbos::Result
     Ok(last)
 }
 
-/// What the steps of a process have computed, by its index.
+/// Keeps what the steps of a process have computed, by its index.
 struct Memo(Mutex<HashMap<u64, u64>>);
 
 impl Memo {

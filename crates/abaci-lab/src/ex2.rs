@@ -39,8 +39,8 @@ const PAGES: u64 = 5;
 const STARTS: usize = 4;
 const MAX_ATTEMPTS: u32 = 4;
 
-/// What `abaci resume` does: a job that ended without a value goes back to its queue, here the engine's own. What its
-/// successful steps recorded stays, and its starts are counted anew.
+/// Does what `abaci resume` does: a job that ended without a value goes back to its queue, here the engine's own. The
+/// records of its successful steps stay, and its starts are counted anew.
 const RESUME: &str = "update workflow_status set status = 'ENQUEUED', queue_name = '_dbos_internal_queue', \
     recovery_attempts = 0, error = null, started_at_epoch_ms = null, completed_at = null \
     where workflow_uuid = 'lab/right' and status = 'ERROR'";

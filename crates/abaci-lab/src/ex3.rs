@@ -209,7 +209,7 @@ fn resolve(actor: &Actor, name: &str) -> String {
     of_process(actor, name)
 }
 
-/// What the process was told at its start, as by its environment.
+/// Returns what the process was told at its start, as by its environment.
 fn of_process(actor: &Actor, name: &str) -> String {
     actor.argument(name).unwrap_or_default()
 }

@@ -85,7 +85,7 @@ async fn direct(stage: &Stage<'_>) -> anyhow::Result<Findings> {
     Ok(findings)
 }
 
-/// What a process really stored, in that order, and how it ended.
+/// Says what a process really stored, in that order, and how it ended.
 fn stored(ended: &Ended) -> String {
     let items: Vec<_> = ended.all("stored").map(|stored| &stored["item"]).collect();
     format!("stored {}; {}", listed(&items), ended.how())
@@ -154,14 +154,14 @@ async fn all_at_once(store: &Store) -> Outcome {
     stored.into_iter().collect()
 }
 
-/// Where items are stored, each after a wait.
+/// Stores items, each after a wait.
 struct Store {
     actor: Actor,
     /// The order in which the waits end.
     order: Vec<char>,
-    /// How many have ended.
+    /// The number of waits that have ended.
     ended: watch::Sender<usize>,
-    /// What was stored in this process.
+    /// The items that were stored in this process.
     stored: Mutex<Vec<char>>,
 }
 

@@ -106,7 +106,7 @@ pub fn find(name: &str) -> Option<&'static Experiment> {
 impl Experiment {
     /// Runs it, telling `trace` what happens as it happens; returns nothing when it was interrupted.
     ///
-    /// Whatever ends it, its processes are killed and its schema is dropped, which takes no longer than some seconds.
+    /// Its processes are killed and its schema is dropped in any case, which takes some seconds at most.
     ///
     /// # Errors
     /// When it could not be done: no database, no process, or a deadline passed. A claim that was not observed is none.

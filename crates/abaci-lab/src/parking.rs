@@ -1,4 +1,4 @@
-//! How a job is parked that its workers die of: as in abaci, and in its words.
+//! Parks a job that its workers die of, as abaci does and in its words.
 
 use crate::actor::{Actor, Failed};
 

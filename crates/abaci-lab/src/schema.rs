@@ -29,7 +29,7 @@ const TRY_OWN: &str = "select pg_try_advisory_xact_lock(hashtextextended('abaci 
 const SIZE: &str = "select coalesce(sum(pg_total_relation_size(pg_class.oid)), 0)::bigint from pg_class \
      join pg_namespace on pg_namespace.oid = relnamespace where nspname = $1 and relkind = 'r'";
 
-/// What becomes of the schemas that no living run owns.
+/// Decides about the schemas that no living run owns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Removal {
     /// They are dropped.

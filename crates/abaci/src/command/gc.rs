@@ -34,7 +34,7 @@ pub struct Gc {
     json: bool,
 }
 
-/// What was removed, or would be.
+/// Holds what was removed, or would be.
 #[derive(Debug, Serialize)]
 struct Removed {
     #[serde(flatten)]

@@ -18,7 +18,7 @@ use crate::exit::{Exit, Failed};
 use crate::output::{self, Format, Table};
 use crate::signals::Signals;
 
-/// How long the database may take to answer before anything is done.
+/// The longest that the database may take to answer before anything is done.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The hidden word that makes one process of an experiment, which another one starts.

@@ -26,7 +26,7 @@ const EVENT_INDENT: usize = 23;
 /// A page on stdout.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Page {
-    /// How many columns the terminal has, if there is one.
+    /// The width of the terminal, if there is one.
     columns: Option<usize>,
 }
 
@@ -124,7 +124,7 @@ impl Page {
     }
 }
 
-/// What has happened, on one line.
+/// Returns what has happened, on one line.
 pub(super) fn line(trace: &Trace) -> String {
     process(trace) + &in_words(trace)
 }

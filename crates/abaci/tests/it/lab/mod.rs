@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::rig::{Rig, assert_refused, code, objects};
 
-/// What a parked job ends with; abaci's own servers record the same words, but for the way out at their end.
+/// The error that a parked job ends with; abaci's own servers record the same words, and name the way out after them.
 pub(crate) const POISON: &str =
     "Poison: the job was running when its worker died 3 times; it is parked and will not start again unasked";
 

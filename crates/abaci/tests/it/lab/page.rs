@@ -1,4 +1,4 @@
-//! What a person at a terminal sees of an experiment.
+//! An experiment as a person at a terminal sees it.
 
 use abaci_testkit::eventually;
 
