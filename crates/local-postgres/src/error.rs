@@ -71,8 +71,8 @@ pub enum Error {
 
     /// The database is gone, and processes that used it still run: put it back, or end them and begin anew.
     #[error(
-        "the database in {} was removed while it was in use; put its directory back, or end every process that uses it \
-         and start anew with an empty one", data_dir.display()
+        "files of the database in {} were removed while it was in use; put them back, or end every process that uses it \
+         and start anew, with an empty one if it is gone", data_dir.display()
     )]
     Removed {
         /// The data directory.

@@ -141,7 +141,7 @@ pub(super) async fn serve(mut seat: Seat, events: mpsc::UnboundedSender<Event>) 
     let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let mut looks = interval(LOOK_INTERVAL);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut is_failing = false;
+    let mut failures = 0;
     loop {
         // It is never closed.
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
@@ -150,7 +150,7 @@ pub(super) async fn serve(mut seat: Seat, events: mpsc::UnboundedSender<Event>) 
         let accepted = tokio::select! {
             accepted = seat.listener.accept() => accepted,
             _ = looks.tick() => {
-                restore(&mut seat, &mut is_failing);
+                restore(&mut seat, &mut failures);
                 continue;
             }
         };
@@ -172,22 +172,27 @@ pub(super) async fn serve(mut seat: Seat, events: mpsc::UnboundedSender<Event>) 
     }
 }
 
-/// Makes again what was removed of the fleet's place, and says so once.
-fn restore(seat: &mut Seat, is_failing: &mut bool) {
+/// Makes again what was removed of the fleet's place, and says so; a failure that stays is said once.
+///
+/// The first look may meet somebody who holds the lock for a moment to see whether it is free.
+fn restore(seat: &mut Seat, failures: &mut u32) {
     match seat.restore() {
         Ok(was_missing) => {
             if was_missing {
-                warn!("the control socket was removed; it is there again");
+                warn!("the control socket or its lock was removed; both are there again");
             }
-            *is_failing = false;
+            *failures = 0;
         }
-        Err(error) if !std::mem::replace(is_failing, true) => {
-            error!(
-                reason = format!("{error:#}"),
-                "the control socket was removed; trying to make it again"
-            );
+        Err(error) => {
+            *failures = failures.saturating_add(1);
+            if *failures == 2 {
+                let reason = format!("{error:#}");
+                error!(
+                    reason,
+                    "the control socket or its lock was removed; trying to make it again"
+                );
+            }
         }
-        Err(_) => {}
     }
 }
 

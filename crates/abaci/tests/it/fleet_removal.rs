@@ -92,9 +92,9 @@ fn a_removed_data_directory_is_an_error_in_every_answer() {
 
     let data = home.path().join("data");
     remove(&data);
-    let removed = "was removed while it was in use";
+    let removed = "were removed while it was in use";
     // Also before anybody in the fleet has noticed.
-    assert_refused(&abaci(&["submit", "10"]), 3, &[removed, "put its directory back"]);
+    assert_refused(&abaci(&["submit", "10"]), 3, &[removed, "put them back"]);
     let line = fleet.wait_for_line("private database is gone");
     assert!(line.contains(removed), "{line}");
     for arguments in [
