@@ -1,4 +1,4 @@
-//! Whether anybody takes open jobs, judged by the queue and the version of each.
+//! Judging open jobs by the workers of their own queue and version.
 
 use std::collections::BTreeMap;
 
@@ -44,7 +44,7 @@ impl QueueVersion {
         }
     }
 
-    /// Whether one of `workers` takes a job in this state or has it in hand, as one that drains may.
+    /// Says that one of `workers` takes a job in this state or has it in hand, as one that drains may.
     #[must_use]
     pub fn is_attended(&self, state: State, workers: &[Presence]) -> bool {
         let (queue, version) = (&self.queue, &self.version);

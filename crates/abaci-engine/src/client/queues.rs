@@ -49,7 +49,7 @@ impl Client {
     }
 }
 
-/// Whether what a row names is the job's own queue. [`super::resume`] repeats it in SQL.
+/// Tells a job's own queue from the engine's and from none. [`super::resume`] repeats it in SQL.
 fn names_own_queue(queue: Option<&str>) -> bool {
     !matches!(queue, None | Some("" | INTERNAL_QUEUE))
 }

@@ -108,7 +108,7 @@ impl Client {
         }
     }
 
-    /// Where the job went, if it did; all of it or nothing.
+    /// Puts the job back if its row allows it, and says where; all of it or nothing.
     async fn requeue(&self, id: &JobId, options: ResumeOptions) -> Result<Option<Requeued>, sqlx::Error> {
         let mut transaction = self.database.pool.begin().await?;
         let row: Option<(String, bool)> = sqlx::query_as(REQUEUE)

@@ -65,7 +65,7 @@ pub enum WaitEvent {
         of: QueueVersion,
         /// How long nobody has listened, as far as this wait saw or the presence rows tell.
         since: Duration,
-        /// What is with the other jobs.
+        /// The state of the other jobs.
         others: Others,
     },
     /// A worker of this queue and version listens again.
@@ -81,7 +81,7 @@ pub enum WaitEvent {
     DatabaseBack,
 }
 
-/// How the jobs of a wait stand that are in other queues than the one in question, or of other versions.
+/// The state of those jobs of a wait that are in other queues than the one in question, or of other versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Others {
     /// There are none, or nobody takes them either: the wait stands still.
@@ -204,7 +204,7 @@ impl Waiter {
         self.client.database.engine.list_workflows(&filter, None).await
     }
 
-    /// Where the open jobs are, and whether somebody takes them there.
+    /// Reads where the open jobs are, and whether somebody takes them there.
     async fn look_around(&self) -> Result<BTreeMap<QueueVersion, bool>, Error> {
         let workers = self.client.workers().await?;
         self.bounded(attended(&self.client.database.pool, &self.open, &workers))
@@ -323,6 +323,6 @@ impl Waiter {
 struct Answer {
     statuses: HashMap<String, String>,
     ended: Vec<WorkflowRecord>,
-    /// Where the open jobs are and whether somebody takes them there; absent where it was not asked.
+    /// The places of the open jobs, and whether somebody takes them there; absent where it was not asked.
     attended: Option<BTreeMap<QueueVersion, bool>>,
 }

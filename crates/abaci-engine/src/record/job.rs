@@ -51,7 +51,7 @@ impl JobId {
     /// The longest id that is accepted for a new job.
     const MAX_CHOSEN: usize = 128;
 
-    /// How many characters the ids of one batch share.
+    /// The number of characters that the ids of one batch share.
     pub const SHARED: usize = "01234567-89ab-7cde".len();
 
     /// The id as text.
@@ -61,7 +61,7 @@ impl JobId {
     }
 }
 
-/// Why an id is refused for a new job.
+/// The refusal of an id for a new job.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{given:?} is not an id; give 1 to {} letters, digits and signs of ASCII, without spaces",

@@ -133,7 +133,7 @@ pub enum RequestError {
         needed_mb: u64,
         /// The limit, in megabytes of 10^6 bytes.
         limit_mb: u64,
-        /// What to do instead.
+        /// The way out.
         way_out: &'static str,
     },
     /// A timeout of nothing, or one that the database's clock cannot add.

@@ -23,7 +23,7 @@ pub fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Whether a character steers a terminal, turns the direction of writing, breaks a line or takes no room.
+/// Says that a character steers a terminal, turns the direction of writing, breaks a line or takes no room.
 #[must_use]
 pub fn is_hidden(c: char) -> bool {
     c.is_control()

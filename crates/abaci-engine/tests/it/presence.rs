@@ -154,7 +154,7 @@ async fn a_worker_of_another_queue_does_not_count() {
         .expect("a worker of another queue was taken for ours");
 }
 
-/// What is said of missing workers until something is said of one that is `expected`.
+/// Collects what is said of missing workers until the `expected` event.
 async fn until(waiter: &mut Waiter, expected: impl Fn(&WaitEvent) -> bool) -> Vec<WaitEvent> {
     let mut said = Vec::new();
     let wait = async {

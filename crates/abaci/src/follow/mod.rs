@@ -155,7 +155,7 @@ impl Following {
         }
     }
 
-    /// What the jobs took; only of jobs that were submitted here is known what they ask for, and when they could begin.
+    /// Sums up what the jobs took; what they ask for is known only of those that were submitted here, as the clock began.
     fn summary(&self) -> String {
         if self.requests.values().all(Option::is_some) {
             self.tally.summary()

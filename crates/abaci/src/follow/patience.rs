@@ -205,7 +205,7 @@ mod tests {
         no_worker_of(of("fibonacci"), Others::Stand)
     }
 
-    /// What is said of an absence that has lasted, if it is said.
+    /// Returns what is said of an absence that has lasted.
     fn said(patience: &mut Patience, event: &WaitEvent) -> Option<String> {
         patience.consider(event);
         let long_ago = Instant::now().checked_sub(WORTH_A_WORD).unwrap();

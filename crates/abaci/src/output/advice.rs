@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn jobs_of_one_submission_are_listed_by_the_beginning_of_their_ids() {
+    fn jobs_of_one_submission_are_listed_by_how_their_ids_begin() {
         let mut ids: Vec<JobId> = JobId::fresh_batch().take(3).collect();
         let command = list_command(ids.iter());
         let (_, shared) = command.split_once("--limit 0 --id-prefix ").unwrap();

@@ -11,7 +11,7 @@ use super::visible;
 
 static MARK: LazyLock<String> = LazyLock::new(|| format!("<{:016x}>", fastrand::u64(..)));
 
-/// What stands after the mark where a colour ends.
+/// Stands after the mark where a colour ends.
 const END: char = '0';
 
 /// Marks words for a colour.
@@ -39,7 +39,7 @@ pub(crate) trait Paint: Display + Sized {
 
 impl<T: Display> Paint for T {}
 
-/// Words with what stands after the mark before them.
+/// Words between two marks; the character says the colour.
 pub(crate) struct Painted<T>(char, T);
 
 impl<T: Display> Display for Painted<T> {

@@ -155,7 +155,7 @@ fn the_log_of_a_server_has_one_harmless_line_for_each_event() {
 }
 
 #[test]
-fn the_health_of_a_server_with_a_hostile_job_in_hand_is_as_harmless() {
+fn the_health_of_a_server_with_a_hostile_job_is_as_harmless() {
     let rig = Rig::new();
     rig.submit(&["--id", "mine", "--algorithm", "recursive", "50"]);
     rig.database.psql(&format!(

@@ -109,7 +109,7 @@ fn queue_counts(queue: &QueueStatus) -> String {
     format!("{} running, {} waiting{oldest}", queue.running, queue.queued)
 }
 
-/// Why jobs are not taken, unless the table of the workers shows it.
+/// Says why jobs are not taken, unless the table of the workers shows it.
 fn queue_trouble(report: &Report, queue: &QueueStatus) -> String {
     if report.is_listened() {
         return match queue.stranded {

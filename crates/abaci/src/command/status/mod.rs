@@ -126,13 +126,13 @@ impl Report {
         }
     }
 
-    /// Whether a worker takes the jobs that are submitted now.
+    /// Says that a worker takes the jobs that are submitted now.
     fn is_taken(&self) -> bool {
         let is_taker = |worker: &Presence| worker.takes(&self.database.name, APPLICATION_VERSION);
         self.is_taken_by_fleet() || self.other_workers.iter().any(is_taker)
     }
 
-    /// Whether a worker of the queue is at work, of whatever version.
+    /// Says that a worker of the queue is at work, of whatever version.
     fn is_listened(&self) -> bool {
         let is_listener = |worker: &Presence| worker.is_live() && worker.queue == self.database.name;
         self.is_taken_by_fleet() || self.other_workers.iter().any(is_listener)

@@ -160,7 +160,7 @@ impl Submit {
     }
 }
 
-/// How to find those of the jobs that were queued.
+/// Advises how to find those of the jobs that were queued.
 fn what_was_queued(jobs: &[(JobId, Request)]) -> String {
     match jobs {
         [(id, _)] => format!("see whether it was queued: abaci show {id}"),
