@@ -14,8 +14,8 @@ use dbos::sysdb::migrations::{SHARED_MIGRATIONS, runner};
 use dbos::sysdb::postgres::{PostgresSystemDatabase, Settings};
 use dbos::sysdb::retry::RetryPolicy;
 use dbos::sysdb::{DEFAULT_SCHEMA, SystemDatabase};
+use sqlx::Connection;
 use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
-use sqlx::{Connection, Row};
 
 pub(crate) use address::Address;
 pub(crate) use failure::is_read_only;
@@ -25,14 +25,15 @@ use crate::{APPLICATION, Error};
 /// Our own tables. Statements are idempotent; a change is appended, never edited.
 const OWN_SCHEMA: &str = include_str!("schema.sql");
 
-/// Whether some of them are there, and whether all are, with the columns that came later and what acts on the engine's own.
-const OWN_TABLES: &str = "select to_regclass('abaci.presence') is not null as any_own, \
+/// Whether the schema is there, and the first table, and all of them with the columns that came later and what acts on the
+/// engine's own.
+const OWN_TABLES: &str = "select to_regnamespace('abaci') is not null, to_regclass('abaci.presence') is not null, \
      to_regclass('abaci.presence') is not null and to_regclass('abaci.deaths') is not null and to_regclass('abaci.allowances') is not null \
      and to_regclass('abaci.names') is not null and to_regclass('abaci.former_queues') is not null \
      and exists (select 1 from pg_trigger where tgrelid = to_regclass('dbos.workflow_status') \
          and tgname = 'abaci_remember_queue') \
      and exists (select 1 from pg_attribute where attrelid = to_regclass('abaci.presence') \
-         and attname = 'running' and not attisdropped) as all_own";
+         and attname = 'running' and not attisdropped)";
 
 /// The advisory lock under which tables are made, so that two first starts do not race.
 const MIGRATION_LOCK: i64 = 0x6162_6163_6901;
@@ -236,27 +237,52 @@ pub async fn inspect(url: &str, timeout: Duration) -> Result<DatabaseReport, Err
 
 /// Makes or updates the tables, under a lock, unless they are as they should be or must stay as they are.
 async fn prepare(mut connection: PgConnection, address: &Address, tables: Tables) -> Result<(), Error> {
-    let failed = |error: sqlx::Error| address.failure("making the tables", &error);
     if tables != Tables::Expect {
         address.check_writable(&mut connection).await?;
     }
-    if !is_prepared(&mut connection, address, tables).await? {
-        lock_migrations(&mut connection).await.map_err(failed)?;
-        let pool = PgPoolOptions::new()
-            .max_connections(2)
-            .connect_lazy_with(address.options.clone());
-        runner::run(&pool, DEFAULT_SCHEMA, true)
-            .await
-            .map_err(|error| address.migration_failure("making the engine's tables", &error))?;
-        pool.close().await;
-        sqlx::raw_sql(OWN_SCHEMA)
-            .execute(&mut connection)
-            .await
-            .map_err(failed)?;
+    let found = Schemas::find(&mut connection, address).await?;
+    if tables == Tables::Expect && !found.has_own {
+        return Err(Error::NoTables {
+            place: address.place.clone(),
+        });
+    }
+    if !found.is_current {
+        make_tables(&mut connection, address, tables).await?;
     }
     // The lock goes with the connection; a failure to say goodbye changes nothing.
     let _ = connection.close().await;
     Ok(())
+}
+
+async fn make_tables(connection: &mut PgConnection, address: &Address, tables: Tables) -> Result<(), Error> {
+    let failed = |error: sqlx::Error| address.failure("making the tables", &error);
+    lock_migrations(connection).await.map_err(failed)?;
+    // Only now: another process may have been making them, whose half-made ones look like somebody else's.
+    let found = Schemas::find(connection, address).await?;
+    if let (Tables::Make, Some(version)) = (tables, found.version_of_another()) {
+        return Err(Error::SchemaOlder {
+            place: address.place.clone(),
+            found: version,
+            known: i64::from(SHARED_MIGRATIONS),
+        });
+    }
+    // Before the engine's, so that a start that is killed half-way leaves what is known for ours.
+    sqlx::raw_sql("create schema if not exists abaci")
+        .execute(&mut *connection)
+        .await
+        .map_err(failed)?;
+    let pool = PgPoolOptions::new()
+        .max_connections(2)
+        .connect_lazy_with(address.options.clone());
+    runner::run(&pool, DEFAULT_SCHEMA, true)
+        .await
+        .map_err(|error| address.migration_failure("making the engine's tables", &error))?;
+    pool.close().await;
+    sqlx::raw_sql(OWN_SCHEMA)
+        .execute(connection)
+        .await
+        .map(drop)
+        .map_err(failed)
 }
 
 /// Takes the lock of the migration, however long another process has it.
@@ -271,36 +297,45 @@ async fn lock_migrations(connection: &mut PgConnection) -> Result<(), sqlx::Erro
     Ok(())
 }
 
-/// Whether both schemas are there at the versions that this build knows.
-///
-/// # Errors
-/// What must not be made or updated.
-async fn is_prepared(
-    connection: &mut PgConnection,
-    address: &Address,
-    tables: Tables,
-) -> Result<bool, Error> {
-    let known = i64::from(SHARED_MIGRATIONS);
-    let found = schema_version(connection, address).await?;
-    if let Some(found) = found.filter(|found| *found > known) {
-        return Err(Error::SchemaNewer { found, known });
+/// What there is of both schemas.
+struct Schemas {
+    /// The version of the engine's; absent where there is none.
+    version: Option<i64>,
+    /// Whether ours was begun.
+    is_begun: bool,
+    /// Whether some of our tables are there.
+    has_own: bool,
+    /// Whether all is there, at the versions that this build knows.
+    is_current: bool,
+}
+
+impl Schemas {
+    /// Looks for both schemas.
+    ///
+    /// # Errors
+    /// [`Error::SchemaNewer`], or what a failing question says.
+    async fn find(connection: &mut PgConnection, address: &Address) -> Result<Self, Error> {
+        let known = i64::from(SHARED_MIGRATIONS);
+        let version = schema_version(connection, address).await?;
+        if let Some(found) = version.filter(|found| *found > known) {
+            return Err(Error::SchemaNewer { found, known });
+        }
+        let (is_begun, has_own, all): (bool, bool, bool) = sqlx::query_as(OWN_TABLES)
+            .fetch_one(connection)
+            .await
+            .map_err(|error| address.failure("looking for our tables", &error))?;
+        Ok(Self {
+            version,
+            is_begun,
+            has_own,
+            is_current: version == Some(known) && all,
+        })
     }
-    let failed = |error: sqlx::Error| address.failure("looking for our tables", &error);
-    let row = sqlx::query(OWN_TABLES)
-        .fetch_one(connection)
-        .await
-        .map_err(failed)?;
-    let (any, all) = (row.try_get("any_own"), row.try_get("all_own"));
-    let (any, all): (bool, bool) = (any.map_err(failed)?, all.map_err(failed)?);
-    let place = || address.place.clone();
-    match (tables, found) {
-        (Tables::Expect, _) if !any => Err(Error::NoTables { place: place() }),
-        (Tables::Make, Some(found)) if !any && found < known => Err(Error::SchemaOlder {
-            place: place(),
-            found,
-            known,
-        }),
-        _ => Ok(found == Some(known) && all),
+
+    /// The version of tables that another application has made, if it is older than ours.
+    fn version_of_another(&self) -> Option<i64> {
+        self.version
+            .filter(|version| !self.is_begun && *version < i64::from(SHARED_MIGRATIONS))
     }
 }
 

@@ -95,6 +95,20 @@ async fn tables_of_another_application_are_updated_when_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn tables_that_a_killed_start_left_half_made_are_completed() {
+    let database = Database::create();
+    connect(database.url(), Tables::Make).await.unwrap();
+    database.psql(
+        "drop schema abaci cascade; create schema abaci; \
+         delete from dbos.dbos_migrations; insert into dbos.dbos_migrations values (107)",
+    );
+    let error = connect(database.url(), Tables::Expect).await.err().unwrap();
+    assert!(matches!(error, Error::NoTables { .. }), "{error:?}");
+    connect(database.url(), Tables::Make).await.unwrap();
+    connect(database.url(), Tables::Expect).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_encoding_other_than_utf_8_is_refused() {
     let database = Database::create();
     let latin = format!("{}_latin", database.name());
