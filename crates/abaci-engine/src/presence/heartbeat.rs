@@ -227,9 +227,24 @@ impl Contact {
         }
     }
 
-    /// Whether the last beat got through on the connection that holds the lock; otherwise the executor id may not be ours,
-    /// and nothing must begin in its name.
+    /// Tests if the last beat got through on the connection that holds the lock, and not so long ago that peers may have
+    /// given up on this process; otherwise the executor id may not be ours, and nothing must begin in its name.
+    ///
+    /// A process that was stopped finds an old beat and no failure when it goes on.
     pub(crate) fn stands(&self) -> bool {
-        self.failure.is_none()
+        self.failure.is_none() && self.last_beat.elapsed() < Presence::EXPIRY
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_beat_as_old_as_the_expiry_stands_for_nothing() {
+        let mut contact = Contact::now();
+        assert!(contact.stands());
+        contact.last_beat -= Presence::EXPIRY;
+        assert!(!contact.stands(), "a process that stood still begins something");
     }
 }
