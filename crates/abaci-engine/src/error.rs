@@ -96,7 +96,7 @@ pub enum Error {
     /// Something of a worker that was discarded runs on; end the process.
     #[error("{what} of a worker that lost its executor id could not be ended; start the server again")]
     NotDiscarded {
-        /// What runs on.
+        /// The part that runs on.
         what: &'static str,
     },
     /// The place for large values cannot be used.

@@ -26,7 +26,7 @@ use crate::{APPLICATION_VERSION, Error};
 
 const OPERATION: &str = "asking how the queue stands";
 
-/// How `$1` stands. A row without a version is taken to be of `$2`, which is ours.
+/// Counts what waits and runs in the queue `$1`. A row without a version is taken to be of `$2`, which is ours.
 ///
 /// A job waits since it was submitted, or since it was due, or since it was given back by the worker that its row still
 /// names. One that is due and that no worker has moved to the queue yet waits as well.

@@ -17,7 +17,7 @@ use crate::presence::is_live;
 use crate::record::JobId;
 use crate::worker::RunningJob;
 
-/// What living workers say of the jobs `$1`, the latest word last.
+/// Reads what living workers say of the jobs `$1`, the latest word last.
 const PROGRESS: &str = concat!(
     "select job::text as job, extract(epoch from now() - heartbeat_at)::float8 as age \
      from abaci.presence cross join lateral jsonb_array_elements(running) as job \

@@ -1,4 +1,4 @@
-//! Which workers count as living, for whoever lists them, counts them or waits for them.
+//! The rule by which a worker counts as living, for lists, counts and waits.
 //!
 //! Three facts decide. The lock on the executor id is held as long as the worker's session lasts, and the server ends that
 //! within milliseconds of a process's death. The heartbeat is stamped by the loop of a worker that can work. And whoever
@@ -19,7 +19,7 @@ macro_rules! lock_key {
     };
 }
 
-/// Whether a session holds the lock of a presence row, as an SQL expression over its columns.
+/// Tests, as an SQL expression over the columns of a presence row, if a session holds the lock on its executor id.
 ///
 /// A key of 64 bits is in two halves there. The locks are read once for all rows of a statement.
 macro_rules! is_connected {
@@ -34,7 +34,7 @@ macro_rules! is_connected {
     };
 }
 
-/// Whether the worker of a presence row counts as living, as an SQL expression over its columns.
+/// Tests, as an SQL expression over the columns of a presence row, if its worker counts as living.
 ///
 /// A row with a fresh heartbeat costs no look at the locks.
 macro_rules! is_live {
@@ -50,7 +50,7 @@ macro_rules! is_live {
 pub(crate) use {is_connected, is_live, lock_key};
 
 impl Presence {
-    /// The same worker as somebody on `host` sees it, who can look for its process if that is the worker's host too.
+    /// Returns the worker as a process on `host` sees it, which can look for the worker's process if that is there too.
     pub(crate) fn seen_from(mut self, host: &str) -> Self {
         let is_gone = self.host == host && !self.connected && !is_alive(self.pid);
         self.live &= !is_gone;
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_of_this_host_without_lock_and_process_is_gone_at_once() {
+    fn without_lock_and_process_a_worker_of_this_host_is_gone() {
         // More than any process number may be.
         let (nobody, myself) = (i32::MAX.unsigned_abs(), std::process::id());
         let lives = |host: &str, pid, connected| {

@@ -47,9 +47,9 @@ pub struct Presence {
     pub draining: bool,
     /// How long ago its last heartbeat was, in seconds by the database's clock.
     pub heartbeat_age_seconds: f64,
-    /// Whether a session of it holds the lock on its executor id.
+    /// True while a session of it holds the lock on its executor id.
     pub connected: bool,
-    /// Whether it counts as living.
+    /// True while it counts as living.
     pub live: bool,
     /// Which process beat last and when: what changes with every beat.
     #[serde(skip)]
@@ -73,9 +73,9 @@ impl Presence {
     /// A worker without a heartbeat for this long counts as gone, whatever else is known of it.
     pub const EXPIRY: Duration = Duration::from_secs(10);
 
-    /// Whether it counts as living: it beats, and it is connected or was so three seconds ago.
+    /// Says if it counts as living: it beats, and it is connected or has beaten within three seconds.
     ///
-    /// A killed worker counts no longer at once, or within three seconds where it is of another host.
+    /// A killed worker stops counting at once, or within three seconds where it is of another host.
     #[must_use]
     pub fn is_live(&self) -> bool {
         self.live

@@ -13,7 +13,7 @@ use crate::database::Address;
 use crate::worker::WorkerSettings;
 use crate::{APPLICATION, Error};
 
-/// How often the server is asked whether sessions are gone.
+/// The pause between two looks for sessions that are to go.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// The name under which the server knows the engine's sessions of one incarnation of a worker.

@@ -49,8 +49,8 @@ pub(super) async fn discard(worker: Worker) -> Result<(), Error> {
 
 /// Ends the engine's sessions where the server still has them.
 ///
-/// What such a session does late is right all the same, since values are checked and failures are recorded by the owner of
-/// the row only; so it is no reason to end if the server cannot be asked.
+/// A server that cannot be asked is no reason to end this process: values are checked and failures are recorded by the owner
+/// of the row only, so a late statement does no harm either.
 async fn end_sessions(database: &Database, registration: &Registration) {
     let sessions = registration.engine_sessions();
     let end = sessions.end(&database.address);

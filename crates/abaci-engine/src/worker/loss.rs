@@ -1,8 +1,8 @@
-//! Why a worker must not go on.
+//! The reasons for which a worker must not go on.
 
 use std::fmt;
 
-/// What a worker has lost that it cannot work without.
+/// Names what a worker has lost and cannot work without.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Loss {
     /// Its executor id, for this reason, and with it its jobs: discard it and start another.

@@ -1,4 +1,4 @@
-//! Who counts as living, and how soon nobody does who was killed.
+//! The rule by which a worker counts as living, and the time until a killed one does not.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 
 use crate::rig::Rig;
 
-/// How soon a killed worker counts no longer where its process can be looked for.
+/// Bounds the time until a killed worker stops counting where its process can be looked for.
 const SOON: Duration = Duration::from_secs(2);
 
 /// The same where only the database tells: three seconds after its last heartbeat, which may have been its last deed.
@@ -25,7 +25,7 @@ fn the_worker(client: &Client) -> Presence {
     worker.clone()
 }
 
-/// Kills a worker and returns after what time a client that takes itself to be on `host` counts it no longer.
+/// Kills a worker and returns after what time a client that takes itself to be on `host` stops counting it.
 async fn counted_for(host: Option<&str>) -> Duration {
     let rig = Rig::new();
     let client = Client::connect(ClientSettings {
@@ -43,13 +43,13 @@ async fn counted_for(host: Option<&str>) -> Duration {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_worker_of_this_host_counts_no_longer_at_once() {
+async fn a_killed_worker_of_this_host_stops_counting_at_once() {
     let took = counted_for(Some("test-host")).await;
     assert!(took < SOON, "it counted for {took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_worker_of_another_host_counts_for_seconds_more() {
+async fn a_killed_worker_of_another_host_stops_counting_in_seconds() {
     for host in [None, Some("another-host")] {
         let took = counted_for(host).await;
         assert!(took < LATER, "to {host:?} it counted for {took:?}");

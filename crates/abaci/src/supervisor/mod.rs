@@ -70,7 +70,7 @@ const LATE: Duration = Duration::from_secs(2);
 /// How long what was said meanwhile may take to be heard, when the loop goes on.
 const SETTLE: Duration = Duration::from_millis(200);
 
-/// How long workers may take to hand back at once what they have: twice what each of them gives itself.
+/// Bounds the time in which workers hand back at once what they have: twice what each of them gives itself.
 const HURRY_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long killed processes may take to be gone.

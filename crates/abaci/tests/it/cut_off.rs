@@ -9,7 +9,7 @@ use crate::fleet_rig::{computing_process, stop};
 use crate::health::Served;
 use crate::rig::{Rig, code, objects};
 
-/// What a server says that begins anew.
+/// A server says this when it begins anew.
 const ANEW: &str = "beginning anew";
 
 /// Minutes of one core.
@@ -72,7 +72,7 @@ fn a_server_whose_job_went_to_a_peer_begins_anew_and_goes_on() {
 }
 
 #[test]
-fn a_server_that_begins_anew_is_not_ready_meanwhile_and_can_be_stopped() {
+fn a_server_that_begins_anew_is_unready_and_can_be_stopped() {
     let rig = Rig::new();
     let served = robbed(&rig);
     // Every start of a worker asks for what is in it.
