@@ -52,7 +52,7 @@ const NAME_TIMEOUT: Duration = Duration::from_secs(10);
 /// What may be done about tables that are not as they should be. Our own are always brought up to date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tables {
-    /// Nothing: who only looks makes none.
+    /// None are made, and the engine's stay as they are; ours, once somebody has made them, are brought up to date.
     Expect,
     /// They are made where there are none.
     Make,
@@ -153,6 +153,14 @@ impl Address {
         }
     }
 
+    fn older(&self, found: i64) -> Error {
+        Error::SchemaOlder {
+            place: self.place.clone(),
+            found,
+            known: known_version(),
+        }
+    }
+
     pub(crate) fn no_answer(&self, within: Duration) -> Error {
         self.unreachable(format!("no answer within {} s", within.as_secs_f32()))
     }
@@ -190,6 +198,14 @@ pub struct DatabaseReport {
 /// [`Error::Url`] that names the scheme or the part that is wrong, never the password.
 pub fn check_url(url: &str) -> Result<(), Error> {
     Address::parse(url).map(drop)
+}
+
+/// Rewrites a database URL into the form that the driver reads as `psql` reads this one; it holds the same password.
+///
+/// # Errors
+/// As [`check_url`].
+pub fn canonical_url(url: &str) -> Result<String, Error> {
+    Address::parse(url).map(|address| address.url)
 }
 
 /// A database URL as host, port and database, fit for a log: user, password and parameters are left out.
@@ -230,7 +246,7 @@ pub async fn inspect(url: &str, timeout: Duration) -> Result<DatabaseReport, Err
         schema_version,
         has_own_tables,
         may_make_tables,
-        known_schema_version: i64::from(SHARED_MIGRATIONS),
+        known_schema_version: known_version(),
         round_trip_ms,
     })
 }
@@ -246,6 +262,10 @@ async fn prepare(mut connection: PgConnection, address: &Address, tables: Tables
             place: address.place.clone(),
         });
     }
+    if let (Tables::Expect, Some(version)) = (tables, found.version.filter(|found| *found < known_version()))
+    {
+        return Err(address.older(version));
+    }
     if !found.is_current {
         make_tables(&mut connection, address, tables).await?;
     }
@@ -260,11 +280,7 @@ async fn make_tables(connection: &mut PgConnection, address: &Address, tables: T
     // Only now: another process may have been making them, whose half-made ones look like somebody else's.
     let found = Schemas::find(connection, address).await?;
     if let (Tables::Make, Some(version)) = (tables, found.version_of_another()) {
-        return Err(Error::SchemaOlder {
-            place: address.place.clone(),
-            found: version,
-            known: i64::from(SHARED_MIGRATIONS),
-        });
+        return Err(address.older(version));
     }
     // Before the engine's, so that a start that is killed half-way leaves what is known for ours.
     sqlx::raw_sql("create schema if not exists abaci")
@@ -283,6 +299,11 @@ async fn make_tables(connection: &mut PgConnection, address: &Address, tables: T
         .await
         .map(drop)
         .map_err(failed)
+}
+
+/// The version of the engine's schema that this build knows.
+fn known_version() -> i64 {
+    i64::from(SHARED_MIGRATIONS)
 }
 
 /// Takes the lock of the migration, however long another process has it.
@@ -315,7 +336,7 @@ impl Schemas {
     /// # Errors
     /// [`Error::SchemaNewer`], or what a failing question says.
     async fn find(connection: &mut PgConnection, address: &Address) -> Result<Self, Error> {
-        let known = i64::from(SHARED_MIGRATIONS);
+        let known = known_version();
         let version = schema_version(connection, address).await?;
         if let Some(found) = version.filter(|found| *found > known) {
             return Err(Error::SchemaNewer { found, known });
@@ -335,7 +356,7 @@ impl Schemas {
     /// The version of tables that another application has made, if it is older than ours.
     fn version_of_another(&self) -> Option<i64> {
         self.version
-            .filter(|version| !self.is_begun && *version < i64::from(SHARED_MIGRATIONS))
+            .filter(|version| !self.is_begun && *version < known_version())
     }
 }
 

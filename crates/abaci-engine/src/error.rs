@@ -46,7 +46,7 @@ pub enum Error {
     },
     /// Another application uses the database with older tables of the engine; say that they may be updated.
     #[error(
-        "another DBOS application has its tables in the database at {place}, of version {found}, and abaci needs version \
+        "a DBOS application has its tables in the database at {place}, of version {found}, and abaci needs version \
          {known}; let them be updated once with --migrate, or use another database"
     )]
     SchemaOlder {

@@ -117,7 +117,12 @@ impl Experiment {
         interrupted: impl Future<Output = ()>,
     ) -> anyhow::Result<Option<Report>> {
         let stage = Stage::set_up(self.name, laboratory, trace)?;
-        let mut ownership = Ownership::take(&laboratory.database_url, stage.schema()).await?;
+        let mut interrupted = std::pin::pin!(interrupted);
+        let mut ownership = tokio::select! {
+            biased;
+            () = &mut interrupted => return Ok(None),
+            taken = Ownership::take(&laboratory.database_url, stage.schema()) => taken?,
+        };
         let experiment = async {
             stage.make_tables().await?;
             (self.direct)(&stage).await

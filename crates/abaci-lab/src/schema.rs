@@ -14,7 +14,10 @@ use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnection, PgListener};
 use sqlx::{AssertSqlSafe, Connection};
 
-/// The longest that dropping one schema may take.
+/// The longest that a look for leftovers may take, with all that it drops.
+const REMOVAL_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// The longest that dropping one schema may wait for who uses it.
 pub(crate) const DROP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The schemas of runs, of which this role may drop its own; the names are those of [`name`].
@@ -89,8 +92,13 @@ pub(crate) fn name(experiment: &str) -> String {
 /// Repeating it is harmless, and so is doing it twice at a time.
 ///
 /// # Errors
-/// When the database does not answer, or refuses; what was dropped before stays so.
+/// When the database does not answer within a minute, or refuses; what was dropped before stays so.
 pub async fn remove_leftovers(database_url: &str, removal: Removal) -> anyhow::Result<Vec<Leftover>> {
+    let removed = tokio::time::timeout(REMOVAL_TIMEOUT, remove_all(database_url, removal)).await;
+    removed.context("the database did not answer within a minute")?
+}
+
+async fn remove_all(database_url: &str, removal: Removal) -> anyhow::Result<Vec<Leftover>> {
     let mut connection = PgConnection::connect(database_url)
         .await
         .context("connecting to the database")?;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use abaci_engine::client::ClientSettings;
-use abaci_engine::database::{Tables, printable_url};
+use abaci_engine::database::{Tables, check_url, printable_url};
 use abaci_engine::{APPLICATION, Client, JobId};
 use anyhow::Context;
 use local_postgres::{KeeperCommand, KeeperSettings, Lease, Settings};
@@ -44,7 +44,7 @@ impl Access {
     pub async fn open(config: &Config) -> anyhow::Result<Self> {
         if let Some(url) = config.given_database()? {
             return Ok(Self {
-                url: url.to_owned(),
+                url,
                 place: place_of(config),
                 lease: None,
             });
@@ -233,7 +233,8 @@ pub(crate) async fn on_blocking_thread<T: Send + 'static>(
 /// A database URL without its password, whatever form that has; one that cannot be read is not shown at all.
 #[must_use]
 pub fn redacted_url(url: &str) -> String {
-    without_password(url, "***").map_or_else(|| "(cannot be read)".to_owned(), |(shown, _)| shown)
+    let shown = check_url(url).ok().and_then(|()| without_password(url, "***"));
+    shown.map_or_else(|| "(cannot be read)".to_owned(), |(shown, _)| shown)
 }
 
 /// Splits a database URL into the URL with `placeholder` for a password (none at all where it is empty), and the password.

@@ -70,6 +70,8 @@ pub enum WaitEvent {
     },
     /// A worker of this queue and version listens again.
     WorkerBack(QueueVersion),
+    /// Nobody had taken jobs of this queue and version, and none of the jobs is there any more.
+    NoneLeft(QueueVersion),
     /// The database stopped answering; the wait goes on. Repeated every second while it lasts.
     DatabaseLost {
         /// How long it has not answered.
@@ -280,7 +282,8 @@ impl Waiter {
         let now = Instant::now();
         self.next_look_around = now + LOOK_AROUND;
         // Where no job is open any more nobody has to listen.
-        self.unlistened.retain(|of, _| attended.contains_key(of));
+        let over = self.unlistened.extract_if(.., |of, _| !attended.contains_key(of));
+        self.ready.extend(over.map(|(of, _)| WaitEvent::NoneLeft(of)));
         let others = if attended.values().any(|is_attended| *is_attended) {
             Others::GoOn
         } else {

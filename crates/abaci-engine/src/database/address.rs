@@ -63,6 +63,12 @@ const INSTEAD: [(&str, &str); 4] = [
     ),
 ];
 
+const SEVERAL_HOSTS: &str = "it names several hosts; give the one that can be written to";
+
+/// What to say where a part of a password may have been taken for something else; it quotes nothing for that reason.
+const NEEDS_ENCODING: &str =
+    "it cannot be read; in a password the signs / ? # & [ ] @ : need percent-encoding";
+
 /// The parts of a URL that stand outside of its parameters, percent-encoding removed.
 #[derive(Default)]
 struct Authority {
@@ -111,6 +117,10 @@ fn canonical(url: &str) -> Result<String, String> {
     }
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    // What stands before it would be taken for a place, and be shown.
+    if path.contains('@') {
+        return Err(NEEDS_ENCODING.to_owned());
+    }
     let authority = Authority::parse(authority)?;
     let mut parameters = Serializer::new(String::new());
     let parts = [
@@ -143,7 +153,7 @@ impl Authority {
             None => (None, None),
         };
         if place.contains(',') {
-            return Err("it names several hosts; give the one that can be written to".to_owned());
+            return Err(SEVERAL_HOSTS.to_owned());
         }
         let (host, port) = match place.strip_prefix('[') {
             Some(bracketed) => {
@@ -156,9 +166,7 @@ impl Authority {
             },
         };
         if port.is_some_and(|port| !port.is_empty() && port.parse::<u16>().is_err()) {
-            return Err(
-                "the port is no number; in a password / ? # [ ] @ : need percent-encoding".to_owned(),
-            );
+            return Err(NEEDS_ENCODING.to_owned());
         }
         Ok(Self {
             user,
@@ -191,6 +199,9 @@ fn checked<'a>(name: &'a str, value: &'a str) -> Result<Option<(&'a str, &'a str
             "sslmode is {value:?}; give disable, allow, prefer, require, verify-ca or verify-full"
         ));
     }
+    if matches!(name, "host" | "hostaddr") && value.contains(',') {
+        return Err(SEVERAL_HOSTS.to_owned());
+    }
     if FILES.contains(&name) {
         return readable(name, value).map(|()| Some((name, value)));
     }
@@ -202,6 +213,10 @@ fn checked<'a>(name: &'a str, value: &'a str) -> Result<Option<(&'a str, &'a str
         .any(|(known, values)| *known == name && values.contains(&value));
     if has_no_effect {
         return Ok(None);
+    }
+    let is_name = |text: &str| text.chars().all(|c| c.is_ascii_lowercase() || "-_".contains(c));
+    if value.is_empty() || !is_name(name) {
+        return Err(NEEDS_ENCODING.to_owned());
     }
     let instead = INSTEAD.iter().find(|(known, _)| *known == name);
     let way_out = instead.map_or("leave it out", |(_, way_out)| way_out);
@@ -221,12 +236,14 @@ fn readable(name: &str, file: &str) -> Result<(), String> {
         ));
     }
     // The driver also takes the text of a certificate.
-    if file.starts_with("-----BEGIN") {
+    if file.trim_start().starts_with("-----BEGIN") {
         return Ok(());
     }
-    File::open(file)
-        .map(drop)
-        .map_err(|error| format!("{name} {file:?} cannot be read: {error}"))
+    File::open(file).map(drop).map_err(|error| {
+        // What has a line break may be a key.
+        let file = Some(file).filter(|file| !file.contains('\n'));
+        format!("{name} {:?} cannot be read: {error}", file.unwrap_or("…"))
+    })
 }
 
 fn place_of(options: &PgConnectOptions) -> String {
@@ -318,7 +335,12 @@ mod tests {
             ("localhost/abaci", "there is no scheme"),
             ("postgres://root:s3cret@localhost:port/abaci", "percent-encoding"),
             ("postgres://root:a/s3cret@localhost/abaci", "percent-encoding"),
+            ("postgres://root:12/s3cret@db.example/jobs", "percent-encoding"),
+            ("postgres://ada:?s3cret@db.example/jobs", "percent-encoding"),
+            ("postgres://ada:12?s3cret@db.example", "percent-encoding"),
+            ("postgres://ada@one/jobs?password=ab&s3cret", "percent-encoding"),
             ("postgres://ada@one,two/jobs", "several hosts"),
+            ("postgres://ada@/jobs?host=one,two", "several hosts"),
             ("postgres://ada@one/jobs?service=s3", "\"service\""),
             ("postgres://ada@one/jobs?connect_timeout=3", "--wait-for-database"),
             ("postgres://ada@one/jobs?pgbouncer=true", "\"pgbouncer\""),

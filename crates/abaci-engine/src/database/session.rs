@@ -14,7 +14,8 @@ use uuid::Uuid;
 use super::Address;
 use crate::Error;
 
-/// A pooler with no session left lets a connection wait; so does one with a single session for both connections here.
+/// Bounds each of the connections, the questions and the end. A pooler that has a single session for both connections lets
+/// one wait for the other, which counts as an outage.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 const STATE: &str = "select pg_is_in_recovery() as standby, current_setting('transaction_read_only') = 'on' as read_only, \
@@ -57,19 +58,18 @@ impl Address {
         let mut one = self.connect(TIMEOUT).await?;
         let mut other = self.connect(TIMEOUT).await?;
         let stay = tokio::time::timeout(TIMEOUT, stay(&mut one, &mut other)).await;
+        let closed = async { tokio::join!(one.close(), other.close()) };
         // They hold nothing; a failure to say goodbye changes nothing.
-        drop(tokio::join!(one.close(), other.close()));
+        let _ = tokio::time::timeout(TIMEOUT, closed).await;
         match stay {
             Ok(Ok(true)) => Ok(()),
-            Ok(Err(error)) if !matches!(error, sqlx::Error::Database(_)) => {
-                Err(self.failure("looking for a pooler", &error))
-            }
-            // A pooler of few sessions lets one transaction wait for the other, which no server does.
-            _ => Err(self.unsuitable(
+            Ok(Ok(false)) => Err(self.unsuitable(
                 "a pooler gives each transaction another session, where locks and notifications get lost; \
                  use its session mode, or the server itself"
                     .to_owned(),
             )),
+            Ok(Err(error)) => Err(self.failure("looking for a pooler", &error)),
+            Err(_) => Err(self.no_answer(TIMEOUT)),
         }
     }
 

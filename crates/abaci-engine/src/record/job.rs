@@ -64,7 +64,7 @@ impl JobId {
 /// The refusal of an id for a new job.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{given:?} is not an id; give 1 to {} letters, digits and signs of ASCII, without spaces",
+    "{given:?} is not an id; give 1 to {} letters, digits and signs of ASCII, without spaces and not beginning with -",
     JobId::MAX_CHOSEN
 )]
 pub struct JobIdError {
@@ -75,9 +75,9 @@ pub struct JobIdError {
 impl FromStr for JobId {
     type Err = JobIdError;
 
-    /// Accepts an id that somebody chose for a new job: one that every list can show and every shell takes for one word.
+    /// Accepts an id that somebody chose for a new job: one that every list can show and no command takes for a flag.
     fn from_str(text: &str) -> Result<Self, JobIdError> {
-        let is_accepted = text.chars().all(|c| c.is_ascii_graphic());
+        let is_accepted = text.chars().all(|c| c.is_ascii_graphic()) && !text.starts_with('-');
         if is_accepted && (1..=Self::MAX_CHOSEN).contains(&text.len()) {
             return Ok(Self::new(text));
         }

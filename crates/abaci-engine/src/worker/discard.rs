@@ -33,6 +33,8 @@ pub(super) async fn discard(worker: Worker) -> Result<(), Error> {
     } = worker;
     discarded.cancel();
     claiming.abort();
+    // An error is the abort, or a panic that was logged.
+    let _ = claiming.await;
     housekeeping.shutdown().await;
     // It aborts what runs, and then closes its connections, which may hang until the server ends them.
     let closing = tokio::spawn(async move { dbos.shutdown().await });

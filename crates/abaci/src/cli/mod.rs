@@ -14,7 +14,7 @@ mod flags;
 
 use std::path::PathBuf;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, ValueHint};
 
 pub(crate) use choice::one_of;
@@ -26,6 +26,7 @@ pub use flags::{
 use crate::command::Command;
 use crate::config::{Flags, Layer, LogFormat};
 use crate::exit::{Exit, Failed};
+use crate::output::visible;
 
 /// Durable Fibonacci numbers: a job that was accepted is finished with the exact value, whatever dies meanwhile.
 #[derive(Debug, Parser)]
@@ -105,8 +106,26 @@ pub fn report(error: &clap::Error) -> anyhow::Result<Exit> {
             error.print()?;
             Ok(Exit::Usage)
         }
-        _ => Err(Failed::usage(one_line(&error.to_string())).into()),
+        _ => Err(Failed::usage(one_line(&shown(error))).into()),
     }
+}
+
+/// Renders an error with what it refuses as it was given: the parser leaves out what it takes for colours.
+fn shown(error: &clap::Error) -> String {
+    let kinds = [
+        ContextKind::InvalidValue,
+        ContextKind::InvalidArg,
+        ContextKind::InvalidSubcommand,
+    ];
+    let mut rendered = error.to_string();
+    for given in kinds.into_iter().filter_map(|kind| error.get(kind)) {
+        let ContextValue::String(given) = given else {
+            continue;
+        };
+        let stripped = anstream::adapter::strip_str(given).to_string();
+        rendered = rendered.replacen(&format!("'{stripped}'"), &format!("'{}'", visible(given)), 1);
+    }
+    rendered
 }
 
 /// Keeps the message and the tip of a refusal, and drops the usage, which `--help` shows.

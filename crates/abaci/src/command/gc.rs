@@ -60,9 +60,13 @@ impl Gc {
             // Both are in the data directory; without a worker that stored anything, one of them is not there yet.
             std::fs::create_dir_all(&place.directory).context("making the directory of large values")?;
         }
-        let lab_schemas = remove_leftovers(access.url(), removal).await?;
         let report = client.collect_garbage(&place, options).await;
         client.close().await;
+        // Last, so that a schema which cannot be dropped keeps no garbage.
+        let (lab_schemas, failure) = match remove_leftovers(access.url(), removal).await {
+            Ok(schemas) => (schemas, None),
+            Err(error) => (Vec::new(), Some(error)),
+        };
         let removed = Removed {
             garbage: report?,
             lab_schemas,
@@ -71,7 +75,7 @@ impl Gc {
             Format::Json => output::json(&removed)?,
             Format::Human => print(&removed, mode)?,
         }
-        Ok(Exit::Done)
+        failure.map_or(Ok(Exit::Done), Err)
     }
 }
 

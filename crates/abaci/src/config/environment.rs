@@ -63,7 +63,7 @@ impl fmt::Display for Unknown {
 
 impl Environment {
     /// Every variable that is a setting of ours.
-    pub const SETTINGS: [&str; 26] = [
+    pub const SETTINGS: [&str; 27] = [
         "ABACI_ARTIFACTS",
         "ABACI_CONCURRENCY",
         "ABACI_CONFIG",
@@ -81,6 +81,7 @@ impl Environment {
         "ABACI_LOG_FORMAT",
         "ABACI_MAX_N",
         "ABACI_MAX_RESTARTS",
+        "ABACI_MIGRATE",
         "ABACI_PG_BIN",
         "ABACI_POLL_INTERVAL",
         "ABACI_QUEUE",

@@ -258,7 +258,7 @@ mod tests {
             "ABACI_JOB_MEMORY" => "3MiB",
             "ABACI_HEALTH_ADDR" => "127.0.0.1:9",
             "ABACI_LOG_FORMAT" => "json",
-            "ABACI_ENABLE_FAULTS" => "true",
+            "ABACI_ENABLE_FAULTS" | "ABACI_MIGRATE" => "true",
             "ABACI_QUEUE" | "ABACI_DATABASE_URL" | "ABACI_DATA_DIR" | "ABACI_PG_BIN" | "ABACI_LOG" => "text",
             _ => "7",
         };
@@ -270,6 +270,8 @@ mod tests {
         let layer = Layer::from_environment(&given).unwrap();
         let back = layer.to_environment();
         assert_eq!(back.len(), names.count(), "a setting is not handed on: {back:?}");
+        let unset = format!("{layer:?}").matches(": None").count();
+        assert_eq!(unset, 0, "a setting is not in the list of variables: {layer:?}");
         assert_eq!(
             Layer::from_environment(&Environment::of_user(back)).unwrap(),
             layer

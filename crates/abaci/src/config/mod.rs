@@ -22,7 +22,7 @@ use std::str::FromStr;
 
 use abaci_engine::Limits;
 use abaci_engine::artifact::{BucketAccess, Place};
-use abaci_engine::database::{Tables, check_url};
+use abaci_engine::database::{Tables, canonical_url};
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
@@ -239,7 +239,7 @@ impl Config {
     ///
     /// # Errors
     /// [`abaci_engine::Error::Url`] for an address that makes no sense; that it leads to a database is not tried.
-    pub fn given_database(&self) -> anyhow::Result<Option<&str>> {
+    pub fn given_database(&self) -> anyhow::Result<Option<String>> {
         let Some(url) = &self.database_url.value else {
             return Ok(None);
         };
@@ -250,8 +250,7 @@ impl Config {
                 self.database_url.source
             )
         };
-        check_url(url).with_context(which)?;
-        Ok(Some(url))
+        canonical_url(url).with_context(which).map(Some)
     }
 
     /// Where values of over 10,000 digits and states of long computations are kept.

@@ -6,12 +6,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use abaci_engine::APPLICATION_VERSION;
 use abaci_engine::client::QueueVersion;
+use abaci_engine::{APPLICATION_VERSION, ENGINE_QUEUE};
 
 use crate::config::Config;
 use crate::database::place_of;
-use crate::snapshot::{Phase, Snapshot, WorkerView};
+use crate::snapshot::{Phase, Snapshot, WorkerState, WorkerView};
 use crate::supervisor::{Answer, Request, ask, directory_in};
 
 /// How long the fleet may take to answer; a wait is held up for no longer.
@@ -20,14 +20,15 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 /// Where the fleet of this machine would be, and which database it would have to use.
 pub(crate) struct LocalFleet {
     directory: Option<PathBuf>,
-    database: String,
+    /// The database, unless it is the private one of the same data directory.
+    database: Option<String>,
 }
 
 impl LocalFleet {
     pub(crate) fn of(config: &Config) -> Self {
         Self {
             directory: directory_in(&config.data_dir.value).ok(),
-            database: place_of(config),
+            database: config.database_url.value.as_ref().map(|_| place_of(config)),
         }
     }
 
@@ -39,17 +40,23 @@ impl LocalFleet {
         let directory = self.directory.as_ref()?;
         let answer = tokio::time::timeout(TIMEOUT, ask(directory, Request::Status)).await;
         match answer.ok()?.ok()?? {
-            Answer::Status { snapshot } => prospect(&snapshot, &of.queue, &self.database),
+            Answer::Status { snapshot } => prospect(&snapshot, &of.queue, self.database.as_deref()),
             _ => None,
         }
     }
 }
 
-/// Says how a fleet stands that has no worker to take jobs, if it is one for `queue` of `database` and goes on.
-fn prospect(fleet: &Snapshot, queue: &str, database: &str) -> Option<String> {
+/// Says how a fleet stands that has no worker to take jobs, if it is one for `queue` of `database`, or of the private one,
+/// and goes on.
+fn prospect(fleet: &Snapshot, queue: &str, database: Option<&str>) -> Option<String> {
     let supervisor = fleet.supervisor.as_ref()?;
-    let is_ours = fleet.queue == queue && supervisor.database == database;
-    if !is_ours || fleet.phase == Phase::Draining || fleet.workers.is_empty() {
+    // Every worker serves the engine's queue, too.
+    let is_its_queue = queue == fleet.queue || queue == ENGINE_QUEUE;
+    let is_its_database = match database {
+        Some(database) => supervisor.database == database,
+        None => fleet.private_database.is_some(),
+    };
+    if !is_its_queue || !is_its_database || fleet.phase == Phase::Draining || fleet.workers.is_empty() {
         return None;
     }
     Some(format!(
@@ -64,10 +71,15 @@ fn prospect(fleet: &Snapshot, queue: &str, database: &str) -> Option<String> {
 fn next_worker(workers: &[WorkerView]) -> String {
     let restart_in = |worker: &WorkerView| worker.restart_in_seconds;
     let soonest = workers.iter().filter_map(restart_in).min_by(f64::total_cmp);
-    match (workers.iter().find(|worker| worker.pid.is_some()), soonest) {
-        (Some(worker), _) => format!("worker {} is {}", worker.slot, worker.state.name()),
-        (None, Some(seconds)) => format!("the next one starts in {seconds:.0} s"),
-        (None, None) => "the next one starts at once".to_owned(),
+    let named = |worker: &WorkerView| format!("worker {} is {}", worker.slot, worker.state.name());
+    let starting = workers
+        .iter()
+        .find(|worker| worker.pid.is_some() && worker.state == WorkerState::Starting);
+    let living = workers.iter().find(|worker| worker.pid.is_some());
+    match (starting, soonest, living) {
+        (Some(worker), _, _) | (None, None, Some(worker)) => named(worker),
+        (None, Some(seconds), _) => format!("the next one starts in {seconds:.0} s"),
+        (None, None, None) => "the next one starts at once".to_owned(),
     }
 }
 
@@ -103,7 +115,7 @@ mod tests {
     #[test]
     fn a_fleet_between_two_starts_says_when_the_next_is_due() {
         assert_eq!(
-            prospect(&fleet(), "fibonacci", HERE).as_deref(),
+            prospect(&fleet(), "fibonacci", Some(HERE)).as_deref(),
             Some(
                 "the fleet of process 7 has no worker that takes jobs now; the next one starts in 4 s, \
                  the last one ended by SIGKILL"
@@ -114,8 +126,8 @@ mod tests {
     #[test]
     fn a_worker_that_lives_is_named_with_its_state() {
         let mut fleet = fleet();
-        (fleet.workers[0].pid, fleet.workers[0].state) = (Some(9), crate::snapshot::WorkerState::Starting);
-        let said = prospect(&fleet, "fibonacci", HERE).unwrap();
+        (fleet.workers[0].pid, fleet.workers[0].state) = (Some(9), WorkerState::Starting);
+        let said = prospect(&fleet, ENGINE_QUEUE, Some(HERE)).unwrap();
         assert!(said.contains("worker 0 is starting"), "{said}");
     }
 
@@ -123,8 +135,13 @@ mod tests {
     fn a_fleet_that_stops_or_works_elsewhere_is_no_prospect() {
         let mut stopping = fleet();
         stopping.phase = Phase::Draining;
-        assert_eq!(prospect(&stopping, "fibonacci", HERE), None);
-        assert_eq!(prospect(&fleet(), "other", HERE), None);
-        assert_eq!(prospect(&fleet(), "fibonacci", "host:5432/other"), None);
+        assert_eq!(prospect(&stopping, "fibonacci", Some(HERE)), None);
+        assert_eq!(prospect(&fleet(), "other", Some(HERE)), None);
+        assert_eq!(prospect(&fleet(), "fibonacci", Some("host:5432/other")), None);
+        assert_eq!(
+            prospect(&fleet(), "fibonacci", None),
+            None,
+            "its database is not the private one"
+        );
     }
 }

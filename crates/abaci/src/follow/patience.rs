@@ -59,6 +59,10 @@ impl Patience {
             WaitEvent::WorkerBack(of) => over(self.no_server.remove(of), || {
                 format!("a worker listens on queue {:?} now", of.queue)
             }),
+            WaitEvent::NoneLeft(of) => {
+                self.no_server.remove(of);
+                Verdict::default()
+            }
             WaitEvent::DatabaseLost { reason, .. } => self.without_database(reason),
             WaitEvent::DatabaseBack => over(self.no_database.take(), || {
                 "the database answers again".to_owned()

@@ -22,6 +22,11 @@ pub(crate) fn list_command<'a>(mut ids: impl Iterator<Item = &'a JobId>) -> Stri
     }
 }
 
+/// The command that shows this job.
+pub(crate) fn show_command(id: &JobId) -> String {
+    format!("abaci show {}", argument(id.as_str()))
+}
+
 /// The command that waits for these jobs.
 pub(crate) fn wait_command<'a>(ids: impl Iterator<Item = &'a JobId>) -> String {
     let ids: Vec<String> = ids.map(|id| argument(id.as_str())).collect();

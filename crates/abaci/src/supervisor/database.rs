@@ -35,7 +35,7 @@ impl Database {
         let queue = config.queue.value.clone();
         if let Some(url) = config.given_database()? {
             return Ok(Self {
-                url: url.to_owned(),
+                url,
                 place: place_of(config),
                 queue,
                 lease: None,

@@ -145,7 +145,11 @@ impl Fleet {
 
     /// Shortens the pauses of the slots while nobody takes jobs and nobody is about to.
     fn shorten_pauses(&mut self, now: Instant) {
-        if !self.slots.values().any(|slot| slot.is_promising(now)) {
+        if !self
+            .slots
+            .values()
+            .any(|slot| slot.is_promising(LONGEST_PAUSE_ALONE, now))
+        {
             let slots = self.slots.values_mut();
             slots.for_each(|slot| slot.bring_forward(LONGEST_PAUSE_ALONE));
         }

@@ -217,10 +217,11 @@ impl Slot {
         )
     }
 
-    /// Whether its worker takes jobs, or is about to.
-    pub(super) fn is_promising(&self, now: Instant) -> bool {
+    /// Whether its worker takes jobs, or was started no longer than `start` ago and so may be about to.
+    pub(super) fn is_promising(&self, start: Duration, now: Instant) -> bool {
         let is_starting = self.state(now) == WorkerState::Starting;
-        self.is_ready(now) || is_starting && !self.is_empty()
+        let is_young = |occupant: &Occupant| now.saturating_duration_since(occupant.child.started) <= start;
+        self.is_ready(now) || is_starting && self.occupant.as_ref().is_some_and(is_young)
     }
 
     /// Whether its worker takes jobs, as far as anyone can know.

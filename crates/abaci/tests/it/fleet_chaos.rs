@@ -20,6 +20,9 @@ const CLIENTS: usize = 4;
 const JOBS_OF_A_CLIENT: usize = 50;
 const FAULTS: usize = 100;
 
+/// A run without some of each fault shows nothing.
+const LEAST_OF_EACH: usize = 3;
+
 /// About 60 ms to 0.8 s of one core each.
 const INDICES: std::ops::RangeInclusive<u64> = 36..=41;
 
@@ -157,7 +160,16 @@ fn random_faults_lose_nothing_and_every_client_ends_well() {
         stopped: None,
     };
     let mut struck: BTreeMap<Fault, usize> = BTreeMap::new();
-    while struck.values().sum::<usize>() < FAULTS {
+    let deadline = Deadline::after(Duration::from_mins(3));
+    let is_enough = |struck: &BTreeMap<Fault, usize>| {
+        let each = |fault| struck.get(fault).is_some_and(|count| *count >= LEAST_OF_EACH);
+        struck.values().sum::<usize>() >= FAULTS && ALL.iter().all(each)
+    };
+    while !is_enough(&struck) {
+        assert!(
+            !deadline.left().is_zero(),
+            "some faults never struck: {struck:#?}"
+        );
         let fault = *dice.pick(&ALL).unwrap();
         if target.strike(fault, &mut dice).is_some() {
             *struck.entry(fault).or_default() += 1;

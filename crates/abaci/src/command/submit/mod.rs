@@ -163,7 +163,7 @@ impl Submit {
 /// Advises how to find those of the jobs that were queued.
 fn what_was_queued(jobs: &[(JobId, Request)]) -> String {
     match jobs {
-        [(id, _)] => format!("see whether it was queued: abaci show {id}"),
+        [(id, _)] => format!("see whether it was queued: {}", output::show_command(id)),
         jobs => {
             let list = output::list_command(jobs.iter().map(|(id, _)| id));
             format!("see what was queued: {list}")
