@@ -26,6 +26,7 @@ mod decimal_check;
 mod decimal_doubling;
 mod doubling;
 mod estimate;
+mod instructions;
 mod iterative;
 mod limbs;
 mod magnitude;
@@ -44,6 +45,9 @@ pub use decimal_check::DecimalCheck;
 pub use decimal_doubling::{DecimalDoubling, DecimalParts, decimal_digits, decimal_digits_with};
 pub use doubling::{Doubling, Parts, PartsError, doubling};
 pub use estimate::{Estimate, TimeClass};
+#[cfg(feature = "forced-instructions")]
+pub use instructions::available_instructions;
+pub use instructions::{Instructions, instructions};
 pub use iterative::iterative;
 pub use magnitude::{bits, digits};
 pub use malachite_nz::natural::Natural;

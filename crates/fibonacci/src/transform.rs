@@ -20,13 +20,14 @@ mod passes;
 mod product;
 mod roots;
 
-use fearless_simd::{Level, dispatch};
+use fearless_simd::dispatch;
 
 pub(crate) use block::{Block, LANES};
 pub(crate) use bound::size;
 pub(crate) use product::Form;
 pub(crate) use roots::Roots;
 
+use crate::instructions::level;
 use crate::progress::Cancelled;
 use crate::task::Task;
 
@@ -71,7 +72,7 @@ impl Vector {
     where
         T: Copy + Into<f64> + Into<i64>,
     {
-        let level = Level::new();
+        let level = level();
         room.clear();
         if room.capacity() < blocks {
             // Given back first: to grow, aligned memory would be copied to a second place.
@@ -131,7 +132,7 @@ pub(crate) fn transform(
     roots: &mut Roots,
     task: &Task<'_>,
 ) -> Result<(), Cancelled> {
-    let level = Level::new();
+    let level = level();
     let levels = f.len().ilog2() as usize;
     roots.grow(levels, task)?;
     let (nodes, tails) = (roots.nodes(), roots.tails(levels));

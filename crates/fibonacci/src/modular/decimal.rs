@@ -9,8 +9,9 @@
 
 use std::array::from_fn;
 
-use fearless_simd::{Level, dispatch};
+use fearless_simd::dispatch;
 
+use crate::instructions::level;
 use crate::montgomery::Montgomery;
 use crate::progress::unobserved;
 use crate::radix::decimal::LIMB;
@@ -176,7 +177,7 @@ fn append<const K: usize>(
     fields: &[Montgomery; K],
     powers: &[Powers; K],
 ) -> Option<[u64; K]> {
-    let level = Level::new();
+    let level = level();
     let mut values = [0; GROUPS];
     for block in blocks {
         if !dispatch!(level, _simd => read(block, &mut values)) {

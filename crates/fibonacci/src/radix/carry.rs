@@ -10,8 +10,9 @@
     reason = "only code that is inlined is compiled for the widest registers"
 )]
 
-use fearless_simd::{Level, dispatch};
+use fearless_simd::dispatch;
 
+use crate::instructions::level;
 use crate::progress::Cancelled;
 use crate::task::Task;
 use crate::transform::{BLOCK_INTEGERS, Block, LANES};
@@ -89,7 +90,7 @@ pub(super) fn settle(
     };
     let (low, high) = places.split_at_mut(middle);
     let settle = |places: &mut [i16], start: usize, task: &Task<'_>| -> Result<(), Cancelled> {
-        let level = Level::new();
+        let level = level();
         let how = (f64::from(base), rounds);
         for (start, places) in (start..).step_by(STRIDE).zip(places.chunks_mut(STRIDE)) {
             for (start, places) in (start..).step_by(WINDOW).zip(places.chunks_mut(WINDOW)) {
@@ -120,7 +121,7 @@ pub(super) fn upper(ring: &[Block], small: &[Block], task: &Task<'_>) -> Result<
     let period = small.ring.len() * BLOCK_INTEGERS;
     let wraps = ring.ring.len() / small.ring.len();
     let mut upper = vec![0.0; period];
-    let level = Level::new();
+    let level = level();
     for (start, upper) in (0..).step_by(WINDOW).zip(upper.chunks_mut(WINDOW)) {
         dispatch!(level, _simd => difference(&ring, &small, (start, period, wraps), upper));
         if start % STRIDE == 0 {

@@ -7,6 +7,7 @@ mod certificates;
 mod decimals;
 mod digits;
 mod independent;
+mod instructions;
 mod memory;
 mod residues;
 mod resuming;
