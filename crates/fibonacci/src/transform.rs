@@ -19,6 +19,8 @@ mod bound;
 mod passes;
 mod product;
 mod roots;
+#[cfg(test)]
+mod rounding;
 
 use fearless_simd::dispatch;
 
@@ -150,15 +152,16 @@ pub(crate) fn transform(
     match wanted {
         Wanted::First => {
             *g = Vec::new();
-            passes::inverse_shared(level, f, nodes, task)
+            passes::inverse_shared(level, f, nodes, task)?;
         }
-        Wanted::Both => task
-            .both(
+        Wanted::Both => {
+            task.both(
                 |task| passes::inverse(level, f, nodes, 1, task),
                 |task| passes::inverse(level, g, nodes, 1, task),
-            )
-            .map(drop),
+            )?;
+        }
     }
+    Ok(())
 }
 
 /// Units of work in a form of vectors of so many blocks.
@@ -172,6 +175,7 @@ pub(crate) fn work(wanted: Wanted, blocks: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::rounding::{LARGER, transform_with_errors};
     use super::*;
     use crate::progress::unobserved;
     use crate::task::Ledger;
@@ -185,14 +189,16 @@ mod tests {
     }
 
     /// Compares with sums of products, and returns the largest error and its bound.
-    fn error(form: Form, f: &[i16], g: &[i16]) -> (f64, f64) {
+    ///
+    /// Operations and roots err by `times` as much as they may, besides what they do by themselves.
+    fn error(times: f64, form: Form, [f, g]: [&[i16]; 2]) -> (f64, f64) {
         let ledger = Ledger::new(0, 1);
         let task = Task::new(&ledger, &unobserved, 1);
         let vector = |integers: &[i16]| Vector::new(integers, MIN_BLOCKS, Vec::new(), &task).unwrap();
         let (mut x, mut y) = (vector(f), vector(g));
-        let bound = bound::error(form, N.ilog2(), [x.norm, y.norm]);
+        let bound = times.max(1.0) * bound::error(form, N.ilog2(), [x.norm, y.norm]);
         let factors = [&mut x.blocks, &mut y.blocks];
-        transform((form, Wanted::Both), factors, &mut Roots::new(), &task).unwrap();
+        transform_with_errors(times, (form, Wanted::Both), factors, &task).unwrap();
         let product = |a: &[i16], b: &[i16], place: usize| -> i64 {
             let term = |i: usize| {
                 i64::from(a[i])
@@ -217,7 +223,7 @@ mod tests {
         (largest, bound)
     }
 
-    /// With wrap-around, in the full ring, at the largest integers: the error is a small part of its bound.
+    /// With wrap-around, in the full ring, at the largest integers.
     #[test]
     fn errors_stay_below_their_bound() {
         let noise = |i: usize| i16::try_from((i * i * 7_919 + i * 31) % 10_001).unwrap() - 5_000;
@@ -229,23 +235,34 @@ mod tests {
             (0..2 * N).map(noise).collect(),
             (0..2 * N).map(|i| if i == 0 { 5_000 } else { 0 }).collect(),
         ];
-        for f in &inputs {
-            for g in &inputs {
-                for form in [Form::Even, Form::Odd] {
-                    let (error, bound) = error(form, f, g);
-                    assert!(error < bound, "{form:?}: {error:e} is above {bound:e}");
-                }
+        for (f, g) in inputs.iter().flat_map(|f| inputs.iter().map(move |g| (f, g))) {
+            for (times, form) in [0.0, LARGER]
+                .into_iter()
+                .flat_map(|times| [(times, Form::Even), (times, Form::Odd)])
+            {
+                let (error, bound) = error(times, form, [f, g]);
+                assert!(
+                    error < bound,
+                    "{form:?}, {times} times: {error:e} is above {bound:e}"
+                );
             }
         }
     }
 
     #[test]
     fn what_is_not_proven_is_known_before_it_is_multiplied() {
-        let vector = |norm: f64| Vector {
-            blocks: vec![Block::default(); MIN_BLOCKS],
-            norm,
+        let for_one = bound::error(Form::Even, N.ilog2(), [1.0; 2]);
+        let is_proven = |error: f64| {
+            let vector = || Vector {
+                blocks: vec![Block::default(); MIN_BLOCKS],
+                norm: error / for_one,
+            };
+            is_proven(Form::Even, &vector(), &vector())
         };
-        assert!(is_proven(Form::Even, &vector(1e12), &vector(1e12)));
-        assert!(!is_proven(Form::Even, &vector(1e14), &vector(1e14)));
+        assert!(
+            is_proven(0.48),
+            "a coefficient that is off by less than a half is rounded to the exact one"
+        );
+        assert!(!is_proven(0.5), "and by a half it may not be");
     }
 }

@@ -156,6 +156,21 @@ impl Roots {
     }
 }
 
+#[cfg(test)]
+impl Roots {
+    /// Multiplies all roots by `factor`, so that they are wrong.
+    pub(super) fn scale(&mut self, factor: f64) {
+        for root in &mut self.nodes {
+            (root.re, root.im) = (root.re * factor, root.im * factor);
+        }
+        for block in self.tails.iter_mut().flatten() {
+            for value in block.re.iter_mut().chain(&mut block.im) {
+                *value *= factor;
+            }
+        }
+    }
+}
+
 fn gather(roots: &[Root; LANES]) -> Block {
     let mut block = Block::default();
     for (lane, root) in roots.iter().enumerate() {
@@ -199,9 +214,13 @@ impl Fixed {
 mod tests {
     use std::ops::ControlFlow;
 
+    use malachite_base::num::arithmetic::traits::FloorSqrt;
+    use malachite_nz::natural::Natural;
+
     use super::*;
     use crate::progress::{Progress, unobserved};
     use crate::task::Ledger;
+    use crate::transform::bound::ROOT;
 
     fn grow(roots: &mut Roots, levels: usize) {
         let ledger = Ledger::new(0, 1);
@@ -233,6 +252,55 @@ mod tests {
                 "tail {lane}"
             );
         }
+    }
+
+    /// Fractional bits of exact roots.
+    const EXACT_BITS: u32 = 120;
+
+    /// The root of half the angle, for angles between 0 and 1/2.
+    fn exact_half([re, _]: [i128; 2]) -> [i128; 2] {
+        let one = 1 << EXACT_BITS;
+        [one + re, one - re].map(|twice_square| {
+            let square = Natural::from(u128::try_from(twice_square).unwrap()) << (EXACT_BITS - 1);
+            i128::try_from(&square.floor_sqrt()).unwrap()
+        })
+    }
+
+    /// How far a root is from the exact one, in ε.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        reason = "the float is a multiple of the unit, and of its error the first digits count"
+    )]
+    fn error_in_epsilons(re: f64, im: f64, exact: [i128; 2]) -> f64 {
+        let one = (1i128 << EXACT_BITS) as f64;
+        let [re, im] = [re, im].map(|part| (part * one) as i128);
+        let [wrong_re, wrong_im] = [re - exact[0], im - exact[1]].map(|part| part as f64 / one);
+        wrong_re.hypot(wrong_im) * 2.0 / f64::EPSILON
+    }
+
+    #[test]
+    fn a_root_errs_by_what_the_bound_takes_and_no_more() {
+        const LEVELS: usize = 13;
+        let mut roots = Roots::new();
+        grow(&mut roots, LEVELS);
+        let mut exact = vec![[0, 0], exact_half([0, 1 << EXACT_BITS])];
+        for node in 1..1 << (LEVELS - 1) {
+            let half = exact_half(exact[node]);
+            exact.extend([half, [-half[1], half[0]]]);
+        }
+        let nodes = roots.nodes().iter().zip(&exact).skip(1);
+        let nodes = nodes.map(|(root, exact)| error_in_epsilons(root.re, root.im, *exact));
+        let last = &exact[1 << (LEVELS - 1)..];
+        let tails = roots.tails(LEVELS - 1).iter().zip(last.as_chunks::<LANES>().0);
+        let tails = tails.flat_map(|(block, exact)| {
+            std::array::from_fn::<_, LANES, _>(|lane| {
+                let exact = exact_half(exact_half(exact[lane]));
+                error_in_epsilons(block.re[lane], block.im[lane], exact)
+            })
+        });
+        let largest = nodes.chain(tails).fold(0.0, f64::max);
+        assert!(largest < ROOT && largest > 0.5 * ROOT, "{largest} of {ROOT}");
     }
 
     #[test]
