@@ -16,6 +16,8 @@
 
 mod block;
 mod bound;
+#[cfg(test)]
+pub(crate) mod fault;
 mod passes;
 mod product;
 mod roots;
@@ -161,6 +163,8 @@ pub(crate) fn transform(
             )?;
         }
     }
+    #[cfg(test)]
+    fault::strike([f, g]);
     Ok(())
 }
 

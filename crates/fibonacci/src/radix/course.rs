@@ -105,9 +105,11 @@ impl Course {
             let (value, base) = workshop.double_last(pair, form(n), task)?;
             // Its memory is not needed any more, but what is written needs some.
             *workshop = Workshop::new(0);
-            let is_right = is_fibonacci(&value, base, n);
-            let written = write(&value, base, task)?;
-            Ok(is_right.then_some(written))
+            if is_fibonacci(&value, base, n) {
+                write(&value, base, task).map(Some)
+            } else {
+                Ok(None)
+            }
         })?;
         report(observe, self.total(), self.total())?;
         Ok(written)
@@ -180,4 +182,88 @@ fn work_from(n: u64, k: u64) -> u64 {
         .take_while(|index| *index > k)
         .map(|index| step_work(places(index), Wanted::Both))
         .fold(last, u64::saturating_add)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Range;
+
+    use super::*;
+    use crate::progress::unobserved;
+    use crate::transform::fault::{Fault, with_fault};
+    use crate::{Doubling, decimal_digits, doubling};
+
+    const FAULTS: [Fault; 3] = [Fault::OneMore, Fault::Negated, Fault::NotANumber];
+
+    /// Above the lengths that are left to the library, odd and even.
+    const INDICES: [u64; 2] = [200_001, 333_334];
+
+    #[test]
+    fn a_step_that_goes_wrong_is_taken_by_the_library() {
+        for base in [Base::DECIMAL, Base::BINARY] {
+            for (fault, side) in FAULTS.into_iter().flat_map(|fault| [(fault, 0), (fault, 1)]) {
+                let mut course = Course::new(INDICES[0], base, 5_000);
+                let (stepped, struck) = with_fault((fault, side), 0..1, || course.step(&unobserved));
+                assert_eq!((stepped, struck), (Ok(()), 1));
+                assert!(
+                    *course.pair() == Pair::exact(course.index(), base),
+                    "{base:?} {fault:?} of result {side}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_last_product_that_goes_wrong_writes_nothing() {
+        for (base, fault) in [Base::DECIMAL, Base::BINARY].into_iter().zip(FAULTS) {
+            let mut course = Course::new(INDICES[0], base, 5_000);
+            while !course.is_done() {
+                course.step(&unobserved).unwrap();
+            }
+            let (written, struck) = with_fault((fault, 0), 0..1, || {
+                course.finish(&unobserved, |_, _, _| -> Result<(), Cancelled> {
+                    panic!("wrong places are written")
+                })
+            });
+            assert_eq!((written, struck), (Ok(None), 1), "{base:?} {fault:?}");
+        }
+    }
+
+    /// Computes F(n) in all ways that use the transform, and returns how many went wrong in each.
+    fn assert_exact(n: u64, what: &(Fault, Range<u32>)) -> [u32; 3] {
+        let (fault, transforms) = what;
+        let value = Natural::fibonacci(n).to_string();
+        let ways: [&dyn Fn() -> String; 3] = [
+            &|| decimal_digits(n, &unobserved).unwrap(),
+            &|| doubling(n, &unobserved).unwrap().to_string(),
+            &|| Doubling::new(n).finish().to_string(),
+        ];
+        ways.map(|way| {
+            let (found, struck) = with_fault((*fault, 0), transforms.clone(), way);
+            assert!(found == value, "F({n}) with {what:?}");
+            struck
+        })
+    }
+
+    #[test]
+    fn values_are_exact_whichever_transform_goes_wrong() {
+        for n in INDICES {
+            let is_struck = |number: &u32| {
+                let fault = FAULTS[*number as usize % FAULTS.len()];
+                assert_exact(n, &(fault, *number..number + 1)) != [0; 3]
+            };
+            let count = (0..100).take_while(is_struck).count();
+            assert!(count > 5, "{count} transforms lead to F({n})");
+        }
+    }
+
+    #[test]
+    fn values_are_exact_when_all_transforms_go_wrong() {
+        for n in INDICES {
+            for fault in FAULTS {
+                let struck = assert_exact(n, &(fault, 0..u32::MAX));
+                assert!(struck.iter().all(|struck| *struck > 0), "{fault:?} {struck:?}");
+            }
+        }
+    }
 }
