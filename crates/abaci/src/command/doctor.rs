@@ -60,6 +60,7 @@ impl Doctor {
             check.print(format)
         };
         print(configuration(config))?;
+        print(arithmetic())?;
         if config.database_url.value.is_none() {
             print(programs(config).await?)?;
         }
@@ -114,6 +115,12 @@ fn configuration(config: &Config) -> Check {
         Some(path) => Check::ok("config", path.display().to_string()),
         None => Check::ok("config", "no file; flags, environment and defaults"),
     }
+}
+
+/// Chosen by the processor alone; with narrow ones long numbers take longer, see `docs/arithmetic.md`.
+fn arithmetic() -> Check {
+    let instructions = fibonacci::instructions();
+    Check::ok("arithmetic", format!("{instructions} instructions"))
 }
 
 async fn programs(config: &Config) -> anyhow::Result<Check> {

@@ -95,6 +95,15 @@ fn the_doctor_of_a_fresh_machine_finds_nothing_wrong_and_makes_no_tables() {
             .find(|check| check["subject"] == "schema")
             .unwrap();
         assert_eq!(schema["verdict"], "note", "{schema}");
+        let arithmetic = objects(&output)
+            .into_iter()
+            .find(|check| check["subject"] == "arithmetic")
+            .unwrap();
+        let expected = format!("{} instructions", fibonacci::instructions());
+        assert_eq!(
+            (&arithmetic["verdict"], &arithmetic["detail"]),
+            (&"ok".into(), &expected.into())
+        );
     }
     run(bare(&home, ["db", "stop", "--force"]));
 }
