@@ -89,3 +89,41 @@ need_python_client() {
     python3 -m venv "$dir"
     "$dir/bin/pip" install --quiet --disable-pip-version-check "dbos==$version"
 }
+
+# Debian's Rust with the standard library for 64-bit ARM, and what links and runs ARM programs. rustup's toolchain has
+# no such library without another download, and rustc of another version cannot use it, so the compiler comes too:
+# unpacked in target/arm, beside lists of packages for two architectures that apt's own settings know nothing of.
+# Fails where that cannot be had, having said why.
+need_arm() {
+    local dir=target/arm oldest
+    oldest=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
+    command -v apt-get >/dev/null 2>&1 || { say "no Debian, so no compiler for ARM from there"; return 1; }
+    if ! command -v qemu-aarch64 >/dev/null 2>&1 || ! command -v aarch64-linux-gnu-gcc >/dev/null 2>&1; then
+        as_root apt-get update -qq
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+            qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross >&2 || return 1
+    fi
+    [ -x "$dir/usr/bin/rustc" ] || unpack_arm_rust "$dir" || { say "Debian's Rust for ARM cannot be had"; return 1; }
+    local version
+    version=$(LD_LIBRARY_PATH="$dir/usr/lib/x86_64-linux-gnu" "$dir/usr/bin/rustc" --version | cut -d' ' -f2)
+    [ "$(printf '%s\n' "$oldest" "$version" | sort -V | head -n 1)" = "$oldest" ] ||
+        { say "Debian's Rust is $version, older than $oldest"; return 1; }
+}
+
+# Unpacks the compiler and its libraries for this machine, and the standard library for ARM.
+unpack_arm_rust() {
+    local apt="$PWD/$1/apt" std llvm
+    rm -rf "$1"
+    mkdir -p "$apt"/{state/lists,cache/archives,packages}/partial
+    local two=(-qq -o "Dir::State=$apt/state" -o "Dir::Cache=$apt/cache" -o Dir::State::status=/var/lib/dpkg/status
+        -o APT::Architectures::=amd64 -o APT::Architectures::=arm64 -o APT::Sandbox::User=root)
+    depends() { apt-cache "${two[@]}" depends "$1" | sed -n "s/.*Depends: \($2[0-9.]*\)\$/\1/p" | head -n 1; }
+    apt-get "${two[@]}" update || return 1
+    std=$(depends libstd-rust-web-dev libstd-rust-web-)
+    llvm=$(depends "$std" libllvm)
+    (cd "$apt/packages" && apt-get "${two[@]}" download \
+        rustc-web libstd-rust-web-dev libstd-rust-web-dev:arm64 "$std" "$llvm") || return 1
+    local package
+    for package in "$apt"/packages/*.deb; do dpkg -x "$package" "$1" || return 1; done
+    rm -rf "$apt"
+}

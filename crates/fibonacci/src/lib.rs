@@ -13,6 +13,7 @@
 //!
 //! The crate knows nothing of I/O, async, serialisation or clocks. [`doubling`], [`decimal_digits`] and the
 //! states use a second thread for long numbers when there is a second processor; it has ended when they return.
+//! Only with the feature `forced-instructions`, which is for tests, it reads one variable of the environment.
 //!
 //! ```
 //! let value = fibonacci::doubling(100, &fibonacci::unobserved).unwrap();
