@@ -1,4 +1,4 @@
-//! Which vector instructions are used; `./check` runs all tests of this crate with each set that there is.
+//! The vector instructions that are used; `scripts/instructions` runs all tests of this crate with each set that there is.
 
 use fibonacci::{Instructions, instructions};
 
