@@ -25,7 +25,7 @@ use crate::{APPLICATION, Error};
 /// Our own tables. Statements are idempotent; a change is appended, never edited.
 const OWN_SCHEMA: &str = include_str!("schema.sql");
 
-/// Whether the schema is there, and the first table, and all of them with the columns that came later and what acts on the
+/// Asks whether the schema is there, and the first table, and all of them with the columns that came later and what acts on the
 /// engine's own.
 const OWN_TABLES: &str = "select to_regnamespace('abaci') is not null, to_regclass('abaci.presence') is not null, \
      to_regclass('abaci.presence') is not null and to_regclass('abaci.deaths') is not null and to_regclass('abaci.allowances') is not null \
@@ -49,7 +49,7 @@ const NAME: &str = "with here as (select oid from pg_database where datname = cu
 
 const NAME_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What may be done about tables that are not as they should be. Our own are always brought up to date.
+/// Says what may be done about tables that are not as they should be. Our own are always brought up to date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tables {
     /// None are made, and the engine's stay as they are; ours, once somebody has made them, are brought up to date.
@@ -184,9 +184,9 @@ pub struct DatabaseReport {
     pub schema_version: Option<i64>,
     /// The version that this build knows.
     pub known_schema_version: i64,
-    /// Whether abaci's own tables are there.
+    /// Is true where abaci's own tables are there.
     pub has_own_tables: bool,
-    /// Whether this user may make tables.
+    /// Is true where this user may make tables.
     pub may_make_tables: bool,
     /// One round trip, in milliseconds.
     pub round_trip_ms: f64,
@@ -318,7 +318,7 @@ async fn lock_migrations(connection: &mut PgConnection) -> Result<(), sqlx::Erro
     Ok(())
 }
 
-/// What there is of both schemas.
+/// Describes what there is of both schemas.
 struct Schemas {
     /// The version of the engine's; absent where there is none.
     version: Option<i64>,

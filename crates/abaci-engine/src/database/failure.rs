@@ -69,7 +69,7 @@ impl Address {
 /// The SQLSTATE of a statement that would write where nothing can be written, as after a failover.
 const READ_ONLY: &str = "25006";
 
-/// Whether a session cannot write any more, as one that outlived the role of its server.
+/// Tells whether a session cannot write any more, as one that outlived the role of its server.
 pub(crate) fn is_read_only(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(DatabaseError::code);
     code.is_some_and(|code| code == READ_ONLY)

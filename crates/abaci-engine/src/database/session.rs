@@ -81,7 +81,7 @@ impl Address {
     }
 }
 
-/// Whether a mark on the session of one connection stays there, while another connection is within a transaction.
+/// Tells whether a mark on the session of one connection stays there, while another connection is within a transaction.
 ///
 /// No statement is prepared, which many a pooler in transaction mode cannot do.
 async fn stay(one: &mut PgConnection, other: &mut PgConnection) -> Result<bool, sqlx::Error> {
