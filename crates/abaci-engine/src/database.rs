@@ -4,6 +4,7 @@
 //! No message carries a user or a password.
 
 mod address;
+mod connections;
 mod failure;
 mod session;
 
@@ -15,10 +16,14 @@ use dbos::sysdb::postgres::{PostgresSystemDatabase, Settings};
 use dbos::sysdb::retry::RetryPolicy;
 use dbos::sysdb::{DEFAULT_SCHEMA, SystemDatabase};
 use sqlx::Connection;
-use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgConnection, PgPool};
+use tracing::warn;
 
 pub(crate) use address::Address;
-pub(crate) use failure::is_read_only;
+pub use connections::ConnectionLimit;
+pub(crate) use connections::Connections;
+use failure::is_full;
+pub(crate) use failure::{is_broken, is_read_only};
 
 use crate::{APPLICATION, Error};
 
@@ -38,14 +43,30 @@ const OWN_TABLES: &str = "select to_regnamespace('abaci') is not null, to_regcla
 /// The advisory lock under which tables are made, so that two first starts do not race.
 const MIGRATION_LOCK: i64 = 0x6162_6163_6901;
 
+/// Takes room on the server's disk and gives it back, by sorting more than fits into the memory allowed: half a millisecond,
+/// and nothing is left of it.
+const TAKE_ROOM: &str = "begin; set local work_mem = '64kB'; \
+     select line from (select repeat('x', 1000) || i as line from generate_series(1, 300) as i) as lines \
+     order by line offset 299; rollback";
+
 /// Making the tables takes a second or two; waiting for another process that makes them, no longer than this.
 const PREPARATION_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// What the engine makes its tables over, beside the connection that has the lock.
+const MIGRATION_CONNECTIONS: u32 = 2;
+
+/// How long those connections may take.
+const MIGRATION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The name of this database; one that was copied from another has that one's name in its table and takes its own.
 const NAME: &str = "with here as (select oid from pg_database where datname = current_database()), \
      named as (insert into abaci.names (database) select oid from here \
          on conflict (database) do update set database = excluded.database returning name) \
      select name::text from named";
+
+/// The pauses between two attempts to get a connection from a server that has none left.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 const NAME_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -69,35 +90,60 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    /// Connects, checks the schema's version and does what it may about tables that are missing.
+    /// Connects for a client, checks the schema's version and does what it may about tables that are missing.
     ///
-    /// `connections` bounds the pool; `timeout` bounds the connection attempt and each wait for a free connection.
+    /// A server without a free connection is asked again for `patience`. The one connection is kept.
     pub(crate) async fn open(
         address: Address,
         tables: Tables,
-        connections: u32,
         timeout: Duration,
+        patience: Duration,
     ) -> Result<Self, Error> {
-        let first = address.connect(timeout).await?;
-        match tokio::time::timeout(PREPARATION_TIMEOUT, prepare(first, &address, tables)).await {
-            Ok(prepared) => prepared?,
-            Err(_) => {
-                return Err(address.unreachable("its tables could not be made or checked in time".to_owned()));
+        let deadline = Instant::now() + patience;
+        let mut first = address.connect_by(timeout, deadline).await?;
+        prepare_in_time(&mut first, &address, tables).await?;
+        // Gone before the next one is opened, or a client would need two.
+        let _ = first.close().await;
+        let database = Self::over(address, 1);
+        loop {
+            match database.address.fill(&database.pool, timeout).await {
+                Err(Error::Unreachable { .. }) if Instant::now() < deadline => {}
+                filled => return filled.map(|()| database),
             }
         }
-        let pool = PgPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(timeout)
-            .connect_lazy_with(address.options.clone());
+    }
+
+    /// Connects for a worker with at most `wanted` connections, as [`Database::open`] does; says how they are shared out.
+    ///
+    /// # Errors
+    /// Also [`Error::Unreachable`] where too few are left.
+    pub(crate) async fn open_for_worker(
+        address: Address,
+        tables: Tables,
+        wanted: u32,
+        timeout: Duration,
+    ) -> Result<(Self, Connections), Error> {
+        let mut first = address.connect(timeout).await?;
+        prepare_in_time(&mut first, &address, tables).await?;
+        let total = address.places(&mut first, wanted).await?;
+        let _ = first.close().await;
+        let connections = Connections::share(total);
+        let database = Self::over(address, connections.own);
+        database.address.fill(&database.pool, timeout).await?;
+        Ok((database, connections))
+    }
+
+    fn over(address: Address, connections: u32) -> Self {
+        let pool = address.pool(connections);
         let engine = Arc::new(PostgresSystemDatabase::from_pool(
             pool.clone(),
             &engine_settings(),
         ));
-        Ok(Self {
+        Self {
             pool,
             engine,
             address,
-        })
+        }
     }
 
     /// Runs one question with a bound, since the engine's own statements retry an outage for ever.
@@ -113,7 +159,7 @@ impl Database {
                 operation,
                 reason: error.to_string(),
             }),
-            Err(_) => Err(self.address.no_answer(timeout)),
+            Err(_) => Err(self.address.silence(timeout).await),
         }
     }
 
@@ -137,6 +183,26 @@ impl Address {
             Ok(Ok(connection)) => Ok(connection),
             Ok(Err(error)) => Err(self.refusal(&error)),
             Err(_) => Err(self.no_answer(timeout)),
+        }
+    }
+
+    /// Opens one connection as [`Address::connect`] does, and waits until `deadline` for a place where the server has none.
+    async fn connect_by(&self, timeout: Duration, deadline: Instant) -> Result<PgConnection, Error> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let connection = PgConnection::connect_with(&self.options);
+            match tokio::time::timeout(timeout, connection).await {
+                Ok(Err(error)) if is_full(&error) && Instant::now() < deadline => {
+                    if pause == FIRST_PAUSE {
+                        warn!(reason = %self.refusal(&error), "waiting for a connection");
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                Ok(Err(error)) => return Err(self.refusal(&error)),
+                Ok(Ok(connection)) => return Ok(connection),
+                Err(_) => return Err(self.no_answer(timeout)),
+            }
         }
     }
 
@@ -186,8 +252,12 @@ pub struct DatabaseReport {
     pub known_schema_version: i64,
     /// Is true where abaci's own tables are there.
     pub has_own_tables: bool,
+    /// The limit that leaves this user the fewest connections.
+    pub connections: ConnectionLimit,
     /// Is true where this user may make tables.
     pub may_make_tables: bool,
+    /// Why nothing can be written, such as a full disk; absent where a write that was taken back has worked.
+    pub write_failure: Option<String>,
     /// One round trip, in milliseconds.
     pub round_trip_ms: f64,
 }
@@ -231,7 +301,11 @@ pub async fn inspect(url: &str, timeout: Duration) -> Result<DatabaseReport, Err
         .map_err(|error| address.failure("asking for the version", &error))?;
     let round_trip_ms = asked.elapsed().as_secs_f64() * 1e3;
     address.check_writable(&mut connection).await?;
-    address.check_sessions().await?;
+    let connections = address.tightest_limit(&mut connection).await?;
+    // It takes two more.
+    if connections.left > 2 {
+        address.check_sessions().await?;
+    }
     let schema_version = schema_version(&mut connection, &address).await?;
     let (has_own_tables, may_make_tables) = sqlx::query_as(
         "select to_regclass('abaci.presence') is not null, \
@@ -240,7 +314,10 @@ pub async fn inspect(url: &str, timeout: Duration) -> Result<DatabaseReport, Err
     .fetch_one(&mut connection)
     .await
     .map_err(|error| address.failure("looking for our tables", &error))?;
+    let write_failure = write_failure(&mut connection).await;
     Ok(DatabaseReport {
+        connections,
+        write_failure,
         place: address.place,
         server_version,
         schema_version,
@@ -251,12 +328,33 @@ pub async fn inspect(url: &str, timeout: Duration) -> Result<DatabaseReport, Err
     })
 }
 
-/// Makes or updates the tables, under a lock, unless they are as they should be or must stay as they are.
-async fn prepare(mut connection: PgConnection, address: &Address, tables: Tables) -> Result<(), Error> {
-    if tables != Tables::Expect {
-        address.check_writable(&mut connection).await?;
+/// Tries whether the server has room to write, and says in its words why not.
+pub(crate) async fn write_failure(connection: &mut PgConnection) -> Option<String> {
+    let written = sqlx::raw_sql(TAKE_ROOM).execute(&mut *connection).await;
+    let failure = failure::words(&written.err()?);
+    // What failed within the transaction leaves it open.
+    let _ = sqlx::raw_sql("rollback").execute(connection).await;
+    Some(failure)
+}
+
+async fn prepare_in_time(
+    connection: &mut PgConnection,
+    address: &Address,
+    tables: Tables,
+) -> Result<(), Error> {
+    match tokio::time::timeout(PREPARATION_TIMEOUT, prepare(connection, address, tables)).await {
+        Ok(prepared) => prepared,
+        Err(_) => Err(address.unreachable("its tables could not be made or checked in time".to_owned())),
     }
-    let found = Schemas::find(&mut connection, address).await?;
+}
+
+/// Makes or updates the tables, under a lock that goes with the connection, unless they are as they should be or must stay as
+/// they are.
+async fn prepare(connection: &mut PgConnection, address: &Address, tables: Tables) -> Result<(), Error> {
+    if tables != Tables::Expect {
+        address.check_writable(connection).await?;
+    }
+    let found = Schemas::find(connection, address).await?;
     if tables == Tables::Expect && !found.has_own {
         return Err(Error::NoTables {
             place: address.place.clone(),
@@ -267,10 +365,8 @@ async fn prepare(mut connection: PgConnection, address: &Address, tables: Tables
         return Err(address.older(version));
     }
     if !found.is_current {
-        make_tables(&mut connection, address, tables).await?;
+        make_tables(connection, address, tables).await?;
     }
-    // The lock goes with the connection; a failure to say goodbye changes nothing.
-    let _ = connection.close().await;
     Ok(())
 }
 
@@ -287,9 +383,8 @@ async fn make_tables(connection: &mut PgConnection, address: &Address, tables: T
         .execute(&mut *connection)
         .await
         .map_err(failed)?;
-    let pool = PgPoolOptions::new()
-        .max_connections(2)
-        .connect_lazy_with(address.options.clone());
+    let pool = address.pool(MIGRATION_CONNECTIONS);
+    address.fill(&pool, MIGRATION_TIMEOUT).await?;
     runner::run(&pool, DEFAULT_SCHEMA, true)
         .await
         .map_err(|error| address.migration_failure("making the engine's tables", &error))?;

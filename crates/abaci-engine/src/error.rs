@@ -77,6 +77,16 @@ pub enum Error {
         /// The id in question.
         id: String,
     },
+    /// Some of several jobs were queued before something failed; the same call again completes them.
+    #[error("{queued} of {jobs} jobs were queued, and then: {cause}")]
+    CutShort {
+        /// How many were queued for certain.
+        queued: usize,
+        /// How many there are.
+        jobs: usize,
+        /// What failed then.
+        cause: Box<Error>,
+    },
     /// No such job.
     #[error("no job has the id {id}; see: abaci list")]
     NotFound {

@@ -22,6 +22,7 @@ use tracing::{debug, info, warn};
 
 use crate::database::{Database, text};
 use crate::presence::{self, Contact, LOCK_KEY, Presence};
+use crate::worker::settle_claims;
 use crate::{APPLICATION_VERSION, Error};
 
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -161,6 +162,7 @@ impl Failover {
         if !lock.await.map_err(text)? {
             return Ok(());
         }
+        settle_claims(&self.database, executor_id).await.map_err(text)?;
         let executors = [executor_id];
         let requeue =
             self.database

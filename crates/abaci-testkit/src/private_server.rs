@@ -1,6 +1,7 @@
 //! A server of the test's own, which nobody restarts: for tests that take the database away.
 
 use std::fs::{self, DirBuilder, File};
+use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ const WATCHDOG: &str = r#"
 pub struct PrivateServer {
     // Before the directory, which is removed after the server has ended.
     running: Option<Running>,
+    small_disk: Option<SmallDisk>,
     account: Account,
     dir: TempDir,
 }
@@ -75,6 +77,7 @@ impl PrivateServer {
         );
         let mut server = Self {
             running: None,
+            small_disk: None,
             account,
             dir,
         };
@@ -138,6 +141,47 @@ impl PrivateServer {
     pub fn create_database(&self, name: &str) -> String {
         self.psql("postgres", &format!("create database \"{name}\""));
         self.url(name)
+    }
+
+    /// Mounts a file system of so many megabytes and creates a database on it; `false` where this process may mount none.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    #[track_caller]
+    pub fn create_small_database(&mut self, name: &str, megabytes: u32) -> bool {
+        let Some(disk) = SmallDisk::mount(&self.dir.path().join("small"), megabytes) else {
+            return false;
+        };
+        let place = disk.path.join("space");
+        fs::create_dir(&place).expect("the disk is empty");
+        self.account.give(&place).expect("the directory is ours");
+        let place = place.display();
+        self.psql("postgres", &format!("create tablespace small location '{place}'"));
+        self.psql(
+            "postgres",
+            &format!("create database \"{name}\" tablespace small"),
+        );
+        self.small_disk = Some(disk);
+        true
+    }
+
+    /// Fills the disk of the small database to the last page.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn fill_disk(&self) {
+        let disk = self.small_disk.as_ref().expect("there is a small database");
+        let mut file = File::create(disk.filler()).expect("the disk is ours");
+        while file.write_all(&[0; 4096]).is_ok() {}
+    }
+
+    /// Frees what [`PrivateServer::fill_disk`] took.
+    ///
+    /// # Panics
+    /// When it was not filled.
+    pub fn empty_disk(&self) {
+        let disk = self.small_disk.as_ref().expect("there is a small database");
+        fs::remove_file(disk.filler()).expect("the disk was filled");
     }
 
     /// Runs statements in a database and returns their rows, one a line, columns separated by `|`.
@@ -216,6 +260,37 @@ impl PrivateServer {
 
     fn log(&self) -> String {
         fs::read_to_string::<&Path>(&self.log_path()).unwrap_or_default()
+    }
+}
+
+/// A file system in memory, unmounted with the value.
+#[derive(Debug)]
+struct SmallDisk {
+    path: PathBuf,
+}
+
+impl SmallDisk {
+    fn mount(path: &Path, megabytes: u32) -> Option<Self> {
+        fs::create_dir(path).expect("the directory is ours");
+        let size = format!("size={megabytes}m");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(path);
+        let mounted = mount.stderr(Stdio::null()).status();
+        let path = path.to_owned();
+        mounted
+            .is_ok_and(|status| status.success())
+            .then_some(Self { path })
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.path.join("filler")
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily: a backend may still be ending.
+        let _ = Command::new("umount").arg("-l").arg(&self.path).status();
     }
 }
 

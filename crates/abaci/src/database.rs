@@ -128,6 +128,7 @@ impl Access {
             limits: config.limits(),
             tables,
             host: Some(host_name()),
+            patience: config.wait_for_database.value.0,
             ..ClientSettings::new(&self.url)
         };
         Client::connect(settings).await

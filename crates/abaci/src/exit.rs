@@ -154,6 +154,7 @@ fn of_engine(error: &abaci_engine::Error) -> Exit {
         | Error::IdTaken { .. }
         | Error::ExecutorTaken { .. }
         | Error::Artifacts { .. } => Exit::Usage,
+        Error::CutShort { cause, .. } => of_engine(cause),
         _ => Exit::Unreachable,
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use abaci_engine::Worker;
 use abaci_engine::isolation::Isolation;
-use abaci_engine::worker::{Slot, WorkerSettings};
+use abaci_engine::worker::{FEWEST_CONNECTIONS, Slot, WorkerSettings};
 use anyhow::Context;
 use tracing::{info, warn};
 
@@ -33,6 +33,11 @@ pub(crate) fn check(config: &Config) -> anyhow::Result<()> {
     at_least_one("concurrency", &config.concurrency)?;
     if let Some(threads) = config.job_threads.given() {
         at_least_one("job_threads", &threads)?;
+    }
+    let connections = config.max_connections.given();
+    if let Some(few) = connections.filter(|most| most.value < FEWEST_CONNECTIONS) {
+        let way_out = format!("give {FEWEST_CONNECTIONS} or more");
+        return Err(few.refused("max_connections", way_out).into());
     }
     config.artifact_place()?;
     let retention = config.retention.given();
@@ -102,6 +107,7 @@ fn settings(access: &Access, config: &Config, slot: Slot) -> anyhow::Result<Work
         enable_faults: config.enable_faults.value,
         slot,
         tables: config.tables(),
+        max_connections: config.max_connections.value,
         isolation: Some(isolation(config)?),
         ..WorkerSettings::new(access.url(), host_name(), place.directory)
     })

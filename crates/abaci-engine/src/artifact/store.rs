@@ -1,6 +1,7 @@
 //! The place of the artifacts of one database: what puts them there, finds, lists and removes them.
 
 use std::fs;
+use std::future::ready;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -263,9 +264,11 @@ impl Artifacts {
     pub(crate) async fn list(&self) -> Result<Vec<Stored>, Error> {
         let prefix = self.bucket.as_ref().map(|bucket| &bucket.prefix);
         // A name that is none of ours, such as one that is no text, is passed over.
-        let objects = self.objects.list(prefix).filter_map(async |object| match object {
-            Err(object_store::Error::InvalidPath { .. }) => None,
-            object => Some(object),
+        let objects = self.objects.list(prefix).filter_map(|object| {
+            ready(match object {
+                Err(object_store::Error::InvalidPath { .. }) => None,
+                object => Some(object),
+            })
         });
         let objects = objects.try_collect::<Vec<_>>().await;
         let objects = objects.map_err(|error| error_of(&self.place(), &error))?;

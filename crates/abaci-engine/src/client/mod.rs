@@ -1,6 +1,6 @@
 //! What submits jobs, waits for them and manages them.
 //!
-//! A client holds a small bounded pool and needs no server to be running: a job it submitted is in the database, and
+//! A client has one connection and needs no server to be running: a job it submitted is in the database, and
 //! whoever knows its id can wait for it, from any process, later.
 //! Every call but a wait is bounded by [`ClientSettings::timeout`] and answers [`Error::Unreachable`] when it passes; a
 //! wait goes on through outages and says so.
@@ -25,13 +25,10 @@ pub use resume::{ResumeOptions, ResumeOutcome};
 pub use submit::SubmitOptions;
 pub use wait::{Others, Outcome, WaitEvent, Waiter};
 
-use crate::database::{Address, Database, Tables};
+use crate::database::{Address, ConnectionLimit, Database, Tables, text};
 use crate::presence::{self, Presence};
 use crate::record::Limits;
 use crate::{DEFAULT_QUEUE, Error};
-
-/// Enough to submit in parallel; a wait uses one.
-const CONNECTIONS: u32 = 4;
 
 /// How a client reaches its jobs.
 #[derive(Clone)]
@@ -46,6 +43,8 @@ pub struct ClientSettings {
     pub tables: Tables,
     /// The longest that one call may take, waits excepted.
     pub timeout: Duration,
+    /// How long it may take to connect where the server has no connection left.
+    pub patience: Duration,
     /// This machine's name as its workers give it, so that their processes can be looked for; absent to look for none.
     pub host: Option<String>,
 }
@@ -60,6 +59,7 @@ impl ClientSettings {
             limits: Limits::default(),
             tables: Tables::Make,
             timeout: Duration::from_secs(10),
+            patience: Duration::from_mins(1),
             host: None,
         }
     }
@@ -88,10 +88,11 @@ impl Client {
             limits,
             tables,
             timeout,
+            patience,
             host,
         } = settings;
         let address = Address::parse(&database_url)?;
-        let database = Database::open(address, tables, CONNECTIONS, timeout).await?;
+        let database = Database::open(address, tables, timeout, patience).await?;
         Ok(Self {
             database,
             queue,
@@ -123,6 +124,21 @@ impl Client {
             Some(host) => workers.into_iter().map(|worker| worker.seen_from(host)).collect(),
             None => workers,
         })
+    }
+
+    /// Finds the limit that leaves this user the fewest connections.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] or [`Error::Database`].
+    pub async fn tightest_limit(&self) -> Result<ConnectionLimit, Error> {
+        let asked = async {
+            let mut connection = self.database.pool.acquire().await.map_err(text)?;
+            let limit = self.database.address.tightest_limit(&mut connection).await;
+            limit.map_err(text)
+        };
+        self.database
+            .bounded("counting connections", self.timeout, asked)
+            .await
     }
 
     /// Closes the connections; what was submitted stays.

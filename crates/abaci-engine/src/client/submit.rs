@@ -1,21 +1,18 @@
 //! Submission: one row per job, written once whatever is retried.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use dbos::sysdb::SystemDatabase;
-use dbos::sysdb::types::{NewWorkflow, Submission};
-use futures_util::{StreamExt, TryStreamExt, stream};
+use dbos::sysdb::types::{WorkflowFilter, WorkflowRecord};
 use serde_json::Value;
 use tracing::debug;
 
 use super::Client;
+use crate::database::is_broken;
+use crate::presence::CHANNEL;
 use crate::record::{JobId, Request, RequestError, WorkflowName};
-use crate::worker::CHANNEL;
-use crate::{APPLICATION_VERSION, Error};
-
-/// How many rows of a large batch are written at once: enough to share the commits, not enough to disturb.
-const PARALLEL: usize = 4;
+use crate::{APPLICATION, APPLICATION_VERSION, Error};
 
 /// The shortest timeout of a job: the database counts milliseconds.
 const MIN_TIMEOUT: Duration = Duration::from_millis(1);
@@ -25,6 +22,23 @@ const MAX_TIMEOUT: Duration = Duration::from_hours(100 * 366 * 24);
 
 /// Up to this many jobs are written a millisecond apart, which keeps their order and takes a fifth of a second.
 const PACED: usize = 100;
+
+/// More are written so many at a time, by one statement.
+const AT_ONCE: usize = 500;
+
+/// Writes rows as the engine does, but for those that are there.
+const WRITE: &str = "insert into dbos.workflow_status (workflow_uuid, name, inputs, status, serialization, queue_name, \
+         application_version, application_name, workflow_timeout_ms, created_at, updated_at, recovery_attempts, \
+         priority, is_debounced, owner_xid) \
+     select id, name, input, 'ENQUEUED', $4, $5, $6, $7, $8, now.ms, now.ms, 0, 0, false, \
+         gen_random_uuid()::text \
+     from unnest($1::text[], $2::text[], $3::text[]) with ordinality as jobs (id, name, input, position), \
+         (select (extract(epoch from clock_timestamp()) * 1000)::bigint as ms) as now \
+     order by position \
+     on conflict (workflow_uuid) do nothing returning workflow_uuid";
+
+/// How soon a statement whose connection broke is sent again.
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How a row's input is written: plain JSON, which every reader of the schema understands.
 const SERIALIZATION: &str = "rust_serde";
@@ -66,26 +80,22 @@ impl Client {
     /// Every request is checked before the first is queued.
     ///
     /// # Errors
-    /// As [`Client::submit`], and [`Error::IdTaken`] when an id names a job that asks for something else.
-    /// After an error of the database some of the jobs may be queued: the same call again completes them.
+    /// As [`Client::submit`]; [`Error::IdTaken`] when an id names a job that asks for something else; [`Error::CutShort`]
+    /// when some of several jobs were queued before another of these errors: the same call again completes them.
     pub async fn submit_all(&self, jobs: &[(JobId, Request)], options: SubmitOptions) -> Result<(), Error> {
         for (_, request) in jobs {
             self.limits.check(request)?;
         }
         options.check()?;
         refuse_contradictions(jobs)?;
-        stream::iter(jobs.iter().enumerate())
-            .then(|(position, job)| async move {
-                if position > 0 && jobs.len() <= PACED {
-                    next_millisecond().await;
-                }
-                job
-            })
-            .map(|(id, request)| self.enqueue(id, request, options))
-            // One after the other where the order counts: of two at once the later may be committed, and claimed, first.
-            .buffered(if jobs.len() <= PACED { 1 } else { PARALLEL })
-            .try_collect::<Vec<()>>()
-            .await?;
+        let at_once = if jobs.len() <= PACED { 1 } else { AT_ONCE };
+        for (position, some) in jobs.chunks(at_once).enumerate() {
+            if position > 0 {
+                next_millisecond().await;
+            }
+            let written = self.enqueue(some, options).await;
+            written.map_err(|cause| cut_short(position * at_once, jobs.len(), cause))?;
+        }
         self.announce(&self.queue).await;
         Ok(())
     }
@@ -105,59 +115,111 @@ impl Client {
         }
     }
 
-    async fn enqueue(&self, id: &JobId, request: &Request, options: SubmitOptions) -> Result<(), Error> {
-        let input = serde_json::to_string(request).map_err(|error| Error::Database {
-            operation: "writing a request",
-            reason: error.to_string(),
-        })?;
-        let row = NewWorkflow {
-            name: Some(WorkflowName::of(request.algorithm).name()),
-            input: Some(&input),
-            serialization: Some(SERIALIZATION),
-            queue_name: Some(&self.queue),
-            timeout: options.timeout,
-            application_version: Some(APPLICATION_VERSION),
-            ..NewWorkflow::new(id.as_str())
-        };
-        let write = self
-            .database
-            .engine
-            .init_workflow(&row, None, Submission::Fresh, None);
-        match self
-            .database
-            .bounded("submitting a job", self.timeout, write)
-            .await
-        {
-            // The engine says so of a row that was there before, which it joins without looking at what it asks for.
-            Ok(written) if !written.should_execute => self.refuse_another(id, request).await,
-            Ok(_) => Ok(()),
-            // The engine's own refusal of a row of another workflow is one of these.
-            Err(error @ Error::Database { .. }) => self.refuse_another(id, request).await.and(Err(error)),
-            Err(error) => Err(error),
+    /// Writes rows with one statement, again and again while the connection breaks.
+    async fn enqueue(&self, jobs: &[(JobId, Request)], options: SubmitOptions) -> Result<(), Error> {
+        let (mut ids, mut names, mut inputs) = (Vec::new(), Vec::new(), Vec::new());
+        for (id, request) in jobs {
+            ids.push(id.as_str());
+            names.push(WorkflowName::of(request.algorithm).name());
+            inputs.push(input_of(request)?);
         }
+        let timeout_ms = options
+            .timeout
+            .map(|timeout| i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX));
+        let write = || {
+            sqlx::query_scalar(WRITE)
+                .bind(&ids)
+                .bind(&names)
+                .bind(&inputs)
+                .bind(SERIALIZATION)
+                .bind(&self.queue)
+                .bind(APPLICATION_VERSION)
+                .bind(APPLICATION)
+                .bind(timeout_ms)
+                .fetch_all(&self.database.pool)
+        };
+        let mut broken = None;
+        let written = async {
+            loop {
+                match write().await {
+                    // The rows may be there by now, which is what the statement passes over.
+                    Err(error) if is_broken(&error) => broken = Some(error),
+                    written => return written,
+                }
+                tokio::time::sleep(RETRY_INTERVAL).await;
+            }
+        };
+        let address = &self.database.address;
+        let failed = |error: &sqlx::Error| address.failure("submitting jobs", error);
+        let written: Vec<String> = match tokio::time::timeout(self.timeout, written).await {
+            Ok(written) => written.map_err(|error| failed(&error))?,
+            Err(_) => match broken {
+                Some(error) => return Err(failed(&error)),
+                None => return Err(address.silence(self.timeout).await),
+            },
+        };
+        if written.len() == jobs.len() {
+            return Ok(());
+        }
+        let written: HashSet<String> = written.into_iter().collect();
+        let others = jobs.iter().filter(|(id, _)| !written.contains(id.as_str()));
+        self.refuse_others(others.map(|(id, request)| (id, request)).collect())
+            .await
     }
 
     /// Refuses an id that names a job which asks for something else.
-    async fn refuse_another(&self, id: &JobId, request: &Request) -> Result<(), Error> {
-        let row = self.database.engine.get_workflow(id.as_str());
-        let row = self
+    async fn refuse_others(&self, asked: Vec<(&JobId, &Request)>) -> Result<(), Error> {
+        let filter = WorkflowFilter {
+            workflow_ids: asked.iter().map(|(id, _)| id.as_str()).collect(),
+            load_input: true,
+            load_output: false,
+            ..WorkflowFilter::default()
+        };
+        let rows = self.database.engine.list_workflows(&filter, None);
+        let rows = self
             .database
-            .bounded("looking at the job of the same id", self.timeout, row)
+            .bounded("looking at the jobs of the same ids", self.timeout, rows)
             .await?;
-        let Some(row) = row else { return Ok(()) };
-        let stored = row
-            .input
-            .as_deref()
-            .and_then(|input| serde_json::from_str::<Value>(input).ok());
-        let workflow = row.name.as_deref().and_then(WorkflowName::parse);
-        let stored = workflow
-            .zip(stored)
-            .and_then(|(workflow, input)| Request::decode_for(workflow, &input).ok());
-        if stored == Some(*request) {
-            return Ok(());
+        let stored: HashMap<&str, Option<Request>> = rows
+            .iter()
+            .map(|row| (row.workflow_id.as_str(), request_of(row)))
+            .collect();
+        let taken = asked.iter().find(|(id, request)| {
+            stored
+                .get(id.as_str())
+                .is_some_and(|stored| *stored != Some(**request))
+        });
+        match taken {
+            Some((id, _)) => Err(Error::IdTaken { id: id.to_string() }),
+            None => Ok(()),
         }
-        Err(Error::IdTaken { id: id.to_string() })
     }
+}
+
+/// Says how many of several jobs were queued before an error.
+fn cut_short(queued: usize, jobs: usize, cause: Error) -> Error {
+    if queued == 0 {
+        return cause;
+    }
+    Error::CutShort {
+        queued,
+        jobs,
+        cause: Box::new(cause),
+    }
+}
+
+fn input_of(request: &Request) -> Result<String, Error> {
+    serde_json::to_string(request).map_err(|error| Error::Database {
+        operation: "writing a request",
+        reason: error.to_string(),
+    })
+}
+
+/// What a row asks for, if it makes sense.
+fn request_of(row: &WorkflowRecord) -> Option<Request> {
+    let input = serde_json::from_str::<Value>(row.input.as_deref()?).ok()?;
+    let workflow = WorkflowName::parse(row.name.as_deref()?)?;
+    Request::decode_for(workflow, &input).ok()
 }
 
 /// Refuses an id that is given twice for different requests.

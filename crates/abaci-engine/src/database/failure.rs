@@ -22,6 +22,7 @@ impl Address {
                 place: self.place.clone(),
                 reason: said.message().to_owned(),
             },
+            sqlx::Error::Database(said) => self.unreachable(said.message().to_owned()),
             other => self.unreachable(other.to_string()),
         }
     }
@@ -66,8 +67,25 @@ impl Address {
     }
 }
 
+/// Says in the server's words why a statement failed.
+pub(super) fn words(error: &sqlx::Error) -> String {
+    match error.as_database_error() {
+        Some(said) => said.message().to_owned(),
+        None => error.to_string(),
+    }
+}
+
 /// The SQLSTATE of a statement that would write where nothing can be written, as after a failover.
 const READ_ONLY: &str = "25006";
+
+/// The SQLSTATE of a server, role or database that allows no further connection.
+const TOO_MANY_CONNECTIONS: &str = "53300";
+
+/// Tells whether no connection could be made because all that are allowed are in use.
+pub(super) fn is_full(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    code.is_some_and(|code| code == TOO_MANY_CONNECTIONS)
+}
 
 /// Tells whether a session cannot write any more, as one that outlived the role of its server.
 pub(crate) fn is_read_only(error: &sqlx::Error) -> bool {
@@ -76,7 +94,7 @@ pub(crate) fn is_read_only(error: &sqlx::Error) -> bool {
 }
 
 /// Whether the connection broke, or none could be had.
-fn is_broken(error: &sqlx::Error) -> bool {
+pub(crate) fn is_broken(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(said) => said.code().is_some_and(|code| is_passing(&code)),
         sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => {
@@ -94,7 +112,7 @@ fn is_broken(error: &sqlx::Error) -> bool {
 fn is_passing(code: &str) -> bool {
     (code.starts_with("08") && code != "08P01")
         || code.starts_with("57P")
-        || matches!(code, "53300" | READ_ONLY)
+        || matches!(code, TOO_MANY_CONNECTIONS | READ_ONLY)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use tracing::info;
 use uuid::Uuid;
 
 use super::heartbeat::TIMEOUT;
+use super::session::Session;
 use super::{LOCK_KEY, Presence, is_alive};
 use crate::database::Address;
 use crate::worker::{Slot, WorkerSettings};
@@ -43,7 +44,7 @@ struct Role {
 pub(super) struct Applicant<'a> {
     address: &'a Address,
     /// Has the lock once an id is taken.
-    pub(super) connection: PgConnection,
+    pub(super) session: Session,
     role: Role,
     /// Tells this process from every other one that has had the id.
     pub(super) incarnation: String,
@@ -79,7 +80,7 @@ impl<'a> Applicant<'a> {
     pub(super) async fn new(address: &'a Address, settings: &WorkerSettings) -> Result<Self, Error> {
         Ok(Self {
             address,
-            connection: address.connect(TIMEOUT).await?,
+            session: Session::open(address, TIMEOUT).await?,
             role: Role {
                 host: settings.host.clone(),
                 queue: settings.queue.clone(),
@@ -134,7 +135,8 @@ impl<'a> Applicant<'a> {
 
     /// Takes `executor_id`, or says who holds it; `silent` is a beat that was watched standing still for the whole expiry.
     async fn try_take(&mut self, executor_id: &str, silent: Option<&str>) -> Result<Option<Holder>, Error> {
-        let (address, connection) = (self.address, &mut self.connection);
+        let address = self.address;
+        let connection = ask(address, self.session.connection()).await?;
         let is_locked = !ask(address, try_lock(connection, executor_id)).await?;
         let holder = ask(address, holder_of(connection, executor_id)).await?;
         if is_locked {

@@ -5,10 +5,10 @@
 //! given up on, and it must not go on.
 //! Each beat says how it went to whoever must know whether the database answers: nothing else in this process does.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::{Connection, PgConnection};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -16,7 +16,8 @@ use tracing::{info, warn};
 use super::Presence;
 use super::applicant::try_lock;
 use super::running::{LOOK_INTERVAL, Running, Telling};
-use crate::database::{Address, is_read_only};
+use super::session::Session;
+use crate::database::{Address, is_read_only, write_failure};
 
 /// How often a broken connection is tried again.
 const RECONNECT_INTERVAL: Duration = Duration::from_millis(250);
@@ -26,14 +27,20 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) struct Heartbeat {
     address: Address,
-    connection: Option<PgConnection>,
+    session: Option<Session>,
     pub(super) executor_id: String,
     pub(super) incarnation: String,
     telling: Telling,
+    /// The queue whose submissions are announced.
+    queue: String,
+    submissions: Submissions,
     /// Since when another session holds the lock that we lost with our connection.
     locked_out_since: Option<Instant>,
     contact: watch::Sender<Contact>,
 }
+
+/// Wakes whoever waits for submissions; one wake-up may stand for many, and one that nobody waits for is kept.
+pub(crate) type Submissions = Arc<Notify>;
 
 /// How the last beats went.
 pub(crate) struct Contact {
@@ -51,20 +58,17 @@ enum Beat {
 }
 
 impl Heartbeat {
-    pub(super) fn new(
-        address: Address,
-        connection: PgConnection,
-        executor_id: String,
-        incarnation: String,
-    ) -> Self {
+    pub(super) fn new(address: Address, session: Session, executor_id: String, incarnation: String) -> Self {
         let (contact, _) = watch::channel(Contact::now());
         Self {
             contact,
             address,
-            connection: Some(connection),
+            session: Some(session),
             executor_id,
             incarnation,
             telling: Telling::new(Box::new(Vec::new)),
+            queue: String::new(),
+            submissions: Submissions::default(),
             locked_out_since: None,
         }
     }
@@ -73,6 +77,17 @@ impl Heartbeat {
     pub(super) fn telling(mut self, running: Running) -> Self {
         self.telling = Telling::new(running);
         self
+    }
+
+    /// Announces what clients submit to `queue`.
+    pub(super) fn announcing(mut self, queue: &str) -> Self {
+        queue.clone_into(&mut self.queue);
+        self
+    }
+
+    /// Hears of submissions.
+    pub(super) fn submissions(&self) -> Submissions {
+        Arc::clone(&self.submissions)
     }
 
     /// Follows how the beats go.
@@ -94,6 +109,7 @@ impl Heartbeat {
                 () = stop.cancelled() => break,
                 _ = looks.tick() => self.telling.look(),
                 Ok(()) = draining.changed() => Some(self.telling.now()),
+                heard = submitted(&mut self.session) => self.note_submission(heard.as_deref()),
             };
             let Some(running) = due else { continue };
             let is_draining = *draining.borrow_and_update();
@@ -116,19 +132,31 @@ impl Heartbeat {
 
     /// Beats once; `running` is the JSON of the jobs that are told of.
     async fn beat(&mut self, draining: bool, running: &str) -> Beat {
-        let was_connected = self.connection.is_some();
+        let was_failing = self.contact.borrow().failure.is_some();
         let beat = match self.connected().await {
             Ok(()) => self.stamp(draining, running).await,
             Err(beat) => beat,
         };
         match &beat {
-            Beat::Done if !was_connected => info!(executor_id = %self.executor_id, "heartbeat again"),
-            Beat::Failed(reason) if was_connected => {
+            Beat::Done if was_failing => info!(executor_id = %self.executor_id, "heartbeat again"),
+            Beat::Failed(reason) if !was_failing => {
                 warn!(executor_id = %self.executor_id, reason, "heartbeat failed; trying again");
             }
             _ => {}
         }
         beat
+    }
+
+    /// Passes a submission on; a connection that was lost is a reason to beat now, on a new one.
+    fn note_submission(&mut self, queue: Option<&str>) -> Option<String> {
+        if queue.is_none() {
+            self.session = None;
+            return Some(self.telling.now());
+        }
+        if queue == Some(&*self.queue) {
+            self.submissions.notify_one();
+        }
+        None
     }
 
     fn note(&self, beat: &Beat) {
@@ -142,18 +170,19 @@ impl Heartbeat {
 
     /// Opens the connection and takes the lock again where they are gone.
     async fn connected(&mut self) -> Result<(), Beat> {
-        if self.connection.is_some() {
+        if self.session.is_some() {
             return Ok(());
         }
-        let mut connection = self
-            .address
-            .connect(TIMEOUT)
+        let mut session = Session::open(&self.address, TIMEOUT)
             .await
             .map_err(|error| Beat::Failed(error.to_string()))?;
-        match timeout(TIMEOUT, try_lock(&mut connection, &self.executor_id)).await {
+        let lock = async { try_lock(session.connection().await?, &self.executor_id).await };
+        match timeout(TIMEOUT, lock).await {
             Ok(Ok(true)) => {
                 self.locked_out_since = None;
-                self.connection = Some(connection);
+                self.session = Some(session);
+                // What was submitted while nobody listened.
+                self.submissions.notify_one();
                 Ok(())
             }
             Ok(Ok(false)) => Err(self.locked_out()),
@@ -172,7 +201,7 @@ impl Heartbeat {
     }
 
     async fn stamp(&mut self, draining: bool, running: &str) -> Beat {
-        let Some(connection) = &mut self.connection else {
+        let Some(session) = &mut self.session else {
             return Beat::Failed("not connected".to_owned());
         };
         let update = sqlx::query(
@@ -182,10 +211,10 @@ impl Heartbeat {
         .bind(&self.executor_id)
         .bind(&self.incarnation)
         .bind(draining)
-        .bind(running)
-        .execute(connection);
+        .bind(running);
+        let update = async { update.execute(session.connection().await?).await };
         let failure = match timeout(TIMEOUT, update).await {
-            Ok(Ok(done)) if done.rows_affected() == 1 => return Beat::Done,
+            Ok(Ok(done)) if done.rows_affected() == 1 => return self.done().await,
             Ok(Ok(_)) => {
                 return Beat::Lost(
                     "its jobs were given to others while its heartbeat was missing".to_owned(),
@@ -200,21 +229,45 @@ impl Heartbeat {
             Ok(Err(error)) => error.to_string(),
             Err(_) => "no answer".to_owned(),
         };
-        self.connection = None;
+        self.session = None;
         Beat::Failed(failure)
     }
 
+    /// The beat got through; but it overwrites a row that is there, which a full disk allows when no step can be recorded.
+    async fn done(&mut self) -> Beat {
+        let Some(session) = self.session.as_mut().filter(|_| self.telling.doubts_room()) else {
+            return Beat::Done;
+        };
+        let failure = async { write_failure(session.connection().await.ok()?).await };
+        match timeout(TIMEOUT, failure).await {
+            Ok(Some(reason)) => Beat::Failed(format!("nothing can be written: {reason}")),
+            Ok(None) => {
+                self.telling.saw_room();
+                Beat::Done
+            }
+            Err(_) => Beat::Done,
+        }
+    }
+
     async fn leave(mut self) {
-        let Some(mut connection) = self.connection.take() else {
+        let Some(mut session) = self.session.take() else {
             return;
         };
         let delete = sqlx::query("delete from abaci.presence where executor_id = $1 and incarnation = $2")
             .bind(&self.executor_id)
-            .bind(&self.incarnation)
-            .execute(&mut connection);
+            .bind(&self.incarnation);
+        let delete = async { delete.execute(session.connection().await?).await };
         // What cannot be removed now expires by itself.
         let _ = timeout(TIMEOUT, delete).await;
-        let _ = timeout(TIMEOUT, connection.close()).await;
+        let _ = timeout(TIMEOUT, session.close()).await;
+    }
+}
+
+/// Completes when the session hears of a submission, or is lost; never without a session.
+async fn submitted(session: &mut Option<Session>) -> Option<String> {
+    match session {
+        Some(session) => session.submitted().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -14,14 +14,16 @@ mod liveness;
 mod process;
 mod registration;
 mod running;
+mod session;
 
 use std::time::Duration;
 
-pub(crate) use heartbeat::Contact;
+pub(crate) use heartbeat::{Contact, Submissions};
 pub(crate) use liveness::{is_connected, is_live, lock_key};
 pub(crate) use process::is_alive;
 pub(crate) use registration::Registration;
 pub(crate) use running::Running;
+pub(crate) use session::CHANNEL;
 
 use sqlx::Row;
 use sqlx::postgres::PgRow;

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Running;
 use super::applicant::Applicant;
-use super::heartbeat::{Contact, Heartbeat, TIMEOUT};
+use super::heartbeat::{Contact, Heartbeat, Submissions, TIMEOUT};
 use crate::database::Address;
 use crate::worker::WorkerSettings;
 use crate::{APPLICATION, Error};
@@ -26,6 +26,7 @@ pub(crate) struct Registration {
     draining: watch::Sender<bool>,
     lost: watch::Receiver<Option<String>>,
     contact: watch::Receiver<Contact>,
+    submissions: Submissions,
     stop: CancellationToken,
     heartbeat: JoinHandle<()>,
 }
@@ -40,12 +41,10 @@ impl Registration {
         let mut applicant = Applicant::new(address, settings).await?;
         let executor_id = applicant.take(settings.slot).await?;
         let Applicant {
-            connection,
-            incarnation,
-            ..
+            session, incarnation, ..
         } = applicant;
-        let heartbeat = Heartbeat::new(address.clone(), connection, executor_id, incarnation);
-        Ok(Self::beat(heartbeat.telling(running)))
+        let heartbeat = Heartbeat::new(address.clone(), session, executor_id, incarnation);
+        Ok(Self::beat(heartbeat.telling(running).announcing(&settings.queue)))
     }
 
     fn beat(heartbeat: Heartbeat) -> Self {
@@ -53,7 +52,7 @@ impl Registration {
         let (draining, draining_seen) = watch::channel(false);
         let (lost_said, lost) = watch::channel(None);
         let stop = CancellationToken::new();
-        let contact = heartbeat.contact();
+        let (contact, submissions) = (heartbeat.contact(), heartbeat.submissions());
         let heartbeat = tokio::spawn(heartbeat.run(stop.clone(), draining_seen, lost_said));
         Self {
             executor_id,
@@ -61,6 +60,7 @@ impl Registration {
             draining,
             lost,
             contact,
+            submissions,
             stop,
             heartbeat,
         }
@@ -78,6 +78,11 @@ impl Registration {
     /// Follows how the heartbeat goes, and so whether the id is held on a live connection.
     pub(crate) fn contact(&self) -> watch::Receiver<Contact> {
         self.contact.clone()
+    }
+
+    /// Hears of jobs that clients say they submitted to our queue.
+    pub(crate) fn submissions(&self) -> Submissions {
+        self.submissions.clone()
     }
 
     /// Whether the presence row is still the one that this registration wrote.

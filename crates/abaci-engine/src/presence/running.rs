@@ -7,6 +7,7 @@
 //!
 //! It promises nothing of the moment: what the row says is up to half a second old, and older while beats fail.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::worker::RunningJob;
@@ -17,8 +18,14 @@ pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// Two seconds, a fifth of the expiry: four beats may be lost before anyone doubts.
 const LOOKS_PER_BEAT: u32 = 4;
 
+/// The server's room is doubted every ten seconds.
+const LOOKS_PER_DOUBT: u32 = 20;
+
 /// Below this a job is not told.
 const SHORTEST_SECONDS: f64 = 0.5;
+
+/// A step is recorded in milliseconds; one that is not after so many looks is held up.
+const LONGEST_PAUSE: u32 = 3;
 
 /// More jobs than this are not told, so that the row stays small.
 const MAX_JOBS: usize = 100;
@@ -29,10 +36,14 @@ pub(crate) type Running = Box<dyn Fn() -> Vec<RunningJob> + Send + Sync>;
 /// Decides when a beat is due and what it says.
 pub(super) struct Telling {
     running: Running,
+    /// Looks since the server was seen to have room.
+    looks_since_room: u32,
     /// Looks since the last beat.
     looks: u32,
     /// Whether the last beat told of any job, so that the next one must take it back.
     has_told: bool,
+    /// In how many looks in a row each job was between two steps.
+    between_steps: HashMap<String, u32>,
 }
 
 impl Telling {
@@ -40,15 +51,35 @@ impl Telling {
     pub(super) fn new(running: Running) -> Self {
         Self {
             running,
+            looks_since_room: 0,
             looks: LOOKS_PER_BEAT,
             has_told: false,
+            between_steps: HashMap::new(),
         }
+    }
+
+    /// Says if the next beat is to find out whether the server has room to write: from time to time, and always while a job
+    /// has been between two steps for so long that the database must be what keeps it.
+    pub(super) fn doubts_room(&self) -> bool {
+        self.looks_since_room >= LOOKS_PER_DOUBT
+            || self.between_steps.values().any(|looks| *looks > LONGEST_PAUSE)
+    }
+
+    /// Notes that there is room.
+    pub(super) fn saw_room(&mut self) {
+        self.looks_since_room = 0;
     }
 
     /// Looks, and says what to beat with if a beat is due.
     pub(super) fn look(&mut self) -> Option<String> {
         self.looks += 1;
+        self.looks_since_room += 1;
         let jobs = self.jobs();
+        let mut before = std::mem::take(&mut self.between_steps);
+        for job in jobs.iter().filter(|job| job.step.is_none()) {
+            let looks = before.remove(&job.workflow_id).unwrap_or_default();
+            self.between_steps.insert(job.workflow_id.clone(), looks + 1);
+        }
         let is_due = self.looks >= LOOKS_PER_BEAT || self.has_told || !jobs.is_empty();
         is_due.then(|| self.tell(&jobs))
     }
@@ -140,6 +171,24 @@ mod tests {
         assert_eq!(beats(&mut telling, 2), [true, false]);
         telling.hurry();
         assert_eq!(beats(&mut telling, 2), [true, false]);
+    }
+
+    #[test]
+    fn a_job_that_stays_between_two_steps_stands_still() {
+        let (mut telling, jobs) = telling();
+        let mut between = job(3.0);
+        *jobs.lock().unwrap() = vec![between.clone()];
+        beats(&mut telling, 3);
+        assert!(!telling.doubts_room());
+        between.step = Some("compute".to_owned());
+        *jobs.lock().unwrap() = vec![between.clone()];
+        beats(&mut telling, 1);
+        between.step = None;
+        *jobs.lock().unwrap() = vec![between];
+        beats(&mut telling, 3);
+        assert!(!telling.doubts_room(), "a step in between was forgotten");
+        beats(&mut telling, 1);
+        assert!(telling.doubts_room());
     }
 
     #[test]

@@ -38,6 +38,20 @@ const OWN: &str = "update dbos.workflow_status set owner_xid = $3 \
      (select last_reason from abaci.deaths where workflow_uuid = $1), \
      (select memory_bytes from abaci.allowances where workflow_uuid = $1)";
 
+/// Settles the counts of claims that nobody will go on with.
+///
+/// A body that began left the token of its run, a UUID of version 7, in the row; a client, the engine and a claim leave none
+/// such. In its place comes the count that is settled, so that a later claim, which counts one more, is told from this one.
+const SETTLE: &str = "with claimed as (select workflow_uuid as id, coalesce(recovery_attempts, 0) as claims, \
+         coalesce(substr(owner_xid, 15, 1) = '7' or owner_xid = 'abaci ' || recovery_attempts, false) as is_settled \
+         from dbos.workflow_status where executor_id = $1 and status = 'PENDING' for update), \
+     counted as (select id, case when is_settled then claims else greatest(claims - 1, 0) end as claims from claimed) \
+     update dbos.workflow_status set recovery_attempts = counted.claims, owner_xid = 'abaci ' || counted.claims \
+     from counted where workflow_uuid = counted.id";
+
+/// Bounds one attempt to take a job in hand, so that a locked row does not keep a connection for good.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
 /// What [`OWN`] returns.
 type OwnedRow = (i64, Option<i32>, Option<String>, Option<i64>);
 
@@ -178,6 +192,7 @@ impl Admission {
                 .bind(&run.token)
                 .bind(INTERNAL_QUEUE)
                 .fetch_optional(&self.database.pool);
+            let own = self.database.bounded("taking the job in hand", TIMEOUT, own);
             match own.await {
                 Ok(row) => return row.map(Owned::from_row),
                 Err(error) => {
@@ -257,7 +272,8 @@ pub(crate) async fn undo_claims(
     id: Option<&str>,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "update dbos.workflow_status set recovery_attempts = greatest(recovery_attempts - 1, 0) \
+        "update dbos.workflow_status set recovery_attempts = greatest(recovery_attempts - 1, 0), \
+             owner_xid = 'abaci ' || greatest(recovery_attempts - 1, 0) \
          where executor_id = $1 and status = 'PENDING' and ($2::text is null or workflow_uuid = $2)",
     )
     .bind(executor_id)
@@ -265,6 +281,18 @@ pub(crate) async fn undo_claims(
     .execute(&database.pool)
     .await
     .map(drop)
+}
+
+/// Takes back the counts of those claims of a dead executor whose bodies had not begun, before its rows are requeued: a job
+/// that did not run cannot have killed anybody.
+///
+/// Repeating it changes nothing.
+pub(crate) async fn settle_claims(database: &Database, executor_id: &str) -> Result<(), sqlx::Error> {
+    sqlx::query(SETTLE)
+        .bind(executor_id)
+        .execute(&database.pool)
+        .await
+        .map(drop)
 }
 
 /// Says that a job was not begun, and hands on why.

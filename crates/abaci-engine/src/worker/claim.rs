@@ -13,13 +13,14 @@
 //! or that one notification wakes, would otherwise ask together from then on.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use dbos::sysdb::SystemDatabase;
 use dbos::sysdb::types::QueueRecord;
 use dbos::{StartOptions, WorkflowRef};
 use serde_json::Value;
-use sqlx::postgres::{PgListener, PgRow};
+use sqlx::postgres::PgRow;
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -29,12 +30,9 @@ use uuid::Uuid;
 use super::jobs::{Jobs, Place};
 use super::row::ClaimedRow;
 use crate::database::{Database, text};
-use crate::presence::Contact;
+use crate::presence::{Contact, Submissions};
 use crate::record::{Failure, JobResult, WorkflowName};
 use crate::{APPLICATION_VERSION, Error};
-
-/// Where clients say that they submitted; the payload is the queue.
-pub(crate) const CHANNEL: &str = "abaci_submitted";
 
 /// Bounds one round, so that an outage is met again and again instead of once for ever.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -51,6 +49,11 @@ const MAX_TIMEOUT_MS: i64 = 1_000 * 366 * 86_400_000;
 /// Makes this worker the owner of rows that it just claimed, which the engine's start asks for, and reads them.
 const OWN: &str = "update dbos.workflow_status set owner_xid = null \
      where workflow_uuid = any($1) and status = 'PENDING' and executor_id = $2 returning ";
+
+/// Rows that this worker claimed from its queue, the oldest first.
+const CLAIMED: &str = "select workflow_uuid from dbos.workflow_status \
+     where status = 'PENDING' and executor_id = $1 and queue_name = $2 and application_version = $3 \
+     order by priority, created_at";
 
 /// A registered workflow that takes whatever the row holds.
 pub(crate) type Workflow = WorkflowRef<Value, JobResult, Failure>;
@@ -73,6 +76,10 @@ pub(crate) struct Claimer {
     pub(crate) workflows: Workflows,
     /// Says whether the executor id is ours; nothing is claimed in its name while it may not be.
     pub(crate) contact: watch::Receiver<Contact>,
+    /// Wakes when a client says that it submitted to our queue.
+    pub(crate) submissions: Submissions,
+    /// Whether a claim failed half-way, so that there may be rows of ours which nobody has in hand.
+    pub(crate) has_strays: AtomicBool,
     /// Why the last claim failed, if no later one worked; closed when the loop has ended, however it did.
     pub(crate) failure: watch::Sender<Option<String>>,
     /// Drops the tasks of the jobs in hand, wherever they are.
@@ -88,7 +95,6 @@ struct Polls {
 impl Claimer {
     /// Claims until `stop`; a round under way is finished first.
     pub(crate) async fn run(self, stop: CancellationToken) {
-        let mut listener = None;
         let polls = Polls::new(self.poll_interval);
         while !stop.is_cancelled() {
             let left = self.jobs.left();
@@ -97,7 +103,6 @@ impl Claimer {
             let pause = if self.round().await.is_ok() {
                 polls.pause_from(Instant::now())
             } else {
-                listener = None;
                 self.defuse().await;
                 RETRY_INTERVAL
             };
@@ -105,7 +110,7 @@ impl Claimer {
                 () = stop.cancelled() => {}
                 () = left => {}
                 () = tokio::time::sleep(pause) => {}
-                () = self.submitted(&mut listener) => {}
+                () = self.submissions.notified() => {}
             }
         }
         // What claims nothing any more does not fail to.
@@ -162,7 +167,40 @@ impl Claimer {
         Ok(())
     }
 
+    /// Claims rows and makes them ours; those of a claim that failed half-way come first, or failures would pile rows up.
     async fn claimed_rows(&self, in_hand: usize) -> Result<Vec<ClaimedRow>, String> {
+        let may_have_strays = self.has_strays.swap(true, Ordering::Relaxed);
+        let strays = if may_have_strays {
+            self.strays(in_hand).await?
+        } else {
+            Vec::new()
+        };
+        // There may be more of them than free slots.
+        let has_more = !strays.is_empty();
+        let ids = if has_more {
+            strays
+        } else {
+            self.claimed_ids(in_hand).await?
+        };
+        let rows = self.own(&ids).await?;
+        self.has_strays.store(has_more, Ordering::Relaxed);
+        Ok(rows)
+    }
+
+    /// Rows that we claimed without learning so, as many as there are free slots.
+    async fn strays(&self, in_hand: usize) -> Result<Vec<String>, String> {
+        let ids = sqlx::query_scalar(CLAIMED)
+            .bind(&self.executor_id)
+            .bind(&self.queue)
+            .bind(APPLICATION_VERSION)
+            .fetch_all(&self.database.pool);
+        let mut ids: Vec<String> = ids.await.map_err(text)?;
+        ids.retain(|id| !self.jobs.holds(id));
+        ids.truncate(self.concurrency.saturating_sub(in_hand));
+        Ok(ids)
+    }
+
+    async fn claimed_ids(&self, in_hand: usize) -> Result<Vec<String>, String> {
         let in_hand = i64::try_from(in_hand).unwrap_or(i64::MAX);
         let queue = self.queue_record();
         let claim = self.database.engine.start_queued_workflows(
@@ -173,17 +211,20 @@ impl Claimer {
             in_hand,
             0,
         );
-        let ids = claim.await.map_err(text)?;
+        claim.await.map_err(text)
+    }
+
+    async fn own(&self, ids: &[String]) -> Result<Vec<ClaimedRow>, String> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
         let rows = sqlx::query(sqlx::AssertSqlSafe(format!("{OWN}{}", ClaimedRow::COLUMNS)))
-            .bind(&ids)
+            .bind(ids)
             .bind(&self.executor_id)
             .fetch_all(&self.database.pool)
             .await
             .map_err(text)?;
-        in_order(&ids, &rows).map_err(text)
+        in_order(ids, &rows).map_err(text)
     }
 
     /// Takes away timeouts so long that adding them to the clock fails, which would fail the claim of every worker.
@@ -265,30 +306,6 @@ impl Claimer {
                 }
             }
         });
-    }
-
-    /// Completes when a client says that it submitted to our queue; never, while nobody can be listened to.
-    async fn submitted(&self, listener: &mut Option<PgListener>) {
-        loop {
-            if listener.is_none() {
-                *listener = self.listen().await;
-            }
-            let Some(listening) = listener else {
-                return std::future::pending().await;
-            };
-            match listening.recv().await {
-                Ok(said) if said.payload() == self.queue => return,
-                Ok(_) => {}
-                // The next round finds out what is wrong.
-                Err(_) => return std::future::pending().await,
-            }
-        }
-    }
-
-    async fn listen(&self) -> Option<PgListener> {
-        let mut listener = PgListener::connect_with(&self.database.pool).await.ok()?;
-        listener.listen(CHANNEL).await.ok()?;
-        Some(listener)
     }
 }
 

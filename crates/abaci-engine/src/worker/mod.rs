@@ -18,16 +18,19 @@ mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use dbos::{Config, DBOS};
+use futures_util::FutureExt;
+use futures_util::future::try_join_all;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use activity::{Activity, Gauge, Meter, StepGuard};
-pub(crate) use admission::{record_failure, undo_claims};
-pub(crate) use claim::CHANNEL;
+pub(crate) use admission::{record_failure, settle_claims, undo_claims};
 pub use drain::DrainReport;
 pub(crate) use jobs::Jobs;
 pub(crate) use log::JobLog;
@@ -38,7 +41,7 @@ pub(crate) use row::ClaimedRow;
 use self::admission::{Admission, Body};
 use self::claim::{Claimer, Workflow, Workflows};
 use crate::artifact::{Artifacts, Place};
-use crate::database::{Address, Database, Tables};
+use crate::database::{Address, Connections, Database, Tables};
 use crate::failover::Failover;
 use crate::gc::Retention;
 use crate::isolation::{Children, Isolation};
@@ -54,11 +57,8 @@ const OUTCOME_POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Bounds the connection to the database at the start, and each wait for a free one later.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Connections for claiming, listening, admission, janitor, failover and collection.
-const HOUSEKEEPING_CONNECTIONS: u32 = 7;
-
-/// More connections of the engine than this would not make jobs faster.
-const MAX_ENGINE_CONNECTIONS: u32 = 20;
+/// The fewest connections to the database that a worker can work with.
+pub const FEWEST_CONNECTIONS: u32 = Connections::FEWEST;
 
 /// How a worker works.
 #[derive(Clone)]
@@ -87,6 +87,8 @@ pub struct WorkerSettings {
     pub isolation: Option<Isolation>,
     /// What may be done about tables that are not there.
     pub tables: Tables,
+    /// The most connections that it opens; absent for two, and two more for each job at once.
+    pub max_connections: Option<u32>,
 }
 
 /// Which executor id of a machine a worker takes.
@@ -119,7 +121,15 @@ impl WorkerSettings {
             enable_faults: false,
             isolation: None,
             tables: Tables::Make,
+            max_connections: None,
         }
+    }
+
+    /// How many connections it opens where nothing else limits it.
+    #[must_use]
+    pub fn connections(&self) -> u32 {
+        let wanted = Connections::wanted(self.concurrency);
+        self.max_connections.map_or(wanted, |most| wanted.min(most))
     }
 }
 
@@ -154,7 +164,9 @@ impl Worker {
     async fn start_with(settings: WorkerSettings, body: Body) -> Result<Self, Error> {
         let address = Address::parse(&settings.database_url)?;
         address.check_sessions().await?;
-        let database = Database::open(address, settings.tables, HOUSEKEEPING_CONNECTIONS, TIMEOUT).await?;
+        let wanted = settings.connections();
+        let (database, connections) =
+            Database::open_for_worker(address, settings.tables, wanted, TIMEOUT).await?;
         let artifacts = artifacts(&settings.artifacts, database.name().await?).await?;
         let jobs = Jobs::default();
         let in_hand = jobs.clone();
@@ -164,6 +176,7 @@ impl Worker {
             children: Children::new(settings.isolation.clone()),
             settings,
             database,
+            engine_connections: connections.engine,
             artifacts,
             registration,
             jobs,
@@ -256,6 +269,7 @@ async fn artifacts(place: &Place, database: String) -> Result<Artifacts, Error> 
 struct Setup {
     settings: WorkerSettings,
     database: Database,
+    engine_connections: u32,
     artifacts: Artifacts,
     registration: Registration,
     jobs: Jobs,
@@ -271,7 +285,9 @@ impl Setup {
         let dbos = DBOS::new(Config {
             app_version: Some(APPLICATION_VERSION.to_owned()),
             executor_id: Some(self.registration.executor_id().to_owned()),
-            max_connections: (4 + self.settings.concurrency).min(MAX_ENGINE_CONNECTIONS),
+            max_connections: self.engine_connections,
+            // No workflow of ours waits for messages, and a listener would take a connection.
+            use_listen_notify: false,
             outcome_poll_interval: Some(OUTCOME_POLL_INTERVAL),
             // None but its internal one: the claim loop is ours.
             listen_queues: Some(Vec::new()),
@@ -291,8 +307,28 @@ impl Setup {
             stepwise: register(WorkflowName::Stepwise)?,
             giant: register(WorkflowName::Giant)?,
         };
+        // The engine's launch requeues what the last holder of our id left.
+        let settled = settle_claims(&self.database, self.registration.executor_id());
+        address
+            .ask("settling the claims of the last holder", TIMEOUT, settled)
+            .await?;
         dbos.launch().await.map_err(failed)?;
+        self.fill_engine(&dbos).await?;
         Ok((dbos, workflows))
+    }
+
+    /// Opens all connections of the engine, which would open them one by one when there may be no place for them any more.
+    async fn fill_engine(&self, dbos: &DBOS) -> Result<(), Error> {
+        let address = &self.database.address;
+        // All begin before the first is answered, so each takes a connection of its own.
+        let question = || async { dbos.list_workflow_steps("").await.map(drop) }.boxed();
+        let questions = (0..self.engine_connections).map(|_| question());
+        match timeout(TIMEOUT, try_join_all(questions)).await {
+            Ok(answers) => answers
+                .map(drop)
+                .map_err(|error| address.engine_failure("opening the engine's connections", &error)),
+            Err(_) => Err(address.silence(TIMEOUT).await),
+        }
     }
 
     fn admission(&self, body: Body) -> Admission {
@@ -351,6 +387,8 @@ impl Setup {
             jobs: self.jobs.clone(),
             workflows,
             contact: self.registration.contact(),
+            submissions: self.registration.submissions(),
+            has_strays: AtomicBool::new(false),
             failure,
             discarded,
         }

@@ -264,3 +264,40 @@ async fn a_failure_is_data_and_is_listed_with_its_state() {
     };
     assert!(client.list(&parked).await.unwrap().is_empty());
 }
+
+/// Rows are written by a statement of ours; they must be what the engine's own client writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_a_large_batch_are_those_of_single_jobs() {
+    let rig = Rig::new();
+    let client = rig.client().await;
+    let options = SubmitOptions {
+        timeout: Some(Duration::from_secs(7)),
+    };
+    let request = Request::new(10);
+    let jobs: Vec<_> = (0..1001)
+        .map(|at| (JobId::new(format!("b{at}")), request))
+        .collect();
+    client
+        .submit_all(&[(JobId::new("one"), request)], options)
+        .await
+        .unwrap();
+    client.submit_all(&jobs, options).await.unwrap();
+    let differing = "select count(*), min(left(b.owner_xid, 0) || (b.created_at >= one.created_at)) \
+        from dbos.workflow_status b, dbos.workflow_status one where one.workflow_uuid = 'one' and b.workflow_uuid <> 'one' \
+        and to_jsonb(b) - '{workflow_uuid,created_at,updated_at,owner_xid}'::text[] \
+          = to_jsonb(one) - '{workflow_uuid,created_at,updated_at,owner_xid}'::text[] \
+        and length(b.owner_xid) = length(one.owner_xid)";
+    assert_eq!(rig.database.psql(differing).trim(), "1001|true");
+
+    // The same again changes nothing; an id that asks for something else is refused, among whatever others.
+    client.submit_all(&jobs, options).await.unwrap();
+    let mut others = jobs.clone();
+    others[700].1 = Request::new(11);
+    let error = client.submit_all(&others, options).await.err().unwrap();
+    assert!(
+        matches!(&error, Error::IdTaken { id } if id == "b700"),
+        "{error:?}"
+    );
+    let count = rig.database.psql("select count(*) from dbos.workflow_status");
+    assert_eq!(count.trim(), "1002");
+}

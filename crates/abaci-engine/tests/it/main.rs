@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod bad_rows;
+mod connections;
 mod databases;
 mod discards;
 mod drains;

@@ -97,6 +97,10 @@ pub struct WorkFlags {
     /// Threads of one job's computation [env: ABACI_JOB_THREADS] [default: the processors divided by the jobs at once]
     #[arg(long, value_name = "COUNT")]
     job_threads: Option<u32>,
+    /// Connections to the database of one worker, 4 or more [env: ABACI_MAX_CONNECTIONS] [default: 2, and 2 for each job at
+    /// once, at most 24]
+    #[arg(long, value_name = "COUNT")]
+    max_connections: Option<u32>,
     /// How long jobs that ended, also parked ones, are kept before they are deleted with their values [env: ABACI_RETENTION]
     /// [default: for ever]
     #[arg(long, value_name = "TIME")]
@@ -117,6 +121,7 @@ impl WorkFlags {
         layer.job_cpu_time = self.job_cpu_time;
         layer.job_time = self.job_time;
         layer.job_threads = self.job_threads;
+        layer.max_connections = self.max_connections;
         layer.retention = self.retention;
         layer.wait_for_database = self.wait_for_database;
         layer.enable_faults = self.enable_faults.then_some(true);

@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use abaci_engine::Client;
-use abaci_engine::database::{DatabaseReport, inspect};
+use abaci_engine::database::{ConnectionLimit, DatabaseReport, inspect};
+use abaci_engine::worker::{FEWEST_CONNECTIONS, WorkerSettings};
 use clap::Args;
 use local_postgres::Programs;
 use serde::Serialize;
@@ -156,6 +157,7 @@ async fn database(config: &Config) -> Vec<Check> {
         Err(error) => return vec![Check::fail("database", error.to_string())],
     };
     let mut checks = vec![round_trip(&access, &report)];
+    checks.push(connections(config, &report));
     checks.push(schema(&report));
     if report.has_own_tables && report.schema_version == Some(report.known_schema_version) {
         checks.extend(work(&access, config).await);
@@ -189,6 +191,26 @@ fn schema(report: &DatabaseReport) -> Check {
     }
 }
 
+/// Says how many connections a worker of this configuration opens, and how many are left.
+fn connections(config: &Config, report: &DatabaseReport) -> Check {
+    let settings = WorkerSettings {
+        concurrency: config.concurrency.value,
+        max_connections: config.max_connections.value,
+        ..WorkerSettings::new("", "", "")
+    };
+    let wanted = settings.connections();
+    let ConnectionLimit { whose, allowed, left } = &report.connections;
+    let detail = format!("a worker opens {wanted}; {whose} has {left} left of {allowed}");
+    match *left {
+        left if left < FEWEST_CONNECTIONS => Check::fail(
+            "connections",
+            format!("{detail}, and the fewest for a worker are {FEWEST_CONNECTIONS}"),
+        ),
+        left if left < wanted => Check::note("connections", detail),
+        _ => Check::ok("connections", detail),
+    }
+}
+
 fn round_trip(access: &Access, report: &DatabaseReport) -> Check {
     let DatabaseReport {
         server_version,
@@ -196,6 +218,12 @@ fn round_trip(access: &Access, report: &DatabaseReport) -> Check {
         ..
     } = report;
     let place = access.place();
+    if let Some(reason) = &report.write_failure {
+        return Check::fail(
+            "database",
+            format!("version {server_version}, {place}: nothing can be written: {reason}"),
+        );
+    }
     Check::ok(
         "database",
         format!("version {server_version}, {place}, round trip {round_trip_ms:.1} ms"),

@@ -63,7 +63,7 @@ impl fmt::Display for Unknown {
 
 impl Environment {
     /// Every variable that is a setting of ours.
-    pub const SETTINGS: [&str; 27] = [
+    pub const SETTINGS: [&str; 28] = [
         "ABACI_ARTIFACTS",
         "ABACI_CONCURRENCY",
         "ABACI_CONFIG",
@@ -79,6 +79,7 @@ impl Environment {
         "ABACI_JOB_TIME",
         "ABACI_LOG",
         "ABACI_LOG_FORMAT",
+        "ABACI_MAX_CONNECTIONS",
         "ABACI_MAX_N",
         "ABACI_MAX_RESTARTS",
         "ABACI_MIGRATE",

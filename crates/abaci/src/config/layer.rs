@@ -48,6 +48,8 @@ pub struct Layer {
     pub job_time: Option<Period>,
     /// How many threads one heavy computation may use.
     pub job_threads: Option<u32>,
+    /// The most connections to the database that one worker opens.
+    pub max_connections: Option<u32>,
     /// How long jobs that ended are kept.
     pub retention: Option<Period>,
     /// How long a client waits for a server to appear.
@@ -94,6 +96,7 @@ impl Layer {
             job_cpu_time: environment.parsed("ABACI_JOB_CPU_TIME")?,
             job_time: environment.parsed("ABACI_JOB_TIME")?,
             job_threads: environment.parsed("ABACI_JOB_THREADS")?,
+            max_connections: environment.parsed("ABACI_MAX_CONNECTIONS")?,
             retention: environment.parsed("ABACI_RETENTION")?,
             wait_for_server: environment.parsed("ABACI_WAIT_FOR_SERVER")?,
             wait_for_database: environment.parsed("ABACI_WAIT_FOR_DATABASE")?,
@@ -131,6 +134,7 @@ impl Layer {
             ("ABACI_JOB_CPU_TIME", text(self.job_cpu_time.as_ref())),
             ("ABACI_JOB_TIME", text(self.job_time.as_ref())),
             ("ABACI_JOB_THREADS", text(self.job_threads.as_ref())),
+            ("ABACI_MAX_CONNECTIONS", text(self.max_connections.as_ref())),
             ("ABACI_RETENTION", text(self.retention.as_ref())),
             ("ABACI_WAIT_FOR_SERVER", text(self.wait_for_server.as_ref())),
             ("ABACI_WAIT_FOR_DATABASE", text(self.wait_for_database.as_ref())),

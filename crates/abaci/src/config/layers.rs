@@ -48,6 +48,7 @@ impl Layers {
             job_cpu_time: self.optional("ABACI_JOB_CPU_TIME", |layer| &layer.job_cpu_time),
             job_time: self.optional("ABACI_JOB_TIME", |layer| &layer.job_time),
             job_threads: self.optional("ABACI_JOB_THREADS", |layer| &layer.job_threads),
+            max_connections: self.optional("ABACI_MAX_CONNECTIONS", |layer| &layer.max_connections),
             retention: self.optional("ABACI_RETENTION", |layer| &layer.retention),
             wait_for_server: self.pick(
                 "ABACI_WAIT_FOR_SERVER",

@@ -136,6 +136,8 @@ pub struct Config {
     pub job_time: Setting<Option<Period>>,
     /// How many threads one heavy computation may use; absent for its share of the processors.
     pub job_threads: Setting<Option<u32>>,
+    /// The most connections to the database that one worker opens; absent for what its concurrency asks for.
+    pub max_connections: Setting<Option<u32>>,
     /// How long jobs that ended are kept; absent for ever.
     pub retention: Setting<Option<Period>>,
     /// How long a client waits for a server to appear.
@@ -312,6 +314,7 @@ impl Config {
             self.job_cpu_time.optional_entry("job_cpu_time"),
             self.job_time.optional_entry("job_time"),
             self.job_threads.optional_entry("job_threads"),
+            self.max_connections.optional_entry("max_connections"),
             self.retention.optional_entry("retention"),
             self.wait_for_server.entry("wait_for_server"),
             self.wait_for_database.entry("wait_for_database"),

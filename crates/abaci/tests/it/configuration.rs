@@ -79,7 +79,7 @@ fn every_setting_can_be_given_in_the_file() {
         wait_for_server = \"1s\"\nwait_for_database = \"2s\"\nlog_format = \"json\"\nlog_level = \"error\"\n\
         workers = 3\nfirst_slot = 4\nhealth_addr = \"none\"\nwatchdog = \"20s\"\nmax_restarts = 6\n\
         restart_window = \"2m\"\njob_cpu_time = \"1h\"\njob_time = \"2h\"\n\
-        retention = \"30days\"\njob_threads = 3\nartifacts = \"s3://bucket/prefix\"\n";
+        retention = \"30days\"\njob_threads = 3\nmax_connections = 6\nartifacts = \"s3://bucket/prefix\"\n";
     config_file(&home, text);
     let mut show = bare(&home, ["config", "show", "--json"]);
     show.env_remove("ABACI_DATA_DIR");
@@ -88,7 +88,7 @@ fn every_setting_can_be_given_in_the_file() {
         .into_iter()
         .filter(|entry| entry["source"] == "default")
         .collect();
-    assert!(by_default.is_empty() && output.stdout.len() == 26, "{output:#?}");
+    assert!(by_default.is_empty() && output.stdout.len() == 27, "{output:#?}");
 }
 
 #[test]

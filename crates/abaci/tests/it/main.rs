@@ -42,6 +42,7 @@ mod private_database;
 mod progress;
 mod refusals;
 mod rig;
+mod scarce;
 mod servers;
 mod status;
 mod status_wait;

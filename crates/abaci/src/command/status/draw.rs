@@ -1,6 +1,7 @@
 //! What `abaci status` looks like.
 
 use abaci_engine::client::QueueStatus;
+use abaci_engine::database::ConnectionLimit;
 use abaci_engine::presence::Presence;
 use abaci_engine::worker::RunningJob;
 
@@ -13,6 +14,9 @@ const UNLIMITED: usize = usize::MAX;
 
 /// No terminal counts as narrower.
 const NARROWEST: usize = 40;
+
+/// So few connections that are left are worth a line: the next worker needs four.
+const FEW: u32 = 4;
 
 /// The columns of workers that a narrow terminal goes without, the first of them first.
 const DISPENSABLE: [&str; 4] = ["BEAT", "RESTARTS", "LAST EXIT", "PID"];
@@ -30,6 +34,16 @@ pub(super) fn lines(report: &Report, columns: Option<usize>) -> Vec<String> {
         (None, None) => facts.push(("fleet     ", format!("none runs in {}", report.fleet_directory))),
     }
     facts.push(("queue     ", queue_fact(report)));
+    if let Some(limit) = report
+        .database
+        .connections
+        .as_ref()
+        .filter(|limit| limit.left <= FEW)
+    {
+        let ConnectionLimit { whose, allowed, left } = limit;
+        let said = format!("{} left of the {allowed} that {whose} allows", left.yellow());
+        facts.push(("connections ", said));
+    }
     let mut lines: Vec<String> = facts
         .iter()
         .flat_map(|(label, text)| output::labelled(label, text, width))

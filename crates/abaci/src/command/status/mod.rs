@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use abaci_engine::APPLICATION_VERSION;
 use abaci_engine::client::{QueueProbe, QueueStatus};
+use abaci_engine::database::ConnectionLimit;
 use abaci_engine::presence::Presence;
 use anyhow::{anyhow, bail};
 use clap::Args;
@@ -71,6 +72,8 @@ struct DatabaseReport {
     name: String,
     /// How it stands; absent when the database does not say.
     queue: Option<QueueStatus>,
+    /// The limit that leaves the fewest connections; absent when the database does not say.
+    connections: Option<ConnectionLimit>,
     /// Why the database does not say.
     reason: Option<String>,
 }
@@ -164,10 +167,13 @@ async fn look(config: &Config) -> anyhow::Result<Report> {
         .is_some_and(|fleet| fleet.private_database.is_none());
     let asked = timeout(TIMEOUT, ask_database(config, is_elsewhere)).await;
     let asked = asked.unwrap_or_else(|_| Err(anyhow!("no answer within {} s", TIMEOUT.as_secs())));
-    let (queue, reason, workers) = match asked {
-        Ok((queue, workers)) => (Some(queue), None, workers),
-        Err(error) => (None, Some(exit::one_line(&error)), Vec::new()),
+    let (answer, reason) = match asked {
+        Ok(answer) => (Some(answer), None),
+        Err(error) => (None, Some(exit::one_line(&error))),
     };
+    let (queue, connections, workers) = answer.map_or_else(Default::default, |answer| {
+        (Some(answer.queue), Some(answer.connections), answer.workers)
+    });
     let is_of_fleet = |worker: &Presence| {
         let views = fleet.iter().flat_map(|fleet| &fleet.workers);
         views
@@ -182,14 +188,22 @@ async fn look(config: &Config) -> anyhow::Result<Report> {
         database: DatabaseReport {
             name: config.queue.value.clone(),
             queue,
+            connections,
             reason,
         },
         other_workers,
     })
 }
 
+/// What the database told.
+struct Told {
+    queue: QueueStatus,
+    connections: ConnectionLimit,
+    workers: Vec<Presence>,
+}
+
 /// Asks the database; `is_elsewhere` says that the fleet, if one runs, does not use the private one.
-async fn ask_database(config: &Config, is_elsewhere: bool) -> anyhow::Result<(QueueStatus, Vec<Presence>)> {
+async fn ask_database(config: &Config, is_elsewhere: bool) -> anyhow::Result<Told> {
     if config.database_url.value.is_none() {
         if is_elsewhere {
             bail!("the fleet has another database than the private one; give the same --database-url");
@@ -210,6 +224,11 @@ async fn ask_database(config: &Config, is_elsewhere: bool) -> anyhow::Result<(Qu
     // The tables are there, or the question would have failed: connecting makes none.
     let client = access.client(config).await?;
     let workers = client.workers().await?;
+    let connections = client.tightest_limit().await?;
     client.close().await;
-    Ok((queue, workers))
+    Ok(Told {
+        queue,
+        connections,
+        workers,
+    })
 }

@@ -100,6 +100,7 @@ fn report() -> Report {
                 oldest_waiting_seconds: Some(75.0),
                 stranded: 0,
             }),
+            connections: None,
             reason: None,
         },
         other_workers: Vec::new(),

@@ -1,0 +1,245 @@
+//! Connections: how many a worker opens, and what becomes of jobs where there are too few.
+
+use std::time::Duration;
+
+use abaci_engine::client::ClientSettings;
+use abaci_engine::database::inspect;
+use abaci_engine::record::State;
+use abaci_engine::worker::WorkerSettings;
+use abaci_engine::{Client, Error, JobId, Request, Worker};
+use abaci_testkit::eventually;
+
+use crate::rig::{DEADLINE, Rig, outcome, outcomes};
+
+/// A role that owns the database and may open so many connections; dropped with the value.
+struct Role<'a> {
+    rig: &'a Rig,
+    name: String,
+}
+
+impl<'a> Role<'a> {
+    fn new(rig: &'a Rig, limit: u32) -> Self {
+        let database = rig.database.name();
+        let name = format!("{database}_app");
+        rig.database.psql(&format!(
+            "create role {name} login connection limit {limit}; alter database {database} owner to {name}"
+        ));
+        Self { rig, name }
+    }
+
+    fn limit(&self, limit: u32) {
+        let name = &self.name;
+        self.rig
+            .database
+            .psql(&format!("alter role {name} connection limit {limit}"));
+    }
+
+    fn url(&self) -> String {
+        self.rig
+            .database
+            .url()
+            .replace("user=postgres", &format!("user={}", self.name))
+    }
+
+    fn worker(&self, slot_of: &str) -> WorkerSettings {
+        WorkerSettings {
+            poll_interval: Duration::from_millis(5),
+            ..WorkerSettings::new(self.url(), slot_of, self.rig.artifacts.path())
+        }
+    }
+
+    /// How many connections the role has now.
+    fn used(&self) -> u32 {
+        let count = "select count(*) from pg_stat_activity where usename = ";
+        let count = self.rig.database.psql(&format!("{count}'{}'", self.name));
+        count.trim().parse().unwrap()
+    }
+}
+
+impl Drop for Role<'_> {
+    fn drop(&mut self) {
+        let (database, name) = (self.rig.database.name(), &self.name);
+        self.rig.database.psql(&format!(
+            "alter database {database} owner to postgres; \
+             select pg_terminate_backend(pid) from pg_stat_activity where usename = '{name}'; \
+             reassign owned by {name} to postgres; drop owned by {name}; drop role {name}"
+        ));
+    }
+}
+
+async fn client(url: String, patience: Duration) -> Result<Client, Error> {
+    let settings = ClientSettings {
+        patience,
+        ..ClientSettings::new(url)
+    };
+    Client::connect(settings).await
+}
+
+async fn submit(client: &Client, count: u64) -> Vec<JobId> {
+    let mut ids = Vec::new();
+    for n in 0..count {
+        ids.push(client.submit(Request::new(n)).await.unwrap());
+    }
+    ids
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_workers_and_clients_fit_into_twenty() {
+    let rig = Rig::new();
+    let role = Role::new(&rig, 20);
+    let mut workers = Vec::new();
+    for host in ["a", "b", "c", "d"] {
+        workers.push(Worker::start(role.worker(host)).await.unwrap());
+    }
+    assert_eq!(role.used(), 16, "a worker of concurrency 1 has four");
+    let client = client(role.url(), Duration::ZERO).await.unwrap();
+    let ids = submit(&client, 100).await;
+    let ended = outcomes(&client, ids).await;
+    assert!(ended.iter().all(|outcome| outcome.state == State::Succeeded));
+    assert_eq!(role.used(), 17, "somebody opens connections on the way");
+    for worker in workers {
+        worker.drain(Duration::ZERO).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_makes_do_with_the_connections_left() {
+    let rig = Rig::new();
+    let role = Role::new(&rig, 12);
+    let settings = WorkerSettings {
+        concurrency: 8,
+        ..role.worker("a")
+    };
+    let worker = Worker::start(settings).await.unwrap();
+    assert_eq!(role.used(), 9, "nothing is left for clients");
+    let client = client(role.url(), Duration::ZERO).await.unwrap();
+    let ids = submit(&client, 50).await;
+    let ended = outcomes(&client, ids).await;
+    assert!(ended.iter().all(|outcome| outcome.state == State::Succeeded));
+    worker.drain(Duration::ZERO).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_few_connections_are_said_to_be_too_few() {
+    let rig = Rig::new();
+    let role = Role::new(&rig, 3);
+    let error = Worker::start(role.worker("a")).await.err().unwrap();
+    let said = error.to_string();
+    assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
+    assert!(
+        said.contains("needs 4") && said.contains("has 3 left of 3"),
+        "{said}"
+    );
+    assert_eq!(inspect(&role.url(), DEADLINE).await.unwrap().connections.left, 3);
+    role.limit(4);
+    let worker = Worker::start(role.worker("a")).await.unwrap();
+    worker.drain(Duration::ZERO).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_waits_for_a_place_and_names_who_has_none() {
+    let rig = Rig::new();
+    let role = Role::new(&rig, 5);
+    client(role.url(), DEADLINE).await.unwrap().close().await;
+    role.limit(1);
+    let first = client(role.url(), DEADLINE).await.unwrap();
+    let error = client(role.url(), Duration::ZERO).await.err().unwrap();
+    let said = error.to_string();
+    assert!(said.contains("too many connections for role"), "{said}");
+    let second = tokio::spawn(client(role.url(), DEADLINE));
+    first.close().await;
+    let second = tokio::time::timeout(DEADLINE, second).await.unwrap().unwrap();
+    submit(&second.unwrap(), 1).await;
+}
+
+/// Rows whose claim succeeded and whose next statement fails, which is how a starving worker used to pile them up.
+#[tokio::test(flavor = "multi_thread")]
+async fn claims_that_fail_halfway_pile_nothing_up() {
+    let rig = Rig::new();
+    let (worker, client) = (rig.worker().await, rig.client().await);
+    rig.database.psql(
+        "create function refuse() returns trigger language plpgsql as 'begin \
+         raise exception ''not now''; end'; \
+         create trigger refuse before update of owner_xid on dbos.workflow_status for each row execute function refuse()",
+    );
+    let ids = submit(&client, 20).await;
+    let observer = worker.observer();
+    let pending = "select count(*) from dbos.workflow_status where status = 'PENDING'";
+    let mut failures = 0;
+    eventually("ten failing claims", || {
+        failures += u32::from(observer.report().database.failure.is_some());
+        assert!(
+            rig.database.psql(pending).trim().parse::<u32>().unwrap() <= 1,
+            "rows pile up"
+        );
+        failures >= 10
+    });
+    rig.database.psql("drop trigger refuse on dbos.workflow_status");
+    let ended = outcomes(&client, ids).await;
+    assert!(ended.iter().all(|outcome| outcome.state == State::Succeeded));
+    let claims = "select max(recovery_attempts) from dbos.workflow_status";
+    assert_eq!(rig.database.psql(claims).trim(), "1");
+}
+
+/// Four workers in turn are killed while they have the job and cannot begin it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_never_began_counts_no_deaths() {
+    let rig = Rig::new();
+    let client = rig.client().await;
+    rig.database.psql(
+        "create table hanging (); insert into hanging default values; \
+         create function hang() returns trigger language plpgsql as 'begin \
+         while substr(new.owner_xid, 15, 1) = ''7'' and exists (select from hanging) loop perform pg_sleep(0.01); end loop; \
+         return new; end'; \
+         create trigger hang before update of owner_xid on dbos.workflow_status for each row execute function hang()",
+    );
+    let id = client.submit(Request::new(10)).await.unwrap();
+    let beginning = "from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() \
+        and query like 'update dbos.workflow_status set owner_xid = $3%'";
+    for _ in 0..4 {
+        let mut process = rig.worker_process("test-host");
+        let count = format!("select count(*) {beginning} and state = 'active'");
+        eventually("a body about to begin", || {
+            rig.database.psql(&count).trim() == "1"
+        });
+        process.kill();
+        // The server would go on with it until the row is let go of.
+        let end = format!("select pg_terminate_backend(pid, 10000) {beginning}");
+        rig.database.psql(&end);
+    }
+    rig.database.psql("delete from hanging");
+    let worker = rig.worker().await;
+    assert_eq!(outcome(&client, &id).await.state, State::Succeeded);
+    worker.drain(Duration::ZERO).await;
+}
+
+/// Bodies that began and died count, also after claims that did not begin.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_bodies_that_began_count_as_deaths() {
+    let rig = Rig::new();
+    let client = rig.client().await;
+    let token = "'0193a5a0-0000-7000-8000-000000000000'";
+    for (id, owner, claims) in [
+        ("began", token, "4"),
+        ("claimed", "null", "3"),
+        ("settled", "'abaci 3'", "3"),
+    ] {
+        rig.enqueue_claimed(id, "fibonacci_workflow", "gone/0");
+        rig.database.psql(&format!(
+            "update dbos.workflow_status set owner_xid = {owner}, recovery_attempts = {claims} where workflow_uuid = '{id}'"
+        ));
+    }
+    let worker = rig.worker().await;
+    for (id, state, claims) in [
+        ("began", State::Parked, "5"),
+        ("claimed", State::Succeeded, "3"),
+        ("settled", State::Parked, "4"),
+    ] {
+        let ended = outcome(&client, &JobId::new(id)).await;
+        assert_eq!(ended.state, state, "{id}: {ended:?}");
+        let count =
+            format!("select recovery_attempts from dbos.workflow_status where workflow_uuid = '{id}'");
+        assert_eq!(rig.database.psql(&count).trim(), claims, "{id}");
+    }
+    worker.drain(Duration::ZERO).await;
+}
