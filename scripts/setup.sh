@@ -75,6 +75,23 @@ need_pgbouncer() {
     fi
 }
 
+# What gives a program a wrong clock, in the tests of two clocks.
+need_faketime() {
+    local dir
+    for dir in /usr/lib/*/faketime /usr/lib/faketime /usr/lib64/faketime /usr/local/lib/faketime /opt/homebrew/lib/faketime; do
+        [ -e "$dir/libfaketimeMT.so.1" ] || [ -e "$dir/libfaketimeMT.1.dylib" ] && return
+    done
+    say "installing what gives a program a wrong clock (faketime)"
+    if command -v apt-get >/dev/null 2>&1; then
+        as_root apt-get update -qq
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends faketime >&2
+    elif command -v brew >/dev/null 2>&1; then
+        brew install libfaketime >&2
+    else
+        stop "install libfaketime and run this again"
+    fi
+}
+
 # The DBOS client library of Python, which one test uses as a foreign client.
 need_python_client() {
     local version=2.31.1 dir=target/python-client

@@ -16,9 +16,10 @@ use dbos::sysdb::{INTERNAL_QUEUE, SystemDatabase};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
-use tracing::warn;
+use tracing::{info, warn};
 use uuid::Uuid;
 
+use super::deadline::{TimeLeft, left_ms, put_back};
 use super::jobs::{Jobs, Place};
 use super::log::JobLog;
 use crate::artifact::Artifacts;
@@ -30,16 +31,23 @@ use crate::record::{Failure, JobId, JobResult, Limits, Request, WorkflowName};
 use crate::workflow::JobContext;
 
 /// Takes a row that this worker claimed, or that the engine's internal queue gave it, unless another run has it.
-const OWN: &str = "update dbos.workflow_status set owner_xid = $3 \
-     where workflow_uuid = $1 and executor_id = $2 and status = 'PENDING' \
+const OWN: &str = concat!(
+    "update dbos.workflow_status set owner_xid = $3, workflow_deadline_epoch_ms = ",
+    put_back!(),
+    " where workflow_uuid = $1 and executor_id = $2 and status = 'PENDING' \
      and (owner_xid is null or owner_xid = $3 or queue_name = $4) \
      returning coalesce(recovery_attempts, 1), \
      (select deaths from abaci.deaths where workflow_uuid = $1), \
      (select last_reason from abaci.deaths where workflow_uuid = $1), \
-     (select memory_bytes from abaci.allowances where workflow_uuid = $1)";
+     (select memory_bytes from abaci.allowances where workflow_uuid = $1), ",
+    left_ms!()
+);
 
 /// What [`OWN`] returns.
-type OwnedRow = (i64, Option<i32>, Option<String>, Option<i64>);
+type OwnedRow = (i64, Option<i32>, Option<String>, Option<i64>, Option<i64>);
+
+/// How soon a cancellation that met an outage is tried again.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// One run of a job, told from every other run of it by its token.
 struct Run {
@@ -55,6 +63,7 @@ struct Owned {
     toll: Toll,
     /// What somebody granted this job, in bytes.
     memory_bytes: Option<u64>,
+    time_left: TimeLeft,
 }
 
 /// What runs an admitted request; [`crate::workflow::run`] in every product.
@@ -143,7 +152,11 @@ impl Admission {
             },
             activity: run.place.describe(request, attempts),
         };
-        let outcome = (self.body)(Arc::new(context), request).await;
+        let body = (self.body)(Arc::new(context), request);
+        let outcome = match owned.time_left.bound(body).await {
+            Some(outcome) => outcome,
+            None => Err(self.cancel_in_time(run).await),
+        };
         log.ended(began.elapsed(), outcome.as_ref().map(drop));
         outcome
     }
@@ -206,6 +219,37 @@ impl Admission {
         }
     }
 
+    /// Cancels a job at its deadline, if it is still this run's, and hands on the signal that says so.
+    ///
+    /// An outage is waited out: no later run may have more time than this one.
+    async fn cancel_in_time(&self, run: &Run) -> dbos::Error<Failure> {
+        let workflow_id = run.id.clone();
+        loop {
+            match self.still_owns(run).await {
+                Ok(true) => break,
+                Ok(false) => return dbos::Error::Interrupted { workflow_id },
+                Err(error) => {
+                    warn!(workflow_id, %error, "could not cancel the job at its deadline; trying again")
+                }
+            }
+            tokio::time::sleep(RETRY_INTERVAL).await;
+        }
+        info!(workflow_id, "the job's time is over");
+        match self
+            .database
+            .engine
+            .cancel_workflows(&[&run.id], false, None)
+            .await
+        {
+            Ok(cancelled) if cancelled.is_empty() => dbos::Error::Interrupted { workflow_id },
+            Ok(_) => dbos::Error::WorkflowCancelled { workflow_id },
+            Err(error) => {
+                warn!(workflow_id, %error, "could not cancel the job at its deadline");
+                dbos::Error::Interrupted { workflow_id }
+            }
+        }
+    }
+
     async fn still_owns(&self, run: &Run) -> Result<bool, sqlx::Error> {
         sqlx::query_scalar(
             "select exists (select 1 from dbos.workflow_status where workflow_uuid = $1 and owner_xid = $2)",
@@ -218,7 +262,7 @@ impl Admission {
 }
 
 impl Owned {
-    fn from_row((claims, children, last_reason, memory_bytes): OwnedRow) -> Self {
+    fn from_row((claims, children, last_reason, memory_bytes, left_ms): OwnedRow) -> Self {
         let attempts = u32::try_from(claims).unwrap_or(u32::MAX);
         Self {
             attempts,
@@ -228,6 +272,7 @@ impl Owned {
                 last_reason,
             },
             memory_bytes: memory_bytes.and_then(|bytes| u64::try_from(bytes).ok()),
+            time_left: TimeLeft::from_ms(left_ms),
         }
     }
 }

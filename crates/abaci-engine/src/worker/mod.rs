@@ -6,6 +6,7 @@
 mod activity;
 mod admission;
 mod claim;
+mod deadline;
 mod discard;
 mod drain;
 mod jobs;

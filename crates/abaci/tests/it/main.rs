@@ -7,6 +7,7 @@
 
 mod cancelling;
 mod children;
+mod clocks;
 mod configuration;
 mod cut_off;
 mod demo;

@@ -1,0 +1,77 @@
+//! Clocks that differ: a worker's, a client's and the database's.
+
+use std::time::Duration;
+
+use abaci_testkit::{Deadline, Process, eventually, with_clock};
+
+use crate::rig::{Rig, code, objects};
+
+/// Minutes of one core.
+const ENDLESS: [&str; 3] = ["--algorithm", "recursive", "50"];
+
+/// Half of what the clocks differ by here; nothing that counts seconds rightly takes as long.
+const BOUND: Duration = Duration::from_secs(15);
+
+/// Starts a server whose clock is off by `offset`.
+fn server(rig: &Rig, offset: &str) -> Process {
+    let server = Process::spawn(with_clock(rig.abaci(["serve", "--poll-interval", "5ms"]), offset));
+    server.wait_for_line("ready");
+    server
+}
+
+/// The moment at which the job's time is over, as its row says it; nothing before its start.
+fn deadline_ms(rig: &Rig, id: &str) -> String {
+    let moment =
+        format!("select workflow_deadline_epoch_ms from dbos.workflow_status where workflow_uuid = '{id}'");
+    rig.database.psql(&moment).trim().to_owned()
+}
+
+#[track_caller]
+fn wait_for_the_end(rig: &Rig, id: &str) {
+    let waiting = Process::spawn(rig.abaci(["wait", "--json", id])).with_deadline(Deadline::after(BOUND));
+    assert_eq!(objects(&waiting.finish())[0]["state"], "cancelled");
+}
+
+#[test]
+fn a_job_has_all_its_time_where_the_clock_of_its_worker_is_fast() {
+    let rig = Rig::new();
+    let _server = server(&rig, "+30s");
+    let output = rig.run(["submit", "--timeout", "20s", "10", "100000"]);
+    assert_eq!(code(&output), 0, "{output:#?}");
+}
+
+#[test]
+fn a_job_has_no_more_time_where_the_clock_of_its_worker_is_slow() {
+    let rig = Rig::new();
+    let _server = server(&rig, "-30s");
+    let ours = rig.submit(&[&["--timeout", "2s"], &ENDLESS[..]].concat());
+    wait_for_the_end(&rig, &ours[0]);
+    let foreign = rig.database.psql(
+        "select dbos.enqueue_workflow('fibonacci_workflow', 'fibonacci', array['50', '\"recursive\"']::json[], \
+         app_version => 'abaci-1', timeout_ms => 2000)",
+    );
+    wait_for_the_end(&rig, foreign.trim());
+}
+
+#[test]
+fn a_takeover_by_a_worker_with_another_clock_moves_no_deadline() {
+    let rig = Rig::new();
+    let mut first = server(&rig, "+30s");
+    let job = rig
+        .submit(&[&["--timeout", "6s"], &ENDLESS[..]].concat())
+        .remove(0);
+    first.wait_for_line("job started");
+    let moment = deadline_ms(&rig, &job);
+    first.kill_group();
+    let second = server(&rig, "-30s");
+    second.wait_for_line("job started");
+    assert_eq!(deadline_ms(&rig, &job), moment, "the deadline moved");
+    let remaining = format!("select ({moment} - extract(epoch from now()) * 1000) between 0 and 6000");
+    assert_eq!(
+        rig.database.psql(&remaining).trim(),
+        "t",
+        "the row says another clock's time"
+    );
+    wait_for_the_end(&rig, &job);
+    eventually("a server without a job", || code(&rig.run(["submit", "10"])) == 0);
+}
