@@ -4,6 +4,7 @@
 //! No message carries a user or a password.
 
 mod address;
+mod clock;
 mod failure;
 mod session;
 
@@ -18,6 +19,8 @@ use sqlx::Connection;
 use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
 
 pub(crate) use address::Address;
+pub use clock::{ClockOffset, DatabaseClock};
+pub(crate) use clock::{local_ms, now_ms};
 pub(crate) use failure::is_read_only;
 
 use crate::{APPLICATION, Error};
@@ -26,14 +29,19 @@ use crate::{APPLICATION, Error};
 const OWN_SCHEMA: &str = include_str!("schema.sql");
 
 /// Asks whether the schema is there, and the first table, and all of them with the columns that came later and what acts on the
-/// engine's own.
-const OWN_TABLES: &str = "select to_regnamespace('abaci') is not null, to_regclass('abaci.presence') is not null, \
+/// engine's own; and what time it is.
+const OWN_TABLES: &str = concat!(
+    "select ",
+    now_ms!(),
+    ", \
+     to_regnamespace('abaci') is not null, to_regclass('abaci.presence') is not null, \
      to_regclass('abaci.presence') is not null and to_regclass('abaci.deaths') is not null and to_regclass('abaci.allowances') is not null \
      and to_regclass('abaci.names') is not null and to_regclass('abaci.former_queues') is not null \
      and exists (select 1 from pg_trigger where tgrelid = to_regclass('dbos.workflow_status') \
          and tgname = 'abaci_remember_queue') \
-     and exists (select 1 from pg_attribute where attrelid = to_regclass('abaci.presence') \
-         and attname = 'running' and not attisdropped)";
+     and 2 = (select count(*) from pg_attribute where attrelid = to_regclass('abaci.presence') \
+         and attname in ('running', 'clock_offset_ms') and not attisdropped)"
+);
 
 /// The advisory lock under which tables are made, so that two first starts do not race.
 const MIGRATION_LOCK: i64 = 0x6162_6163_6901;
@@ -66,6 +74,7 @@ pub(crate) struct Database {
     pub(crate) pool: PgPool,
     pub(crate) engine: Arc<PostgresSystemDatabase>,
     pub(crate) address: Address,
+    pub(crate) clock: DatabaseClock,
 }
 
 impl Database {
@@ -79,12 +88,12 @@ impl Database {
         timeout: Duration,
     ) -> Result<Self, Error> {
         let first = address.connect(timeout).await?;
-        match tokio::time::timeout(PREPARATION_TIMEOUT, prepare(first, &address, tables)).await {
+        let clock = match tokio::time::timeout(PREPARATION_TIMEOUT, prepare(first, &address, tables)).await {
             Ok(prepared) => prepared?,
             Err(_) => {
                 return Err(address.unreachable("its tables could not be made or checked in time".to_owned()));
             }
-        }
+        };
         let pool = PgPoolOptions::new()
             .max_connections(connections)
             .acquire_timeout(timeout)
@@ -97,6 +106,7 @@ impl Database {
             pool,
             engine,
             address,
+            clock,
         })
     }
 
@@ -190,6 +200,8 @@ pub struct DatabaseReport {
     pub may_make_tables: bool,
     /// One round trip, in milliseconds.
     pub round_trip_ms: f64,
+    /// How far this machine's clock is ahead of the database's.
+    pub clock_offset_ms: ClockOffset,
 }
 
 /// Checks the form of a database URL without connecting.
@@ -225,11 +237,15 @@ pub async fn inspect(url: &str, timeout: Duration) -> Result<DatabaseReport, Err
     let address = Address::parse(url)?;
     let mut connection = address.connect(timeout).await?;
     let asked = Instant::now();
-    let server_version = sqlx::query_scalar("select split_part(current_setting('server_version'), ' ', 1)")
-        .fetch_one(&mut connection)
-        .await
-        .map_err(|error| address.failure("asking for the version", &error))?;
+    let (server_version, now_ms) = sqlx::query_as(concat!(
+        "select split_part(current_setting('server_version'), ' ', 1), ",
+        now_ms!()
+    ))
+    .fetch_one(&mut connection)
+    .await
+    .map_err(|error| address.failure("asking for the version", &error))?;
     let round_trip_ms = asked.elapsed().as_secs_f64() * 1e3;
+    let clock_offset_ms = DatabaseClock::read(now_ms, asked).offset();
     address.check_writable(&mut connection).await?;
     address.check_sessions().await?;
     let schema_version = schema_version(&mut connection, &address).await?;
@@ -248,11 +264,17 @@ pub async fn inspect(url: &str, timeout: Duration) -> Result<DatabaseReport, Err
         may_make_tables,
         known_schema_version: known_version(),
         round_trip_ms,
+        clock_offset_ms,
     })
 }
 
-/// Makes or updates the tables, under a lock, unless they are as they should be or must stay as they are.
-async fn prepare(mut connection: PgConnection, address: &Address, tables: Tables) -> Result<(), Error> {
+/// Makes or updates the tables, under a lock, unless they are as they should be or must stay as they are, and reads the
+/// clock.
+async fn prepare(
+    mut connection: PgConnection,
+    address: &Address,
+    tables: Tables,
+) -> Result<DatabaseClock, Error> {
     if tables != Tables::Expect {
         address.check_writable(&mut connection).await?;
     }
@@ -271,7 +293,7 @@ async fn prepare(mut connection: PgConnection, address: &Address, tables: Tables
     }
     // The lock goes with the connection; a failure to say goodbye changes nothing.
     let _ = connection.close().await;
-    Ok(())
+    Ok(found.clock)
 }
 
 async fn make_tables(connection: &mut PgConnection, address: &Address, tables: Tables) -> Result<(), Error> {
@@ -328,6 +350,7 @@ struct Schemas {
     has_own: bool,
     /// Whether all is there, at the versions that this build knows.
     is_current: bool,
+    clock: DatabaseClock,
 }
 
 impl Schemas {
@@ -341,7 +364,8 @@ impl Schemas {
         if let Some(found) = version.filter(|found| *found > known) {
             return Err(Error::SchemaNewer { found, known });
         }
-        let (is_begun, has_own, all): (bool, bool, bool) = sqlx::query_as(OWN_TABLES)
+        let asked = Instant::now();
+        let (now_ms, is_begun, has_own, all): (i64, bool, bool, bool) = sqlx::query_as(OWN_TABLES)
             .fetch_one(connection)
             .await
             .map_err(|error| address.failure("looking for our tables", &error))?;
@@ -350,6 +374,7 @@ impl Schemas {
             is_begun,
             has_own,
             is_current: version == Some(known) && all,
+            clock: DatabaseClock::read(now_ms, asked),
         })
     }
 

@@ -69,3 +69,6 @@ begin
             execute function abaci.remember_queue();
     end if;
 end $$;
+
+-- How far each worker's clock is ahead of this server's, as it was at the last heartbeat.
+alter table abaci.presence add column if not exists clock_offset_ms bigint;

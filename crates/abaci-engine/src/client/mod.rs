@@ -25,7 +25,7 @@ pub use resume::{ResumeOptions, ResumeOutcome};
 pub use submit::SubmitOptions;
 pub use wait::{Others, Outcome, WaitEvent, Waiter};
 
-use crate::database::{Address, Database, Tables};
+use crate::database::{Address, Database, DatabaseClock, Tables};
 use crate::presence::{self, Presence};
 use crate::record::Limits;
 use crate::{DEFAULT_QUEUE, Error};
@@ -123,6 +123,12 @@ impl Client {
             Some(host) => workers.into_iter().map(|worker| worker.seen_from(host)).collect(),
             None => workers,
         })
+    }
+
+    /// The database's clock, as it was read when this client connected.
+    #[must_use]
+    pub fn clock(&self) -> DatabaseClock {
+        self.database.clock
     }
 
     /// Closes the connections; what was submitted stays.

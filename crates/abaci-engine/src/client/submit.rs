@@ -130,11 +130,30 @@ impl Client {
         {
             // The engine says so of a row that was there before, which it joins without looking at what it asks for.
             Ok(written) if !written.should_execute => self.refuse_another(id, request).await,
-            Ok(_) => Ok(()),
+            Ok(_) => self.date(id).await,
             // The engine's own refusal of a row of another workflow is one of these.
             Err(error @ Error::Database { .. }) => self.refuse_another(id, request).await.and(Err(error)),
             Err(error) => Err(error),
         }
+    }
+
+    /// Dates a job that was just queued by the database's clock, where this machine's differs: the engine dates it by this
+    /// one's, and its age and its place among the jobs of other machines go by that.
+    async fn date(&self, id: &JobId) -> Result<(), Error> {
+        let offset = self.database.clock.offset();
+        if !offset.is_notable() {
+            return Ok(());
+        }
+        let date = sqlx::query(
+            "update dbos.workflow_status set created_at = created_at - $2 where workflow_uuid = $1",
+        )
+        .bind(id.as_str())
+        .bind(offset.ms())
+        .execute(&self.database.pool);
+        self.database
+            .bounded("dating a job", self.timeout, date)
+            .await
+            .map(drop)
     }
 
     /// Refuses an id that names a job which asks for something else.

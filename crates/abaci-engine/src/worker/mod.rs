@@ -25,6 +25,7 @@ use dbos::{Config, DBOS};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 pub(crate) use activity::{Activity, Gauge, Meter, StepGuard};
 pub(crate) use admission::{record_failure, undo_claims};
@@ -156,6 +157,10 @@ impl Worker {
         let address = Address::parse(&settings.database_url)?;
         address.check_sessions().await?;
         let database = Database::open(address, settings.tables, HOUSEKEEPING_CONNECTIONS, TIMEOUT).await?;
+        let offset = database.clock.offset();
+        if offset.is_notable() {
+            warn!(%offset, "this machine's clock differs from the database's");
+        }
         let artifacts = artifacts(&settings.artifacts, database.name().await?).await?;
         let jobs = Jobs::default();
         let in_hand = jobs.clone();

@@ -71,7 +71,7 @@ impl List {
         match Format::of_flag(self.json) {
             Format::Json => jobs.iter().try_for_each(output::json)?,
             Format::Human if jobs.is_empty() => output::talk(nothing(&filter)),
-            Format::Human => print_table(&jobs)?,
+            Format::Human => print_table(&jobs, client.clock().now_ms())?,
         }
         if limit.is_some_and(|limit| jobs.len() >= limit as usize) {
             let newest = match jobs.len() {
@@ -93,7 +93,7 @@ fn nothing(filter: &ListFilter) -> &'static str {
     }
 }
 
-fn print_table(jobs: &[Job]) -> anyhow::Result<()> {
+fn print_table(jobs: &[Job], now_ms: i64) -> anyhow::Result<()> {
     let mut table = Table::new([
         "ID",
         "STATE",
@@ -111,7 +111,7 @@ fn print_table(jobs: &[Job]) -> anyhow::Result<()> {
             shown(job.n),
             shown(job.algorithm),
             shown(job.queue.as_deref()),
-            output::age(job.created_at_ms),
+            output::age(job.created_at_ms, now_ms),
             job.attempts.to_string(),
             shown(job.executor_id.as_deref()),
         ]);

@@ -1,10 +1,11 @@
 //! Clocks that differ: a worker's, a client's and the database's.
 
+use std::process::Command;
 use std::time::Duration;
 
 use abaci_testkit::{Deadline, Process, eventually, with_clock};
 
-use crate::rig::{Rig, code, objects};
+use crate::rig::{Rig, code, objects, run};
 
 /// Minutes of one core.
 const ENDLESS: [&str; 3] = ["--algorithm", "recursive", "50"];
@@ -74,4 +75,58 @@ fn a_takeover_by_a_worker_with_another_clock_moves_no_deadline() {
     );
     wait_for_the_end(&rig, &job);
     eventually("a server without a job", || code(&rig.run(["submit", "10"])) == 0);
+}
+
+#[test]
+fn status_and_doctor_tell_whose_clock_differs() {
+    let rig = Rig::new();
+    let _server = server(&rig, "+30s");
+    let said = |command: Command, words: &str| {
+        let output = run(command);
+        assert_eq!(code(&output), 0, "{output:#?}");
+        let lines: Vec<_> = output
+            .stdout
+            .iter()
+            .filter(|line| line.contains("clock "))
+            .collect();
+        assert!(
+            lines.iter().any(|line| line.contains(words)),
+            "{words:?} is not in {lines:#?}"
+        );
+    };
+    for command in ["status", "doctor"] {
+        said(rig.abaci([command]), "/0 is 30 s ahead of the database's");
+        let slow = with_clock(rig.abaci([command]), "-20s");
+        said(slow, "this machine's is 20 s behind the database's");
+    }
+    said(rig.abaci(["doctor"]), "this machine's agrees with the database's");
+    let json = objects(&rig.run(["status", "--json"]));
+    let offset_ms = json[0]["wrong_clocks"][0]["offset_ms"].as_i64().unwrap();
+    assert!((29_000..31_000).contains(&offset_ms), "{json:#?}");
+}
+
+#[test]
+fn a_job_is_dated_and_aged_by_the_databases_clock() {
+    let rig = Rig::new();
+    rig.submit(&["1"]);
+    let fast = with_clock(rig.abaci(["submit", "--detach", "2"]), "+1h");
+    assert_eq!(code(&run(fast)), 0);
+    rig.submit(&["3"]);
+    let order = "select string_agg(inputs::json ->> 'n', ' ' order by created_at) from dbos.workflow_status";
+    assert_eq!(
+        rig.database.psql(order).trim(),
+        "1 2 3",
+        "the queue goes by a wrong clock"
+    );
+    let listed = run(with_clock(rig.abaci(["list"]), "+2d"));
+    let ages = listed
+        .stdout
+        .iter()
+        .skip(1)
+        .map(|line| line.split_whitespace().nth(5));
+    let ages: Vec<_> = ages.flatten().collect();
+    assert!(
+        ages.len() == 3 && ages.iter().all(|age| age.ends_with('s')),
+        "{listed:#?}"
+    );
 }

@@ -30,6 +30,8 @@ pub(super) fn lines(report: &Report, columns: Option<usize>) -> Vec<String> {
         (None, None) => facts.push(("fleet     ", format!("none runs in {}", report.fleet_directory))),
     }
     facts.push(("queue     ", queue_fact(report)));
+    let clocks = report.wrong_clocks.iter();
+    facts.extend(clocks.map(|clock| ("clock     ", clock.to_string().yellow().to_string())));
     let mut lines: Vec<String> = facts
         .iter()
         .flat_map(|(label, text)| output::labelled(label, text, width))

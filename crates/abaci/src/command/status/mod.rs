@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use abaci_engine::APPLICATION_VERSION;
 use abaci_engine::client::{QueueProbe, QueueStatus};
+use abaci_engine::database::ClockOffset;
 use abaci_engine::presence::Presence;
 use anyhow::{anyhow, bail};
 use clap::Args;
@@ -19,6 +20,7 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use crate::cli::{QueueFlags, ReadinessFlags};
+use crate::clocks::{WrongClock, wrong_clocks};
 use crate::config::{Config, Layer};
 use crate::database::{Access, on_blocking_thread};
 use crate::exit::{self, Exit};
@@ -61,6 +63,8 @@ struct Report {
     /// Why a fleet that runs does not say how it stands.
     fleet_reason: Option<String>,
     database: DatabaseReport,
+    /// Clocks that differ from the database's by over a second.
+    wrong_clocks: Vec<WrongClock>,
     /// Workers that are not of this fleet: other hosts', and those of `abaci serve`.
     other_workers: Vec<Presence>,
 }
@@ -164,10 +168,11 @@ async fn look(config: &Config) -> anyhow::Result<Report> {
         .is_some_and(|fleet| fleet.private_database.is_none());
     let asked = timeout(TIMEOUT, ask_database(config, is_elsewhere)).await;
     let asked = asked.unwrap_or_else(|_| Err(anyhow!("no answer within {} s", TIMEOUT.as_secs())));
-    let (queue, reason, workers) = match asked {
-        Ok((queue, workers)) => (Some(queue), None, workers),
-        Err(error) => (None, Some(exit::one_line(&error)), Vec::new()),
+    let (queue, reason, workers, own_offset) = match asked {
+        Ok((queue, workers, offset)) => (Some(queue), None, workers, Some(offset)),
+        Err(error) => (None, Some(exit::one_line(&error)), Vec::new(), None),
     };
+    let wrong_clocks = wrong_clocks(own_offset, &workers);
     let is_of_fleet = |worker: &Presence| {
         let views = fleet.iter().flat_map(|fleet| &fleet.workers);
         views
@@ -184,12 +189,16 @@ async fn look(config: &Config) -> anyhow::Result<Report> {
             queue,
             reason,
         },
+        wrong_clocks,
         other_workers,
     })
 }
 
 /// Asks the database; `is_elsewhere` says that the fleet, if one runs, does not use the private one.
-async fn ask_database(config: &Config, is_elsewhere: bool) -> anyhow::Result<(QueueStatus, Vec<Presence>)> {
+async fn ask_database(
+    config: &Config,
+    is_elsewhere: bool,
+) -> anyhow::Result<(QueueStatus, Vec<Presence>, ClockOffset)> {
     if config.database_url.value.is_none() {
         if is_elsewhere {
             bail!("the fleet has another database than the private one; give the same --database-url");
@@ -211,5 +220,5 @@ async fn ask_database(config: &Config, is_elsewhere: bool) -> anyhow::Result<(Qu
     let client = access.client(config).await?;
     let workers = client.workers().await?;
     client.close().await;
-    Ok((queue, workers))
+    Ok((queue, workers, client.clock().offset()))
 }
