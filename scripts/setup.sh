@@ -92,11 +92,17 @@ need_faketime() {
     fi
 }
 
-# The DBOS client library of Python, which one test uses as a foreign client.
+# The DBOS library of Python, which tests use as a foreign client: the one of the schema that abaci makes, and the newest
+# whose schema abaci was tried with.
+need_python_clients() {
+    need_python_client target/python-client 2.31.1
+    need_python_client target/python-client-newer 3.4.0
+}
+
 need_python_client() {
-    local version=2.31.1 dir=target/python-client
+    local dir=$1 version=$2
     "$dir/bin/python" -c "import importlib.metadata as m; assert m.version('dbos') == '$version'" 2>/dev/null && return
-    say "installing the Python client that one test uses (dbos $version) in $dir"
+    say "installing a Python client that tests use (dbos $version) in $dir"
     if ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
         command -v apt-get >/dev/null 2>&1 || stop "install Python 3 with venv and run this again"
         as_root apt-get update -qq

@@ -10,6 +10,7 @@ use sqlx::postgres::PgRow;
 
 use super::{Client, probe};
 use crate::Error;
+use crate::database::input;
 use crate::record::{
     Failure, FailureKind, Job, JobDetail, JobId, JobResult, Request, State, StepRecord, WorkflowName,
 };
@@ -85,15 +86,31 @@ impl Client {
     /// The inputs of rows, but for those that are too long to be a request.
     async fn inputs_of(&self, rows: &[WorkflowRecord]) -> Result<HashMap<String, String>, sqlx::Error> {
         let ids: Vec<&str> = rows.iter().map(|row| row.workflow_id.as_str()).collect();
-        let inputs = sqlx::query(
-            "select workflow_uuid, inputs from dbos.workflow_status \
-             where workflow_uuid = any($1) and octet_length(inputs) <= 65536",
-        );
+        let inputs = sqlx::query(concat!(
+            "select workflow_uuid, ",
+            input!(),
+            " as inputs from dbos.workflow_status where workflow_uuid = any($1) and octet_length(",
+            input!(),
+            ") <= 65536"
+        ));
         let inputs = inputs.bind(ids).fetch_all(&self.database.pool).await?;
         inputs
             .iter()
             .map(|row| Ok((row.try_get("workflow_uuid")?, row.try_get("inputs")?)))
             .collect()
+    }
+
+    /// Reads the input of a row whose own column has none.
+    pub(super) async fn restore_input(&self, row: &mut WorkflowRecord) -> Result<(), Error> {
+        if row.input.is_none() {
+            let inputs = self.inputs_of(std::slice::from_ref(row));
+            let mut inputs = self
+                .database
+                .bounded("reading a request", self.timeout, inputs)
+                .await?;
+            row.input = inputs.remove(&row.workflow_id);
+        }
+        Ok(())
     }
 
     /// Counts the jobs of the queue that have not ended.
@@ -121,6 +138,7 @@ impl Client {
         let row = self.database.bounded("reading a job", self.timeout, row).await?;
         let mut row = row.ok_or_else(|| Error::NotFound { id: id.to_string() })?;
         self.restore_queues([&mut row]).await?;
+        self.restore_input(&mut row).await?;
         let steps = self
             .database
             .bounded("reading the steps of a job", self.timeout, self.steps_of(id))

@@ -163,7 +163,8 @@ impl Client {
             .database
             .bounded("looking at the job of the same id", self.timeout, row)
             .await?;
-        let Some(row) = row else { return Ok(()) };
+        let Some(mut row) = row else { return Ok(()) };
+        self.restore_input(&mut row).await?;
         let stored = row
             .input
             .as_deref()

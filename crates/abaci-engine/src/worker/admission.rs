@@ -24,7 +24,7 @@ use super::jobs::{Jobs, Place};
 use super::log::JobLog;
 use crate::artifact::Artifacts;
 use crate::compute;
-use crate::database::Database;
+use crate::database::{Database, input};
 use crate::deaths::{Deaths, Toll};
 use crate::isolation::Children;
 use crate::record::{Failure, JobId, JobResult, Limits, Request, WorkflowName};
@@ -40,11 +40,21 @@ const OWN: &str = concat!(
      (select deaths from abaci.deaths where workflow_uuid = $1), \
      (select last_reason from abaci.deaths where workflow_uuid = $1), \
      (select memory_bytes from abaci.allowances where workflow_uuid = $1), ",
-    left_ms!()
+    left_ms!(),
+    ", case when $5 then ",
+    input!(),
+    " end"
 );
 
 /// What [`OWN`] returns.
-type OwnedRow = (i64, Option<i32>, Option<String>, Option<i64>, Option<i64>);
+type OwnedRow = (
+    i64,
+    Option<i32>,
+    Option<String>,
+    Option<i64>,
+    Option<i64>,
+    Option<String>,
+);
 
 /// How soon a cancellation that met an outage is tried again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -64,6 +74,8 @@ struct Owned {
     /// What somebody granted this job, in bytes.
     memory_bytes: Option<u64>,
     time_left: TimeLeft,
+    /// The input, if the engine had none to give.
+    input: Option<Value>,
 }
 
 /// What runs an admitted request; [`crate::workflow::run`] in every product.
@@ -115,7 +127,7 @@ impl Admission {
         workflow: WorkflowName,
         input: &Value,
     ) -> dbos::Result<JobResult, Failure> {
-        let Some(owned) = self.own(run).await else {
+        let Some(owned) = self.own(run, input.is_null()).await else {
             warn!(
                 workflow_id = run.id,
                 "the job went to another worker or ended before it began; left alone"
@@ -133,7 +145,7 @@ impl Admission {
             ..self.limits
         };
         let request = self
-            .accepted(workflow, input, &limits)
+            .accepted(workflow, owned.input.as_ref().unwrap_or(input), &limits)
             .map_err(|failure| refused(run, failure.at_attempt(attempts)))?;
         let log = JobLog::new(JobId::new(&run.id), request);
         log.started(attempts);
@@ -181,8 +193,9 @@ impl Admission {
     ///
     /// `None` when the row ended or belongs to another worker by now, as after a start that was held up by an outage.
     /// The token is what refuses every later start of the same row until it is claimed again.
+    /// The input is read too where the engine gave none: it does not look where newer clients keep theirs.
     /// An outage is waited out, as the engine does.
-    async fn own(&self, run: &Run) -> Option<Owned> {
+    async fn own(&self, run: &Run, reads_input: bool) -> Option<Owned> {
         let mut pause = Duration::from_millis(50);
         loop {
             let own = sqlx::query_as(OWN)
@@ -190,6 +203,7 @@ impl Admission {
                 .bind(&self.executor_id)
                 .bind(&run.token)
                 .bind(INTERNAL_QUEUE)
+                .bind(reads_input)
                 .fetch_optional(&self.database.pool);
             match own.await {
                 Ok(row) => return row.map(Owned::from_row),
@@ -262,7 +276,7 @@ impl Admission {
 }
 
 impl Owned {
-    fn from_row((claims, children, last_reason, memory_bytes, left_ms): OwnedRow) -> Self {
+    fn from_row((claims, children, last_reason, memory_bytes, left_ms, input): OwnedRow) -> Self {
         let attempts = u32::try_from(claims).unwrap_or(u32::MAX);
         Self {
             attempts,
@@ -273,6 +287,7 @@ impl Owned {
             },
             memory_bytes: memory_bytes.and_then(|bytes| u64::try_from(bytes).ok()),
             time_left: TimeLeft::from_ms(left_ms),
+            input: input.and_then(|input| serde_json::from_str(&input).ok()),
         }
     }
 }

@@ -9,6 +9,7 @@ mod drains;
 mod gc;
 mod jobs;
 mod liveness;
+mod newer_dbos;
 mod outage;
 mod presence;
 mod probe;

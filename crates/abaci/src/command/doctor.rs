@@ -159,21 +159,26 @@ async fn database(config: &Config) -> Vec<Check> {
     };
     let mut checks = vec![round_trip(&access, &report), schema(&report)];
     checks.extend(own_clock(&report));
-    if report.has_own_tables && report.schema_version == Some(report.known_schema_version) {
+    let works_with = report.known_schema_version..=report.newest_schema_version;
+    let is_known = |version| works_with.contains(&version);
+    if report.has_own_tables && report.schema_version.is_some_and(is_known) {
         checks.extend(work(&access, config).await);
     }
     checks
 }
 
 fn schema(report: &DatabaseReport) -> Check {
-    let known = report.known_schema_version;
+    let (known, newest) = (report.known_schema_version, report.newest_schema_version);
     match report.schema_version {
-        Some(version) if version > known => {
-            let way_out = "use the newer abaci, or another database";
+        Some(version) if version > newest => {
+            let way_out = "give abaci a database of its own by --database-url, or use a newer abaci";
             Check::fail(
                 "schema",
-                format!("version {version}, newer than {known}; {way_out}"),
+                format!("version {version}, and abaci works with none after {newest}; {way_out}"),
             )
+        }
+        Some(version) if report.has_own_tables && version > known => {
+            Check::ok("schema", format!("version {version}, of a newer DBOS"))
         }
         Some(version) if report.has_own_tables => Check::ok("schema", format!("version {version}")),
         _ if !report.may_make_tables => Check::fail(

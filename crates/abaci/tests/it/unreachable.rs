@@ -90,7 +90,11 @@ fn a_database_of_a_newer_version_is_left_alone() {
     rig.database
         .psql("update dbos.dbos_migrations set version = 99999");
     for command in [["submit", "20"].as_slice(), &["serve"], &["list"]] {
-        assert_refused(&rig.run(command), 3, &["99999", "newer"]);
+        assert_refused(
+            &rig.run(command),
+            3,
+            &["99999", "a database of its own", "newer abaci"],
+        );
     }
     let jobs = rig.database.psql("select count(*) from dbos.workflow_status");
     assert_eq!(
