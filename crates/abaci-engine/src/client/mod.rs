@@ -8,6 +8,7 @@
 mod gc;
 mod list;
 mod listeners;
+mod pages;
 mod probe;
 mod progress;
 mod queues;
@@ -20,6 +21,7 @@ use std::time::Duration;
 pub use crate::gc::{Collected, GcMode, GcOptions, GcReport};
 pub use list::{CancelOutcome, ListFilter, QueueCounts};
 pub use listeners::QueueVersion;
+pub use pages::Pages;
 pub use probe::{QueueProbe, QueueStatus};
 pub use resume::{ResumeOptions, ResumeOutcome};
 pub use submit::SubmitOptions;

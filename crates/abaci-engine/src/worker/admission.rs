@@ -243,7 +243,7 @@ impl Admission {
                 Ok(true) => break,
                 Ok(false) => return dbos::Error::Interrupted { workflow_id },
                 Err(error) => {
-                    warn!(workflow_id, %error, "could not cancel the job at its deadline; trying again")
+                    warn!(workflow_id, %error, "could not cancel the job at its deadline; trying again");
                 }
             }
             tokio::time::sleep(RETRY_INTERVAL).await;

@@ -36,6 +36,7 @@ mod in_process;
 mod isolation;
 mod jobs;
 mod lab;
+mod long_lists;
 mod managing;
 mod notify;
 mod poison;
