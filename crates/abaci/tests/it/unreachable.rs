@@ -105,6 +105,32 @@ fn a_database_of_a_newer_version_is_left_alone() {
 }
 
 #[test]
+fn doctor_tells_which_newer_schemas_work() {
+    let rig = Rig::new();
+    rig.submit(&["10"]);
+    let schema_at = |version: u32| {
+        rig.database
+            .psql(&format!("update dbos.dbos_migrations set version = {version}"));
+        let output = rig.run(["doctor"]);
+        let line = output.stdout.iter().find(|line| line.contains("schema"));
+        (
+            code(&output),
+            line.unwrap_or_else(|| panic!("{output:#?}")).clone(),
+        )
+    };
+    assert_eq!(
+        schema_at(125),
+        (0, "ok    schema       version 125, of a newer DBOS".to_owned())
+    );
+    let (exit, line) = schema_at(126);
+    assert_eq!(exit, 1);
+    assert!(
+        line.contains("abaci works with none after 125; give abaci a database of its own"),
+        "{line}"
+    );
+}
+
+#[test]
 fn a_data_directory_that_cannot_be_written_is_a_setting_to_fix() {
     let home = TempDir::new();
     for command in [["submit", "10"].as_slice(), &["serve"], &["db", "url"]] {
