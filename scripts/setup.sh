@@ -75,11 +75,34 @@ need_pgbouncer() {
     fi
 }
 
-# The DBOS client library of Python, which one test uses as a foreign client.
+# What gives a program a wrong clock, in the tests of two clocks.
+need_faketime() {
+    local dir
+    for dir in /usr/lib/*/faketime /usr/lib/faketime /usr/lib64/faketime /usr/local/lib/faketime /opt/homebrew/lib/faketime; do
+        [ -e "$dir/libfaketimeMT.so.1" ] || [ -e "$dir/libfaketimeMT.1.dylib" ] && return
+    done
+    say "installing what gives a program a wrong clock (faketime)"
+    if command -v apt-get >/dev/null 2>&1; then
+        as_root apt-get update -qq
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends faketime >&2
+    elif command -v brew >/dev/null 2>&1; then
+        brew install libfaketime >&2
+    else
+        stop "install libfaketime and run this again"
+    fi
+}
+
+# The DBOS library of Python, which tests use as a foreign client: the one of the schema that abaci makes, and the newest
+# whose schema abaci was tried with.
+need_python_clients() {
+    need_python_client target/python-client 2.31.1
+    need_python_client target/python-client-newer 3.4.0
+}
+
 need_python_client() {
-    local version=2.31.1 dir=target/python-client
+    local dir=$1 version=$2
     "$dir/bin/python" -c "import importlib.metadata as m; assert m.version('dbos') == '$version'" 2>/dev/null && return
-    say "installing the Python client that one test uses (dbos $version) in $dir"
+    say "installing a Python client that tests use (dbos $version) in $dir"
     if ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
         command -v apt-get >/dev/null 2>&1 || stop "install Python 3 with venv and run this again"
         as_root apt-get update -qq

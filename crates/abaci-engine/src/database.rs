@@ -4,44 +4,35 @@
 //! No message carries a user or a password.
 
 mod address;
+mod clock;
 mod connections;
 mod failure;
+mod input;
 mod session;
+mod tables;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dbos::sysdb::migrations::{SHARED_MIGRATIONS, runner};
+use dbos::sysdb::SystemDatabase;
 use dbos::sysdb::postgres::{PostgresSystemDatabase, Settings};
 use dbos::sysdb::retry::RetryPolicy;
-use dbos::sysdb::{DEFAULT_SCHEMA, SystemDatabase};
 use sqlx::Connection;
 use sqlx::postgres::{PgConnection, PgPool};
 use tracing::warn;
 
 pub(crate) use address::Address;
+pub use clock::{ClockOffset, DatabaseClock};
+pub(crate) use clock::{local_ms, now_ms};
 pub use connections::ConnectionLimit;
 pub(crate) use connections::Connections;
 use failure::is_full;
 pub(crate) use failure::{is_broken, is_read_only};
+pub(crate) use input::input;
+pub use tables::Tables;
 
+use self::tables::{NEWEST_TESTED_SCHEMA, known_version, prepare, schema_version};
 use crate::{APPLICATION, Error};
-
-/// Our own tables. Statements are idempotent; a change is appended, never edited.
-const OWN_SCHEMA: &str = include_str!("schema.sql");
-
-/// Asks whether the schema is there, and the first table, and all of them with the columns that came later and what acts on the
-/// engine's own.
-const OWN_TABLES: &str = "select to_regnamespace('abaci') is not null, to_regclass('abaci.presence') is not null, \
-     to_regclass('abaci.presence') is not null and to_regclass('abaci.deaths') is not null and to_regclass('abaci.allowances') is not null \
-     and to_regclass('abaci.names') is not null and to_regclass('abaci.former_queues') is not null \
-     and exists (select 1 from pg_trigger where tgrelid = to_regclass('dbos.workflow_status') \
-         and tgname = 'abaci_remember_queue') \
-     and exists (select 1 from pg_attribute where attrelid = to_regclass('abaci.presence') \
-         and attname = 'running' and not attisdropped)";
-
-/// The advisory lock under which tables are made, so that two first starts do not race.
-const MIGRATION_LOCK: i64 = 0x6162_6163_6901;
 
 /// Takes room on the server's disk and gives it back, by sorting more than fits into the memory allowed: half a millisecond,
 /// and nothing is left of it.
@@ -51,12 +42,6 @@ const TAKE_ROOM: &str = "begin; set local work_mem = '64kB'; \
 
 /// Making the tables takes a second or two; waiting for another process that makes them, no longer than this.
 const PREPARATION_TIMEOUT: Duration = Duration::from_mins(1);
-
-/// What the engine makes its tables over, beside the connection that has the lock.
-const MIGRATION_CONNECTIONS: u32 = 2;
-
-/// How long those connections may take.
-const MIGRATION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The name of this database; one that was copied from another has that one's name in its table and takes its own.
 const NAME: &str = "with here as (select oid from pg_database where datname = current_database()), \
@@ -70,23 +55,13 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 const NAME_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Says what may be done about tables that are not as they should be. Our own are always brought up to date.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tables {
-    /// None are made, and the engine's stay as they are; ours, once somebody has made them, are brought up to date.
-    Expect,
-    /// They are made where there are none.
-    Make,
-    /// The engine's are also updated where another application made older ones.
-    Update,
-}
-
 /// A pool of connections to a database whose schema is ours, with the engine's guarded statements over it.
 #[derive(Clone)]
 pub(crate) struct Database {
     pub(crate) pool: PgPool,
     pub(crate) engine: Arc<PostgresSystemDatabase>,
     pub(crate) address: Address,
+    pub(crate) clock: DatabaseClock,
 }
 
 impl Database {
@@ -101,10 +76,10 @@ impl Database {
     ) -> Result<Self, Error> {
         let deadline = Instant::now() + patience;
         let mut first = address.connect_by(timeout, deadline).await?;
-        prepare_in_time(&mut first, &address, tables).await?;
+        let clock = prepare_in_time(&mut first, &address, tables).await?;
         // Gone before the next one is opened, or a client would need two.
         let _ = first.close().await;
-        let database = Self::over(address, 1);
+        let database = Self::over(address, 1, clock);
         loop {
             match database.address.fill(&database.pool, timeout).await {
                 Err(Error::Unreachable { .. }) if Instant::now() < deadline => {}
@@ -124,16 +99,16 @@ impl Database {
         timeout: Duration,
     ) -> Result<(Self, Connections), Error> {
         let mut first = address.connect(timeout).await?;
-        prepare_in_time(&mut first, &address, tables).await?;
+        let clock = prepare_in_time(&mut first, &address, tables).await?;
         let total = address.places(&mut first, wanted).await?;
         let _ = first.close().await;
         let connections = Connections::share(total);
-        let database = Self::over(address, connections.own);
+        let database = Self::over(address, connections.own, clock);
         database.address.fill(&database.pool, timeout).await?;
         Ok((database, connections))
     }
 
-    fn over(address: Address, connections: u32) -> Self {
+    fn over(address: Address, connections: u32, clock: DatabaseClock) -> Self {
         let pool = address.pool(connections);
         let engine = Arc::new(PostgresSystemDatabase::from_pool(
             pool.clone(),
@@ -143,6 +118,7 @@ impl Database {
             pool,
             engine,
             address,
+            clock,
         }
     }
 
@@ -219,14 +195,6 @@ impl Address {
         }
     }
 
-    fn older(&self, found: i64) -> Error {
-        Error::SchemaOlder {
-            place: self.place.clone(),
-            found,
-            known: known_version(),
-        }
-    }
-
     pub(crate) fn no_answer(&self, within: Duration) -> Error {
         self.unreachable(format!("no answer within {} s", within.as_secs_f32()))
     }
@@ -248,8 +216,10 @@ pub struct DatabaseReport {
     pub server_version: String,
     /// The version of the engine's schema found there; absent where there is none.
     pub schema_version: Option<i64>,
-    /// The version that this build knows.
+    /// The oldest version that this build works with, which it makes itself.
     pub known_schema_version: i64,
+    /// The newest version that this build works with.
+    pub newest_schema_version: i64,
     /// Is true where abaci's own tables are there.
     pub has_own_tables: bool,
     /// The limit that leaves this user the fewest connections.
@@ -260,6 +230,8 @@ pub struct DatabaseReport {
     pub write_failure: Option<String>,
     /// One round trip, in milliseconds.
     pub round_trip_ms: f64,
+    /// How far this machine's clock is ahead of the database's.
+    pub clock_offset_ms: ClockOffset,
 }
 
 /// Checks the form of a database URL without connecting.
@@ -295,11 +267,15 @@ pub async fn inspect(url: &str, timeout: Duration) -> Result<DatabaseReport, Err
     let address = Address::parse(url)?;
     let mut connection = address.connect(timeout).await?;
     let asked = Instant::now();
-    let server_version = sqlx::query_scalar("select split_part(current_setting('server_version'), ' ', 1)")
-        .fetch_one(&mut connection)
-        .await
-        .map_err(|error| address.failure("asking for the version", &error))?;
+    let (server_version, now_ms) = sqlx::query_as(concat!(
+        "select split_part(current_setting('server_version'), ' ', 1), ",
+        now_ms!()
+    ))
+    .fetch_one(&mut connection)
+    .await
+    .map_err(|error| address.failure("asking for the version", &error))?;
     let round_trip_ms = asked.elapsed().as_secs_f64() * 1e3;
+    let clock_offset_ms = DatabaseClock::read(now_ms, asked).offset();
     address.check_writable(&mut connection).await?;
     let connections = address.tightest_limit(&mut connection).await?;
     // It takes two more.
@@ -324,7 +300,9 @@ pub async fn inspect(url: &str, timeout: Duration) -> Result<DatabaseReport, Err
         has_own_tables,
         may_make_tables,
         known_schema_version: known_version(),
+        newest_schema_version: NEWEST_TESTED_SCHEMA,
         round_trip_ms,
+        clock_offset_ms,
     })
 }
 
@@ -341,133 +319,11 @@ async fn prepare_in_time(
     connection: &mut PgConnection,
     address: &Address,
     tables: Tables,
-) -> Result<(), Error> {
+) -> Result<DatabaseClock, Error> {
     match tokio::time::timeout(PREPARATION_TIMEOUT, prepare(connection, address, tables)).await {
         Ok(prepared) => prepared,
         Err(_) => Err(address.unreachable("its tables could not be made or checked in time".to_owned())),
     }
-}
-
-/// Makes or updates the tables, under a lock that goes with the connection, unless they are as they should be or must stay as
-/// they are.
-async fn prepare(connection: &mut PgConnection, address: &Address, tables: Tables) -> Result<(), Error> {
-    if tables != Tables::Expect {
-        address.check_writable(connection).await?;
-    }
-    let found = Schemas::find(connection, address).await?;
-    if tables == Tables::Expect && !found.has_own {
-        return Err(Error::NoTables {
-            place: address.place.clone(),
-        });
-    }
-    if let (Tables::Expect, Some(version)) = (tables, found.version.filter(|found| *found < known_version()))
-    {
-        return Err(address.older(version));
-    }
-    if !found.is_current {
-        make_tables(connection, address, tables).await?;
-    }
-    Ok(())
-}
-
-async fn make_tables(connection: &mut PgConnection, address: &Address, tables: Tables) -> Result<(), Error> {
-    let failed = |error: sqlx::Error| address.failure("making the tables", &error);
-    lock_migrations(connection).await.map_err(failed)?;
-    // Only now: another process may have been making them, whose half-made ones look like somebody else's.
-    let found = Schemas::find(connection, address).await?;
-    if let (Tables::Make, Some(version)) = (tables, found.version_of_another()) {
-        return Err(address.older(version));
-    }
-    // Before the engine's, so that a start that is killed half-way leaves what is known for ours.
-    sqlx::raw_sql("create schema if not exists abaci")
-        .execute(&mut *connection)
-        .await
-        .map_err(failed)?;
-    let pool = address.pool(MIGRATION_CONNECTIONS);
-    address.fill(&pool, MIGRATION_TIMEOUT).await?;
-    runner::run(&pool, DEFAULT_SCHEMA, true)
-        .await
-        .map_err(|error| address.migration_failure("making the engine's tables", &error))?;
-    pool.close().await;
-    sqlx::raw_sql(OWN_SCHEMA)
-        .execute(connection)
-        .await
-        .map(drop)
-        .map_err(failed)
-}
-
-/// The version of the engine's schema that this build knows.
-fn known_version() -> i64 {
-    i64::from(SHARED_MIGRATIONS)
-}
-
-/// Takes the lock of the migration, however long another process has it.
-///
-/// It asks again and again instead of waiting in the server: a waiting statement holds a snapshot, and the engine builds
-/// some of its indexes concurrently, which waits for every older snapshot to go.
-async fn lock_migrations(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    let ask = || sqlx::query_scalar("select pg_try_advisory_lock($1)").bind(MIGRATION_LOCK);
-    while !ask().fetch_one(&mut *connection).await? {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    Ok(())
-}
-
-/// Describes what there is of both schemas.
-struct Schemas {
-    /// The version of the engine's; absent where there is none.
-    version: Option<i64>,
-    /// Whether ours was begun.
-    is_begun: bool,
-    /// Whether some of our tables are there.
-    has_own: bool,
-    /// Whether all is there, at the versions that this build knows.
-    is_current: bool,
-}
-
-impl Schemas {
-    /// Looks for both schemas.
-    ///
-    /// # Errors
-    /// [`Error::SchemaNewer`], or what a failing question says.
-    async fn find(connection: &mut PgConnection, address: &Address) -> Result<Self, Error> {
-        let known = known_version();
-        let version = schema_version(connection, address).await?;
-        if let Some(found) = version.filter(|found| *found > known) {
-            return Err(Error::SchemaNewer { found, known });
-        }
-        let (is_begun, has_own, all): (bool, bool, bool) = sqlx::query_as(OWN_TABLES)
-            .fetch_one(connection)
-            .await
-            .map_err(|error| address.failure("looking for our tables", &error))?;
-        Ok(Self {
-            version,
-            is_begun,
-            has_own,
-            is_current: version == Some(known) && all,
-        })
-    }
-
-    /// The version of tables that another application has made, if it is older than ours.
-    fn version_of_another(&self) -> Option<i64> {
-        self.version
-            .filter(|version| !self.is_begun && *version < known_version())
-    }
-}
-
-async fn schema_version(connection: &mut PgConnection, address: &Address) -> Result<Option<i64>, Error> {
-    let failed = |error: sqlx::Error| address.failure("reading the schema's version", &error);
-    let exists: bool = sqlx::query_scalar("select to_regclass('dbos.dbos_migrations') is not null")
-        .fetch_one(&mut *connection)
-        .await
-        .map_err(failed)?;
-    if !exists {
-        return Ok(None);
-    }
-    sqlx::query_scalar("select max(version)::bigint from dbos.dbos_migrations")
-        .fetch_one(connection)
-        .await
-        .map_err(failed)
 }
 
 /// How our own use of the engine's statements waits out a hiccup; callers bound the whole.

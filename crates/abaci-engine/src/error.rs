@@ -57,16 +57,18 @@ pub enum Error {
         /// The version that this build knows.
         known: i64,
     },
-    /// The tables were made by a newer version; use that one.
+    /// The tables were made by a newer version than was ever tried; use another database.
     #[error(
-        "the database's schema is version {found}, newer than version {known} that this program knows; \
-         use the newer abaci, or another database"
+        "the DBOS tables in {place} are of version {found}, and this program works with none after {newest}; \
+         give abaci a database of its own by --database-url, or use a newer abaci"
     )]
     SchemaNewer {
+        /// Host and database, without user or password.
+        place: String,
         /// The version found.
         found: i64,
-        /// The version that this build knows.
-        known: i64,
+        /// The newest version that was tried.
+        newest: i64,
     },
     /// The request cannot be met; nothing was queued.
     #[error(transparent)]

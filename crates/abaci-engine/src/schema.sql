@@ -69,3 +69,25 @@ begin
             execute function abaci.remember_queue();
     end if;
 end $$;
+
+-- How far each worker's clock is ahead of this server's, as it was at the last heartbeat.
+alter table abaci.presence add column if not exists clock_offset_ms bigint;
+
+-- What a newer DBOS keeps beside a row: from its schema 109 on, the input of a job that it enqueues. Nothing where there is
+-- no such table, at whatever moment it comes.
+create or replace function abaci.input_of(job text) returns text language plpgsql stable as $$
+begin
+    if to_regclass('dbos.workflow_input') is null then
+        return null;
+    end if;
+    return (select inputs from dbos.workflow_input where workflow_uuid = job);
+end $$;
+
+-- Removes the same of jobs that are deleted.
+create or replace function abaci.forget_payloads(jobs text[]) returns void language plpgsql as $$
+begin
+    if to_regclass('dbos.workflow_input') is not null then
+        delete from dbos.workflow_input where workflow_uuid = any(jobs);
+        delete from dbos.workflow_output where workflow_uuid = any(jobs);
+    end if;
+end $$;

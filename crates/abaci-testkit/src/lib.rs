@@ -12,6 +12,7 @@
 //! | a pgbouncer before a server | [`Pooler`] |
 //! | a bucket of S3, to spoil, to close and to remove | [`ObjectServer`] |
 //! | a child process: its lines, its signals, its end | [`Process`] |
+//! | a program whose clock is wrong | [`with_clock`] |
 //! | waiting for anything, with one deadline | [`eventually`], [`Deadline`] |
 //! | a directory that the server's account can enter | [`TempDir`] |
 //! | running code of the test binary in another process | [`child_process!`], [`child`] |
@@ -28,6 +29,7 @@
 )]
 
 pub mod child;
+mod clock;
 mod database;
 mod hold;
 mod object_server;
@@ -38,6 +40,7 @@ mod psql;
 mod temp_dir;
 mod wait;
 
+pub use clock::with_clock;
 pub use database::Database;
 pub use hold::{InsertHold, TableLock};
 pub use object_server::ObjectServer;

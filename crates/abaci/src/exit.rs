@@ -203,8 +203,9 @@ mod tests {
         assert_eq!(exit_of(refused), 3);
         assert_eq!(
             exit_of(abaci_engine::Error::SchemaNewer {
+                place: "db/abaci".to_owned(),
                 found: 999,
-                known: 108
+                newest: 125
             }),
             3
         );

@@ -8,6 +8,7 @@
 //! crate speaks SQL.
 
 pub mod cli;
+mod clocks;
 pub mod command;
 pub mod config;
 pub mod database;

@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 
 use dbos::sysdb::SystemDatabase;
-use dbos::sysdb::types::{Timestamp, WorkflowFilter, WorkflowRecord, WorkflowStatus};
+use dbos::sysdb::types::{Timestamp, WorkflowRecord, WorkflowStatus};
 use serde_json::Value;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::{Client, probe};
 use crate::Error;
+use crate::database::input;
 use crate::record::{
     Failure, FailureKind, Job, JobDetail, JobId, JobResult, Request, State, StepRecord, WorkflowName,
 };
@@ -46,54 +47,37 @@ pub enum CancelOutcome {
 }
 
 impl Client {
-    /// Lists jobs, whatever their queue.
-    ///
-    /// # Errors
-    /// [`Error::Unreachable`] or [`Error::Database`].
-    pub async fn list(&self, filter: &ListFilter) -> Result<Vec<Job>, Error> {
-        let query = WorkflowFilter {
-            names: WorkflowName::ALL.map(WorkflowName::name).to_vec(),
-            workflow_id_prefixes: filter.id_prefix.iter().map(String::as_str).collect(),
-            status: filter
-                .states
-                .iter()
-                .flat_map(|state| statuses_of(*state))
-                .copied()
-                .collect(),
-            // Parked jobs are failed ones until their failure is read, so the limit applies after that.
-            limit: filter.limit.filter(|_| !filter.needs_failure()).map(i64::from),
-            sort_desc: true,
-            load_input: false,
-            load_output: filter.needs_failure(),
-            ..WorkflowFilter::default()
-        };
-        let rows = self.database.engine.list_workflows(&query, None);
-        let mut rows = self.database.bounded("listing jobs", self.timeout, rows).await?;
-        self.restore_queues(&mut rows).await?;
-        let mut inputs = self
-            .database
-            .bounded("reading requests", self.timeout, self.inputs_of(&rows))
-            .await?;
-        for row in &mut rows {
-            row.input = inputs.remove(&row.workflow_id);
-        }
-        let is_asked = |job: &Job| filter.states.is_empty() || filter.states.contains(&job.state);
-        let limit = filter.limit.map_or(usize::MAX, |limit| limit as usize);
-        Ok(rows.iter().map(job_of).filter(is_asked).take(limit).collect())
-    }
-
     /// The inputs of rows, but for those that are too long to be a request.
-    async fn inputs_of(&self, rows: &[WorkflowRecord]) -> Result<HashMap<String, String>, sqlx::Error> {
+    pub(super) async fn inputs_of(
+        &self,
+        rows: &[WorkflowRecord],
+    ) -> Result<HashMap<String, String>, sqlx::Error> {
         let ids: Vec<&str> = rows.iter().map(|row| row.workflow_id.as_str()).collect();
-        let inputs = sqlx::query(
-            "select workflow_uuid, inputs from dbos.workflow_status \
-             where workflow_uuid = any($1) and octet_length(inputs) <= 65536",
-        );
+        let inputs = sqlx::query(concat!(
+            "select workflow_uuid, ",
+            input!(),
+            " as inputs from dbos.workflow_status where workflow_uuid = any($1) and octet_length(",
+            input!(),
+            ") <= 65536"
+        ));
         let inputs = inputs.bind(ids).fetch_all(&self.database.pool).await?;
         inputs
             .iter()
             .map(|row| Ok((row.try_get("workflow_uuid")?, row.try_get("inputs")?)))
             .collect()
+    }
+
+    /// Reads the input of a row whose own column has none.
+    pub(super) async fn restore_input(&self, row: &mut WorkflowRecord) -> Result<(), Error> {
+        if row.input.is_none() {
+            let inputs = self.inputs_of(std::slice::from_ref(row));
+            let mut inputs = self
+                .database
+                .bounded("reading a request", self.timeout, inputs)
+                .await?;
+            row.input = inputs.remove(&row.workflow_id);
+        }
+        Ok(())
     }
 
     /// Counts the jobs of the queue that have not ended.
@@ -121,6 +105,7 @@ impl Client {
         let row = self.database.bounded("reading a job", self.timeout, row).await?;
         let mut row = row.ok_or_else(|| Error::NotFound { id: id.to_string() })?;
         self.restore_queues([&mut row]).await?;
+        self.restore_input(&mut row).await?;
         let steps = self
             .database
             .bounded("reading the steps of a job", self.timeout, self.steps_of(id))
@@ -173,7 +158,7 @@ impl Client {
 
 impl ListFilter {
     /// Whether the states asked for can only be told apart by the recorded failure.
-    fn needs_failure(&self) -> bool {
+    pub(super) fn needs_failure(&self) -> bool {
         self.states
             .iter()
             .any(|state| matches!(state, State::Failed | State::Parked))
@@ -213,7 +198,7 @@ pub(super) fn state_of(row: &WorkflowRecord) -> State {
     }
 }
 
-fn statuses_of(state: State) -> &'static [WorkflowStatus] {
+pub(super) fn statuses_of(state: State) -> &'static [WorkflowStatus] {
     match state {
         State::Queued => &[WorkflowStatus::Enqueued],
         State::Delayed => &[WorkflowStatus::Delayed],
@@ -225,7 +210,7 @@ fn statuses_of(state: State) -> &'static [WorkflowStatus] {
     }
 }
 
-fn job_of(row: &WorkflowRecord) -> Job {
+pub(super) fn job_of(row: &WorkflowRecord) -> Job {
     let input = row
         .input
         .as_deref()

@@ -8,6 +8,7 @@
 mod gc;
 mod list;
 mod listeners;
+mod pages;
 mod probe;
 mod progress;
 mod queues;
@@ -20,12 +21,13 @@ use std::time::Duration;
 pub use crate::gc::{Collected, GcMode, GcOptions, GcReport};
 pub use list::{CancelOutcome, ListFilter, QueueCounts};
 pub use listeners::QueueVersion;
+pub use pages::Pages;
 pub use probe::{QueueProbe, QueueStatus};
 pub use resume::{ResumeOptions, ResumeOutcome};
 pub use submit::SubmitOptions;
 pub use wait::{Others, Outcome, WaitEvent, Waiter};
 
-use crate::database::{Address, ConnectionLimit, Database, Tables, text};
+use crate::database::{Address, ConnectionLimit, Database, DatabaseClock, Tables, text};
 use crate::presence::{self, Presence};
 use crate::record::Limits;
 use crate::{DEFAULT_QUEUE, Error};
@@ -139,6 +141,12 @@ impl Client {
         self.database
             .bounded("counting connections", self.timeout, asked)
             .await
+    }
+
+    /// The database's clock, as it was read when this client connected.
+    #[must_use]
+    pub fn clock(&self) -> DatabaseClock {
+        self.database.clock
     }
 
     /// Closes the connections; what was submitted stays.

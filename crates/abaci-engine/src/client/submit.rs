@@ -180,10 +180,12 @@ impl Client {
             .database
             .bounded("looking at the jobs of the same ids", self.timeout, rows)
             .await?;
-        let stored: HashMap<&str, Option<Request>> = rows
-            .iter()
-            .map(|row| (row.workflow_id.as_str(), request_of(row)))
-            .collect();
+        let mut stored = HashMap::with_capacity(rows.len());
+        for mut row in rows {
+            self.restore_input(&mut row).await?;
+            let request = request_of(&row);
+            stored.insert(row.workflow_id, request);
+        }
         let taken = asked.iter().find(|(id, request)| {
             stored
                 .get(id.as_str())

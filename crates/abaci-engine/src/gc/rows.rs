@@ -2,7 +2,7 @@
 //!
 //! The engine's own deletion looks at no status, and its garbage collection is not built yet; so these are guarded
 //! statements of ours. A job is locked and looked at again before it goes, so that one that is being resumed stays; its
-//! steps go with it, by the keys of the engine's tables.
+//! steps and whatever a newer DBOS keeps beside it go with it, in the same statement: from schema 112 on no key sees to that.
 //! Only jobs of ours are deleted, but references of all workflows count.
 
 use std::time::Duration;
@@ -72,18 +72,21 @@ pub(super) async fn delete_jobs(database: &Database, moment: i64) -> Result<u64,
 async fn delete_all(database: &Database, which: &str, moment: i64) -> Result<u64, Error> {
     let statement = format!(
         "with old as materialized (select workflow_uuid from dbos.workflow_status \
-         where name = any($2) and {which} limit {BATCH} for update skip locked) \
-         delete from dbos.workflow_status job using old where job.workflow_uuid = old.workflow_uuid"
+         where name = any($2) and {which} limit {BATCH} for update skip locked), \
+         gone as (delete from dbos.workflow_status job using old where job.workflow_uuid = old.workflow_uuid \
+         returning job.workflow_uuid), \
+         steps as (delete from dbos.operation_outputs step using old where step.workflow_uuid = old.workflow_uuid) \
+         select count(*), abaci.forget_payloads(array_agg(workflow_uuid))::text from gone"
     );
     let mut deleted = 0;
     loop {
-        let batch = sqlx::query(AssertSqlSafe(statement.clone()))
+        let batch = sqlx::query_as(AssertSqlSafe(statement.clone()))
             .bind(moment)
             .bind(our_names())
-            .execute(&database.pool);
-        let batch = database.bounded("deleting old jobs", TIMEOUT, batch).await?;
-        deleted += batch.rows_affected();
-        if batch.rows_affected() < u64::from(BATCH) {
+            .fetch_one(&database.pool);
+        let (gone, _): (i64, Option<String>) = database.bounded("deleting old jobs", TIMEOUT, batch).await?;
+        deleted += gone.unsigned_abs();
+        if gone < i64::from(BATCH) {
             return Ok(deleted);
         }
     }

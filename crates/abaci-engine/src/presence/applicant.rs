@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::heartbeat::TIMEOUT;
 use super::session::Session;
 use super::{LOCK_KEY, Presence, is_alive};
-use crate::database::Address;
+use crate::database::{Address, local_ms, now_ms};
 use crate::worker::{Slot, WorkerSettings};
 use crate::{APPLICATION_VERSION, Error};
 
@@ -263,14 +263,17 @@ async fn write_row(
     incarnation: &str,
     executor_id: &str,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "insert into abaci.presence (executor_id, incarnation, host, pid, application_version, queue, concurrency) \
-         values ($1, $2, $3, $4, $5, $6, $7) \
+    sqlx::query(concat!(
+        "insert into abaci.presence \
+         (executor_id, incarnation, host, pid, application_version, queue, concurrency, clock_offset_ms) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8 - ",
+        now_ms!(),
+        ") \
          on conflict (executor_id) do update set incarnation = excluded.incarnation, host = excluded.host, \
          pid = excluded.pid, application_version = excluded.application_version, queue = excluded.queue, \
          concurrency = excluded.concurrency, draining = false, running = default, started_at = now(), \
-         heartbeat_at = now()",
-    )
+         heartbeat_at = now(), clock_offset_ms = excluded.clock_offset_ms"
+    ))
     .bind(executor_id)
     .bind(incarnation)
     .bind(&role.host)
@@ -278,6 +281,7 @@ async fn write_row(
     .bind(APPLICATION_VERSION)
     .bind(&role.queue)
     .bind(i32::try_from(role.concurrency).unwrap_or(i32::MAX))
+    .bind(local_ms())
     .execute(connection)
     .await
     .map(drop)

@@ -17,7 +17,7 @@ use super::Presence;
 use super::applicant::try_lock;
 use super::running::{LOOK_INTERVAL, Running, Telling};
 use super::session::Session;
-use crate::database::{Address, is_read_only, write_failure};
+use crate::database::{Address, is_read_only, local_ms, now_ms, write_failure};
 
 /// How often a broken connection is tried again.
 const RECONNECT_INTERVAL: Duration = Duration::from_millis(250);
@@ -204,14 +204,17 @@ impl Heartbeat {
         let Some(session) = &mut self.session else {
             return Beat::Failed("not connected".to_owned());
         };
-        let update = sqlx::query(
-            "update abaci.presence set heartbeat_at = now(), draining = $3, running = $4::jsonb \
-             where executor_id = $1 and incarnation = $2",
-        )
+        let update = sqlx::query(concat!(
+            "update abaci.presence set heartbeat_at = now(), draining = $3, running = $4::jsonb, \
+             clock_offset_ms = $5 - ",
+            now_ms!(),
+            " where executor_id = $1 and incarnation = $2"
+        ))
         .bind(&self.executor_id)
         .bind(&self.incarnation)
         .bind(draining)
-        .bind(running);
+        .bind(running)
+        .bind(local_ms());
         let update = async { update.execute(session.connection().await?).await };
         let failure = match timeout(TIMEOUT, update).await {
             Ok(Ok(done)) if done.rows_affected() == 1 => return self.done().await,

@@ -86,6 +86,7 @@ mod tests {
                 draining: false,
                 heartbeat_age_seconds: 0.5,
                 connected,
+                clock_offset_ms: None,
                 live: true,
                 beat: String::new(),
             };

@@ -29,6 +29,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use crate::ENGINE_QUEUE;
+use crate::database::ClockOffset;
 
 /// A worker as its presence row describes it.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -53,6 +54,8 @@ pub struct Presence {
     pub connected: bool,
     /// True while it counts as living.
     pub live: bool,
+    /// How far its clock was ahead of the database's at its last heartbeat; absent where it is of an older program.
+    pub clock_offset_ms: Option<ClockOffset>,
     /// Which process beat last and when: what changes with every beat.
     #[serde(skip)]
     pub(crate) beat: String,
@@ -60,7 +63,7 @@ pub struct Presence {
 
 /// Reads every presence row.
 pub(crate) const SELECT: &str = concat!(
-    "select executor_id, host, pid, application_version, queue, concurrency, draining, \
+    "select executor_id, host, pid, application_version, queue, concurrency, draining, clock_offset_ms, \
      extract(epoch from now() - heartbeat_at)::float8 as age, incarnation || ' ' || heartbeat_at as beat, ",
     is_connected!(),
     " as connected, ",
@@ -108,6 +111,9 @@ impl Presence {
             heartbeat_age_seconds: row.try_get("age")?,
             connected: row.try_get("connected")?,
             live: row.try_get("live")?,
+            clock_offset_ms: row
+                .try_get::<Option<i64>, _>("clock_offset_ms")?
+                .map(ClockOffset::from_ms),
             beat: row.try_get("beat")?,
         })
     }

@@ -16,27 +16,35 @@ use dbos::sysdb::{INTERNAL_QUEUE, SystemDatabase};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
-use tracing::warn;
+use tracing::{info, warn};
 use uuid::Uuid;
 
+use super::deadline::{TimeLeft, left_ms, put_back};
 use super::jobs::{Jobs, Place};
 use super::log::JobLog;
 use crate::artifact::Artifacts;
 use crate::compute;
-use crate::database::Database;
+use crate::database::{Database, input};
 use crate::deaths::{Deaths, Toll};
 use crate::isolation::Children;
 use crate::record::{Failure, JobId, JobResult, Limits, Request, WorkflowName};
 use crate::workflow::JobContext;
 
 /// Takes a row that this worker claimed, or that the engine's internal queue gave it, unless another run has it.
-const OWN: &str = "update dbos.workflow_status set owner_xid = $3 \
-     where workflow_uuid = $1 and executor_id = $2 and status = 'PENDING' \
+const OWN: &str = concat!(
+    "update dbos.workflow_status set owner_xid = $3, workflow_deadline_epoch_ms = ",
+    put_back!(),
+    " where workflow_uuid = $1 and executor_id = $2 and status = 'PENDING' \
      and (owner_xid is null or owner_xid = $3 or queue_name = $4) \
      returning coalesce(recovery_attempts, 1), \
      (select deaths from abaci.deaths where workflow_uuid = $1), \
      (select last_reason from abaci.deaths where workflow_uuid = $1), \
-     (select memory_bytes from abaci.allowances where workflow_uuid = $1)";
+     (select memory_bytes from abaci.allowances where workflow_uuid = $1), ",
+    left_ms!(),
+    ", case when $5 then ",
+    input!(),
+    " end"
+);
 
 /// Settles the counts of claims that nobody will go on with.
 ///
@@ -53,7 +61,17 @@ const SETTLE: &str = "with claimed as (select workflow_uuid as id, coalesce(reco
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What [`OWN`] returns.
-type OwnedRow = (i64, Option<i32>, Option<String>, Option<i64>);
+type OwnedRow = (
+    i64,
+    Option<i32>,
+    Option<String>,
+    Option<i64>,
+    Option<i64>,
+    Option<String>,
+);
+
+/// How soon a cancellation that met an outage is tried again.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// One run of a job, told from every other run of it by its token.
 struct Run {
@@ -69,6 +87,9 @@ struct Owned {
     toll: Toll,
     /// What somebody granted this job, in bytes.
     memory_bytes: Option<u64>,
+    time_left: TimeLeft,
+    /// The input, if the engine had none to give.
+    input: Option<Value>,
 }
 
 /// What runs an admitted request; [`crate::workflow::run`] in every product.
@@ -120,7 +141,7 @@ impl Admission {
         workflow: WorkflowName,
         input: &Value,
     ) -> dbos::Result<JobResult, Failure> {
-        let Some(owned) = self.own(run).await else {
+        let Some(owned) = self.own(run, input.is_null()).await else {
             warn!(
                 workflow_id = run.id,
                 "the job went to another worker or ended before it began; left alone"
@@ -138,7 +159,7 @@ impl Admission {
             ..self.limits
         };
         let request = self
-            .accepted(workflow, input, &limits)
+            .accepted(workflow, owned.input.as_ref().unwrap_or(input), &limits)
             .map_err(|failure| refused(run, failure.at_attempt(attempts)))?;
         let log = JobLog::new(JobId::new(&run.id), request);
         log.started(attempts);
@@ -157,7 +178,11 @@ impl Admission {
             },
             activity: run.place.describe(request, attempts),
         };
-        let outcome = (self.body)(Arc::new(context), request).await;
+        let body = (self.body)(Arc::new(context), request);
+        let outcome = match owned.time_left.bound(body).await {
+            Some(outcome) => outcome,
+            None => Err(self.cancel_in_time(run).await),
+        };
         log.ended(began.elapsed(), outcome.as_ref().map(drop));
         outcome
     }
@@ -182,8 +207,9 @@ impl Admission {
     ///
     /// `None` when the row ended or belongs to another worker by now, as after a start that was held up by an outage.
     /// The token is what refuses every later start of the same row until it is claimed again.
+    /// The input is read too where the engine gave none: it does not look where newer clients keep theirs.
     /// An outage is waited out, as the engine does.
-    async fn own(&self, run: &Run) -> Option<Owned> {
+    async fn own(&self, run: &Run, reads_input: bool) -> Option<Owned> {
         let mut pause = Duration::from_millis(50);
         loop {
             let own = sqlx::query_as(OWN)
@@ -191,6 +217,7 @@ impl Admission {
                 .bind(&self.executor_id)
                 .bind(&run.token)
                 .bind(INTERNAL_QUEUE)
+                .bind(reads_input)
                 .fetch_optional(&self.database.pool);
             let own = self.database.bounded("taking the job in hand", TIMEOUT, own);
             match own.await {
@@ -221,6 +248,37 @@ impl Admission {
         }
     }
 
+    /// Cancels a job at its deadline, if it is still this run's, and hands on the signal that says so.
+    ///
+    /// An outage is waited out: no later run may have more time than this one.
+    async fn cancel_in_time(&self, run: &Run) -> dbos::Error<Failure> {
+        let workflow_id = run.id.clone();
+        loop {
+            match self.still_owns(run).await {
+                Ok(true) => break,
+                Ok(false) => return dbos::Error::Interrupted { workflow_id },
+                Err(error) => {
+                    warn!(workflow_id, %error, "could not cancel the job at its deadline; trying again");
+                }
+            }
+            tokio::time::sleep(RETRY_INTERVAL).await;
+        }
+        info!(workflow_id, "the job's time is over");
+        match self
+            .database
+            .engine
+            .cancel_workflows(&[&run.id], false, None)
+            .await
+        {
+            Ok(cancelled) if cancelled.is_empty() => dbos::Error::Interrupted { workflow_id },
+            Ok(_) => dbos::Error::WorkflowCancelled { workflow_id },
+            Err(error) => {
+                warn!(workflow_id, %error, "could not cancel the job at its deadline");
+                dbos::Error::Interrupted { workflow_id }
+            }
+        }
+    }
+
     async fn still_owns(&self, run: &Run) -> Result<bool, sqlx::Error> {
         sqlx::query_scalar(
             "select exists (select 1 from dbos.workflow_status where workflow_uuid = $1 and owner_xid = $2)",
@@ -233,7 +291,7 @@ impl Admission {
 }
 
 impl Owned {
-    fn from_row((claims, children, last_reason, memory_bytes): OwnedRow) -> Self {
+    fn from_row((claims, children, last_reason, memory_bytes, left_ms, input): OwnedRow) -> Self {
         let attempts = u32::try_from(claims).unwrap_or(u32::MAX);
         Self {
             attempts,
@@ -243,6 +301,8 @@ impl Owned {
                 last_reason,
             },
             memory_bytes: memory_bytes.and_then(|bytes| u64::try_from(bytes).ok()),
+            time_left: TimeLeft::from_ms(left_ms),
+            input: input.and_then(|input| serde_json::from_str(&input).ok()),
         }
     }
 }

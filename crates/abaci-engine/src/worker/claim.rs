@@ -27,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 
+use super::deadline::put_away;
 use super::jobs::{Jobs, Place};
 use super::row::ClaimedRow;
 use crate::database::{Database, text};
@@ -46,9 +47,13 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 /// No timeout is longer than a thousand years.
 const MAX_TIMEOUT_MS: i64 = 1_000 * 366 * 86_400_000;
 
-/// Makes this worker the owner of rows that it just claimed, which the engine's start asks for, and reads them.
-const OWN: &str = "update dbos.workflow_status set owner_xid = null \
-     where workflow_uuid = any($1) and status = 'PENDING' and executor_id = $2 returning ";
+/// Makes this worker the owner of rows that it just claimed, which the engine's start asks for, sets their deadlines out of
+/// the engine's reach and reads them.
+const OWN: &str = concat!(
+    "update dbos.workflow_status set owner_xid = null, workflow_deadline_epoch_ms = ",
+    put_away!(),
+    " where workflow_uuid = any($1) and status = 'PENDING' and executor_id = $2 returning "
+);
 
 /// Rows that this worker claimed from its queue, the oldest first.
 const CLAIMED: &str = "select workflow_uuid from dbos.workflow_status \

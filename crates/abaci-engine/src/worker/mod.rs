@@ -6,6 +6,7 @@
 mod activity;
 mod admission;
 mod claim;
+mod deadline;
 mod discard;
 mod drain;
 mod jobs;
@@ -28,6 +29,7 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 pub(crate) use activity::{Activity, Gauge, Meter, StepGuard};
 pub(crate) use admission::{record_failure, settle_claims, undo_claims};
@@ -167,6 +169,10 @@ impl Worker {
         let wanted = settings.connections();
         let (database, connections) =
             Database::open_for_worker(address, settings.tables, wanted, TIMEOUT).await?;
+        let offset = database.clock.offset();
+        if offset.is_notable() {
+            warn!(%offset, "this machine's clock differs from the database's");
+        }
         let artifacts = artifacts(&settings.artifacts, database.name().await?).await?;
         let jobs = Jobs::default();
         let in_hand = jobs.clone();

@@ -6,7 +6,7 @@ use sqlx::postgres::PgRow;
 use tracing::warn;
 
 use super::record_failure;
-use crate::database::Database;
+use crate::database::{Database, input};
 use crate::record::{Failure, Request, WorkflowName};
 
 /// An input over this size is not read; no request is that long. [`ClaimedRow::COLUMNS`] repeats it.
@@ -27,10 +27,16 @@ pub(crate) struct ClaimedRow {
 
 impl ClaimedRow {
     /// What [`ClaimedRow::from_row`] reads; a huge input stays where it is.
-    pub(crate) const COLUMNS: &str = "workflow_uuid, name, serialization, \
-         coalesce(class_name, config_name) as class_or_instance, octet_length(inputs)::bigint as bytes, \
-         case when octet_length(inputs) <= 65536 then inputs end as inputs, \
-         (extract(epoch from now()) - coalesce(started_at_epoch_ms, updated_at) / 1000.0)::float8 as age";
+    pub(crate) const COLUMNS: &str = concat!(
+        "workflow_uuid, name, serialization, coalesce(class_name, config_name) as class_or_instance, octet_length(",
+        input!(),
+        ")::bigint as bytes, case when octet_length(",
+        input!(),
+        ") <= 65536 then ",
+        input!(),
+        " end as inputs, \
+         (extract(epoch from now()) - coalesce(started_at_epoch_ms, updated_at) / 1000.0)::float8 as age"
+    );
 
     pub(crate) fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         Ok(Self {

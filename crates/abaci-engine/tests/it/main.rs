@@ -10,6 +10,7 @@ mod drains;
 mod gc;
 mod jobs;
 mod liveness;
+mod newer_dbos;
 mod outage;
 mod presence;
 mod probe;

@@ -150,14 +150,15 @@ async fn a_newer_schema_is_refused_by_name_and_left_as_it_is() {
         .unwrap()
         .close()
         .await;
-    server.psql("jobs", "update dbos.dbos_migrations set version = 125");
+    server.psql("jobs", "update dbos.dbos_migrations set version = 126");
     let error = Client::connect(ClientSettings::new(&url)).await.err().unwrap();
     assert!(
         matches!(
             error,
             Error::SchemaNewer {
-                found: 125,
-                known: 108
+                found: 126,
+                newest: 125,
+                ..
             }
         ),
         "{error}"
@@ -166,7 +167,7 @@ async fn a_newer_schema_is_refused_by_name_and_left_as_it_is() {
         server
             .psql("jobs", "select version from dbos.dbos_migrations")
             .trim(),
-        "125"
+        "126"
     );
 }
 

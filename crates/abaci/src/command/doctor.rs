@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use abaci_engine::Client;
 use abaci_engine::database::{ConnectionLimit, DatabaseReport, inspect};
+use abaci_engine::presence::Presence;
 use abaci_engine::worker::{FEWEST_CONNECTIONS, WorkerSettings};
 use clap::Args;
 use local_postgres::Programs;
 use serde::Serialize;
 
 use crate::cli::QueueFlags;
+use crate::clocks::{WrongClock, wrong_clocks};
 use crate::config::{Config, Layer};
 use crate::database::{Access, check_writable, on_blocking_thread};
 use crate::exit::{Exit, one_line};
@@ -156,24 +158,32 @@ async fn database(config: &Config) -> Vec<Check> {
         Ok(report) => report,
         Err(error) => return vec![Check::fail("database", error.to_string())],
     };
-    let mut checks = vec![round_trip(&access, &report)];
-    checks.push(connections(config, &report));
-    checks.push(schema(&report));
-    if report.has_own_tables && report.schema_version == Some(report.known_schema_version) {
+    let mut checks = vec![
+        round_trip(&access, &report),
+        connections(config, &report),
+        schema(&report),
+    ];
+    checks.extend(own_clock(&report));
+    let works_with = report.known_schema_version..=report.newest_schema_version;
+    let is_known = |version| works_with.contains(&version);
+    if report.has_own_tables && report.schema_version.is_some_and(is_known) {
         checks.extend(work(&access, config).await);
     }
     checks
 }
 
 fn schema(report: &DatabaseReport) -> Check {
-    let known = report.known_schema_version;
+    let (known, newest) = (report.known_schema_version, report.newest_schema_version);
     match report.schema_version {
-        Some(version) if version > known => {
-            let way_out = "use the newer abaci, or another database";
+        Some(version) if version > newest => {
+            let way_out = "give abaci a database of its own by --database-url, or use a newer abaci";
             Check::fail(
                 "schema",
-                format!("version {version}, newer than {known}; {way_out}"),
+                format!("version {version}, and abaci works with none after {newest}; {way_out}"),
             )
+        }
+        Some(version) if report.has_own_tables && version > known => {
+            Check::ok("schema", format!("version {version}, of a newer DBOS"))
         }
         Some(version) if report.has_own_tables => Check::ok("schema", format!("version {version}")),
         _ if !report.may_make_tables => Check::fail(
@@ -211,6 +221,18 @@ fn connections(config: &Config, report: &DatabaseReport) -> Check {
     }
 }
 
+fn own_clock(report: &DatabaseReport) -> Vec<Check> {
+    let wrong = wrong_clocks(Some(report.clock_offset_ms), &[]);
+    if wrong.is_empty() {
+        return vec![Check::ok("clock", "this machine's agrees with the database's")];
+    }
+    wrong.iter().map(clock).collect()
+}
+
+fn clock(wrong: &WrongClock) -> Check {
+    Check::note("clock", wrong.to_string())
+}
+
 fn round_trip(access: &Access, report: &DatabaseReport) -> Check {
     let DatabaseReport {
         server_version,
@@ -235,22 +257,25 @@ async fn work(access: &Access, config: &Config) -> Vec<Check> {
         Ok(client) => client,
         Err(error) => return vec![Check::fail("queue", error.to_string())],
     };
-    let checks = vec![workers(&client).await, queue(&client).await];
+    let checks = async {
+        let present = client.workers().await?;
+        let mut checks: Vec<_> = wrong_clocks(None, &present).iter().map(clock).collect();
+        checks.push(workers(&client, &present));
+        checks.push(queue(&client).await?);
+        Ok(checks)
+    };
+    let checks = checks.await;
     client.close().await;
-    checks
-        .into_iter()
-        .map(|check| check.unwrap_or_else(|error| Check::fail("queue", error.to_string())))
-        .collect()
+    checks.unwrap_or_else(|error: abaci_engine::Error| vec![Check::fail("queue", error.to_string())])
 }
 
-async fn workers(client: &Client) -> Result<Check, abaci_engine::Error> {
-    let workers = client.workers().await?;
+fn workers(client: &Client, workers: &[Presence]) -> Check {
     let listening: Vec<String> = workers
         .iter()
         .filter(|worker| worker.is_live() && worker.queue == client.queue())
         .map(|worker| format!("{} (process {})", worker.executor_id, worker.pid))
         .collect();
-    Ok(match listening.as_slice() {
+    match listening.as_slice() {
         [] => Check::note(
             "workers",
             format!(
@@ -260,7 +285,7 @@ async fn workers(client: &Client) -> Result<Check, abaci_engine::Error> {
             ),
         ),
         listening => Check::ok("workers", listening.join(", ")),
-    })
+    }
 }
 
 async fn queue(client: &Client) -> Result<Check, abaci_engine::Error> {

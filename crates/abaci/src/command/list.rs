@@ -1,7 +1,7 @@
 //! `abaci list`: the jobs of every queue, the newest first.
 
 use abaci_engine::client::ListFilter;
-use abaci_engine::{Job, State};
+use abaci_engine::{Client, Job, State};
 use clap::Args;
 
 use crate::cli::one_of;
@@ -66,15 +66,11 @@ impl List {
             id_prefix: self.id_prefix,
             limit,
         };
-        let jobs = client.list(&filter).await?;
+        let shown = print(&client, &filter, Format::of_flag(self.json)).await;
         client.close().await;
-        match Format::of_flag(self.json) {
-            Format::Json => jobs.iter().try_for_each(output::json)?,
-            Format::Human if jobs.is_empty() => output::talk(nothing(&filter)),
-            Format::Human => print_table(&jobs)?,
-        }
-        if limit.is_some_and(|limit| jobs.len() >= limit as usize) {
-            let newest = match jobs.len() {
+        let shown = shown?;
+        if limit.is_some_and(|limit| shown >= limit as usize) {
+            let newest = match shown {
                 1 => "the newest job".to_owned(),
                 count => format!("the newest {count} jobs"),
             };
@@ -82,6 +78,30 @@ impl List {
         }
         Ok(Exit::Done)
     }
+}
+
+/// Prints the jobs as they are read, a page at a time, and returns how many there were.
+async fn print(client: &Client, filter: &ListFilter, format: Format) -> anyhow::Result<usize> {
+    let mut pages = client.pages(filter);
+    let (mut shown, mut widths) = (0, None::<Vec<usize>>);
+    while let Some(jobs) = pages.next().await? {
+        shown += jobs.len();
+        if format == Format::Json {
+            jobs.iter().try_for_each(output::json)?;
+            continue;
+        }
+        let table = table(&jobs, client.clock().now_ms());
+        match &widths {
+            None => table.print()?,
+            Some(widths) => table.print_on(widths)?,
+        }
+        // The columns stay where the first page has them.
+        widths.get_or_insert_with(|| table.column_widths());
+    }
+    if shown == 0 && format == Format::Human {
+        output::talk(nothing(filter));
+    }
+    Ok(shown)
 }
 
 /// Says why a list is empty.
@@ -93,7 +113,7 @@ fn nothing(filter: &ListFilter) -> &'static str {
     }
 }
 
-fn print_table(jobs: &[Job]) -> anyhow::Result<()> {
+fn table(jobs: &[Job], now_ms: i64) -> Table {
     let mut table = Table::new([
         "ID",
         "STATE",
@@ -111,12 +131,12 @@ fn print_table(jobs: &[Job]) -> anyhow::Result<()> {
             shown(job.n),
             shown(job.algorithm),
             shown(job.queue.as_deref()),
-            output::age(job.created_at_ms),
+            output::age(job.created_at_ms, now_ms),
             job.attempts.to_string(),
             shown(job.executor_id.as_deref()),
         ]);
     }
-    table.print()
+    table
 }
 
 fn shown(value: Option<impl ToString>) -> String {

@@ -49,10 +49,9 @@ pub(crate) fn time(milliseconds: i64) -> String {
     }
 }
 
-/// How long ago a moment in milliseconds since 1970 was, in its one largest unit.
-pub(crate) fn age(milliseconds: i64) -> String {
-    let elapsed = instant(milliseconds).and_then(|moment| SystemTime::now().duration_since(moment).ok());
-    match elapsed.unwrap_or_default().as_secs() {
+/// How long a moment was before another by the same clock, both in milliseconds since 1970, in its one largest unit.
+pub(crate) fn age(milliseconds: i64, now_ms: i64) -> String {
+    match u64::try_from(now_ms.saturating_sub(milliseconds)).unwrap_or_default() / 1_000 {
         seconds @ 0..60 => format!("{seconds}s"),
         seconds @ 60..3600 => format!("{}m", seconds / 60),
         seconds @ 3600..86_400 => format!("{}h", seconds / 3600),

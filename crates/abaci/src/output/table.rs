@@ -42,6 +42,20 @@ impl Table {
         self.drawn().into_iter().try_for_each(super::line)
     }
 
+    /// Prints the rows alone, below a table whose columns are as wide as `widths`; a cell that is wider moves what is right
+    /// of it.
+    pub(crate) fn print_on(&self, widths: &[usize]) -> anyhow::Result<()> {
+        self.lines_on(widths).try_for_each(super::line)
+    }
+
+    fn lines_on(&self, widths: &[usize]) -> impl Iterator<Item = String> {
+        self.rows.iter().map(move |row| {
+            let cells = row.iter().zip(widths);
+            let line: Vec<String> = cells.map(|(cell, width)| format!("{cell:<width$}")).collect();
+            line.join("  ").trim_end().to_owned()
+        })
+    }
+
     /// The table's lines, the header in bold.
     pub(crate) fn drawn(&self) -> Vec<String> {
         with_bold_header(self.lines())
@@ -90,7 +104,8 @@ impl Table {
         grid
     }
 
-    fn column_widths(&self) -> Vec<usize> {
+    /// The width of each column, its header included.
+    pub(crate) fn column_widths(&self) -> Vec<usize> {
         let widths = self.grid().column_max_content_widths();
         widths.into_iter().map(usize::from).collect()
     }
@@ -136,6 +151,23 @@ mod tests {
         let mut table = Table::new(["ID", "STATE"]);
         table.row(["a-long-id".to_owned(), "ok".to_owned()]);
         assert_eq!(table.lines(), ["ID         STATE", "a-long-id  ok"]);
+    }
+
+    #[test]
+    fn rows_that_come_later_stand_below_those_before() {
+        let (first, mut later) = (table(), table());
+        later.row([
+            "1".to_owned(),
+            "parked".to_owned(),
+            "3s".to_owned(),
+            "-".to_owned(),
+        ]);
+        let lines: Vec<String> = later.lines_on(&first.column_widths()).collect();
+        assert_eq!(lines[0], first.lines()[1]);
+        assert_eq!(
+            lines[1], "1   parked  3s   -",
+            "a wider cell moves what is right of it"
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod cancelling;
 mod children;
+mod clocks;
 mod configuration;
 mod cut_off;
 mod demo;
@@ -35,6 +36,7 @@ mod in_process;
 mod isolation;
 mod jobs;
 mod lab;
+mod long_lists;
 mod managing;
 mod notify;
 mod poison;

@@ -90,13 +90,43 @@ fn a_database_of_a_newer_version_is_left_alone() {
     rig.database
         .psql("update dbos.dbos_migrations set version = 99999");
     for command in [["submit", "20"].as_slice(), &["serve"], &["list"]] {
-        assert_refused(&rig.run(command), 3, &["99999", "newer"]);
+        assert_refused(
+            &rig.run(command),
+            3,
+            &["99999", "a database of its own", "newer abaci"],
+        );
     }
     let jobs = rig.database.psql("select count(*) from dbos.workflow_status");
     assert_eq!(
         jobs.trim(),
         "1",
         "something was queued in a database that is not ours to use"
+    );
+}
+
+#[test]
+fn doctor_tells_which_newer_schemas_work() {
+    let rig = Rig::new();
+    rig.submit(&["10"]);
+    let schema_at = |version: u32| {
+        rig.database
+            .psql(&format!("update dbos.dbos_migrations set version = {version}"));
+        let output = rig.run(["doctor"]);
+        let line = output.stdout.iter().find(|line| line.contains("schema"));
+        (
+            code(&output),
+            line.unwrap_or_else(|| panic!("{output:#?}")).clone(),
+        )
+    };
+    assert_eq!(
+        schema_at(125),
+        (0, "ok    schema       version 125, of a newer DBOS".to_owned())
+    );
+    let (exit, line) = schema_at(126);
+    assert_eq!(exit, 1);
+    assert!(
+        line.contains("abaci works with none after 125; give abaci a database of its own"),
+        "{line}"
     );
 }
 

@@ -44,6 +44,8 @@ pub(super) fn lines(report: &Report, columns: Option<usize>) -> Vec<String> {
         let said = format!("{} left of the {allowed} that {whose} allows", left.yellow());
         facts.push(("connections ", said));
     }
+    let clocks = report.wrong_clocks.iter();
+    facts.extend(clocks.map(|clock| ("clock     ", clock.to_string().yellow().to_string())));
     let mut lines: Vec<String> = facts
         .iter()
         .flat_map(|(label, text)| output::labelled(label, text, width))

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use abaci_engine::APPLICATION_VERSION;
 use abaci_engine::client::{QueueProbe, QueueStatus};
-use abaci_engine::database::ConnectionLimit;
+use abaci_engine::database::{ClockOffset, ConnectionLimit};
 use abaci_engine::presence::Presence;
 use anyhow::{anyhow, bail};
 use clap::Args;
@@ -20,6 +20,7 @@ use serde::Serialize;
 use tokio::time::timeout;
 
 use crate::cli::{QueueFlags, ReadinessFlags};
+use crate::clocks::{WrongClock, wrong_clocks};
 use crate::config::{Config, Layer};
 use crate::database::{Access, on_blocking_thread};
 use crate::exit::{self, Exit};
@@ -62,6 +63,8 @@ struct Report {
     /// Why a fleet that runs does not say how it stands.
     fleet_reason: Option<String>,
     database: DatabaseReport,
+    /// Clocks that differ from the database's by over a second.
+    wrong_clocks: Vec<WrongClock>,
     /// Workers that are not of this fleet: other hosts', and those of `abaci serve`.
     other_workers: Vec<Presence>,
 }
@@ -171,9 +174,11 @@ async fn look(config: &Config) -> anyhow::Result<Report> {
         Ok(answer) => (Some(answer), None),
         Err(error) => (None, Some(exit::one_line(&error))),
     };
+    let own_offset = answer.as_ref().map(|answer| answer.offset);
     let (queue, connections, workers) = answer.map_or_else(Default::default, |answer| {
         (Some(answer.queue), Some(answer.connections), answer.workers)
     });
+    let wrong_clocks = wrong_clocks(own_offset, &workers);
     let is_of_fleet = |worker: &Presence| {
         let views = fleet.iter().flat_map(|fleet| &fleet.workers);
         views
@@ -191,6 +196,7 @@ async fn look(config: &Config) -> anyhow::Result<Report> {
             connections,
             reason,
         },
+        wrong_clocks,
         other_workers,
     })
 }
@@ -200,6 +206,8 @@ struct Told {
     queue: QueueStatus,
     connections: ConnectionLimit,
     workers: Vec<Presence>,
+    /// How far this machine's clock is ahead of the database's.
+    offset: ClockOffset,
 }
 
 /// Asks the database; `is_elsewhere` says that the fleet, if one runs, does not use the private one.
@@ -230,5 +238,6 @@ async fn ask_database(config: &Config, is_elsewhere: bool) -> anyhow::Result<Tol
         queue,
         connections,
         workers,
+        offset: client.clock().offset(),
     })
 }

@@ -92,6 +92,7 @@ fn report() -> Report {
             private_database: Some(PrivateDatabase::RUNNING),
         }),
         fleet_reason: None,
+        wrong_clocks: Vec::new(),
         database: DatabaseReport {
             name: "fibonacci".to_owned(),
             queue: Some(QueueStatus {

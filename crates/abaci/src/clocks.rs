@@ -1,0 +1,57 @@
+//! Clocks that differ from the database's.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use abaci_engine::database::ClockOffset;
+use abaci_engine::presence::Presence;
+use serde::Serialize;
+
+/// A clock that differs from the database's by over a second.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct WrongClock {
+    /// Whose it is: the workers', or this machine's where it is nobody's.
+    workers: Vec<String>,
+    /// How far it is ahead.
+    offset_ms: ClockOffset,
+}
+
+/// Finds the clocks that differ, this machine's first and each worker's that lives; those of workers that differ alike
+/// are told together.
+pub(crate) fn wrong_clocks(own: Option<ClockOffset>, workers: &[Presence]) -> Vec<WrongClock> {
+    let mut by_seconds = BTreeMap::new();
+    for worker in workers.iter().filter(|worker| worker.is_live()) {
+        let Some(offset_ms) = worker.clock_offset_ms.filter(|offset| offset.is_notable()) else {
+            continue;
+        };
+        by_seconds
+            .entry(offset_ms.to_string())
+            .or_insert_with(|| WrongClock {
+                workers: Vec::new(),
+                offset_ms,
+            })
+            .workers
+            .push(worker.executor_id.clone());
+    }
+    let own = own
+        .filter(|offset| offset.is_notable())
+        .map(|offset_ms| WrongClock {
+            workers: Vec::new(),
+            offset_ms,
+        });
+    own.into_iter().chain(by_seconds.into_values()).collect()
+}
+
+impl fmt::Display for WrongClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let offset = self.offset_ms;
+        match self.workers.as_slice() {
+            [] => write!(f, "this machine's is {offset}; set it right, as by NTP"),
+            workers => write!(
+                f,
+                "that of {} is {offset}; set it right, as by NTP",
+                workers.join(", ")
+            ),
+        }
+    }
+}
