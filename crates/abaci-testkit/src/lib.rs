@@ -10,6 +10,7 @@
 //! | holding up whoever writes there, at a chosen moment | [`Database::hold_inserts`], [`Database::lock`] |
 //! | a server of the test's own, to stop and kill | [`PrivateServer`] |
 //! | a pgbouncer before a server | [`Pooler`] |
+//! | a path to a server, to cut without a word | [`CutPath`] |
 //! | a bucket of S3, to spoil, to close and to remove | [`ObjectServer`] |
 //! | a child process: its lines, its signals, its end | [`Process`] |
 //! | waiting for anything, with one deadline | [`eventually`], [`Deadline`] |
@@ -28,6 +29,7 @@
 )]
 
 pub mod child;
+mod cut_path;
 mod database;
 mod hold;
 mod object_server;
@@ -38,6 +40,7 @@ mod psql;
 mod temp_dir;
 mod wait;
 
+pub use cut_path::CutPath;
 pub use database::Database;
 pub use hold::{InsertHold, TableLock};
 pub use object_server::ObjectServer;
