@@ -32,8 +32,8 @@ const OWN_TABLES: &str = "select to_regnamespace('abaci') is not null, to_regcla
      and to_regclass('abaci.names') is not null and to_regclass('abaci.former_queues') is not null \
      and exists (select 1 from pg_trigger where tgrelid = to_regclass('dbos.workflow_status') \
          and tgname = 'abaci_remember_queue') \
-     and exists (select 1 from pg_attribute where attrelid = to_regclass('abaci.presence') \
-         and attname = 'running' and not attisdropped)";
+     and (select count(*) = 2 from pg_attribute where attrelid = to_regclass('abaci.presence') \
+         and attname in ('running', 'pid_space') and not attisdropped)";
 
 /// The advisory lock under which tables are made, so that two first starts do not race.
 const MIGRATION_LOCK: i64 = 0x6162_6163_6901;

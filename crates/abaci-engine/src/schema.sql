@@ -69,3 +69,6 @@ begin
             execute function abaci.remember_queue();
     end if;
 end $$;
+
+-- Where the worker's process is to be looked for: boot and namespaces, its number, its start. Absent where nobody can.
+alter table abaci.presence add column if not exists pid_space text;

@@ -24,6 +24,7 @@ use dbos::{Config, DBOS};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 pub(crate) use activity::{Activity, Gauge, Meter, StepGuard};
 pub(crate) use admission::{record_failure, undo_claims};
@@ -43,7 +44,7 @@ use crate::failover::Failover;
 use crate::gc::Retention;
 use crate::isolation::{Children, Isolation};
 use crate::janitor::Janitor;
-use crate::presence::Registration;
+use crate::presence::{Registration, own_sessions};
 use crate::record::{Limits, WorkflowName};
 use crate::workflow;
 use crate::{APPLICATION, APPLICATION_VERSION, DEFAULT_QUEUE, Error};
@@ -152,14 +153,15 @@ impl Worker {
 
     /// Starts a worker whose workflow has another body; a seam for tests of what surrounds the body.
     async fn start_with(settings: WorkerSettings, body: Body) -> Result<Self, Error> {
-        let address = Address::parse(&settings.database_url)?;
+        let incarnation = Uuid::now_v7().to_string();
+        let address = Address::parse(&settings.database_url)?.named(&own_sessions(&incarnation));
         address.check_sessions().await?;
         let database = Database::open(address, settings.tables, HOUSEKEEPING_CONNECTIONS, TIMEOUT).await?;
         let artifacts = artifacts(&settings.artifacts, database.name().await?).await?;
         let jobs = Jobs::default();
         let in_hand = jobs.clone();
         let running = Box::new(move || in_hand.running());
-        let registration = Registration::begin(&database.address, &settings, running).await?;
+        let registration = Registration::begin(&database.address, &settings, incarnation, running).await?;
         let setup = Setup {
             children: Children::new(settings.isolation.clone()),
             settings,

@@ -3,12 +3,14 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod bad_rows;
+mod cut_paths;
 mod databases;
 mod discards;
 mod drains;
 mod gc;
 mod jobs;
 mod liveness;
+mod namespaces;
 mod outage;
 mod presence;
 mod probe;

@@ -9,6 +9,7 @@ mod cancelling;
 mod children;
 mod configuration;
 mod cut_off;
+mod cut_paths;
 mod demo;
 mod faults;
 mod fleet;
