@@ -96,11 +96,11 @@ pub enum Error {
         id: String,
     },
     /// Another live process works under this executor id.
-    #[error("executor id {executor_id} is in use by process {pid} on {host}; stop it or use another slot")]
+    #[error("executor id {executor_id} is in use by {} on {host}; stop it or use another slot", holder(*pid))]
     ExecutorTaken {
         /// The id in question.
         executor_id: String,
-        /// The process that holds it.
+        /// The process that holds it; 0 where a session holds it that has not said whose it is.
         pid: u32,
         /// The host of that process.
         host: String,
@@ -146,4 +146,11 @@ pub enum Error {
         /// What the database or the engine said.
         reason: String,
     },
+}
+
+fn holder(pid: u32) -> String {
+    match pid {
+        0 => "a process that has not said its number".to_owned(),
+        _ => format!("process {pid}"),
+    }
 }

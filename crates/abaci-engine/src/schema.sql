@@ -91,3 +91,6 @@ begin
         delete from dbos.workflow_output where workflow_uuid = any(jobs);
     end if;
 end $$;
+
+-- Where the worker's process is to be looked for: boot and namespaces, its number, its start. Absent where nobody can.
+alter table abaci.presence add column if not exists pid_space text;

@@ -10,6 +10,7 @@
 //! | holding up whoever writes there, at a chosen moment | [`Database::hold_inserts`], [`Database::lock`] |
 //! | a server of the test's own, to stop and kill | [`PrivateServer`] |
 //! | a pgbouncer before a server | [`Pooler`] |
+//! | a path to a server, to cut without a word | [`CutPath`] |
 //! | a bucket of S3, to spoil, to close and to remove | [`ObjectServer`] |
 //! | a child process: its lines, its signals, its end | [`Process`] |
 //! | a program whose clock is wrong | [`with_clock`] |
@@ -30,6 +31,7 @@
 
 pub mod child;
 mod clock;
+mod cut_path;
 mod database;
 mod hold;
 mod object_server;
@@ -41,6 +43,7 @@ mod temp_dir;
 mod wait;
 
 pub use clock::with_clock;
+pub use cut_path::CutPath;
 pub use database::Database;
 pub use hold::{InsertHold, TableLock};
 pub use object_server::ObjectServer;

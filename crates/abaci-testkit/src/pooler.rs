@@ -51,7 +51,7 @@ impl Pooler {
         let here = dir.path().display();
         let settings = format!(
             "[databases]\n{name} = host={host} port={port} dbname={name} user={user}\n\
-             [pgbouncer]\npool_mode = {mode}\nauth_type = any\nlisten_addr =\nlisten_port = 6432\n\
+             [pgbouncer]\npool_mode = {mode}\nauth_type = any\ndefault_pool_size = 60\nlisten_addr =\nlisten_port = 6432\n\
              unix_socket_dir = {here}\nlogfile = {here}/log\nignore_startup_parameters = extra_float_digits\n"
         );
         let file = dir.path().join("pgbouncer.ini");

@@ -7,10 +7,11 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+
+use crate::presence::{ProcessMark, Sight, seen};
 
 /// How much is written between two looks at whether anybody still wants it.
 const PIECE_BYTES: usize = 1 << 20;
@@ -54,7 +55,7 @@ impl Unfinished {
     pub(crate) fn new(directory: &Path) -> Self {
         Self {
             directory: directory.to_owned(),
-            name: format!(".{}.{}.part", std::process::id(), uuid::Uuid::now_v7()),
+            name: format!(".{}.{}.part", writer(ProcessMark::own()), uuid::Uuid::now_v7()),
         }
     }
 
@@ -131,31 +132,37 @@ impl Write for Writer<'_> {
     }
 }
 
-/// Who chose the name of an unfinished file, and when.
-pub(super) struct Chooser {
-    pub(super) pid: u32,
-    /// In seconds since 1970.
-    pub(super) since: u64,
-}
+/// How long a file whose writer cannot be seen is left alone after its last change.
+pub(super) const UNSEEN_FOR: Duration = Duration::from_hours(1);
 
-/// Who chose the name of an unfinished file.
-pub(super) fn writer_of(name: &str) -> Option<Chooser> {
-    let (pid, id) = name.strip_prefix('.')?.strip_suffix(".part")?.split_once('.')?;
-    let time = uuid::Uuid::parse_str(id).ok().and_then(|id| id.get_timestamp());
-    Some(Chooser {
-        pid: pid.parse().ok()?,
-        since: time.map_or(0, |time| time.to_unix().0),
+/// Says what can be seen of the process that chose the name of an unfinished file; nothing for a name of another kind.
+pub(crate) fn writer_of(name: &str) -> Option<Sight> {
+    let (writer, _) = name.strip_prefix('.')?.strip_suffix(".part")?.split_once('.')?;
+    let mut parts = writer.split('-');
+    let pid = parts.next()?.parse().ok()?;
+    // Names of older programs have a number alone, which other processes have in other containers.
+    let (Some(space), Some(started)) = (parts.next(), parts.next()) else {
+        return Some(Sight::Unknown);
+    };
+    let started = started.parse().ok()?;
+    let is_here = ProcessMark::own().is_some_and(|own| hash_of(&own.space) == space);
+    Some(if is_here {
+        seen(pid, started)
+    } else {
+        Sight::Unknown
     })
 }
 
-/// When this process began with artifacts, in seconds since 1970: an older name with its process id was chosen by another
-/// process that had it, as in a container that was restarted.
-pub(super) fn begun() -> u64 {
-    static BEGUN: LazyLock<u64> = LazyLock::new(|| {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        now.unwrap_or_default().as_secs()
-    });
-    *BEGUN
+/// A process as a part of a file's name: its number, where that means something, and its start.
+pub(super) fn writer(mark: Option<&ProcessMark>) -> String {
+    match mark {
+        Some(mark) => format!("{}-{}-{}", mark.pid, hash_of(&mark.space), mark.started),
+        None => std::process::id().to_string(),
+    }
+}
+
+fn hash_of(space: &str) -> String {
+    blake3::hash(space.as_bytes()).to_hex()[..16].to_owned()
 }
 
 #[cfg(test)]
@@ -187,6 +194,30 @@ mod tests {
             })
             .unwrap_err();
         assert_eq!((pieces.get(), files()), (2, 0));
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_writer_is_seen_only_where_its_number_means_something() {
+        let directory = TempDir::new();
+        let name = Unfinished::new(directory.path()).name;
+        assert_eq!(writer_of(&name), Some(Sight::Living));
+        let (pid, rest) = name.split_once('-').unwrap();
+        let of_nobody = format!(".{}-{rest}", i32::MAX);
+        assert_eq!(writer_of(&of_nobody), Some(Sight::Gone));
+        let (space, rest) = rest.split_once('-').unwrap();
+        let (started, id) = rest.split_once('.').unwrap();
+        let later = started.parse::<u64>().unwrap() + 1;
+        let of_another = format!("{pid}-{space}-{later}.{id}");
+        assert_eq!(
+            writer_of(&of_another),
+            Some(Sight::Gone),
+            "another process has the number"
+        );
+        let elsewhere = format!(".{}-{}-{rest}", i32::MAX, hash_of("elsewhere"));
+        assert_eq!(writer_of(&elsewhere), Some(Sight::Unknown));
+        assert_eq!(writer_of(&format!(".{}.{id}", i32::MAX)), Some(Sight::Unknown));
+        assert_eq!(writer_of(&"0".repeat(64)), None);
     }
 
     #[test]

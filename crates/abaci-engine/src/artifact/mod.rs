@@ -18,7 +18,7 @@ use std::path::PathBuf;
 pub(crate) use file::{ArtifactFile, Durability, Unfinished, Writer, Written};
 pub use reading::{open, read, try_read, verify};
 pub use store::check_directory;
-pub(crate) use store::{Artifacts, Fetched, Stored, has_living_writer};
+pub(crate) use store::{Artifacts, Fetched, Stored, may_have_writer};
 
 use crate::Error;
 

@@ -15,10 +15,10 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use super::bucket::{Address, Unsent, error_of, explained, send};
-use super::file::{ArtifactFile, Unfinished, Written, begun, writer_of};
+use super::file::{ArtifactFile, UNSEEN_FOR, Unfinished, Written, writer_of};
 use super::{BucketAccess, Place, failed, lost};
 use crate::Error;
-use crate::presence::is_alive;
+use crate::presence::Sight;
 use crate::record::{ArtifactRecord, Failure};
 
 /// How long a start waits for the bucket before it says so.
@@ -62,7 +62,6 @@ impl Artifacts {
     /// # Errors
     /// [`Error::Artifacts`] when the directory cannot be made or the bucket's address makes no sense; nobody is asked.
     pub(crate) fn open(place: &Place, database: &str) -> Result<Self, Error> {
-        begun();
         let directory = place.directory.join(database);
         fs::create_dir_all(&directory).map_err(|error| failed(directory.display(), error))?;
         // A link in it would make two names of one file.
@@ -283,9 +282,10 @@ impl Artifacts {
         Ok(stored.collect())
     }
 
-    /// Removes what workers of this host that are dead left unfinished.
+    /// Removes what dead workers left unfinished: where their processes could be seen and are gone, or what has not been
+    /// changed for an hour.
     ///
-    /// A worker elsewhere that shares the directory may lose a file that it is writing; it then computes it again.
+    /// A worker elsewhere that shares the directory and stood still for so long may lose a file; it then computes it again.
     pub(crate) async fn sweep(&self) {
         let directory = self.directory.clone();
         // Best effort: what is left is in nobody's way.
@@ -323,11 +323,14 @@ impl Artifacts {
     }
 }
 
-/// Whether a living process of this host chose this unfinished name.
-pub(crate) fn has_living_writer(name: &str) -> bool {
-    writer_of(name).is_some_and(|writer| {
-        is_alive(writer.pid) && (writer.pid != std::process::id() || writer.since >= begun())
-    })
+/// Whether a living process may have chosen this unfinished name, of a file that was changed at `modified`.
+pub(crate) fn may_have_writer(name: &str, modified: SystemTime) -> bool {
+    match writer_of(name) {
+        Some(Sight::Living) => true,
+        // A change that lies ahead is one of a clock that is elsewhere, too.
+        Some(Sight::Unknown) => modified.elapsed().map_or(true, |age| age < UNSEEN_FOR),
+        Some(Sight::Gone) | None => false,
+    }
 }
 
 impl Fetched {
@@ -341,8 +344,11 @@ fn sweep(directory: &Path) {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     for entry in entries {
         let name = entry.file_name();
-        let is_left = |name: &str| writer_of(name).is_some() && !has_living_writer(name);
-        if name.to_str().is_some_and(is_left) {
+        let Some(name) = name.to_str().filter(|name| writer_of(name).is_some()) else {
+            continue;
+        };
+        let modified = entry.metadata().and_then(|metadata| metadata.modified());
+        if modified.is_ok_and(|modified| !may_have_writer(name, modified)) {
             let _ = fs::remove_file(entry.path());
         }
     }
@@ -368,8 +374,10 @@ mod tests {
 
     use abaci_testkit::TempDir;
 
+    use super::super::file::writer;
     use super::*;
     use crate::artifact::Durability;
+    use crate::presence::ProcessMark;
 
     fn artifacts(directory: &TempDir) -> Artifacts {
         Artifacts::open(&Place::directory(directory.path()), "here").unwrap()
@@ -431,28 +439,41 @@ mod tests {
     }
 
     #[tokio::test]
+    #[cfg(target_os = "linux")]
     async fn what_a_dead_worker_left_unfinished_is_swept_away_and_nothing_else() {
         let directory = TempDir::new();
         let artifacts = artifacts(&directory);
         let mut dead = std::process::Command::new("true").spawn().unwrap();
         dead.wait().unwrap();
+        let own = ProcessMark::own().unwrap();
+        let name = |pid, started| {
+            let mark = ProcessMark {
+                pid,
+                started,
+                ..own.clone()
+            };
+            format!(".{}.{}.part", writer(Some(&mark)), uuid::Uuid::now_v7())
+        };
+        let unseen = || format!(".1.{}.part", uuid::Uuid::now_v7());
+        let (old, young) = (unseen(), unseen());
         let kept = [
-            format!(".{}.{}.part", std::process::id(), uuid::Uuid::now_v7()),
+            name(own.pid, own.started),
+            // It may be one of another container.
+            young,
             ".a.part".into(),
             "b.txt".into(),
         ];
-        let id = uuid::Uuid::now_v7();
-        let left = [
-            format!(".{}.{id}.part", dead.id()),
-            // Of a process that had this one's id before, as in a container that was restarted.
-            format!(
-                ".{}.0190aaaa-0000-7000-8000-000000000000.part",
-                std::process::id()
-            ),
-        ];
+        // One of a process that had this one's id before, as in a container that was started again.
+        let left = [name(dead.id(), 0), name(own.pid, own.started - 1), old.clone()];
         for name in kept.iter().chain(&left) {
             fs::write(artifacts.directory.join(name), "").unwrap();
         }
+        let file = fs::File::options()
+            .write(true)
+            .open(artifacts.directory.join(old));
+        file.unwrap()
+            .set_modified(SystemTime::now() - UNSEEN_FOR)
+            .unwrap();
         artifacts.sweep().await;
         let mut left: Vec<String> = artifacts
             .list()

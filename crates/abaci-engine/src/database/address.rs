@@ -105,6 +105,12 @@ impl Address {
             url,
         })
     }
+
+    /// Gives the sessions that are opened here a name, by which the server knows them.
+    pub(crate) fn named(mut self, sessions: &str) -> Self {
+        self.options = self.options.application_name(sessions);
+        self
+    }
 }
 
 /// Rewrites a URL with all that it says in parameters, each of which the driver reads.

@@ -27,7 +27,7 @@ use serde::Serialize;
 pub(crate) use retention::Retention;
 
 use crate::Error;
-use crate::artifact::{Artifacts, Stored, has_living_writer};
+use crate::artifact::{Artifacts, Stored, may_have_writer};
 use crate::database::Database;
 
 /// A step that has written an artifact records it within moments, or within a minute or two after an outage.
@@ -142,8 +142,8 @@ async fn garbage(
         age.is_ok_and(|age| age >= min_age)
     };
     let stored = artifacts.list().await?.into_iter();
-    let old =
-        stored.filter(|stored| is_ours(&stored.name) && !has_living_writer(&stored.name) && is_old(stored));
+    let has_writer = |stored: &Stored| may_have_writer(&stored.name, stored.modified);
+    let old = stored.filter(|stored| is_ours(&stored.name) && !has_writer(stored) && is_old(stored));
     let mut garbage: BTreeMap<String, Stored> = old.map(|stored| (stored.name.clone(), stored)).collect();
     if !garbage.is_empty() {
         rows::each_reference(database, ignored, |name| {

@@ -1,20 +1,24 @@
 //! Which executor id a worker takes, and whom it leaves one.
 //!
-//! A held lock is another live session, which is waited for only as long as a burial takes.
-//! A free lock with a row whose process looks alive is one of two: a process whose connection broke and that will be back,
-//! or a leftover, whose process id went to another process. Only the heartbeat tells them apart, so the row is watched: one
-//! that moves is refused, and one that has stood still for the whole expiry is taken over, as peers would bury it too.
+//! A held lock is another session. Its worker may live, and is then waited for only as long as a burial takes. Or it is dead
+//! and a pooler keeps its session: its process is seen to be gone, it was a worker of this very process, or its row was
+//! watched standing still for twenty seconds; then its sessions are ended and the lock is free.
+//! A free lock with a row whose process looks alive, or cannot be seen, is one of two: a process whose connection broke and
+//! that will be back, or a leftover. Only the heartbeat tells them apart, so the row is watched: one that moves is refused,
+//! and one that has stood still for the whole expiry is taken over, as peers would bury it too.
 
 use std::time::Duration;
 
 use sqlx::{PgConnection, Row};
 use tokio::time::Instant;
-use tracing::info;
-use uuid::Uuid;
+use tracing::warn;
 
+use super::former::is_former;
 use super::heartbeat::TIMEOUT;
+use super::patience::Patience;
 use super::session::Session;
-use super::{LOCK_KEY, Presence, is_alive};
+use super::sessions::holder_of_lock;
+use super::{LOCK_KEY, Presence, ProcessMark, Sight, end_all, end_holder, end_nameless, mark_in, sight_of};
 use crate::database::{Address, local_ms, now_ms};
 use crate::worker::{Slot, WorkerSettings};
 use crate::{APPLICATION_VERSION, Error};
@@ -24,11 +28,8 @@ const SLOTS: u32 = 1024;
 
 const OPERATION: &str = "taking an executor id";
 
-/// How long a start waits for an id whose former holder is just being buried.
-const PATIENCE: Duration = Duration::from_secs(2);
-
-/// A look at a row that comes later than this says nothing about the time between: the database may have been away.
-const LATE: Duration = Duration::from_secs(4);
+/// How long a session may take to end that was told to.
+const ENDING: Duration = Duration::from_secs(1);
 
 /// Bounds every question of a start; it can wait longer than a heartbeat.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(10);
@@ -46,38 +47,30 @@ pub(super) struct Applicant<'a> {
     /// Has the lock once an id is taken.
     pub(super) session: Session,
     role: Role,
-    /// Tells this process from every other one that has had the id.
-    pub(super) incarnation: String,
+    /// Tells this worker from every other one that has had the id.
+    incarnation: String,
 }
 
 /// Who stands in the way.
-struct Holder {
-    pid: u32,
+pub(super) struct Holder {
+    pub(super) pid: u32,
     host: String,
-    /// Changes with every heartbeat.
-    beat: String,
+    /// Absent without a row.
+    incarnation: Option<String>,
+    /// Changes with every heartbeat, or without a row with every session.
+    pub(super) beat: String,
+    /// What can be seen of the process.
+    pub(super) sight: Sight,
     /// Whether a session holds the lock; else only the process looks alive.
-    is_locked: bool,
-}
-
-/// What was seen so far of those who stand in the way.
-#[derive(Default)]
-struct Patience {
-    /// Since when the lock is held.
-    locked_since: Option<Instant>,
-    watched: Option<Watched>,
-}
-
-/// A row whose lock is free, and since when it has not changed.
-struct Watched {
-    beat: String,
-    since: Instant,
-    /// When it was last looked at.
-    seen: Instant,
+    pub(super) is_locked: bool,
 }
 
 impl<'a> Applicant<'a> {
-    pub(super) async fn new(address: &'a Address, settings: &WorkerSettings) -> Result<Self, Error> {
+    pub(super) async fn new(
+        address: &'a Address,
+        settings: &WorkerSettings,
+        incarnation: String,
+    ) -> Result<Self, Error> {
         Ok(Self {
             address,
             session: Session::open(address, TIMEOUT).await?,
@@ -86,7 +79,7 @@ impl<'a> Applicant<'a> {
                 queue: settings.queue.clone(),
                 concurrency: settings.concurrency,
             },
-            incarnation: Uuid::now_v7().to_string(),
+            incarnation,
         })
     }
 
@@ -105,7 +98,7 @@ impl<'a> Applicant<'a> {
         let executor_id = format!("{}/{slot}", self.role.host);
         let mut patience = Patience::default();
         loop {
-            let Some(holder) = self.try_take(&executor_id, patience.silent()).await? else {
+            let Some(holder) = self.try_take(&executor_id, &patience).await? else {
                 return Ok(executor_id);
             };
             if patience.is_over(&executor_id, &holder) {
@@ -123,7 +116,7 @@ impl<'a> Applicant<'a> {
     async fn take_lowest(&mut self) -> Result<String, Error> {
         for slot in 0..SLOTS {
             let executor_id = format!("{}/{slot}", self.role.host);
-            if self.try_take(&executor_id, None).await?.is_none() {
+            if self.try_take(&executor_id, &Patience::default()).await?.is_none() {
                 return Ok(executor_id);
             }
         }
@@ -133,25 +126,71 @@ impl<'a> Applicant<'a> {
         })
     }
 
-    /// Takes `executor_id`, or says who holds it; `silent` is a beat that was watched standing still for the whole expiry.
-    async fn try_take(&mut self, executor_id: &str, silent: Option<&str>) -> Result<Option<Holder>, Error> {
+    /// Takes `executor_id`, or says who holds it.
+    async fn try_take(&mut self, executor_id: &str, patience: &Patience) -> Result<Option<Holder>, Error> {
         let address = self.address;
-        let connection = ask(address, self.session.connection()).await?;
+        let connection = self.connection().await?;
         let is_locked = !ask(address, try_lock(connection, executor_id)).await?;
-        let holder = ask(address, holder_of(connection, executor_id)).await?;
-        if is_locked {
-            let mut holder = holder.unwrap_or_else(|| Holder::without_row(&self.role.host));
-            holder.is_locked = true;
-            return Ok(Some(holder));
+        let mut holder = ask(address, holder_of(connection, executor_id)).await?;
+        if is_locked && holder.is_none() {
+            let session = ask(address, holder_of_lock(connection, executor_id)).await?;
+            holder = Some(Holder::without_row(&self.role.host, session));
         }
-        let lives = |holder: &Holder| holder.pid != std::process::id() && is_alive(holder.pid);
-        if let Some(holder) = holder.filter(|holder| silent != Some(&*holder.beat) && lives(holder)) {
-            ask(address, unlock(connection, executor_id)).await?;
-            return Ok(Some(holder));
+        if let Some(mut holder) = holder {
+            holder.is_locked = is_locked;
+            let is_dead = holder.is_dead(patience);
+            let has_ended = is_dead && self.end_sessions(executor_id, &holder).await?;
+            if is_locked && !(has_ended && self.lock_soon(executor_id).await?) {
+                return Ok(Some(holder));
+            }
+            if !is_dead {
+                ask(address, unlock(self.connection().await?, executor_id)).await?;
+                return Ok(Some(holder));
+            }
         }
+        let connection = ask(address, self.session.connection()).await?;
         let row = write_row(connection, &self.role, &self.incarnation, executor_id);
         ask(address, row).await?;
         Ok(None)
+    }
+
+    async fn connection(&mut self) -> Result<&mut PgConnection, Error> {
+        ask(self.address, self.session.connection()).await
+    }
+
+    /// Ends what the server still has of a dead holder; whether it had anything.
+    async fn end_sessions(&mut self, executor_id: &str, holder: &Holder) -> Result<bool, Error> {
+        let address = self.address;
+        let connection = self.connection().await?;
+        let mut sessions = match &holder.incarnation {
+            Some(incarnation) => ask(address, end_all(connection, incarnation)).await?,
+            None => ask(address, end_holder(connection, executor_id)).await?,
+        };
+        if holder.is_locked && holder.sight == Sight::Unknown {
+            sessions += ask(address, end_nameless(connection, executor_id)).await?;
+        }
+        if sessions > 0 {
+            let pid = holder.pid;
+            warn!(
+                executor_id,
+                pid, sessions, "ended the sessions that a dead worker left"
+            );
+        }
+        Ok(sessions > 0)
+    }
+
+    /// Takes a lock whose session is being ended, unless that takes over a second.
+    async fn lock_soon(&mut self, executor_id: &str) -> Result<bool, Error> {
+        let until = Instant::now() + ENDING;
+        loop {
+            if ask(self.address, try_lock(self.connection().await?, executor_id)).await? {
+                return Ok(true);
+            }
+            if Instant::now() >= until {
+                return Ok(false);
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 }
 
@@ -163,48 +202,28 @@ async fn ask<T>(
     address.ask(OPERATION, QUESTION_TIMEOUT, question).await
 }
 
-impl Patience {
-    /// The beat that has stood still for the whole expiry, by our own clock, if one has: by the same rule peers take a
-    /// worker for dead.
-    fn silent(&self) -> Option<&str> {
-        let watched = self.watched.as_ref()?;
-        (watched.seen - watched.since >= Presence::EXPIRY).then_some(&*watched.beat)
-    }
-
-    /// Whether `holder` is there to stay.
-    fn is_over(&mut self, executor_id: &str, holder: &Holder) -> bool {
-        let now = Instant::now();
-        if holder.is_locked {
-            return now - *self.locked_since.get_or_insert(now) >= PATIENCE;
-        }
-        self.locked_since = None;
-        match &mut self.watched {
-            Some(watched) if watched.beat != holder.beat => return true,
-            Some(watched) if now - watched.seen < LATE => watched.seen = now,
-            watched => {
-                info!(
-                    executor_id,
-                    pid = holder.pid,
-                    "waiting to see whether the last holder still beats"
-                );
-                *watched = Some(Watched {
-                    beat: holder.beat.clone(),
-                    since: now,
-                    seen: now,
-                });
-            }
-        }
-        false
-    }
-}
-
 impl Holder {
-    /// A session that has no row, or none yet.
-    fn without_row(host: &str) -> Self {
+    /// Whether nobody lives in whose name it stands.
+    fn is_dead(&self, patience: &Patience) -> bool {
+        if self.sight == Sight::Gone || self.incarnation.as_deref().is_some_and(is_former) {
+            return true;
+        }
+        let silence = patience.silence_of(&self.beat);
+        if self.is_locked {
+            self.sight == Sight::Unknown && silence >= Presence::SILENCE
+        } else {
+            silence >= Presence::EXPIRY
+        }
+    }
+
+    /// A session that has no row, none yet or none any more.
+    pub(super) fn without_row(host: &str, session: Option<String>) -> Self {
         Self {
             pid: 0,
             host: host.to_owned(),
-            beat: String::new(),
+            incarnation: None,
+            beat: session.unwrap_or_default(),
+            sight: Sight::Unknown,
             is_locked: false,
         }
     }
@@ -238,19 +257,22 @@ async fn unlock(connection: &mut PgConnection, executor_id: &str) -> Result<(), 
     .map(drop)
 }
 
-/// The process in the row of `executor_id`, however old its heartbeat: an outage makes every heartbeat old.
+/// The holder that the row of `executor_id` names, however old its heartbeat: an outage makes every heartbeat old.
 async fn holder_of(connection: &mut PgConnection, executor_id: &str) -> Result<Option<Holder>, sqlx::Error> {
-    let holder = "select pid, host, incarnation || ' ' || heartbeat_at as beat from abaci.presence \
-                  where executor_id = $1";
+    let holder = "select pid, pid_space, host, incarnation, incarnation || ' ' || heartbeat_at as beat \
+                  from abaci.presence where executor_id = $1";
     let row = sqlx::query(holder)
         .bind(executor_id)
         .fetch_optional(connection)
         .await?;
     row.map(|row| {
+        let pid = row.try_get::<i32, _>("pid")?.unsigned_abs();
         Ok(Holder {
-            pid: row.try_get::<i32, _>("pid")?.unsigned_abs(),
+            pid,
             host: row.try_get("host")?,
+            incarnation: row.try_get("incarnation")?,
             beat: row.try_get("beat")?,
+            sight: sight_of(pid, mark_in(&row)?.as_ref()),
             is_locked: false,
         })
     })
@@ -265,12 +287,12 @@ async fn write_row(
 ) -> Result<(), sqlx::Error> {
     sqlx::query(concat!(
         "insert into abaci.presence \
-         (executor_id, incarnation, host, pid, application_version, queue, concurrency, clock_offset_ms) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8 - ",
+         (executor_id, incarnation, host, pid, application_version, queue, concurrency, pid_space, clock_offset_ms) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9 - ",
         now_ms!(),
         ") \
          on conflict (executor_id) do update set incarnation = excluded.incarnation, host = excluded.host, \
-         pid = excluded.pid, application_version = excluded.application_version, queue = excluded.queue, \
+         pid = excluded.pid, pid_space = excluded.pid_space, application_version = excluded.application_version, queue = excluded.queue, \
          concurrency = excluded.concurrency, draining = false, running = default, started_at = now(), \
          heartbeat_at = now(), clock_offset_ms = excluded.clock_offset_ms"
     ))
@@ -281,49 +303,9 @@ async fn write_row(
     .bind(APPLICATION_VERSION)
     .bind(&role.queue)
     .bind(i32::try_from(role.concurrency).unwrap_or(i32::MAX))
+    .bind(ProcessMark::own().map(ToString::to_string))
     .bind(local_ms())
     .execute(connection)
     .await
     .map(drop)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Whether the watch is over when a free row shows `beat`.
-    fn is_over(patience: &mut Patience, beat: &str) -> bool {
-        let mut holder = Holder::without_row("host");
-        beat.clone_into(&mut holder.beat);
-        patience.is_over("host/0", &holder)
-    }
-
-    /// A row that was first seen the expiry ago, and last that long ago.
-    fn watched(last_look: Duration) -> Patience {
-        let now = Instant::now();
-        Patience {
-            locked_since: None,
-            watched: Some(Watched {
-                beat: "a".to_owned(),
-                since: now - Presence::EXPIRY,
-                seen: now - last_look,
-            }),
-        }
-    }
-
-    #[test]
-    fn a_row_is_silent_only_if_it_was_seen_standing_still_for_the_whole_expiry() {
-        let mut patience = watched(Duration::from_secs(1));
-        assert_eq!(patience.silent(), None, "what nobody looked at counts as silence");
-        assert!(!is_over(&mut patience, "a"));
-        assert_eq!(patience.silent(), Some("a"));
-        assert!(is_over(&mut patience, "b"), "a beat was missed");
-    }
-
-    #[test]
-    fn a_look_that_comes_late_starts_the_watch_again() {
-        let mut patience = watched(LATE);
-        assert!(!is_over(&mut patience, "a"));
-        assert_eq!(patience.silent(), None, "an outage counts as silence");
-    }
 }

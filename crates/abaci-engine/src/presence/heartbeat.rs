@@ -15,8 +15,10 @@ use tracing::{info, warn};
 
 use super::Presence;
 use super::applicant::try_lock;
+use super::former::Current;
 use super::running::{LOOK_INTERVAL, Running, Telling};
 use super::session::Session;
+use super::sessions::has_lock;
 use crate::database::{Address, is_read_only, local_ms, now_ms, write_failure};
 
 /// How often a broken connection is tried again.
@@ -30,6 +32,8 @@ pub(super) struct Heartbeat {
     session: Option<Session>,
     pub(super) executor_id: String,
     pub(super) incarnation: String,
+    /// Others in this process see that it is over when this task is.
+    _current: Current,
     telling: Telling,
     /// The queue whose submissions are announced.
     queue: String,
@@ -65,6 +69,7 @@ impl Heartbeat {
             address,
             session: Some(session),
             executor_id,
+            _current: Current(incarnation.clone()),
             incarnation,
             telling: Telling::new(Box::new(Vec::new)),
             queue: String::new(),
@@ -185,19 +190,27 @@ impl Heartbeat {
                 self.submissions.notify_one();
                 Ok(())
             }
-            Ok(Ok(false)) => Err(self.locked_out()),
+            Ok(Ok(false)) => Err(self.locked_out(&mut session).await),
             Ok(Err(error)) => Err(Beat::Failed(error.to_string())),
             Err(_) => Err(Beat::Failed("no answer".to_owned())),
         }
     }
 
     /// The lock may still belong to our own broken session, so this becomes final only after the expiry.
-    fn locked_out(&mut self) -> Beat {
+    ///
+    /// That session does not go where a pooler stands behind a path that drops everything in silence, and what the other
+    /// connections of this process were asked is lost there, too: so it must begin anew, and not only take the lock again.
+    async fn locked_out(&mut self, session: &mut Session) -> Beat {
         let since = *self.locked_out_since.get_or_insert_with(Instant::now);
         if since.elapsed() < Presence::EXPIRY {
             return Beat::Failed("the executor id is locked by another session".to_owned());
         }
-        Beat::Lost("another process has held it since the connection to the database was lost".to_owned())
+        let own = async { has_lock(session.connection().await?, &self.executor_id, &self.incarnation).await };
+        let reason = match timeout(TIMEOUT, own).await {
+            Ok(Ok(true)) => "its connection to the database was cut in silence, and its old session stands",
+            _ => "another process has held it since the connection to the database was lost",
+        };
+        Beat::Lost(reason.to_owned())
     }
 
     async fn stamp(&mut self, draining: bool, running: &str) -> Beat {

@@ -9,21 +9,25 @@
 //! [`Presence::is_live`] is for whoever wants to know who works here; `failover.rs` says when jobs are taken from a worker.
 
 mod applicant;
+mod former;
 mod heartbeat;
 mod liveness;
+mod patience;
 mod process;
 mod registration;
 mod running;
 mod session;
+mod sessions;
 
 use std::time::Duration;
 
 pub(crate) use heartbeat::{Contact, Submissions};
-pub(crate) use liveness::{is_connected, is_live, lock_key};
-pub(crate) use process::is_alive;
+pub(crate) use liveness::{holders, is_connected, is_live, lock_key};
+pub(crate) use process::{ProcessMark, Sight, seen, sight_of};
 pub(crate) use registration::Registration;
 pub(crate) use running::Running;
 pub(crate) use session::CHANNEL;
+pub(crate) use sessions::{end_all, end_holder, end_nameless, own_sessions};
 
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -59,11 +63,17 @@ pub struct Presence {
     /// Which process beat last and when: what changes with every beat.
     #[serde(skip)]
     pub(crate) beat: String,
+    /// Which of all workers that have had the id.
+    #[serde(skip)]
+    pub(crate) incarnation: String,
+    /// Where its process is to be looked for; absent where that makes no sense.
+    #[serde(skip)]
+    pub(crate) process: Option<ProcessMark>,
 }
 
 /// Reads every presence row.
 pub(crate) const SELECT: &str = concat!(
-    "select executor_id, host, pid, application_version, queue, concurrency, draining, clock_offset_ms, \
+    "select executor_id, host, pid, pid_space, incarnation, application_version, queue, concurrency, draining, clock_offset_ms, \
      extract(epoch from now() - heartbeat_at)::float8 as age, incarnation || ' ' || heartbeat_at as beat, ",
     is_connected!(),
     " as connected, ",
@@ -77,6 +87,13 @@ pub(crate) const LOCK_KEY: &str = lock_key!("$1");
 impl Presence {
     /// A worker without a heartbeat for this long counts as gone, whatever else is known of it.
     pub const EXPIRY: Duration = Duration::from_secs(10);
+
+    /// Without a heartbeat for this long a worker counts as dead though a session of it holds its lock, unless its process is
+    /// seen.
+    ///
+    /// One that lives and is cut off from that session has given it up by then: it notices after seven seconds at most, with
+    /// the beat and its bound, and ten seconds later that its lock is still held.
+    pub(crate) const SILENCE: Duration = Duration::from_secs(20);
 
     /// Says if it counts as living: it beats, and it is connected or has beaten within three seconds.
     ///
@@ -115,6 +132,14 @@ impl Presence {
                 .try_get::<Option<i64>, _>("clock_offset_ms")?
                 .map(ClockOffset::from_ms),
             beat: row.try_get("beat")?,
+            incarnation: row.try_get("incarnation")?,
+            process: mark_in(row)?,
         })
     }
+}
+
+/// Reads where a row says that its process is; what it says in another way means nothing to us.
+fn mark_in(row: &PgRow) -> Result<Option<ProcessMark>, sqlx::Error> {
+    let text: Option<String> = row.try_get("pid_space")?;
+    Ok(text.and_then(|text| text.parse().ok()))
 }

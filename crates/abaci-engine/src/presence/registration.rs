@@ -1,23 +1,16 @@
 //! An executor id while it is ours, from its taking until it is given back.
 
-use std::time::Duration;
-
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::Running;
 use super::applicant::Applicant;
-use super::heartbeat::{Contact, Heartbeat, Submissions, TIMEOUT};
+use super::heartbeat::{Contact, Heartbeat, Submissions};
+use super::sessions::EngineSessions;
+use crate::Error;
 use crate::database::Address;
 use crate::worker::WorkerSettings;
-use crate::{APPLICATION, Error};
-
-/// The pause between two looks for sessions that are to go.
-const LOOK_INTERVAL: Duration = Duration::from_millis(5);
-
-/// The name under which the server knows the engine's sessions of one incarnation of a worker.
-pub(crate) struct EngineSessions(String);
 
 /// An executor id held by this process, with the heartbeat that keeps it.
 pub(crate) struct Registration {
@@ -36,14 +29,12 @@ impl Registration {
     pub(crate) async fn begin(
         address: &Address,
         settings: &WorkerSettings,
+        incarnation: String,
         running: Running,
     ) -> Result<Self, Error> {
-        let mut applicant = Applicant::new(address, settings).await?;
+        let mut applicant = Applicant::new(address, settings, incarnation.clone()).await?;
         let executor_id = applicant.take(settings.slot).await?;
-        let Applicant {
-            session, incarnation, ..
-        } = applicant;
-        let heartbeat = Heartbeat::new(address.clone(), session, executor_id, incarnation);
+        let heartbeat = Heartbeat::new(address.clone(), applicant.session, executor_id, incarnation);
         Ok(Self::beat(heartbeat.telling(running).announcing(&settings.queue)))
     }
 
@@ -68,7 +59,7 @@ impl Registration {
 
     /// How to tell the engine's sessions of this incarnation from all others.
     pub(crate) fn engine_sessions(&self) -> EngineSessions {
-        EngineSessions(format!("{APPLICATION} {}", self.incarnation))
+        EngineSessions::of(&self.incarnation)
     }
 
     pub(crate) fn executor_id(&self) -> &str {
@@ -118,42 +109,5 @@ impl Registration {
         self.stop.cancel();
         // The task ends by itself within its timeouts; a panic in it was logged by the runtime.
         let _ = self.heartbeat.await;
-    }
-}
-
-impl EngineSessions {
-    /// The URL of an address under which the engine's sessions carry this name.
-    pub(crate) fn name_in(&self, url: &str) -> String {
-        format!("{url}&application_name={}", self.0.replace(' ', "%20"))
-    }
-
-    /// Ends every one of them, and completes when they are gone; what they were asked and had not done is undone.
-    ///
-    /// # Errors
-    /// When the server cannot be asked.
-    pub(crate) async fn end(&self, address: &Address) -> Result<(), Error> {
-        let mut connection = address.connect(TIMEOUT).await?;
-        let end = "select count(pg_terminate_backend(pid)) from pg_stat_activity where application_name = $1";
-        loop {
-            let there = sqlx::query_scalar::<_, i64>(end)
-                .bind(&self.0)
-                .fetch_one(&mut connection);
-            if address.ask("ending sessions", TIMEOUT, there).await? == 0 {
-                return Ok(());
-            }
-            tokio::time::sleep(LOOK_INTERVAL).await;
-        }
-    }
-
-    /// Completes when the server has ended every one of them, and so committed or undone all they asked for.
-    ///
-    /// # Errors
-    /// When the server cannot be asked.
-    pub(crate) async fn gone(&self, pool: &sqlx::PgPool) -> Result<(), sqlx::Error> {
-        let any = "select exists (select 1 from pg_stat_activity where application_name = $1)";
-        while sqlx::query_scalar(any).bind(&self.0).fetch_one(pool).await? {
-            tokio::time::sleep(LOOK_INTERVAL).await;
-        }
-        Ok(())
     }
 }

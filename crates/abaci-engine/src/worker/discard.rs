@@ -43,9 +43,9 @@ pub(super) async fn discard(worker: Worker) -> Result<(), Error> {
     let gone = timeout(TIMEOUT, children.gone()).await;
     gone.map_err(left("a computing process"))?;
     end_sessions(&database, &registration).await;
-    let _ = timeout(TIMEOUT, closing).await;
+    // Connections that hang hang all at once.
+    let _ = timeout(TIMEOUT, async { tokio::join!(closing, database.close()) }).await;
     registration.end().await;
-    let _ = timeout(TIMEOUT, database.close()).await;
     Ok(())
 }
 

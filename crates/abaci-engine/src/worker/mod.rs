@@ -30,6 +30,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
+use uuid::Uuid;
 
 pub(crate) use activity::{Activity, Gauge, Meter, StepGuard};
 pub(crate) use admission::{record_failure, settle_claims, undo_claims};
@@ -48,7 +49,7 @@ use crate::failover::Failover;
 use crate::gc::Retention;
 use crate::isolation::{Children, Isolation};
 use crate::janitor::Janitor;
-use crate::presence::Registration;
+use crate::presence::{Registration, own_sessions};
 use crate::record::{Limits, WorkflowName};
 use crate::workflow;
 use crate::{APPLICATION, APPLICATION_VERSION, DEFAULT_QUEUE, Error};
@@ -164,7 +165,8 @@ impl Worker {
 
     /// Starts a worker whose workflow has another body; a seam for tests of what surrounds the body.
     async fn start_with(settings: WorkerSettings, body: Body) -> Result<Self, Error> {
-        let address = Address::parse(&settings.database_url)?;
+        let incarnation = Uuid::now_v7().to_string();
+        let address = Address::parse(&settings.database_url)?.named(&own_sessions(&incarnation));
         address.check_sessions().await?;
         let wanted = settings.connections();
         let (database, connections) =
@@ -177,7 +179,7 @@ impl Worker {
         let jobs = Jobs::default();
         let in_hand = jobs.clone();
         let running = Box::new(move || in_hand.running());
-        let registration = Registration::begin(&database.address, &settings, running).await?;
+        let registration = Registration::begin(&database.address, &settings, incarnation, running).await?;
         let setup = Setup {
             children: Children::new(settings.isolation.clone()),
             settings,

@@ -4,12 +4,14 @@
 
 mod bad_rows;
 mod connections;
+mod cut_paths;
 mod databases;
 mod discards;
 mod drains;
 mod gc;
 mod jobs;
 mod liveness;
+mod namespaces;
 mod newer_dbos;
 mod outage;
 mod presence;

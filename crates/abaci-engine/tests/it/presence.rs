@@ -91,6 +91,21 @@ async fn a_row_whose_process_id_went_to_another_process_is_taken_over_once_it_st
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_has_another_start_by_now_keeps_no_id() {
+    let rig = Rig::new();
+    let stranger = stranger();
+    rig.leave_row_of(&stranger);
+    // As if the other process had the number now, and the dead one had begun ten seconds before it.
+    let space =
+        "split_part(pid_space, ' ', 1) || ' ' || pid || ' ' || split_part(pid_space, ' ', 3)::bigint - 1000";
+    rig.database
+        .psql(&format!("update abaci.presence set pid_space = {space}"));
+    let begun = Instant::now();
+    Worker::start(rig.settings_of_slot_0()).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_row_whose_heartbeat_moves_is_refused_though_nobody_holds_the_lock() {
     let rig = Rig::new();
     let stranger = stranger();

@@ -151,7 +151,9 @@ async fn a_word_that_cannot_be_read_hides_no_other() {
 async fn a_successor_does_not_repeat_what_the_dead_said() {
     let rig = Rig::new();
     let client = rig.client().await;
-    write_row(&rig, "test-host/0", "11 seconds", "0.5");
+    rig.worker_process("test-host").kill();
+    rig.database
+        .psql("update abaci.presence set running = '[{\"workflow_id\": \"slow\", \"seconds\": 7}]'");
     let worker = rig.worker().await;
     assert_eq!((worker.executor_id(), told(&rig).as_str()), ("test-host/0", "[]"));
     assert_eq!(ask(&client, &[JobId::new("slow")]), HashMap::new());
@@ -162,7 +164,7 @@ async fn a_database_of_an_older_abaci_gets_what_is_missing() {
     let rig = Rig::new();
     rig.client().await.close().await;
     rig.database
-        .psql("alter table abaci.presence drop column running");
+        .psql("alter table abaci.presence drop column running, drop column pid_space");
     let client = rig.client().await;
     let worker = rig.worker().await;
     assert_eq!(told(&rig), "[]");

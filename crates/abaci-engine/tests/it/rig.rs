@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use abaci_engine::artifact::{self, BucketAccess};
@@ -130,15 +131,25 @@ pub(crate) fn play_worker() {
 impl Rig {
     /// Starts a worker in a process of its own that takes itself to be on `host`.
     pub(crate) fn worker_process(&self, host: &str) -> Process {
+        started(self.worker_command(host, self.database.url()))
+    }
+
+    /// The command of such a worker, which reaches the database at `url`.
+    pub(crate) fn worker_command(&self, host: &str, url: &str) -> Command {
         let mut command = abaci_testkit::child::command("worker");
         command
-            .env("TEST_URL", self.database.url())
+            .env("TEST_URL", url)
             .env("TEST_HOST", host)
             .env("TEST_ARTIFACTS", self.artifacts.path());
-        let process = Process::spawn(command);
-        process.wait_for_line("ready");
-        process
+        command
     }
+}
+
+/// Starts a worker's command and returns once it takes jobs.
+pub(crate) fn started(command: Command) -> Process {
+    let process = Process::spawn(command);
+    process.wait_for_line("ready");
+    process
 }
 
 /// The outcomes of all of `ids`, in the order in which they ended.

@@ -10,6 +10,7 @@ mod children;
 mod clocks;
 mod configuration;
 mod cut_off;
+mod cut_paths;
 mod demo;
 mod faults;
 mod fleet;

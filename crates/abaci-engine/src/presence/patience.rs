@@ -1,0 +1,167 @@
+//! How long a start waits for an executor id that it wants.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::info;
+
+use super::applicant::Holder;
+use super::{Presence, Sight};
+
+/// How long a start waits for an id whose former holder is just being buried.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A look at a row that comes later than this says nothing about the time between: the database may have been away.
+const LATE: Duration = Duration::from_secs(4);
+
+/// What was seen so far of those who stand in the way.
+#[derive(Default)]
+pub(super) struct Patience {
+    /// Since when the lock is held.
+    locked_since: Option<Instant>,
+    watched: Option<Watched>,
+    /// Whether a heartbeat was seen to move.
+    has_beaten: bool,
+    has_said: bool,
+}
+
+/// A row, and since when it has not changed.
+struct Watched {
+    beat: String,
+    since: Instant,
+    /// When it was last looked at.
+    seen: Instant,
+}
+
+impl Patience {
+    /// For how long `beat` was watched standing still, by our own clock.
+    pub(super) fn silence_of(&self, beat: &str) -> Duration {
+        let watched = self.watched.as_ref().filter(|watched| watched.beat == beat);
+        watched.map_or(Duration::ZERO, |watched| watched.seen - watched.since)
+    }
+
+    /// Whether `holder` is there to stay.
+    pub(super) fn is_over(&mut self, executor_id: &str, holder: &Holder) -> bool {
+        let now = Instant::now();
+        self.watch(holder, now);
+        if !holder.is_locked {
+            self.locked_since = None;
+            return self.has_beaten || self.go_on(executor_id, holder);
+        }
+        let locked_for = now - *self.locked_since.get_or_insert(now);
+        if locked_for < PATIENCE {
+            return false;
+        }
+        let is_seen = holder.sight != Sight::Unknown;
+        let is_dead_and_stays = self.silence_of(&holder.beat) >= Presence::SILENCE + PATIENCE;
+        is_seen || self.has_beaten || is_dead_and_stays || self.go_on(executor_id, holder)
+    }
+
+    /// Says once that this takes its time; it is not over.
+    fn go_on(&mut self, executor_id: &str, holder: &Holder) -> bool {
+        if !std::mem::replace(&mut self.has_said, true) {
+            info!(
+                executor_id,
+                pid = holder.pid,
+                "waiting to see whether the last holder still beats"
+            );
+        }
+        false
+    }
+
+    fn watch(&mut self, holder: &Holder, now: Instant) {
+        match &mut self.watched {
+            Some(watched) if watched.beat == holder.beat && now - watched.seen < LATE => {
+                watched.seen = now;
+                return;
+            }
+            Some(watched) => self.has_beaten |= watched.beat != holder.beat,
+            None => {}
+        }
+        self.watched = Some(Watched {
+            beat: holder.beat.clone(),
+            since: now,
+            seen: now,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holder(beat: &str) -> Holder {
+        Holder::without_row("host", Some(beat.to_owned()))
+    }
+
+    /// Whether the watch is over when a free row shows `beat`.
+    fn is_over(patience: &mut Patience, beat: &str) -> bool {
+        patience.is_over("host/0", &holder(beat))
+    }
+
+    /// A row that was first seen `since` ago, and last `last_look` ago.
+    fn watched(since: Duration, last_look: Duration) -> Patience {
+        let now = Instant::now();
+        Patience {
+            watched: Some(Watched {
+                beat: "a".to_owned(),
+                since: now - since,
+                seen: now - last_look,
+            }),
+            ..Patience::default()
+        }
+    }
+
+    #[test]
+    fn a_row_is_silent_only_if_it_was_seen_standing_still_for_the_whole_expiry() {
+        let mut patience = watched(Presence::EXPIRY, Duration::from_secs(1));
+        assert!(
+            patience.silence_of("a") < Presence::EXPIRY,
+            "what nobody looked at counts as silence"
+        );
+        assert!(!is_over(&mut patience, "a"));
+        assert!(patience.silence_of("a") >= Presence::EXPIRY);
+        assert!(is_over(&mut patience, "b"), "a beat was missed");
+        assert_eq!(patience.silence_of("b"), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_look_that_comes_late_starts_the_watch_again() {
+        let mut patience = watched(Presence::EXPIRY, LATE);
+        assert!(!is_over(&mut patience, "a"));
+        assert_eq!(
+            patience.silence_of("a"),
+            Duration::ZERO,
+            "an outage counts as silence"
+        );
+    }
+
+    #[test]
+    fn a_held_lock_is_waited_for_until_its_holder_is_known() {
+        let locked = |sight, beat: &str| {
+            let mut holder = holder(beat);
+            (holder.is_locked, holder.sight) = (true, sight);
+            holder
+        };
+        let is_over = |mut patience: Patience, holder: &Holder| {
+            patience.locked_since = Some(Instant::now() - PATIENCE);
+            patience.is_over("host/0", holder)
+        };
+        let second = Duration::from_secs(1);
+        let short = || watched(PATIENCE, second);
+        assert!(
+            is_over(short(), &locked(Sight::Living, "a")),
+            "a process that is seen"
+        );
+        assert!(
+            is_over(short(), &locked(Sight::Unknown, "b")),
+            "a heartbeat that moves"
+        );
+        assert!(!is_over(short(), &locked(Sight::Unknown, "a")));
+        let long = watched(Presence::SILENCE + PATIENCE, second);
+        assert!(
+            is_over(long, &locked(Sight::Unknown, "a")),
+            "a session that nobody can end"
+        );
+    }
+}
