@@ -8,7 +8,7 @@ use abaci_engine::worker::{Loss, WorkerSettings};
 use abaci_engine::{Algorithm, Client, Error, JobId, Request, Worker};
 use abaci_testkit::{Database, PoolMode, Pooler, PrivateServer, TempDir};
 
-use crate::rig::{DEADLINE, Rig};
+use crate::rig::{DEADLINE, Rig, outcome};
 
 /// How soon a worker has to give up sessions that cannot write any more.
 const ROLE_FLIP: Duration = Duration::from_secs(10);
@@ -193,4 +193,61 @@ async fn a_pooler_in_session_mode_serves() {
     let pooler = Pooler::start(database.url(), PoolMode::Session);
     let worker = start(pooler.url()).await.unwrap();
     assert_eq!(worker.drain(Duration::ZERO).await.handed_back, 0);
+}
+
+/// A role that may log in and has these rights on what the owner has made; dropped with the database.
+fn role_with(rig: &Rig, rights: &str) -> String {
+    let name = format!("{}_guest", rig.database.name());
+    rig.database.psql(&format!(
+        "create role {name} login; grant usage on schema dbos, abaci to {name}; \
+         grant {rights} on all tables in schema dbos, abaci to {name}"
+    ));
+    rig.database.url().replace("user=postgres", &format!("user={name}"))
+}
+
+/// Takes the role away again, which outlives its database otherwise.
+fn drop_role(rig: &Rig) {
+    let name = format!("{}_guest", rig.database.name());
+    rig.database.psql(&format!(
+        "select pg_terminate_backend(pid) from pg_stat_activity where usename = '{name}'; \
+         drop owned by {name}; drop role {name}"
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_without_ddl_serves_tables_that_are_there() {
+    let rig = Rig::new();
+    rig.client().await.close().await;
+    let url = role_with(&rig, "select, insert, update, delete");
+    let worker = Worker::start(WorkerSettings::new(&url, "test-host", rig.artifacts.path()))
+        .await
+        .unwrap();
+    let client = connect(&url, Tables::Make).await.unwrap();
+    let id = client.submit(Request::new(90)).await.unwrap();
+    let ended = outcome(&client, &id).await;
+    assert_eq!(
+        ended.result.unwrap().value.as_deref(),
+        Some("2880067194370816120")
+    );
+    client.cancel(&id).await.unwrap();
+    worker.drain(Duration::ZERO).await;
+    client.close().await;
+    drop_role(&rig);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_only_reads_looks_and_writes_nothing() {
+    let rig = Rig::new();
+    let owner = rig.client().await;
+    let id = owner.submit(Request::new(90)).await.unwrap();
+    let url = role_with(&rig, "select");
+    let client = connect(&url, Tables::Expect).await.unwrap();
+    assert_eq!(client.show(&id).await.unwrap().request, Some(Request::new(90)));
+    client.workers().await.unwrap();
+    let refusals = [client.submit(Request::new(1)).await.err(), start(&url).await.err()];
+    for error in refusals {
+        assert_says(&error.unwrap(), &["permission denied for"]);
+    }
+    client.close().await;
+    drop_role(&rig);
 }
