@@ -17,6 +17,7 @@ pub mod health;
 pub mod notify;
 mod output;
 mod parent;
+mod program;
 mod signals;
 pub mod snapshot;
 mod supervisor;

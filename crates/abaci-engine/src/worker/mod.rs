@@ -8,6 +8,7 @@ mod admission;
 mod claim;
 mod discard;
 mod drain;
+mod host;
 mod jobs;
 mod log;
 mod loss;
@@ -29,6 +30,7 @@ pub(crate) use activity::{Activity, Gauge, Meter, StepGuard};
 pub(crate) use admission::{record_failure, undo_claims};
 pub(crate) use claim::CHANNEL;
 pub use drain::DrainReport;
+pub use host::HostTrouble;
 pub(crate) use jobs::Jobs;
 pub(crate) use log::JobLog;
 pub use loss::Loss;
@@ -37,6 +39,7 @@ pub(crate) use row::ClaimedRow;
 
 use self::admission::{Admission, Body};
 use self::claim::{Claimer, Workflow, Workflows};
+use self::host::Host;
 use crate::artifact::{Artifacts, Place};
 use crate::database::{Address, Database, Tables};
 use crate::failover::Failover;
@@ -131,6 +134,7 @@ pub struct Worker {
     registration: Registration,
     claiming: JoinHandle<()>,
     claim_failure: watch::Receiver<Option<String>>,
+    host: Host,
     stop_claiming: CancellationToken,
     /// Cancelled to drop the tasks that wait for the jobs in hand.
     discarded: CancellationToken,
@@ -160,8 +164,10 @@ impl Worker {
         let in_hand = jobs.clone();
         let running = Box::new(move || in_hand.running());
         let registration = Registration::begin(&database.address, &settings, running).await?;
+        let children = Children::new(settings.isolation.clone());
         let setup = Setup {
-            children: Children::new(settings.isolation.clone()),
+            host: Host::new(registration.executor_id(), children.clone(), artifacts.clone()),
+            children,
             settings,
             database,
             artifacts,
@@ -197,6 +203,7 @@ impl Worker {
             jobs: self.jobs.clone(),
             contact: self.registration.contact(),
             claim_failure: self.claim_failure.clone(),
+            host: self.host.clone(),
             draining: self.stop_claiming.clone(),
         }
     }
@@ -260,6 +267,7 @@ struct Setup {
     registration: Registration,
     jobs: Jobs,
     children: Children,
+    host: Host,
 }
 
 impl Setup {
@@ -303,7 +311,9 @@ impl Setup {
             enable_faults: self.settings.enable_faults,
             artifacts: self.artifacts.clone(),
             executor_id: self.registration.executor_id().to_owned(),
+            queue: self.settings.queue.clone(),
             children: self.children.clone(),
+            host: self.host.clone(),
             body,
         }
     }
@@ -320,6 +330,7 @@ impl Setup {
             registration,
             jobs,
             children,
+            host,
             ..
         } = self;
         Worker {
@@ -329,6 +340,7 @@ impl Setup {
             registration,
             claiming,
             claim_failure,
+            host,
             stop_claiming,
             discarded,
             housekeeping,
@@ -352,6 +364,7 @@ impl Setup {
             workflows,
             contact: self.registration.contact(),
             failure,
+            host: self.host.clone(),
             discarded,
         }
     }
