@@ -6,7 +6,9 @@
 //! up to half a minute. Then it looks for itself, by starting a computing process and writing a file, and claims again when
 //! both can be done.
 //!
-//! It does not promise that a look finds everything: a disk that has room for little is found out by the next job again.
+//! A look does not find everything, such as a disk that has room for little. Where a job fails again after a good look, a
+//! good look only means another trial: jobs are claimed, and the trouble is over when one has got what it needs, or when
+//! none has failed for half a minute.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -53,11 +55,16 @@ struct State {
     trouble: Option<Trouble>,
     /// How long the last pause was; none once a job has got what it needs.
     pause: Duration,
+    /// Whether a job failed after a good look, and none got what it needs since.
+    is_doubted: bool,
 }
 
 struct Trouble {
     reason: String,
+    /// When the pause ends, or the trial.
     until: Instant,
+    /// Whether jobs are claimed for a trial.
+    is_tried: bool,
 }
 
 impl Host {
@@ -84,24 +91,31 @@ impl Host {
 
     /// Takes note that a job got what it needs of the host.
     pub(crate) fn worked(&self) {
-        self.state().pause = Duration::ZERO;
+        if self.state().work() {
+            self.say_good();
+        }
     }
 
     /// Whether jobs may be claimed.
     pub(crate) fn takes_jobs(&self) -> bool {
-        self.state().trouble.is_none()
+        self.state()
+            .trouble
+            .as_ref()
+            .is_none_or(|trouble| trouble.is_tried)
     }
 
     /// Why no jobs are claimed, if so.
     pub(crate) fn trouble(&self) -> Option<HostTrouble> {
         let state = self.state();
         let trouble = state.trouble.as_ref()?;
+        let pause = trouble.until.saturating_duration_since(Instant::now());
         Some(HostTrouble {
             reason: trouble.reason.clone(),
-            retry_in_seconds: trouble
-                .until
-                .saturating_duration_since(Instant::now())
-                .as_secs_f64(),
+            retry_in_seconds: if trouble.is_tried {
+                0.0
+            } else {
+                pause.as_secs_f64()
+            },
         })
     }
 
@@ -113,11 +127,16 @@ impl Host {
         }
         match self.probe().await {
             Ok(()) => {
-                self.state().trouble = None;
-                info!(executor_id = self.0.executor_id, "this host can work again");
+                if self.state().look_good(Instant::now()) {
+                    self.say_good();
+                }
             }
             Err(reason) => self.failed(&reason),
         }
+    }
+
+    fn say_good(&self) {
+        info!(executor_id = self.0.executor_id, "this host can work again");
     }
 
     async fn probe(&self) -> Result<(), String> {
@@ -149,10 +168,12 @@ impl State {
     /// Begins a pause, unless one is under way; returns its length where that or the reason is news.
     fn fail(&mut self, reason: &str, now: Instant) -> Option<Duration> {
         let before = self.trouble.take();
+        let was_claiming = before.as_ref().is_none_or(|before| before.is_tried);
+        self.is_doubted |= was_claiming && !self.pause.is_zero();
         let is_news = before.as_ref().is_none_or(|before| before.reason != reason);
         let until = match before {
             // Other jobs that meet the same fault at the same time do not make it last longer.
-            Some(before) if before.until > now => before.until,
+            Some(before) if before.until > now && !before.is_tried => before.until,
             _ => {
                 self.pause = (2 * self.pause).clamp(FIRST_PAUSE, LONGEST_PAUSE);
                 now + self.pause
@@ -161,8 +182,29 @@ impl State {
         self.trouble = Some(Trouble {
             reason: reason.to_owned(),
             until,
+            is_tried: false,
         });
         is_news.then_some(until - now)
+    }
+
+    /// Ends a pause after a look that found nothing; returns whether the trouble is over.
+    fn look_good(&mut self, now: Instant) -> bool {
+        match &mut self.trouble {
+            // A job has failed while the look was under way.
+            Some(trouble) if trouble.until > now => false,
+            Some(trouble) if self.is_doubted && !trouble.is_tried => {
+                trouble.is_tried = true;
+                trouble.until = now + LONGEST_PAUSE;
+                false
+            }
+            trouble => trouble.take().is_some(),
+        }
+    }
+
+    /// Ends a trial by a job that got what it needs; returns whether there was one.
+    fn work(&mut self) -> bool {
+        (self.pause, self.is_doubted) = (Duration::ZERO, false);
+        self.trouble.take_if(|trouble| trouble.is_tried).is_some()
     }
 }
 
@@ -190,16 +232,48 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_that_comes_back_after_a_good_look_lasts_longer() {
-        let (mut state, now) = (State::default(), Instant::now());
-        state.fail("full", now);
-        state.trouble = None;
-        assert_eq!(state.fail("full", now), Some(2 * FIRST_PAUSE));
-        (state.trouble, state.pause) = (None, Duration::ZERO);
-        assert_eq!(
-            state.fail("full", now),
-            Some(FIRST_PAUSE),
+    fn a_host_that_looks_good_and_fails_again_is_on_trial() {
+        let (mut state, mut now) = (State::default(), Instant::now());
+        now += state.fail("full", now).unwrap();
+        assert!(state.look_good(now), "a first good look was not believed");
+        assert!(!state.look_good(now), "no trouble was over");
+        now += state.fail("full", now).unwrap();
+        assert!(!state.look_good(now), "a look that had been wrong was believed");
+        assert_eq!(state.fail("full", now), None, "one fault was said twice");
+        assert!(
+            !state.look_good(now),
+            "a look that began before the fault ended the pause"
+        );
+        now += LONGEST_PAUSE;
+        assert!(!state.look_good(now));
+        assert!(
+            state.work() && state.trouble.is_none(),
             "a job that ran meant nothing"
         );
+        assert_eq!(state.fail("full", now), Some(FIRST_PAUSE));
+        assert!(
+            !state.work(),
+            "a job that had what it needs before the fault ended the pause"
+        );
+    }
+
+    #[test]
+    fn a_trial_without_a_job_ends_as_well() {
+        let (mut state, mut now) = (State::default(), Instant::now());
+        now += state.fail("full", now).unwrap();
+        assert!(state.look_good(now));
+        now += state.fail("full", now).unwrap();
+        assert!(!state.look_good(now));
+        assert!(state.look_good(now + LONGEST_PAUSE) && state.trouble.is_none());
+    }
+
+    #[test]
+    fn a_host_that_was_mended_is_believed_at_once() {
+        let (mut state, mut now) = (State::default(), Instant::now());
+        now += state.fail("no descriptors", now).unwrap();
+        // Looks that fail are no jobs that do.
+        state.fail("no descriptors", now);
+        now = state.trouble.as_ref().unwrap().until;
+        assert!(state.look_good(now));
     }
 }

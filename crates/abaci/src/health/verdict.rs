@@ -182,10 +182,11 @@ fn host_trouble(worker: &WorkerView) -> Option<String> {
         reason,
         retry_in_seconds,
     } = worker.host.as_ref()?;
-    Some(format!(
-        "worker {} {reason}; trying again in {retry_in_seconds:.0} s",
-        worker.slot
-    ))
+    let next = match retry_in_seconds {
+        ..0.5 => "now".to_owned(),
+        seconds => format!("in {seconds:.0} s"),
+    };
+    Some(format!("worker {} {reason}; trying again {next}", worker.slot))
 }
 
 fn database_trouble(worker: &WorkerView) -> Option<String> {
