@@ -44,8 +44,9 @@ type OwnedRow = (i64, Option<i32>, Option<String>, Option<i64>);
 
 /// Puts a row back that this run has: on its own queue, or on the one that it left for the engine's, or on this worker's.
 ///
-/// The count of the claim is taken back with it. A row that went to another meanwhile has another token or another executor.
-const GIVE_BACK: &str = "update dbos.workflow_status set status = 'ENQUEUED', owner_xid = null, \
+/// The count of the claim is taken back with it, and so is the worker: such a job has waited since it was submitted.
+/// A row that went to another meanwhile has another token or another executor.
+const GIVE_BACK: &str = "update dbos.workflow_status set status = 'ENQUEUED', owner_xid = null, executor_id = null, \
      recovery_attempts = greatest(recovery_attempts - 1, 0), started_at_epoch_ms = null, \
      queue_name = coalesce(nullif(nullif(queue_name, ''), $4), \
      (select queue_name from abaci.former_queues where workflow_uuid = $1), $5), \

@@ -250,7 +250,7 @@ fn the_two_signals_of_timeout_are_one() {
         ["serve", "--slot", "0", "--health-addr", "none"],
     ] {
         let rig = Rig::new();
-        let program = rig.abaci(arguments.iter().chain(&["--until-stdin-closes"]));
+        let program = rig.abaci(arguments.iter().chain(&["--until-stdin-closes", "--grace", "5m"]));
         let mut command = Command::new("timeout");
         command
             .arg("600")
@@ -261,7 +261,7 @@ fn the_two_signals_of_timeout_are_one() {
                 .get_envs()
                 .filter_map(|(name, value)| Some((name, value?))),
         );
-        let process = Process::spawn(command);
+        let process = Process::spawn(command).with_deadline(Deadline::after(Duration::from_mins(3)));
         let id = rig.submit(&LONG).remove(0);
         process.wait_for_line("child started");
         // It does now what it does when the time is over: it signals the program, and then the group of the two.

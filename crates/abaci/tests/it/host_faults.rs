@@ -154,6 +154,13 @@ fn a_worker_without_descriptors_waits_for_them_with_its_jobs() {
         "{status}"
     );
     assert!(rows(&rig).contains("ENQUEUED|0"), "{}", rows(&rig));
+    let waiting =
+        "select count(*) from dbos.workflow_status where status = 'ENQUEUED' and executor_id is null";
+    assert_eq!(
+        rig.database.psql(waiting).trim(),
+        "1",
+        "it waits since it was given back only"
+    );
     assert_eq!(
         lines(&fleet.process, "this host cannot work"),
         1,
