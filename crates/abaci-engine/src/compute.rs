@@ -22,7 +22,7 @@ use fibonacci::{DecimalDoubling, Observer, Progress};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::running::{Ended, Outbox, Running, on_thread, panic_message};
-use crate::artifact::{Durability, Unfinished, Written};
+use crate::artifact::{self, Durability, Unfinished, Written};
 use crate::record::{Algorithm, Failure, INLINE_DIGITS, Request};
 
 /// How many digits of either end a result shows.
@@ -208,6 +208,10 @@ fn answer(digits: String, began: Instant, place: &Unfinished, watch: &Watch<'_>)
 
 /// What is said when something could not be written.
 fn not_written(place: &Unfinished, error: &std::io::Error) -> Failure {
+    if artifact::is_of_host(error) {
+        let directory = place.directory().display();
+        return Failure::of_host(format!("cannot use the artifacts in {directory}: {error}"));
+    }
     Failure::retryable("Artifact", format!("writing {}: {error}", place.path().display()))
 }
 

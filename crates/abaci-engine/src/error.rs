@@ -119,6 +119,14 @@ pub enum Error {
         /// What the file system or the bucket said.
         reason: String,
     },
+    /// The files of the place for large values cannot be read or written on this host; see to the disk.
+    #[error("cannot use the artifacts in {place}: {reason}")]
+    Host {
+        /// The directory or the artifact.
+        place: String,
+        /// What the file system said.
+        reason: String,
+    },
     /// A result is not to be believed.
     #[error(transparent)]
     Verify(#[from] VerifyError),

@@ -153,6 +153,7 @@ fn of_engine(error: &abaci_engine::Error) -> Exit {
         | Error::Request(_)
         | Error::IdTaken { .. }
         | Error::ExecutorTaken { .. }
+        | Error::Host { .. }
         | Error::Artifacts { .. } => Exit::Usage,
         Error::CutShort { cause, .. } => of_engine(cause),
         _ => Exit::Unreachable,

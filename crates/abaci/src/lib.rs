@@ -18,6 +18,7 @@ pub mod health;
 pub mod notify;
 mod output;
 mod parent;
+mod program;
 mod signals;
 pub mod snapshot;
 mod supervisor;

@@ -1,6 +1,7 @@
 //! The signals, and the other sign, that ask a process to end.
 
 use std::io;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -9,6 +10,23 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 ///
 /// A service manager sends it to nobody by itself: those that it does send to all processes ask a worker to drain.
 pub(crate) const AT_ONCE: rustix::process::Signal = rustix::process::Signal::USR1;
+
+/// Signals so soon after the first one are that one: `timeout` sends two at once, to the process and to its group.
+const SAME_WISH: Duration = Duration::from_millis(500);
+
+/// Tells who wants an end at once from who has asked for an end, maybe by two signals in one moment.
+#[derive(Debug, Default)]
+pub(crate) struct Insistence {
+    asked: Option<Instant>,
+}
+
+impl Insistence {
+    /// Takes note that the end is asked for at `now`; says whether that was asked for before.
+    pub(crate) fn ask(&mut self, now: Instant) -> bool {
+        let first = *self.asked.get_or_insert(now);
+        now.saturating_duration_since(first) >= SAME_WISH
+    }
+}
 
 /// Listens for SIGINT, SIGTERM and SIGHUP from its making on, so that none is missed.
 pub(crate) struct Signals {
@@ -47,13 +65,19 @@ impl Signals {
         }
     }
 
-    /// Waits for the next signal that may hasten an end which has begun, and returns its name. Cancel-safe.
+    /// Waits for a signal that hastens an end which was asked for, as `insistence` knows, and returns its name.
+    /// Cancel-safe.
     ///
-    /// SIGHUP may not: of a terminal that goes away both the shell and the kernel may tell.
-    pub(crate) async fn next_in_haste(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.terminate.recv() => "SIGTERM",
+    /// SIGHUP does not: of a terminal that goes away both the shell and the kernel may tell.
+    pub(crate) async fn next_in_haste(&mut self, insistence: &mut Insistence) -> &'static str {
+        loop {
+            let signal = tokio::select! {
+                _ = self.interrupt.recv() => "SIGINT",
+                _ = self.terminate.recv() => "SIGTERM",
+            };
+            if insistence.ask(Instant::now()) {
+                return signal;
+            }
         }
     }
 }
@@ -114,4 +138,24 @@ pub(crate) async fn stdin_closed() {
         drop(closed);
     });
     let _ = wait.await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_signals_in_one_moment_are_one_wish() {
+        let mut insistence = Insistence::default();
+        let first = Instant::now();
+        let asked_again = |after| insistence.ask(first + after);
+        let moments = [
+            Duration::ZERO,
+            Duration::ZERO,
+            SAME_WISH / 2,
+            SAME_WISH,
+            2 * SAME_WISH,
+        ];
+        assert_eq!(moments.map(asked_again), [false, false, false, true, true]);
+    }
 }

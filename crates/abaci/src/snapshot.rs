@@ -7,7 +7,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use abaci_engine::worker::{DatabaseContact, RunningJob};
+use abaci_engine::worker::{DatabaseContact, HostTrouble, RunningJob};
 use serde::{Deserialize, Serialize};
 
 /// Whoever has said nothing for longer than this is not believed any more.
@@ -73,6 +73,9 @@ pub struct WorkerView {
     pub heartbeat_age_seconds: Option<f64>,
     /// Its last contact with the database, as of that heartbeat.
     pub database: Option<DatabaseContact>,
+    /// Why it claims nothing for now, where its host is to blame.
+    #[serde(default)]
+    pub host: Option<HostTrouble>,
     /// How often its process was started again after it had ended by itself; in `abaci serve`, how often it began anew
     /// since its executor id had gone to another.
     pub restarts: u32,
@@ -193,11 +196,11 @@ impl LastExit {
 }
 
 impl WorkerView {
-    /// Whether it takes jobs by its own word, and reaches the database.
+    /// Whether it takes jobs by its own word, reaches the database and is not failed by its host.
     #[must_use]
     pub fn takes_jobs(&self) -> bool {
         let reaches = |contact: &DatabaseContact| contact.failure.is_none();
-        self.state.is_ready() && self.database.as_ref().is_some_and(reaches)
+        self.state.is_ready() && self.database.as_ref().is_some_and(reaches) && self.host.is_none()
     }
 }
 

@@ -15,6 +15,7 @@ use tracing::{info, warn};
 use crate::command::compute::Compute;
 use crate::config::{Config, a_pause, at_least_one};
 use crate::database::Access;
+use crate::program;
 
 /// The first pause between two attempts to reach the database; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -116,7 +117,8 @@ fn settings(access: &Access, config: &Config, slot: Slot) -> anyhow::Result<Work
 /// Heavy computations run in this program under its hidden subcommand, with nothing of this process's environment.
 fn isolation(config: &Config) -> anyhow::Result<Isolation> {
     Ok(Isolation {
-        program: std::env::current_exe().context("finding the path of this program")?,
+        program: program::running().context("finding the path of this program")?,
+        name: program::name(),
         arguments: Compute::arguments(std::process::id()),
         environment: Vec::new(),
         threads: config

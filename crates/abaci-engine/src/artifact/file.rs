@@ -59,6 +59,11 @@ impl Unfinished {
         }
     }
 
+    /// Where it is written.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     pub(crate) fn path(&self) -> PathBuf {
         self.directory.join(&self.name)
     }

@@ -21,6 +21,7 @@ pub use store::check_directory;
 pub(crate) use store::{Artifacts, Fetched, Stored, may_have_writer};
 
 use crate::Error;
+use crate::record::Failure;
 
 /// Where a worker keeps artifacts.
 #[derive(Clone)]
@@ -54,6 +55,32 @@ fn lost(uri: &str, reason: impl std::fmt::Display) -> Error {
     Error::ArtifactLost {
         uri: uri.to_owned(),
         reason: reason.to_string(),
+    }
+}
+
+/// What is said of a file that cannot be read or written: the system says why, and no job is to blame, but for a file that
+/// is larger than any may be here.
+fn refused(place: impl std::fmt::Display, error: &std::io::Error) -> Error {
+    if is_of_host(error) {
+        return Error::Host {
+            place: place.to_string(),
+            reason: error.to_string(),
+        };
+    }
+    failed(place, error)
+}
+
+/// Whether the host is to blame for what befell a file.
+pub(crate) fn is_of_host(error: &std::io::Error) -> bool {
+    let code = error.raw_os_error();
+    code.is_some_and(|code| code != rustix::io::Errno::FBIG.raw_os_error())
+}
+
+/// What an artifact that could not be kept or had means for the step that needs it.
+pub(crate) fn failure_of(error: &Error) -> Failure {
+    match error {
+        Error::Host { .. } => Failure::of_host(error.to_string()),
+        error => Failure::retryable("Artifact", error.to_string()),
     }
 }
 

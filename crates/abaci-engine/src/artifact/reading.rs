@@ -11,7 +11,7 @@ use tokio::runtime::Handle;
 use url::Url;
 
 use super::bucket::{Address, error_of};
-use super::{BucketAccess, failed, lost};
+use super::{BucketAccess, failed, lost, refused};
 use crate::Error;
 use crate::record::{ArtifactRecord, JobResult, VerifyError};
 
@@ -26,7 +26,8 @@ const RANGE_BYTES: u64 = 8 << 20;
 /// It blocks, also while it is read, and an artifact in a bucket needs the tokio runtime: call it on a blocking thread.
 ///
 /// # Errors
-/// [`Error::ArtifactLost`] when it is missing, [`Error::BucketUnreachable`], or [`Error::Artifacts`] for any other reason.
+/// [`Error::ArtifactLost`] when it is missing, [`Error::BucketUnreachable`], [`Error::Host`] with what the file system said,
+/// or [`Error::Artifacts`] for any other reason.
 pub fn open(record: &ArtifactRecord, access: &BucketAccess) -> Result<Box<dyn Read + Send>, Error> {
     let uri = &record.uri;
     let url = Url::parse(uri).map_err(|error| failed(uri, error))?;
@@ -36,7 +37,7 @@ pub fn open(record: &ArtifactRecord, access: &BucketAccess) -> Result<Box<dyn Re
             .map_err(|()| failed(uri, "not a path of this host"))?;
         let file = File::open(&path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => lost(uri, "it is not there"),
-            _ => failed(path.display(), error),
+            _ => refused(path.display(), &error),
         })?;
         return Ok(Box::new(file));
     }
@@ -172,7 +173,7 @@ pub fn verify(result: &JobResult, access: &BucketAccess) -> Result<(), Error> {
 pub(super) fn unread(uri: &str, error: io::Error) -> Error {
     error
         .downcast::<Error>()
-        .unwrap_or_else(|error| failed(uri, error))
+        .unwrap_or_else(|error| refused(uri, &error))
 }
 
 /// What is said of an artifact that was changed.

@@ -16,13 +16,16 @@ use url::Url;
 
 use super::bucket::{Address, Unsent, error_of, explained, send};
 use super::file::{ArtifactFile, UNSEEN_FOR, Unfinished, Written, writer_of};
-use super::{BucketAccess, Place, failed, lost};
+use super::{BucketAccess, Place, failed, failure_of, lost, refused};
 use crate::Error;
 use crate::presence::Sight;
 use crate::record::{ArtifactRecord, Failure};
 
 /// How long a start waits for the bucket before it says so.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A disk with no room for so much is full.
+const PROBE_BYTES: usize = 64 << 10;
 
 /// The artifacts of one database. Cheap to clone; all clones are one place.
 #[derive(Clone)]
@@ -102,10 +105,7 @@ impl Artifacts {
     /// # Errors
     /// [`Error::Artifacts`] with what the file system or the bucket said.
     pub(crate) async fn check(&self) -> Result<(), Error> {
-        let directory = self.directory.clone();
-        tokio::task::spawn_blocking(move || check_directory(&directory))
-            .await
-            .unwrap_or_else(|panic| Err(failed(self.directory.display(), panic)))?;
+        self.probe().await?;
         let Some(bucket) = &self.bucket else {
             return Ok(());
         };
@@ -121,6 +121,17 @@ impl Artifacts {
                 reason: format!("no answer within {} s", PROBE_TIMEOUT.as_secs()),
             }),
         }
+    }
+
+    /// Whether files can be written on this host, with a bucket or without.
+    ///
+    /// # Errors
+    /// [`Error::Artifacts`] with what the file system said.
+    pub(crate) async fn probe(&self) -> Result<(), Error> {
+        let directory = self.directory.clone();
+        tokio::task::spawn_blocking(move || check_directory(&directory))
+            .await
+            .unwrap_or_else(|panic| Err(failed(self.directory.display(), panic)))
     }
 
     /// How the bucket is reached.
@@ -149,7 +160,7 @@ impl Artifacts {
             None => self.rename(file, name).await,
             Some(bucket) => self.upload(file, name, bucket).await,
         };
-        let uri = kept.map_err(|error| Failure::retryable("Artifact", error.to_string()))?;
+        let uri = kept.map_err(|error| failure_of(&error))?;
         Ok(ArtifactRecord {
             uri,
             blake3: written.blake3.clone(),
@@ -170,7 +181,7 @@ impl Artifacts {
         renamed
             .await
             .unwrap_or_else(|panic| Err(std::io::Error::other(panic)))
-            .map_err(|error| failed(self.directory.display(), error))?;
+            .map_err(|error| refused(self.directory.display(), &error))?;
         self.uri(name)
     }
 
@@ -183,7 +194,8 @@ impl Artifacts {
         match sent.await {
             Ok(Ok(())) => self.uri(name),
             Ok(Err(Unsent::Bucket(error))) => Err(error_of(&bucket.url, &error)),
-            Ok(Err(error)) => Err(failed(&bucket.url, error)),
+            Ok(Err(Unsent::File(error))) => Err(refused(self.directory.display(), &error)),
+            Ok(Err(error @ Unsent::Unwanted)) => Err(failed(&bucket.url, error)),
             Err(panic) => Err(failed(&bucket.url, panic)),
         }
     }
@@ -214,13 +226,13 @@ impl Artifacts {
         let downloaded = tokio::task::spawn_blocking(move || {
             let download = ArtifactFile(file);
             let path = download.0.path();
-            let mut file = fs::File::create_new(&path).map_err(|error| failed(path.display(), error))?;
+            let mut file = fs::File::create_new(&path).map_err(|error| refused(path.display(), &error))?;
             super::try_read(&record, &access, |piece| {
                 if unwanted.is_cancelled() {
                     return Err(failed(&record.uri, "nobody waits for it any more"));
                 }
                 file.write_all(piece)
-                    .map_err(|error| failed(path.display(), error))
+                    .map_err(|error| refused(path.display(), &error))
             })?;
             Ok(Fetched {
                 path,
@@ -360,9 +372,11 @@ fn sweep(directory: &Path) {
 /// [`Error::Artifacts`] with what the file system said.
 pub fn check_directory(directory: &Path) -> Result<(), Error> {
     let probe = directory.join(format!(".{}.part", uuid::Uuid::now_v7()));
-    fs::create_dir_all(directory)
-        .and_then(|()| fs::write(&probe, b""))
-        .and_then(|()| fs::remove_file(&probe))
+    let written = fs::create_dir_all(directory).and_then(|()| fs::write(&probe, vec![0; PROBE_BYTES]));
+    // A full disk takes the file and not what is in it.
+    let removed = fs::remove_file(&probe);
+    written
+        .and(removed)
         .map_err(|error| failed(directory.display(), error))
 }
 

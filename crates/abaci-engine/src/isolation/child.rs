@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
 
+use super::ending;
 use super::protocol::{MAX_LINE_BYTES, Order, Said};
 use crate::compute::{self, Done, Stage, State, Task};
 
@@ -37,11 +38,13 @@ const WATCH_STACK_BYTES: usize = 64 << 10;
 /// the processor time of the whole process, and ends the process when standard input ends.
 ///
 /// # Errors
-/// When the order cannot be read, a limit cannot be set or nobody hears the answer.
+/// When the order cannot be read or nobody hears the answer.
 pub fn compute_for_worker() -> io::Result<()> {
     let order = read_order()?;
-    confine(&order)?;
-    end_with_stdin(order.task.clone())?;
+    if let Err(error) = confine(&order).and_then(|()| end_with_stdin(order.task.clone())) {
+        let failure = ending::not_started(&error);
+        return say(&Said::Failed { failure });
+    }
     let said_last = Cell::new(Instant::now());
     let watch = |stage| {
         if said_last.get().elapsed() < PROGRESS_INTERVAL {

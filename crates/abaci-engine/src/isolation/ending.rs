@@ -46,10 +46,9 @@ pub(super) fn wall_time_exceeded(isolation: &Isolation) -> Failure {
     Failure::retryable("WallTimeExceeded", message)
 }
 
-/// No process could be started.
-pub(super) fn not_started(isolation: &Isolation, error: &std::io::Error) -> Failure {
-    let message = format!("cannot start {}: {error}", isolation.program.display());
-    Failure::retryable("ChildNotStarted", message)
+/// No process could be started, or it could not begin, for a reason that no job has to do with.
+pub(super) fn not_started(error: &std::io::Error) -> Failure {
+    Failure::of_host(format!("cannot start a computing process: {error}"))
 }
 
 fn out_of_memory(limit_bytes: u64) -> Failure {

@@ -42,6 +42,8 @@ const HEAVY_BYTES: u64 = 64_000_000;
 pub struct Isolation {
     /// The program; it calls [`compute_for_worker`].
     pub program: PathBuf,
+    /// What it is called where processes are listed.
+    pub name: OsString,
     /// Its arguments.
     pub arguments: Vec<String>,
     /// All that is in its environment.

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ending::Limits;
 use super::protocol::{Decoder, Order, Said, Tail};
-use super::{Enabled, Isolation, ending};
+use super::{Children, Enabled, Isolation, ending};
 use crate::compute::{self, Answer, Done, Ended, Outbox, Running};
 use crate::record::Failure;
 use crate::worker::{Gauge, JobLog};
@@ -50,6 +50,21 @@ enum End {
     Unwanted,
 }
 
+impl Children {
+    /// Finds out whether a child can be started; it is ended at once.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(crate) async fn probe(&self) -> Result<(), Failure> {
+        let Some(isolation) = &self.isolation else {
+            return Ok(());
+        };
+        // A failure means that it has ended.
+        let _ = spawned(isolation)?.kill().await;
+        Ok(())
+    }
+}
+
 impl Enabled<'_> {
     /// Computes in a child; dropping what is returned kills it.
     ///
@@ -68,20 +83,7 @@ impl Enabled<'_> {
 
 impl Conversation {
     fn begin(isolation: &Isolation, gauge: Gauge, outbox: Outbox) -> Result<Self, Failure> {
-        let mut command = Command::new(&isolation.program);
-        command
-            .args(&isolation.arguments)
-            .env_clear()
-            .envs(isolation.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .process_group(0)
-            // Only where the runtime itself is dropped; else the task sees to it.
-            .kill_on_drop(true);
-        let mut process = command
-            .spawn()
-            .map_err(|error| ending::not_started(isolation, &error))?;
+        let mut process = spawned(isolation)?;
         let stdin = process.stdin.take().expect("it is a pipe");
         Ok(Self {
             stdin,
@@ -179,6 +181,23 @@ impl Conversation {
             let _ = kill_process_group(pid, Signal::KILL);
         }
     }
+}
+
+/// A child that waits for its order.
+fn spawned(isolation: &Isolation) -> Result<Child, Failure> {
+    let mut command = Command::new(&isolation.program);
+    command
+        .arg0(&isolation.name)
+        .args(&isolation.arguments)
+        .env_clear()
+        .envs(isolation.environment.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        // Only where the runtime itself is dropped, or a probe; else the task sees to it.
+        .kill_on_drop(true);
+    command.spawn().map_err(|error| ending::not_started(&error))
 }
 
 /// Reads what a stream has; at its end the stream is gone. Never completes without a stream. Cancel-safe.

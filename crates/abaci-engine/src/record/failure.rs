@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The name of a failure that the host is to blame for. A computing process says it by this name, too.
+const OF_HOST: &str = "Host";
+
 /// A recorded failure: plain data, never a live error chain.
 ///
 /// Its JSON is the portable error of the DBOS client libraries (`name`, `message`, `data`), so that a client in another
@@ -68,6 +71,16 @@ impl Failure {
     pub fn at_attempt(mut self, attempt: u32) -> Self {
         self.data.attempt = attempt;
         self
+    }
+
+    /// The host lacks something that no job is to blame for; the job is given back, and no row ever has this.
+    pub(crate) fn of_host(message: impl Into<String>) -> Self {
+        Self::retryable(OF_HOST, message)
+    }
+
+    /// Whether the host is to blame, and not the job.
+    pub(crate) fn is_of_host(&self) -> bool {
+        self.name == OF_HOST
     }
 
     fn new(name: &str, kind: FailureKind, message: impl Into<String>, attempt: u32) -> Self {

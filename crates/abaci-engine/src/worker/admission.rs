@@ -1,14 +1,14 @@
 //! What stands between a claimed row and the workflow body, and between the body's failure and the row.
 //!
-//! It parks a job that took several workers with it, refuses requests that make no sense, and catches panics, so that a
-//! claimed row always reaches an outcome or goes back to its queue.
+//! It parks a job that took several workers with it, refuses requests that make no sense, catches panics, and puts back what
+//! this host fails, so that a claimed row always reaches an outcome or goes back to its queue.
 //! None of this is part of the body: nothing here is a step, and nothing here changes which steps run.
 //!
 //! A failure is recorded here rather than by the engine, in the portable form that clients of every language read; the
 //! engine then finds the outcome recorded and adopts it.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use dbos::sysdb::types::Outcome;
@@ -20,11 +20,12 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::deadline::{TimeLeft, left_ms, put_back};
+use super::host::Host;
 use super::jobs::{Jobs, Place};
 use super::log::JobLog;
 use crate::artifact::Artifacts;
 use crate::compute;
-use crate::database::{Database, input};
+use crate::database::{Database, input, text};
 use crate::deaths::{Deaths, Toll};
 use crate::isolation::Children;
 use crate::record::{Failure, JobId, JobResult, Limits, Request, WorkflowName};
@@ -57,7 +58,7 @@ const SETTLE: &str = "with claimed as (select workflow_uuid as id, coalesce(reco
      update dbos.workflow_status set recovery_attempts = counted.claims, owner_xid = 'abaci ' || counted.claims \
      from counted where workflow_uuid = counted.id";
 
-/// Bounds one attempt to take a job in hand, so that a locked row does not keep a connection for good.
+/// Bounds one attempt to take a job in hand or to give it back, so that a locked row does not keep a connection for good.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What [`OWN`] returns.
@@ -72,6 +73,17 @@ type OwnedRow = (
 
 /// How soon a cancellation that met an outage is tried again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Puts a row back that this run has: on its own queue, or on the one that it left for the engine's, or on this worker's.
+///
+/// The count of the claim is taken back with it, and so is the worker: such a job has waited since it was submitted.
+/// A row that went to another meanwhile has another token or another executor.
+const GIVE_BACK: &str = "update dbos.workflow_status set status = 'ENQUEUED', owner_xid = null, executor_id = null, \
+     recovery_attempts = greatest(recovery_attempts - 1, 0), started_at_epoch_ms = null, \
+     queue_name = coalesce(nullif(nullif(queue_name, ''), $4), \
+     (select queue_name from abaci.former_queues where workflow_uuid = $1), $5), \
+     updated_at = (extract(epoch from now()) * 1000)::bigint \
+     where workflow_uuid = $1 and executor_id = $2 and owner_xid = $3 and status = 'PENDING'";
 
 /// One run of a job, told from every other run of it by its token.
 struct Run {
@@ -104,7 +116,11 @@ pub(crate) struct Admission {
     pub(crate) enable_faults: bool,
     pub(crate) artifacts: Artifacts,
     pub(crate) executor_id: String,
+    /// Where a job goes back to that has no queue of its own.
+    pub(crate) queue: String,
     pub(crate) children: Children,
+    /// Learns what it fails to offer to jobs.
+    pub(crate) host: Host,
     pub(crate) body: Body,
 }
 
@@ -163,12 +179,17 @@ impl Admission {
             .map_err(|failure| refused(run, failure.at_attempt(attempts)))?;
         let log = JobLog::new(JobId::new(&run.id), request);
         log.started(attempts);
-        let began = Instant::now();
-        let context = JobContext {
-            log: log.clone(),
+        let context = self.context(run, request, &owned, log);
+        self.perform(run, request, &owned.time_left, Arc::new(context))
+            .await
+    }
+
+    fn context(&self, run: &Run, request: Request, owned: &Owned, log: JobLog) -> JobContext {
+        JobContext {
+            log,
             executor_id: self.executor_id.clone(),
             artifacts: self.artifacts.clone(),
-            attempts,
+            attempts: owned.attempts,
             children: self.children.clone(),
             memory_bytes: owned.memory_bytes,
             deaths: Deaths {
@@ -176,15 +197,60 @@ impl Admission {
                 workflow_id: run.id.clone(),
                 workers: owned.toll.workers,
             },
-            activity: run.place.describe(request, attempts),
-        };
-        let body = (self.body)(Arc::new(context), request);
-        let outcome = match owned.time_left.bound(body).await {
+            activity: run.place.describe(request, owned.attempts),
+            host_fault: OnceLock::new(),
+        }
+    }
+
+    /// Runs the body, and gives the job back where the host has failed it.
+    async fn perform(
+        &self,
+        run: &Run,
+        request: Request,
+        time_left: &TimeLeft,
+        context: Arc<JobContext>,
+    ) -> dbos::Result<JobResult, Failure> {
+        let began = Instant::now();
+        let body = (self.body)(Arc::clone(&context), request);
+        let outcome = match time_left.bound(body).await {
             Some(outcome) => outcome,
             None => Err(self.cancel_in_time(run).await),
         };
-        log.ended(began.elapsed(), outcome.as_ref().map(drop));
+        match (&outcome, context.host_fault.get()) {
+            (Err(dbos::Error::Interrupted { .. }), Some(reason)) => {
+                // First: once the row is back, this worker must not be the one that claims it.
+                self.host.failed(reason);
+                context.log.given_back(began.elapsed());
+                self.give_back(run).await;
+            }
+            (outcome, _) => {
+                if let Ok(result) = outcome
+                    && (result.artifact.is_some() || self.children.for_request(&request).is_some())
+                {
+                    self.host.worked();
+                }
+                context.log.ended(began.elapsed(), outcome.as_ref().map(drop));
+            }
+        }
         outcome
+    }
+
+    /// Puts the job back on its queue, uncounted; what the steps before have recorded stays.
+    async fn give_back(&self, run: &Run) {
+        let statement = async {
+            let statement = sqlx::query(GIVE_BACK)
+                .bind(&run.id)
+                .bind(&self.executor_id)
+                .bind(&run.token)
+                .bind(INTERNAL_QUEUE)
+                .bind(&self.queue);
+            statement.execute(&self.database.pool).await.map_err(text)
+        };
+        run.place.give_back();
+        let asked = self.database.bounded("giving a job back", TIMEOUT, statement);
+        if let Err(error) = asked.await {
+            warn!(workflow_id = run.id, %error, "could not give a job back; the janitor will see to it");
+        }
     }
 
     /// Reads the request and refuses what this worker does not do.

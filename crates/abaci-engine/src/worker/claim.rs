@@ -7,7 +7,7 @@
 //!
 //! A claim is tried when a client says that it submitted (`NOTIFY`), when a job in hand ends, and every poll interval, since
 //! a foreign client says nothing and a notification is no promise.
-//! With no free slot nothing is asked.
+//! With no free slot nothing is asked, nor while this host fails its jobs ([`super::host`]).
 //!
 //! Each loop polls at moments of its own, which a claim in between does not move: workers of one host that start together,
 //! or that one notification wakes, would otherwise ask together from then on.
@@ -28,6 +28,7 @@ use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 use super::deadline::put_away;
+use super::host::Host;
 use super::jobs::{Jobs, Place};
 use super::row::ClaimedRow;
 use crate::database::{Database, text};
@@ -87,6 +88,8 @@ pub(crate) struct Claimer {
     pub(crate) has_strays: AtomicBool,
     /// Why the last claim failed, if no later one worked; closed when the loop has ended, however it did.
     pub(crate) failure: watch::Sender<Option<String>>,
+    /// Says whether this host has what jobs need.
+    pub(crate) host: Host,
     /// Drops the tasks of the jobs in hand, wherever they are.
     pub(crate) discarded: CancellationToken,
 }
@@ -102,6 +105,8 @@ impl Claimer {
     pub(crate) async fn run(self, stop: CancellationToken) {
         let polls = Polls::new(self.poll_interval);
         while !stop.is_cancelled() {
+            // A look may take its time, which a drain does not wait for.
+            stop.run_until_cancelled(self.host.look()).await;
             let left = self.jobs.left();
             tokio::pin!(left);
             left.as_mut().enable();
@@ -122,12 +127,13 @@ impl Claimer {
         self.failure.send_replace(None);
     }
 
-    /// Claims if there is a free slot and the executor id is ours, and says for the report how that went.
+    /// Claims if there is a free slot, the host is good and the executor id is ours, and says for the report how that went.
     ///
     /// A round that asks nothing shows nothing, so what the last one showed stays.
     async fn round(&self) -> Result<(), Error> {
         let in_hand = self.jobs.count();
-        if in_hand >= self.concurrency || !self.contact.borrow().stands() {
+        let may_claim = self.host.takes_jobs() && self.contact.borrow().stands();
+        if in_hand >= self.concurrency || !may_claim {
             return Ok(());
         }
         let claimed = self.claim(in_hand).await;

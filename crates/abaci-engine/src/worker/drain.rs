@@ -83,7 +83,7 @@ async fn drain_in_order(
     if timeout(2 * TIMEOUT, claiming).await.is_err() {
         warn!("the claim loop did not end");
     }
-    let running = jobs.count();
+    let (running, given_back) = (jobs.count(), jobs.given_back());
     info!(
         executor_id = registration.executor_id(),
         running,
@@ -94,6 +94,8 @@ async fn drain_in_order(
     // Whether everything finished in time shows in what is left in hand.
     let _ = timeout_at(deadline, hurried.run_until_cancelled(jobs.idle())).await;
     let unfinished = jobs.count();
+    // Jobs that the host has failed in the meantime went back one by one.
+    let given_back = usize::try_from(jobs.given_back() - given_back).unwrap_or_default();
     // The janitor must not see rows that are neither in hand nor given back yet.
     housekeeping.shutdown().await;
     let handed_back = match timeout(TIMEOUT, dbos.shutdown()).await {
@@ -101,8 +103,8 @@ async fn drain_in_order(
         Err(_) => 0,
     };
     let _ = report.set(DrainReport {
-        finished: running.saturating_sub(unfinished),
-        handed_back,
+        finished: running.saturating_sub(unfinished + given_back),
+        handed_back: handed_back + given_back,
     });
     // Their jobs are aborted; what is left is to reap them and to remove their files.
     if timeout(TIMEOUT, children.gone()).await.is_err() {

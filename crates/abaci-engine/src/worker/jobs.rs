@@ -24,8 +24,10 @@ pub(crate) struct Jobs(Arc<Shared>);
 struct Shared {
     table: Mutex<HashMap<String, Entry>>,
     changed: Notify,
-    /// How many jobs have left whose bodies had begun here.
+    /// How many jobs have left whose bodies had begun here, but for those that were given back.
     finished: AtomicU64,
+    /// How many jobs have left that were given back.
+    given_back: AtomicU64,
 }
 
 /// What is known of a job in hand.
@@ -34,6 +36,8 @@ struct Entry {
     places: usize,
     /// Whether its body began in this process.
     has_begun: bool,
+    /// Whether it goes back to its queue.
+    is_given_back: bool,
     /// When it was taken in hand.
     since: Instant,
     /// What it is at; absent until its request was read.
@@ -91,9 +95,14 @@ impl Jobs {
             .collect()
     }
 
-    /// Counts the jobs that have left and whose bodies had begun here.
+    /// Counts the jobs that have left and whose bodies had begun here, but for those that were given back.
     pub(crate) fn finished(&self) -> u64 {
         self.0.finished.load(Ordering::Relaxed)
+    }
+
+    /// Counts the jobs that have left since they were given back.
+    pub(crate) fn given_back(&self) -> u64 {
+        self.0.given_back.load(Ordering::Relaxed)
     }
 
     /// Completes when such a job has left.
@@ -152,6 +161,7 @@ impl Entry {
         Self {
             places: 0,
             has_begun: false,
+            is_given_back: false,
             since: Instant::now(),
             activity: None,
         }
@@ -167,6 +177,13 @@ impl Place {
         }
         activity
     }
+
+    /// Says that the job goes back to its queue, so that it is none that was finished here.
+    pub(crate) fn give_back(&self) {
+        if let Some(entry) = self.jobs.table().get_mut(&self.id) {
+            entry.is_given_back = true;
+        }
+    }
 }
 
 impl Drop for Place {
@@ -175,10 +192,11 @@ impl Drop for Place {
         if let Some(entry) = table.get_mut(&self.id) {
             entry.places -= 1;
             if entry.places == 0 {
-                self.jobs
-                    .0
-                    .finished
-                    .fetch_add(u64::from(entry.has_begun), Ordering::Relaxed);
+                let Shared {
+                    finished, given_back, ..
+                } = &*self.jobs.0;
+                let count = if entry.is_given_back { given_back } else { finished };
+                count.fetch_add(u64::from(entry.has_begun), Ordering::Relaxed);
                 table.remove(&self.id);
             }
         }
@@ -212,6 +230,17 @@ mod tests {
         drop(claimed);
         idle.await.unwrap();
         assert!(!jobs.holds("a"));
+    }
+
+    #[test]
+    fn a_job_that_is_given_back_was_not_finished() {
+        let jobs = Jobs::default();
+        let (claimed, run) = (jobs.enter("a"), jobs.begin("a"));
+        run.give_back();
+        drop((run, claimed));
+        assert_eq!((jobs.finished(), jobs.given_back()), (0, 1));
+        drop((jobs.enter("a"), jobs.begin("a")));
+        assert_eq!((jobs.finished(), jobs.given_back()), (1, 1));
     }
 
     #[test]

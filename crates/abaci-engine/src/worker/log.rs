@@ -68,6 +68,11 @@ impl JobLog {
         line!(warn, self, fault, index, "a fault on purpose strikes");
     }
 
+    /// Says that the host failed the job; what it lacks is said once for all jobs.
+    pub(crate) fn given_back(&self, took: Duration) {
+        line!(info, self, seconds = took.as_secs_f64(), "job given back");
+    }
+
     pub(crate) fn ended(&self, took: Duration, outcome: Result<(), &dbos::Error<Failure>>) {
         let seconds = took.as_secs_f64();
         match outcome {

@@ -9,6 +9,7 @@ mod claim;
 mod deadline;
 mod discard;
 mod drain;
+mod host;
 mod jobs;
 mod log;
 mod loss;
@@ -35,6 +36,7 @@ use uuid::Uuid;
 pub(crate) use activity::{Activity, Gauge, Meter, StepGuard};
 pub(crate) use admission::{record_failure, settle_claims, undo_claims};
 pub use drain::DrainReport;
+pub use host::HostTrouble;
 pub(crate) use jobs::Jobs;
 pub(crate) use log::JobLog;
 pub use loss::Loss;
@@ -43,6 +45,7 @@ pub(crate) use row::ClaimedRow;
 
 use self::admission::{Admission, Body};
 use self::claim::{Claimer, Workflow, Workflows};
+use self::host::Host;
 use crate::artifact::{Artifacts, Place};
 use crate::database::{Address, Connections, Database, Tables};
 use crate::failover::Failover;
@@ -144,6 +147,7 @@ pub struct Worker {
     registration: Registration,
     claiming: JoinHandle<()>,
     claim_failure: watch::Receiver<Option<String>>,
+    host: Host,
     stop_claiming: CancellationToken,
     /// Cancelled to drop the tasks that wait for the jobs in hand.
     discarded: CancellationToken,
@@ -180,8 +184,10 @@ impl Worker {
         let in_hand = jobs.clone();
         let running = Box::new(move || in_hand.running());
         let registration = Registration::begin(&database.address, &settings, incarnation, running).await?;
+        let children = Children::new(settings.isolation.clone());
         let setup = Setup {
-            children: Children::new(settings.isolation.clone()),
+            host: Host::new(registration.executor_id(), children.clone(), artifacts.clone()),
+            children,
             settings,
             database,
             engine_connections: connections.engine,
@@ -218,6 +224,7 @@ impl Worker {
             jobs: self.jobs.clone(),
             contact: self.registration.contact(),
             claim_failure: self.claim_failure.clone(),
+            host: self.host.clone(),
             draining: self.stop_claiming.clone(),
         }
     }
@@ -282,6 +289,7 @@ struct Setup {
     registration: Registration,
     jobs: Jobs,
     children: Children,
+    host: Host,
 }
 
 impl Setup {
@@ -347,7 +355,9 @@ impl Setup {
             enable_faults: self.settings.enable_faults,
             artifacts: self.artifacts.clone(),
             executor_id: self.registration.executor_id().to_owned(),
+            queue: self.settings.queue.clone(),
             children: self.children.clone(),
+            host: self.host.clone(),
             body,
         }
     }
@@ -364,6 +374,7 @@ impl Setup {
             registration,
             jobs,
             children,
+            host,
             ..
         } = self;
         Worker {
@@ -373,6 +384,7 @@ impl Setup {
             registration,
             claiming,
             claim_failure,
+            host,
             stop_claiming,
             discarded,
             housekeeping,
@@ -398,6 +410,7 @@ impl Setup {
             submissions: self.registration.submissions(),
             has_strays: AtomicBool::new(false),
             failure,
+            host: self.host.clone(),
             discarded,
         }
     }

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::activity::Activity;
+use super::host::{Host, HostTrouble};
 use super::jobs::Jobs;
 use crate::presence::{Contact, Presence};
 use crate::record::Algorithm;
@@ -31,6 +32,9 @@ pub struct WorkerReport {
     /// How many jobs it has begun and is done with.
     #[serde(default)]
     pub finished: u64,
+    /// Why it claims nothing for now, where its host is to blame.
+    #[serde(default)]
+    pub host: Option<HostTrouble>,
 }
 
 /// When a worker last heard from the database.
@@ -75,6 +79,7 @@ pub struct WorkerObserver {
     pub(super) contact: watch::Receiver<Contact>,
     /// Why the last claim failed, if no later one worked.
     pub(super) claim_failure: watch::Receiver<Option<String>>,
+    pub(super) host: Host,
     /// Cancelled when the drain begins.
     pub(super) draining: CancellationToken,
 }
@@ -89,6 +94,7 @@ impl WorkerObserver {
             database: DatabaseContact::of(&self.contact.borrow(), self.claim_failure.borrow().as_ref()),
             running: self.jobs.running(),
             finished: self.jobs.finished(),
+            host: self.host.trouble(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! What surrounds the body, tested with bodies that no product has.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use abaci_testkit::{Database, TempDir, eventually};
@@ -70,6 +71,34 @@ async fn fails_twice(_: Arc<JobContext>, _: Request) -> dbos::Result<JobResult, 
     };
     let body = || async { Err(Failure::retryable("Artifact", "the disk is full").into()) };
     dbos::step_with("compute", options, body).await
+}
+
+/// Runs a step, and one that the host fails in the first attempt; says how often the first one ran, and in which attempt of
+/// the job.
+async fn meets_a_full_disk(job: Arc<JobContext>, _: Request) -> dbos::Result<JobResult, Failure> {
+    static RUNS: AtomicU32 = AtomicU32::new(0);
+    let runs = dbos::step("first", || async { Ok(RUNS.fetch_add(1, Ordering::Relaxed) + 1) }).await?;
+    let has_failed = RUNS.swap(7, Ordering::Relaxed) == 7;
+    dbos::step("second", || async {
+        if has_failed {
+            return Ok(());
+        }
+        Err(job.give_up(&Failure::of_host("the disk is full")))
+    })
+    .await?;
+    let (ran, attempt) = (RUNS.load(Ordering::Relaxed), job.attempts);
+    Err(Failure::terminal("Done", format!("{runs} {ran} {attempt}")).into())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_its_host_fails_keeps_its_steps() {
+    let failure = Rig::new()
+        .failure_of(|job, request| Box::pin(meets_a_full_disk(job, request)))
+        .await;
+    assert_eq!(
+        failure.message, "1 7 1",
+        "a step ran again, or the claim was counted"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

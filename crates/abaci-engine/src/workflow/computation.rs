@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use crate::Error;
-use crate::artifact::{ArtifactFile, Fetched};
+use crate::artifact::{self, ArtifactFile, Fetched};
 use crate::compute::{Done, Ended, Running, StateFile, Stop, Task, UNREADABLE};
 use crate::record::{Failure, Request};
 use crate::worker::Meter;
@@ -148,7 +148,7 @@ impl<'a> Computation<'a> {
                 Ok(fetched) => break Some((fetched, last.artifact.blake3.clone())),
                 Err(error @ Error::ArtifactLost { .. }) => self.forget_last(step, &error.to_string()),
                 // It is there, and the step will ask again.
-                Err(error) => return Err(Failure::retryable("Artifact", error.to_string())),
+                Err(error) => return Err(artifact::failure_of(&error)),
             }
         };
         let job = self.job;

@@ -5,7 +5,7 @@
 //! published: a wrong digit fails the job, it is never an answer.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use dbos::StepOptions;
@@ -41,6 +41,18 @@ pub(crate) struct JobContext {
     pub(crate) deaths: Deaths,
     /// Where the worker's report looks for the step that runs.
     pub(crate) activity: Arc<Activity>,
+    /// What this host lacks for the job, once a step has met that.
+    pub(crate) host_fault: OnceLock<String>,
+}
+
+impl JobContext {
+    /// Ends this attempt without a trace in the database: the engine records nothing of an interruption.
+    pub(crate) fn give_up(&self, failure: &Failure) -> dbos::Error<Failure> {
+        let _ = self.host_fault.set(failure.message.clone());
+        dbos::Error::Interrupted {
+            workflow_id: self.log.id().to_string(),
+        }
+    }
 }
 
 /// The checkpoint of the step that computes the digits. Fields may be added, none changes meaning.
@@ -195,7 +207,7 @@ fn read_digits(
         Unread::Error(error @ Error::ArtifactLost { .. }) => {
             Failure::retryable(UNREADABLE, error.to_string())
         }
-        Unread::Error(error) => Failure::retryable("Artifact", error.to_string()),
+        Unread::Error(error) => artifact::failure_of(&error),
     })
 }
 
@@ -261,11 +273,12 @@ impl<'a> StepRun<'a> {
         self.running.meter()
     }
 
-    /// Logs how the step went.
+    /// Logs how the step went; of one that failed by the host's fault nothing is to be recorded.
     pub(super) fn end<T>(self, outcome: Result<T, Failure>) -> dbos::Result<T, Failure> {
         drop(self.running);
         match &outcome {
             Ok(_) => self.job.log.step_done(self.name, self.began.elapsed()),
+            Err(failure) if failure.is_of_host() => return Err(self.job.give_up(failure)),
             Err(failure) => self.job.log.step_failed(self.name, failure),
         }
         Ok(outcome?)

@@ -202,7 +202,9 @@ fn role_with(rig: &Rig, rights: &str) -> String {
         "create role {name} login; grant usage on schema dbos, abaci to {name}; \
          grant {rights} on all tables in schema dbos, abaci to {name}"
     ));
-    rig.database.url().replace("user=postgres", &format!("user={name}"))
+    rig.database
+        .url()
+        .replace("user=postgres", &format!("user={name}"))
 }
 
 /// Takes the role away again, which outlives its database otherwise.
@@ -242,9 +244,12 @@ async fn a_role_that_only_reads_looks_and_writes_nothing() {
     let id = owner.submit(Request::new(90)).await.unwrap();
     let url = role_with(&rig, "select");
     let client = connect(&url, Tables::Expect).await.unwrap();
-    assert_eq!(client.show(&id).await.unwrap().request, Some(Request::new(90)));
+    assert_eq!(client.show(&id).await.unwrap().job.n, Some(90));
     client.workers().await.unwrap();
-    let refusals = [client.submit(Request::new(1)).await.err(), start(&url).await.err()];
+    let refusals = [
+        client.submit(Request::new(1)).await.err(),
+        start(&url).await.err(),
+    ];
     for error in refusals {
         assert_says(&error.unwrap(), &["permission denied for"]);
     }

@@ -14,6 +14,7 @@ use signal_hook::flag;
 
 use crate::exit::{Exit, Failed};
 use crate::parent::die_with_parent;
+use crate::program;
 
 /// One computation.
 #[derive(Debug, Args)]
@@ -47,6 +48,7 @@ impl Compute {
         die_with_parent(self.worker, Signal::KILL)
             .map_err(|_| Failed::usage("this process belongs to a worker; start one with: abaci serve"))?;
         let _asked = outlast_signals()?;
+        program::take_name();
         isolation::compute_for_worker().context("computing for a worker")?;
         Ok(Exit::Done)
     }

@@ -1,7 +1,8 @@
 //! `abaci serve`: one server, which takes jobs from the queue until it is told to stop.
 //!
 //! The first SIGINT or SIGTERM drains: nothing new is started, what runs may finish within the grace time, the rest goes
-//! back to the queue for others. A second signal hands back at once what still runs, and the process ends with 130.
+//! back to the queue for others. A second signal, half a second later or more, hands back at once what still runs, and the
+//! process ends with 130.
 //! With a health address the server answers there from its first moment to its last.
 //!
 //! A server that was cut off from the database for so long that its jobs were given to others ends all that it had and
@@ -10,6 +11,7 @@
 mod vitals;
 
 use std::pin::{Pin, pin};
+use std::time::Instant;
 
 use abaci_engine::Worker;
 use abaci_engine::worker::{Loss, Slot};
@@ -21,7 +23,7 @@ use crate::cli::{HealthFlags, LimitFlags, QueueFlags, StarterFlags, TableFlags, 
 use crate::config::{Config, Layer};
 use crate::database::Access;
 use crate::exit::{Exit, Failed};
-use crate::signals::Signals;
+use crate::signals::{Insistence, Signals};
 use crate::work;
 
 /// Run a server that takes jobs from the queue.
@@ -129,9 +131,10 @@ async fn drain(
 ) -> anyhow::Result<Exit> {
     let grace = config.grace.value;
     info!(signal, %grace, "asked to stop; a second signal ends it at once");
-    let mut is_hurried = false;
+    let (mut insistence, mut is_hurried) = (Insistence::default(), false);
+    insistence.ask(Instant::now());
     let hurry = async {
-        let signal = signals.next_in_haste().await;
+        let signal = signals.next_in_haste(&mut insistence).await;
         warn!(signal, "ending at once; what runs goes back to the queue");
         is_hurried = true;
     };

@@ -111,6 +111,7 @@ impl OneWorker {
             state_seconds: in_state.as_secs_f64(),
             heartbeat_age_seconds: Some(heartbeat_age.as_secs_f64()),
             database: None,
+            host: None,
             restarts: self.0.restarts.load(Ordering::Relaxed),
             restart_in_seconds: None,
             start_failure: None,
@@ -121,6 +122,7 @@ impl OneWorker {
             view.slot = slot_of(&report.executor_id).unwrap_or(view.slot);
             view.executor_id = Some(report.executor_id);
             view.database = Some(report.database);
+            view.host = report.host;
             view.running = report.running;
         }
         view

@@ -1,11 +1,12 @@
 //! What follows from what is known: healthy or not, ready or not, and why.
 //!
-//! A worker counts as ready when it is idle or busy, its heartbeat is recent, and its own contact with the database is
-//! recent and without failure. A server is ready when some worker is, the database answers, and nothing drains.
+//! A worker counts as ready when it is idle or busy, its heartbeat is recent, its own contact with the database is recent and
+//! without failure, and its host does not fail its jobs. A server is ready when some worker is, the database answers, and nothing drains.
 
 use std::time::Duration;
 
 use abaci_engine::client::QueueStatus;
+use abaci_engine::worker::HostTrouble;
 use serde::Serialize;
 
 use super::seen::{Seen, is_silence};
@@ -160,7 +161,9 @@ fn nobody(troubles: &[String]) -> String {
 /// Why a worker takes no jobs; nothing when it does.
 fn trouble(worker: &WorkerView) -> Option<String> {
     let what = match worker.state {
-        WorkerState::Idle | WorkerState::Busy => return database_trouble(worker),
+        WorkerState::Idle | WorkerState::Busy => {
+            return host_trouble(worker).or_else(|| database_trouble(worker));
+        }
         WorkerState::Starting => {
             let seconds = worker.state_seconds;
             format!("has been starting for {seconds:.1} s{}", predecessor(worker))
@@ -172,6 +175,18 @@ fn trouble(worker: &WorkerView) -> Option<String> {
         WorkerState::Unknown => format!("is unknown{}", heartbeat(worker)),
     };
     Some(format!("worker {} {what}", worker.slot))
+}
+
+fn host_trouble(worker: &WorkerView) -> Option<String> {
+    let HostTrouble {
+        reason,
+        retry_in_seconds,
+    } = worker.host.as_ref()?;
+    let next = match retry_in_seconds {
+        ..0.5 => "now".to_owned(),
+        seconds => format!("in {seconds:.0} s"),
+    };
+    Some(format!("worker {} {reason}; trying again {next}", worker.slot))
 }
 
 fn database_trouble(worker: &WorkerView) -> Option<String> {

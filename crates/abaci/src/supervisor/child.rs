@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::channel::{self, Heard, Receiver, Sender};
+use crate::program;
 
 /// How long what a dead child has said is waited for; it lies in the socket already.
 const LAST_WORDS: Duration = Duration::from_millis(200);
@@ -29,6 +30,8 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 pub(crate) struct Program {
     /// This program, where it was at the start; whoever replaces it there and reloads gets workers of the new one.
     pub(crate) path: PathBuf,
+    /// What children are called where processes are listed.
+    pub(crate) name: OsString,
     /// What children find in their environment besides what this process has.
     pub(crate) environment: Vec<(OsString, OsString)>,
 }
@@ -54,6 +57,17 @@ pub(super) enum News<T> {
 }
 
 impl Program {
+    /// The program that a process is started by again: as it runs here, where its file is gone.
+    pub(super) fn or_as_it_runs(&self) -> Self {
+        let mut program = self.clone();
+        if !program.path.exists()
+            && let Ok(running) = program::running()
+        {
+            program.path = running;
+        }
+        program
+    }
+
     /// Starts a child with these arguments; `stdout` is what it has instead of ours, if anything.
     ///
     /// `tell` is called from a task for everything that becomes known of the child, its end last.
@@ -66,6 +80,7 @@ impl Program {
         let (sender, receiver, theirs) = channel::pair()?;
         let mut command = Command::new(&self.path);
         command
+            .arg0(&self.name)
             .args(arguments)
             .args(["--supervisor", &std::process::id().to_string()])
             .envs(self.environment.iter().map(|(name, value)| (name, value)))

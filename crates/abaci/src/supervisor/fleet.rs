@@ -219,16 +219,19 @@ impl Fleet {
             "--fleet-size",
             &fleet_size,
         ];
-        let started = self
-            .program
-            .start(&arguments.map(str::to_owned), None, move |news| {
-                // Nobody listens any more only when the supervisor is ending.
-                let _ = events.send(Event::Worker {
-                    slot: number,
-                    incarnation,
-                    news,
-                });
+        // What a reload is for is the file; without one there is nothing to reload.
+        let program = match self.reload {
+            Some(_) => self.program.clone(),
+            None => self.program.or_as_it_runs(),
+        };
+        let started = program.start(&arguments.map(str::to_owned), None, move |news| {
+            // Nobody listens any more only when the supervisor is ending.
+            let _ = events.send(Event::Worker {
+                slot: number,
+                incarnation,
+                news,
             });
+        });
         let Some(slot) = self.slots.get_mut(&number) else {
             return;
         };

@@ -124,7 +124,10 @@ impl HealthChild {
             // Nobody listens any more only when the supervisor is ending.
             let _ = events.send(Event::Health { incarnation, news });
         };
-        let mut child = self.program.start(&arguments, Some(listener), tell)?;
+        let mut child = self
+            .program
+            .or_as_it_runs()
+            .start(&arguments, Some(listener), tell)?;
         if let Some(sender) = child.sender.take() {
             // It ends with the child, or with us.
             tokio::spawn(tell_state(sender, self.database.clone(), self.state.subscribe()));

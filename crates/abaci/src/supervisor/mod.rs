@@ -53,6 +53,7 @@ use orders::Order;
 
 use crate::exit::{Exit, Failed};
 use crate::notify::Notifier;
+use crate::signals::Insistence;
 use crate::snapshot::PrivateDatabase;
 
 /// The longest time between two looks at everything with any watchdog.
@@ -155,8 +156,8 @@ struct Supervisor {
     settles: Instant,
     last_beat: Option<Instant>,
     last_status: String,
-    /// Whether a signal has asked for the end; the next one asks for it at once.
-    was_told_to_stop: bool,
+    /// Knows whether a signal asks for the end, or for the end at once.
+    insistence: Insistence,
     /// Whether systemd knows of the reload that is under way.
     has_told_of_reload: bool,
 }
@@ -173,7 +174,7 @@ impl Supervisor {
             settles: now,
             last_beat: None,
             last_status: String::new(),
-            was_told_to_stop: false,
+            insistence: Insistence::default(),
             has_told_of_reload: false,
         }
     }
@@ -261,14 +262,11 @@ impl Supervisor {
 
     fn follow(&mut self, order: Order) -> Pace {
         match order {
-            Order::Stop(signal) if self.was_told_to_stop => {
+            Order::Stop(signal) if self.insistence.ask(Instant::now()) => {
                 warn!(signal, "ending at once; what runs goes back to the queue");
                 return Pace::AtOnce;
             }
-            Order::Stop(signal) => {
-                self.was_told_to_stop = true;
-                self.stop(signal);
-            }
+            Order::Stop(signal) => self.stop(signal),
             Order::LoseTerminal => self.stop("SIGHUP"),
             Order::Reload => self.reload(),
             Order::More => self.scale_by(1),

@@ -11,7 +11,7 @@ use crate::signals::{hang_up, next_of};
 /// What a signal asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Order {
-    /// SIGINT or SIGTERM: drain, and end at once the second time.
+    /// SIGINT or SIGTERM: drain, and end at once when it comes again after half a second.
     Stop(&'static str),
     /// SIGHUP of a terminal that is gone: drain, and never more than that, since both the shell and the kernel may tell of
     /// it.

@@ -6,6 +6,8 @@
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
+use abaci_engine::worker::WorkerReport;
+
 use super::channel::FromWorker;
 use super::child::Child;
 use super::exit::End;
@@ -229,13 +231,14 @@ impl Slot {
         self.state(now).is_ready()
     }
 
-    /// Whether its worker takes jobs, and says nothing of a database that it cannot reach.
+    /// Whether its worker takes jobs, and says nothing of a database that it cannot reach or a host that fails it.
     pub(super) fn takes_jobs(&self, now: Instant) -> bool {
         let report = self
             .occupant
             .as_ref()
             .and_then(|occupant| occupant.report.as_ref());
-        self.is_ready(now) && report.is_some_and(|report| report.database.failure.is_none())
+        let works = |report: &WorkerReport| report.database.failure.is_none() && report.host.is_none();
+        self.is_ready(now) && report.is_some_and(works)
     }
 
     /// That its process takes too long to start, if it does.
@@ -312,6 +315,7 @@ impl Slot {
                 contact.age_seconds += silence.unwrap_or_default();
                 contact
             }),
+            host: report.and_then(|report| report.host.clone()),
             restarts: self.restarts,
             restart_in_seconds: self.restart_in(now),
             start_failure: self.start_failure.clone(),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use abaci_testkit::{Deadline, PrivateServer, Process, Signal, TempDir, eventually};
 use serde_json::Value;
 
+use crate::fleet_rig::await_a_new_wish;
 use crate::lab::POISON;
 use crate::rig::{Rig, bare, code, objects, run};
 
@@ -136,6 +137,7 @@ fn a_second_signal_ends_a_drain_at_once() {
     server.wait_for_line("job started");
     server.signal(Signal::TERM);
     server.wait_for_line("draining");
+    await_a_new_wish();
     server.signal(Signal::TERM);
     assert_eq!(code(&server.finish()), 130);
     assert_eq!(code(&rig.run(["cancel", &id])), 0);

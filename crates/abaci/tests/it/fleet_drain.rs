@@ -1,12 +1,13 @@
 //! How a fleet ends when it is told to: in order, in time, and with nothing left.
 
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use abaci_testkit::{Deadline, Signal, eventually, is_alive};
+use abaci_testkit::{Deadline, Process, Signal, eventually, is_alive};
 
 use crate::fleet_rig::{
-    Fleet, adopt_orphans, await_ends, children_of, computing_process, descendants_of, field, is_pending,
-    pid_of, signal, signal_all, stop, workers_in,
+    Fleet, adopt_orphans, await_a_new_wish, await_ends, children_of, computing_process, descendants_of,
+    field, is_pending, pid_of, signal, signal_all, stop, workers_in,
 };
 use crate::http;
 use crate::rig::{Rig, code, objects};
@@ -140,6 +141,7 @@ fn a_second_signal_ends_a_fleet_at_once_and_leaves_nothing() {
     stop(computing[0]);
     fleet.process.signal(Signal::INT);
     fleet.process.wait_for_line("asked to stop");
+    await_a_new_wish();
     fleet.process.signal(Signal::INT);
     let output = fleet.process.finish();
     assert_eq!(code(&output), 130, "{output:#?}");
@@ -239,4 +241,35 @@ fn a_worker_that_stood_still_when_its_fleet_was_told_to_stop_finishes_its_job_wh
         (&"701408733".into(), &busy["pid"], &1.into()),
         "{result}"
     );
+}
+
+#[test]
+fn the_two_signals_of_timeout_are_one() {
+    for arguments in [
+        ["fleet", "--workers", "1", "--health-addr", "none"],
+        ["serve", "--slot", "0", "--health-addr", "none"],
+    ] {
+        let rig = Rig::new();
+        let program = rig.abaci(arguments.iter().chain(&["--until-stdin-closes", "--grace", "5m"]));
+        let mut command = Command::new("timeout");
+        command
+            .arg("600")
+            .arg(program.get_program())
+            .args(program.get_args());
+        command.env_clear().envs(
+            program
+                .get_envs()
+                .filter_map(|(name, value)| Some((name, value?))),
+        );
+        let process = Process::spawn(command).with_deadline(Deadline::after(Duration::from_mins(3)));
+        let id = rig.submit(&LONG).remove(0);
+        process.wait_for_line("child started");
+        // It does now what it does when the time is over: it signals the program, and then the group of the two.
+        process.signal(Signal::TERM);
+        process.wait_for_line("asked to stop");
+        let output = process.finish();
+        assert_eq!(code(&output), 0, "{output:#?}");
+        let result = &objects(&rig.run(["wait", "--json", &id]))[0];
+        assert_eq!(result["value"], "701408733", "{output:#?}");
+    }
 }

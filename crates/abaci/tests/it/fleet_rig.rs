@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use abaci_testkit::{Deadline, Process, Signal, eventually, is_alive};
 use rustix::process::{Pid, kill_process};
@@ -274,6 +274,13 @@ pub(crate) fn is_pending(pid: u32, signal: Signal) -> bool {
 pub(crate) fn try_signal(pid: u32, signal: Signal) -> rustix::io::Result<()> {
     let id = i32::try_from(pid).ok().and_then(Pid::from_raw);
     kill_process(id.expect("it is a process id"), signal)
+}
+
+/// Returns when a second signal is none that was sent together with the first, which was heard of already.
+pub(crate) fn await_a_new_wish() {
+    let heard = Instant::now();
+    // The time is the subject: it begins before this call, so that it has passed for the process as well.
+    eventually("half a second", || heard.elapsed() > Duration::from_millis(500));
 }
 
 /// The socket by which the fleet of a rig is spoken to.

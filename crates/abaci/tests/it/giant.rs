@@ -180,9 +180,9 @@ fn a_child_killed_after_a_state_is_followed_by_one_that_goes_on_from_it() {
 }
 
 #[test]
-fn a_directory_that_takes_no_more_is_the_reason_and_nothing_half_made_is_left() {
+fn a_file_that_may_not_be_so_large_is_the_reason() {
     let rig = Rig::new();
-    // A file may have a megabyte, and the signal that says so is ignored, so that writing fails as on a full disk.
+    // A file may have a megabyte, and the signal that says so is ignored, so that writing fails. No waiting would help.
     let mut limited = Command::new("/bin/sh");
     let server = rig.abaci(["serve", "--poll-interval", "5ms"]);
     limited

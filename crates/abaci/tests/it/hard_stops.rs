@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use abaci_testkit::{Output, Process, Signal};
 
-use crate::fleet_rig::{Fleet, computing_process, pid_of, stop};
+use crate::fleet_rig::{Fleet, await_a_new_wish, computing_process, pid_of, stop};
 use crate::rig::{Rig, code, objects};
 
 /// Over two seconds of one core: long enough to be met in the middle.
@@ -21,6 +21,7 @@ const STOPS: usize = 3;
 fn stop_hard(process: Process) -> (Output, Duration) {
     process.signal(Signal::INT);
     process.wait_for_line("asked to stop");
+    await_a_new_wish();
     let asked = Instant::now();
     process.signal(Signal::INT);
     let output = process.finish();

@@ -61,6 +61,7 @@ pub(crate) fn settings(rig: &Rig) -> WorkerSettings {
     settings.poll_interval = Duration::from_millis(5);
     settings.isolation = Some(Isolation {
         program: env!("CARGO_BIN_EXE_abaci").into(),
+        name: "abaci".into(),
         arguments: ["compute", "--worker", &std::process::id().to_string()]
             .map(str::to_owned)
             .to_vec(),

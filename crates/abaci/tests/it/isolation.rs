@@ -6,7 +6,7 @@ use abaci_testkit::{Deadline, Signal, eventually, is_alive};
 use serde_json::Value;
 
 use crate::children::{child_of, children_of, command_line, files, kill};
-use crate::in_process::{OwnWorker, settings};
+use crate::in_process::OwnWorker;
 use crate::rig::{Rig, code, objects};
 
 /// Minutes of one core: long enough to be met in the middle.
@@ -188,18 +188,6 @@ fn the_progress_of_a_child_is_that_of_its_job() {
     let first = eventually("progress", progress);
     eventually("more progress", || progress().is_some_and(|later| later > first));
     assert_eq!(code(&rig.run(["cancel", &id])), 0);
-    worker.stop();
-}
-
-#[test]
-fn a_program_that_cannot_be_started_is_the_reason() {
-    let rig = Rig::new();
-    let worker = OwnWorker::start(&rig, |isolation| isolation.program = "/nowhere/abaci".into());
-    let id = rig.submit(&HEAVY).remove(0);
-    assert_eq!(code(&rig.run(["wait", &id])), 1);
-    let message = shown(&rig, &id)["error"]["message"].to_string();
-    assert!(message.contains("/nowhere/abaci"), "{message}");
-    assert!(settings(&rig).isolation.is_some());
     worker.stop();
 }
 

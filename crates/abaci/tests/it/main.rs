@@ -31,6 +31,7 @@ mod health_connections;
 mod health_load;
 mod health_outages;
 mod help;
+mod host_faults;
 mod hostile;
 mod http;
 mod in_process;

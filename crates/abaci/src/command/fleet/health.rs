@@ -19,6 +19,7 @@ use tracing::{error, info};
 use crate::exit::Exit;
 use crate::health::{HealthServer, Link, Sighting, Source};
 use crate::parent::die_with_parent;
+use crate::program;
 use crate::signals::Signals;
 use crate::snapshot::Snapshot;
 use crate::supervisor::{FromHealth, Heard, Receiver, Sender, ToHealth, inherited};
@@ -53,6 +54,7 @@ impl Health {
         let (mut sender, receiver) = super::channel_to_supervisor(inherited())?;
         // Not a signal that ends it: a stopped process is to wake up, see the end of the channel and say so.
         die_with_parent(self.supervisor, Signal::CONT)?;
+        program::take_name();
         let mut signals = Signals::listen()?;
         let listener = inherited_listener().context("taking over the listening socket")?;
         let (told, (probe, probes)) = (Told::nothing_yet(), watch::channel(None));

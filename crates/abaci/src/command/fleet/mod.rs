@@ -269,8 +269,10 @@ fn health_program(config: &Config) -> anyhow::Result<Program> {
 }
 
 fn program(environment: Vec<(OsString, OsString)>) -> anyhow::Result<Program> {
+    let path = std::env::current_exe().context("finding the path of this program")?;
     Ok(Program {
-        path: std::env::current_exe().context("finding the path of this program")?,
+        name: path.clone().into(),
+        path,
         environment,
     })
 }

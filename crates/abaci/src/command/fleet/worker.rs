@@ -15,6 +15,7 @@ use crate::config::{Config, Period, Setting, Source};
 use crate::database::Access;
 use crate::exit::{self, Exit, Failed};
 use crate::parent::die_with_parent;
+use crate::program;
 use crate::signals::{Hurry, Signals};
 use crate::supervisor::{FromWorker, Receiver, Sender, inherited, say_at_once};
 use crate::work;
@@ -52,6 +53,7 @@ impl Worker {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         let (mut sender, receiver) = super::channel_to_supervisor(inherited())?;
         die_with_parent(self.supervisor, Signal::KILL)?;
+        program::take_name();
         let mut config = config.clone();
         self.share_polling(&mut config.poll_interval);
         self.share_processors(&mut config);

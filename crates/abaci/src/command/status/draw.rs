@@ -216,14 +216,19 @@ fn paint(line: &mut String, column: usize, state: WorkerState) {
     line.replace_range(range, &painted);
 }
 
-/// Says why a worker takes no jobs, in the words of its last process, and when the next one is tried.
+/// Says why a worker takes no jobs, in the words of its host's system or of its last process, and what is tried when.
 fn trouble(worker: &WorkerView) -> Option<(String, String)> {
+    let label = format!("slot {}    ", worker.slot);
+    if let Some(host) = worker.host.as_ref().filter(|_| worker.state.is_ready()) {
+        let next = span(host.retry_in_seconds);
+        return Some((label, format!("{}; next try in {next}", host.reason)));
+    }
     let said = worker.last_exit.as_ref().filter(|exit| exit.reason.is_some());
     let why = worker.start_failure.clone().or_else(|| said.map(LastExit::how));
     let why = why.filter(|_| !worker.state.is_ready() && worker.state != WorkerState::Draining)?;
     let next = worker.restart_in_seconds;
     let next = next.map_or_else(String::new, |seconds| format!("; next try in {}", span(seconds)));
-    Some((format!("slot {}    ", worker.slot), format!("{why}{next}")))
+    Some((label, format!("{why}{next}")))
 }
 
 fn others_table(workers: &[Presence]) -> Table {

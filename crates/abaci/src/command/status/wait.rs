@@ -125,6 +125,7 @@ fn why_absent(worker: &WorkerView) -> String {
     let reason = worker
         .start_failure
         .clone()
+        .or_else(|| worker.host.as_ref().map(|trouble| trouble.reason.clone()))
         .or(failure)
         .or_else(|| worker.last_exit.as_ref().map(LastExit::how));
     let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));

@@ -22,6 +22,7 @@ fn worker(slot: u32, state: WorkerState) -> WorkerView {
             age_seconds: 0.5,
             failure: None,
         }),
+        host: None,
         restarts: 0,
         restart_in_seconds: None,
         start_failure: None,
@@ -173,6 +174,22 @@ fn a_worker_without_the_database_is_not_ready_whatever_its_state() {
         ..worker(0, WorkerState::Idle)
     };
     assert_unready(never, "has not reached the database yet");
+}
+
+#[test]
+fn a_worker_that_its_host_fails_is_not_ready() {
+    let failed = WorkerView {
+        host: Some(HostTrouble {
+            reason: "cannot start a computing process: Too many open files (os error 24)".to_owned(),
+            retry_in_seconds: 4.2,
+        }),
+        ..worker(0, WorkerState::Busy)
+    };
+    assert!(!failed.takes_jobs());
+    assert_unready(
+        failed,
+        "cannot start a computing process: Too many open files (os error 24); trying again in 4 s",
+    );
 }
 
 #[test]

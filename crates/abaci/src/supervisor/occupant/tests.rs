@@ -33,6 +33,7 @@ struct Subject {
 pub(in crate::supervisor) fn child() -> Child {
     let program = Program {
         path: "/bin/true".into(),
+        name: "true".into(),
         environment: Vec::new(),
     };
     let started = program.start::<FromWorker>(&[], None, |_| {});
@@ -88,6 +89,7 @@ pub(in crate::supervisor) fn idle(contact_age_seconds: f64) -> WorkerReport {
         },
         running: Vec::new(),
         finished: 0,
+        host: None,
     }
 }
 

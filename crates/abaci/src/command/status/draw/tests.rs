@@ -16,6 +16,7 @@ fn worker(slot: u32, state: WorkerState) -> WorkerView {
         state_seconds: 3.0,
         heartbeat_age_seconds: Some(0.24),
         database: None,
+        host: None,
         restarts: slot,
         restart_in_seconds: None,
         start_failure: None,
