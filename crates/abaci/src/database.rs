@@ -8,7 +8,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use abaci_engine::client::ClientSettings;
 use abaci_engine::database::{Tables, check_url, printable_url};
@@ -26,6 +26,9 @@ use crate::work::host_name;
 
 /// How often a long-lived user of the private database looks whether its keeper lives.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How soon a private database that did not answer is tried again.
+const CONNECT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A database that may be used while this lives.
 #[derive(Clone)]
@@ -120,6 +123,8 @@ impl Access {
 
     /// Connects a client that does what it may about missing tables.
     ///
+    /// A private server that dies meanwhile is waited for, since its keeper starts it again.
+    ///
     /// # Errors
     /// As [`Client::connect`].
     pub async fn client_with(&self, config: &Config, tables: Tables) -> Result<Client, abaci_engine::Error> {
@@ -131,7 +136,17 @@ impl Access {
             patience: config.wait_for_database.value.0,
             ..ClientSettings::new(&self.url)
         };
-        Client::connect(settings).await
+        let deadline = Instant::now() + settings.patience;
+        loop {
+            match Box::pin(Client::connect(settings.clone())).await {
+                Err(abaci_engine::Error::Unreachable { .. })
+                    if self.lease.is_some() && Instant::now() < deadline =>
+                {
+                    tokio::time::sleep(CONNECT_INTERVAL).await;
+                }
+                connected => return connected,
+            }
+        }
     }
 
     /// Brings the private database back whenever it and its keeper are gone, until the returned guard is dropped.

@@ -125,9 +125,24 @@ impl Lease {
 
     /// Creates the database unless it is there; two callers at once both succeed.
     ///
+    /// A server that is killed meanwhile is waited for, for up to [`Settings::start_timeout`].
+    ///
     /// # Errors
-    /// [`Error::Refused`] with PostgreSQL's reason, [`Error::NoAnswer`] when the server is gone.
+    /// [`Error::Refused`] with PostgreSQL's reason, [`Error::NoAnswer`] when the server dies again and again; as
+    /// [`Lease::acquire`] when it does not come back.
     pub fn ensure_database(&self, name: &str) -> Result<(), Error> {
+        let deadline = Deadline::after(self.settings.start_timeout);
+        loop {
+            match self.create_database(name) {
+                Err(error) if is_passing(&error) && !deadline.has_passed() => {
+                    self.wait_for_server(deadline)?;
+                }
+                created => return created,
+            }
+        }
+    }
+
+    fn create_database(&self, name: &str) -> Result<(), Error> {
         let socket = self.place.socket();
         let opened = Session::open(&socket, name, CREATE_DATABASE).map(drop);
         if !matches!(&opened, Err(Error::Refused { sqlstate, .. }) if sqlstate == wire::NO_SUCH_DATABASE) {
@@ -226,6 +241,16 @@ impl Lease {
         }
         self.place.check_socket_dir()?;
         Ok(wire::answers(&self.place.socket(), ANSWER))
+    }
+}
+
+/// Whether a server that died, or was just starting, may be what failed.
+fn is_passing(error: &Error) -> bool {
+    match error {
+        Error::NoAnswer { .. } => true,
+        // It shuts down, has crashed, or starts.
+        Error::Refused { sqlstate, .. } => sqlstate.starts_with("57P"),
+        _ => false,
     }
 }
 

@@ -48,6 +48,16 @@ fn a_user_who_ensures_its_server_replaces_a_killed_keeper() {
 }
 
 #[test]
+fn a_database_is_made_though_the_server_was_just_killed() {
+    let site = Site::new();
+    let lease = site.lease();
+    kill(site.running().pid);
+    // Its keeper starts it again, which takes a while.
+    lease.ensure_database("late").unwrap();
+    assert_eq!(psql(&lease.url("late"), "select 1"), "1");
+}
+
+#[test]
 fn the_last_user_to_leave_leaves_no_server_behind_even_without_a_keeper() {
     let site = Site::lingering(SHORT);
     let user = site.user();

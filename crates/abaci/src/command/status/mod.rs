@@ -168,7 +168,7 @@ async fn look(config: &Config) -> anyhow::Result<Report> {
     let is_elsewhere = fleet
         .as_ref()
         .is_some_and(|fleet| fleet.private_database.is_none());
-    let asked = timeout(TIMEOUT, ask_database(config, is_elsewhere)).await;
+    let asked = timeout(TIMEOUT, Box::pin(ask_database(config, is_elsewhere))).await;
     let asked = asked.unwrap_or_else(|_| Err(anyhow!("no answer within {} s", TIMEOUT.as_secs())));
     let (answer, reason) = match asked {
         Ok(answer) => (Some(answer), None),
