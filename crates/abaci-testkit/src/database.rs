@@ -17,6 +17,10 @@ use crate::psql;
 use crate::temp_dir::PARENT;
 use crate::{child, psql::try_run};
 
+/// Names a server to use in the place of the shared one: `postgres:///postgres?host=…&user=postgres`, as
+/// `scripts/postgres-versions` does.
+const SERVER: &str = "ABACI_TEST_SERVER";
+
 static LEASE: OnceLock<Lease> = OnceLock::new();
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -37,21 +41,30 @@ impl Database {
     /// When the server does not start or does not create it.
     #[must_use]
     pub fn create() -> Self {
-        let lease = LEASE.get_or_init(lease);
-        lease
-            .ensure_running()
-            .unwrap_or_else(|error| panic!("the tests' server does not run: {error}"));
         let name = format!(
             "test_{}_{}",
             std::process::id(),
             NEXT.fetch_add(1, Ordering::Relaxed)
         );
+        if let Ok(url) = std::env::var(SERVER) {
+            let url = |database: &str| url.replacen("/postgres?", &format!("/{database}?"), 1);
+            psql::run(&url("postgres"), &format!("create database \"{name}\""));
+            return Self::at(url, name);
+        }
+        let lease = LEASE.get_or_init(lease);
+        lease
+            .ensure_running()
+            .unwrap_or_else(|error| panic!("the tests' server does not run: {error}"));
         lease
             .ensure_database(&name)
             .unwrap_or_else(|error| panic!("cannot create database {name}: {error}"));
+        Self::at(|database| lease.url(database), name)
+    }
+
+    fn at(url: impl Fn(&str) -> String, name: String) -> Self {
         Self {
-            url: lease.url(&name),
-            maintenance_url: lease.url("postgres"),
+            url: url(&name),
+            maintenance_url: url("postgres"),
             name,
         }
     }
