@@ -79,12 +79,16 @@ impl Database {
         let clock = prepare_in_time(&mut first, &address, tables).await?;
         // Gone before the next one is opened, or a client would need two.
         let _ = first.close().await;
-        let database = Self::over(address, 1, clock);
+        let pool = address.pool(1);
+        let database = Self::over(address, pool, clock);
         loop {
-            match database.address.fill(&database.pool, timeout).await {
-                Err(Error::Unreachable { .. }) if Instant::now() < deadline => {}
-                filled => return filled.map(|()| database),
+            let filled = database.address.fill(&database.pool, timeout).await;
+            if filled.is_ok() || Instant::now() >= deadline {
+                return filled.map(|()| database);
             }
+            // Somebody was faster; or it fails at once, and says why.
+            let place = database.address.connect_by(timeout, deadline).await?;
+            let _ = place.close().await;
         }
     }
 
@@ -103,13 +107,28 @@ impl Database {
         let total = address.places(&mut first, wanted).await?;
         let _ = first.close().await;
         let connections = Connections::share(total);
-        let database = Self::over(address, connections.own, clock);
+        let pool = address.pool_of_worker(connections.own);
+        let database = Self::over(address, pool, clock);
         database.address.fill(&database.pool, timeout).await?;
         Ok((database, connections))
     }
 
-    fn over(address: Address, connections: u32, clock: DatabaseClock) -> Self {
-        let pool = address.pool(connections);
+    /// Closes a session that cannot write any more, so that the next statement has another.
+    pub(crate) async fn drop_if_read_only(&self, error: &sqlx::Error) {
+        if is_read_only(error)
+            && let Ok(mut connection) = self.pool.acquire().await
+        {
+            connection.close_on_drop();
+        }
+    }
+
+    /// The same database over one connection of its own, for statements that take minutes.
+    pub(crate) fn apart(&self) -> Self {
+        let pool = self.address.pool(1);
+        Self::over(self.address.clone(), pool, self.clock)
+    }
+
+    fn over(address: Address, pool: PgPool, clock: DatabaseClock) -> Self {
         let engine = Arc::new(PostgresSystemDatabase::from_pool(
             pool.clone(),
             &engine_settings(),
@@ -290,7 +309,9 @@ pub async fn inspect(url: &str, timeout: Duration) -> Result<DatabaseReport, Err
     .fetch_one(&mut connection)
     .await
     .map_err(|error| address.failure("looking for our tables", &error))?;
-    let write_failure = write_failure(&mut connection).await;
+    let write_failure = try_room(&mut connection)
+        .await
+        .map_err(|error| address.failure("looking for room", &error))?;
     Ok(DatabaseReport {
         connections,
         write_failure,
@@ -307,12 +328,19 @@ pub async fn inspect(url: &str, timeout: Duration) -> Result<DatabaseReport, Err
 }
 
 /// Tries whether the server has room to write, and says in its words why not.
-pub(crate) async fn write_failure(connection: &mut PgConnection) -> Option<String> {
-    let written = sqlx::raw_sql(TAKE_ROOM).execute(&mut *connection).await;
-    let failure = failure::words(&written.err()?);
+///
+/// # Errors
+/// When the connection breaks.
+pub(crate) async fn try_room(connection: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
+    let Err(error) = sqlx::raw_sql(TAKE_ROOM).execute(&mut *connection).await else {
+        return Ok(None);
+    };
+    if is_broken(&error) {
+        return Err(error);
+    }
     // What failed within the transaction leaves it open.
-    let _ = sqlx::raw_sql("rollback").execute(connection).await;
-    Some(failure)
+    sqlx::raw_sql("rollback").execute(connection).await?;
+    Ok(Some(failure::words(&error)))
 }
 
 async fn prepare_in_time(

@@ -210,6 +210,9 @@ impl Failover {
             }
             let end = presence::end_all(&mut burial, incarnation);
             end.await.map_err(text)?;
+            // Told is not done: a statement under way may still be committed, and would name the dead again.
+            let gone = presence::all_gone(&self.database.pool, incarnation);
+            gone.await.map_err(text)?;
         }
         settle_claims(&self.database, executor_id).await.map_err(text)?;
         let executors = [executor_id];
@@ -280,7 +283,7 @@ impl Dead {
         }
         let mut sessions = match &self.seen.incarnation {
             Some(incarnation) => presence::end_all(connection, incarnation).await?,
-            None => presence::end_holder(connection, &self.executor_id).await?,
+            None => presence::end_holder(connection, &self.executor_id, None).await?,
         };
         if self.lock == HeldLock::Nameless {
             sessions += presence::end_nameless(connection, &self.executor_id).await?;

@@ -9,14 +9,13 @@
 
 use std::time::Duration;
 
-use dbos::sysdb::SystemDatabase;
 use sqlx::AssertSqlSafe;
 use tokio::time::MissedTickBehavior;
 use tracing::{debug, warn};
 
 use crate::Error;
-use crate::database::{Database, text};
-use crate::worker::{ClaimedRow, Jobs, undo_claims};
+use crate::database::Database;
+use crate::worker::{ClaimedRow, HeldRow, Jobs, give_back};
 
 const INTERVAL: Duration = Duration::from_millis(500);
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -33,6 +32,8 @@ const HELD_ROWS: &str = " from dbos.workflow_status where status = 'PENDING' and
 pub(crate) struct Janitor {
     pub(crate) database: Database,
     pub(crate) executor_id: String,
+    /// The queue of the worker.
+    pub(crate) queue: String,
     pub(crate) jobs: Jobs,
 }
 
@@ -54,7 +55,11 @@ impl Janitor {
             .database
             .bounded("looking at claimed rows", TIMEOUT, self.held())
             .await?;
-        for row in rows.iter().filter(|row| !self.jobs.holds(&row.id)) {
+        for row in &rows {
+            // While it is tidied, nobody else here takes it for a row to start.
+            let Some(_place) = self.jobs.enter_alone(&row.id) else {
+                continue;
+            };
             // One row that resists must not keep the others.
             if let Err(error) = self.tidy(row).await {
                 warn!(workflow_id = row.id, %error, "could not tidy a claimed row; trying again");
@@ -82,21 +87,20 @@ impl Janitor {
                 self.database.bounded("parking a row", TIMEOUT, park).await
             }
             Ok(_) if row.age_seconds > STRANDED_AFTER_SECONDS => {
-                warn!(workflow_id = row.id, "gave back a claimed row that never started");
-                let give_back = async {
-                    undo_claims(&self.database, &self.executor_id, Some(&row.id))
-                        .await
-                        .map_err(text)?;
-                    self.database
-                        .engine
-                        .clear_queue_assignment(&row.id)
-                        .await
-                        .map_err(text)
+                let held = HeldRow {
+                    id: &row.id,
+                    executor_id: &self.executor_id,
+                    owner: row.owner.as_deref(),
+                    queue: &self.queue,
                 };
                 self.database
-                    .bounded("giving a row back", TIMEOUT, give_back)
+                    .bounded("giving a row back", TIMEOUT, give_back(&self.database, held))
                     .await
-                    .map(drop)
+                    .map(|is_given_back| {
+                        if is_given_back {
+                            warn!(workflow_id = row.id, "gave back a claimed row that never started");
+                        }
+                    })
             }
             _ => Ok(()),
         }

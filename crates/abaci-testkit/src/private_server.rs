@@ -46,16 +46,7 @@ impl PrivateServer {
     #[must_use]
     #[expect(clippy::new_without_default, reason = "starting a server is no default value")]
     pub fn new() -> Self {
-        let dir = TempDir::new();
-        let account = Account::for_cluster(&dir.path().join("data")).expect("an account can run PostgreSQL");
-        for name in ["data", "socket"] {
-            let path = dir.path().join(name);
-            DirBuilder::new()
-                .mode(0o700)
-                .create(&path)
-                .expect("the directory is ours");
-            account.give(&path).expect("the directory is ours");
-        }
+        let server = Self::empty();
         let mut initdb = PROGRAMS.command("initdb");
         initdb.args([
             "--no-sync",
@@ -68,21 +59,62 @@ impl PrivateServer {
             "postgres",
             "-D",
         ]);
-        initdb.arg(dir.path().join("data"));
-        let output = account.run(&mut initdb).output().expect("initdb can be started");
-        assert!(
-            output.status.success(),
-            "initdb failed: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        let mut server = Self {
+        server.filled_by(initdb)
+    }
+
+    /// Copies this server to a standby, which follows it, and starts that.
+    ///
+    /// # Panics
+    /// When that fails.
+    #[must_use]
+    pub fn standby(&self) -> Self {
+        let server = Self::empty();
+        let mut copy = PROGRAMS.command("pg_basebackup");
+        copy.args(["-R", "-c", "fast", "-p", "5432", "-U", "postgres", "-h"]);
+        copy.arg(self.socket_dir()).arg("-D");
+        server.filled_by(copy)
+    }
+
+    /// Makes a standby the server that is written to.
+    ///
+    /// # Panics
+    /// When it is none.
+    pub fn promote(&self) {
+        self.psql("postgres", "select pg_promote()");
+    }
+
+    /// Directories for a server.
+    fn empty() -> Self {
+        let dir = TempDir::new();
+        let account = Account::for_cluster(&dir.path().join("data")).expect("an account can run PostgreSQL");
+        for name in ["data", "socket"] {
+            let path = dir.path().join(name);
+            DirBuilder::new()
+                .mode(0o700)
+                .create(&path)
+                .expect("the directory is ours");
+            account.give(&path).expect("the directory is ours");
+        }
+        Self {
             running: None,
             small_disk: None,
             account,
             dir,
-        };
-        server.start();
-        server
+        }
+    }
+
+    /// Lets a program, whose last argument is the data directory, fill that, and starts the server.
+    fn filled_by(mut self, mut program: Command) -> Self {
+        program.arg(self.data_dir());
+        let output = self.account.run(&mut program).output();
+        let output = output.expect("a program of PostgreSQL can be started");
+        assert!(
+            output.status.success(),
+            "{program:?} failed: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        self.start();
+        self
     }
 
     /// Starts the server, if it does not run, and waits until it answers.

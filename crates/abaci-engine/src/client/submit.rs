@@ -143,7 +143,10 @@ impl Client {
             loop {
                 match write().await {
                     // The rows may be there by now, which is what the statement passes over.
-                    Err(error) if is_broken(&error) => broken = Some(error),
+                    Err(error) if is_broken(&error) => {
+                        self.database.drop_if_read_only(&error).await;
+                        broken = Some(error);
+                    }
                     written => return written,
                 }
                 tokio::time::sleep(RETRY_INTERVAL).await;

@@ -2,19 +2,24 @@
 //!
 //! A worker of concurrency c has `2 + 2c` connections, 24 at most: one that holds its executor id, beats and hears of
 //! submissions; for each job at once one of the engine and one of ours; and one more of ours, since a takeover needs two.
-//! All are opened at the start and kept, so that a crowd of clients cannot keep a worker from going on.
+//! All are opened at the start, so that a crowd of clients cannot keep a worker from going on. Ours are kept; the engine
+//! closes each of its own after half an hour and opens another, for which there may be no place at that moment: then its
+//! steps wait.
 //! Where fewer are left it takes fewer, down to four, and leaves some for clients where it can.
 //!
 //! What is left is counted from the server's catalog, which knows nothing of a pooler's limits, and others may be faster:
 //! then the server refuses, and the start is tried again.
 
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
+use futures_util::future::BoxFuture;
 use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
 use sqlx::{Connection, Row};
 use tracing::warn;
 
 use super::Address;
+use super::failure::words;
 use crate::Error;
 
 /// More connections than this would not make jobs faster.
@@ -25,6 +30,12 @@ const FOR_CLIENTS: u32 = 3;
 
 /// Longer than any question may take: whoever asks gives up first, and knows why.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// How long a connection that comes back from a statement may take to be ready.
+const TEST_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A little over the longest bound of a question.
+const STATEMENT_TIMEOUT: &str = "set statement_timeout = 11000";
 
 /// How long connections that were just closed may still be counted.
 const SETTLING: Duration = Duration::from_millis(500);
@@ -102,11 +113,14 @@ impl Connections {
 impl Address {
     /// A pool that keeps what it has opened.
     pub(super) fn pool(&self, connections: u32) -> PgPool {
-        PgPoolOptions::new()
-            .max_connections(connections)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
-            .idle_timeout(None)
-            .max_lifetime(None)
+        pool_options(connections).connect_lazy_with(self.options.clone())
+    }
+
+    /// The same, whose statements the server itself ends: one that waits for somebody's lock holds no place there after its
+    /// asker has given up.
+    pub(super) fn pool_of_worker(&self, connections: u32) -> PgPool {
+        pool_options(connections)
+            .after_connect(|connection, _| bound(connection))
             .connect_lazy_with(self.options.clone())
     }
 
@@ -178,14 +192,46 @@ impl Address {
         tightest.ok_or_else(|| failed(sqlx::Error::RowNotFound))
     }
 
-    /// Says why nothing answered within a time: in the words of the server, if it refuses a connection now.
+    /// Says that nothing answered within a time, and in the server's words why, if it refuses a connection now.
     pub(crate) async fn silence(&self, within: Duration) -> Error {
         let connection = PgConnection::connect_with(&self.options);
         match tokio::time::timeout(Duration::from_secs(1), connection).await {
-            Ok(Err(error)) => self.refusal(&error),
+            Ok(Err(error)) => {
+                let seconds = within.as_secs_f32();
+                let words = words(&error);
+                self.unreachable(format!("no answer within {seconds} s, and now: {words}"))
+            }
             _ => self.no_answer(within),
         }
     }
+}
+
+/// Tests a connection that comes back from a statement which was given up, perhaps. Without this bound, one that was cut in
+/// silence keeps its place in the pool for a quarter of an hour.
+fn test(connection: &mut PgConnection) -> BoxFuture<'_, Result<bool, sqlx::Error>> {
+    Box::pin(async move {
+        let answer = tokio::time::timeout(TEST_TIMEOUT, connection.ping()).await;
+        let answer = answer.map_err(|_| sqlx::Error::Io(ErrorKind::TimedOut.into()))?;
+        answer.map(|()| true)
+    })
+}
+
+fn bound(connection: &mut PgConnection) -> BoxFuture<'_, Result<(), sqlx::Error>> {
+    Box::pin(async move {
+        sqlx::raw_sql(STATEMENT_TIMEOUT)
+            .execute(connection)
+            .await
+            .map(drop)
+    })
+}
+
+fn pool_options(connections: u32) -> PgPoolOptions {
+    PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .after_release(|connection, _| test(connection))
 }
 
 #[cfg(test)]

@@ -164,7 +164,7 @@ impl<'a> Applicant<'a> {
         let connection = self.connection().await?;
         let mut sessions = match &holder.incarnation {
             Some(incarnation) => ask(address, end_all(connection, incarnation)).await?,
-            None => ask(address, end_holder(connection, executor_id)).await?,
+            None => ask(address, end_holder(connection, executor_id, Some(&holder.beat))).await?,
         };
         if holder.is_locked && holder.sight == Sight::Unknown {
             sessions += ask(address, end_nameless(connection, executor_id)).await?;

@@ -19,7 +19,7 @@ use super::former::Current;
 use super::running::{LOOK_INTERVAL, Running, Telling};
 use super::session::Session;
 use super::sessions::has_lock;
-use crate::database::{Address, is_read_only, local_ms, now_ms, write_failure};
+use crate::database::{Address, is_read_only, local_ms, now_ms, try_room};
 
 /// How often a broken connection is tried again.
 const RECONNECT_INTERVAL: Duration = Duration::from_millis(250);
@@ -58,6 +58,8 @@ pub(crate) struct Contact {
 enum Beat {
     Done,
     Failed(String),
+    /// It got through, and nothing else can be written; asking more often would need room as well.
+    NoRoom(String),
     Lost(String),
 }
 
@@ -121,7 +123,7 @@ impl Heartbeat {
             let beat = self.beat(is_draining, &running).await;
             self.note(&beat);
             match beat {
-                Beat::Done => {}
+                Beat::Done | Beat::NoRoom(_) => {}
                 Beat::Failed(_) => {
                     self.telling.hurry();
                     looks.reset_after(RECONNECT_INTERVAL);
@@ -144,7 +146,7 @@ impl Heartbeat {
         };
         match &beat {
             Beat::Done if was_failing => info!(executor_id = %self.executor_id, "heartbeat again"),
-            Beat::Failed(reason) if !was_failing => {
+            Beat::Failed(reason) | Beat::NoRoom(reason) if !was_failing => {
                 warn!(executor_id = %self.executor_id, reason, "heartbeat failed; trying again");
             }
             _ => {}
@@ -167,7 +169,7 @@ impl Heartbeat {
     fn note(&self, beat: &Beat) {
         match beat {
             Beat::Done => drop(self.contact.send_replace(Contact::now())),
-            Beat::Failed(reason) | Beat::Lost(reason) => self
+            Beat::Failed(reason) | Beat::NoRoom(reason) | Beat::Lost(reason) => self
                 .contact
                 .send_modify(|contact| contact.failure = Some(reason.clone())),
         }
@@ -254,15 +256,18 @@ impl Heartbeat {
         let Some(session) = self.session.as_mut().filter(|_| self.telling.doubts_room()) else {
             return Beat::Done;
         };
-        let failure = async { write_failure(session.connection().await.ok()?).await };
-        match timeout(TIMEOUT, failure).await {
-            Ok(Some(reason)) => Beat::Failed(format!("nothing can be written: {reason}")),
-            Ok(None) => {
+        let tried = async { try_room(session.connection().await?).await };
+        let failure = match timeout(TIMEOUT, tried).await {
+            Ok(Ok(None)) => {
                 self.telling.saw_room();
-                Beat::Done
+                return Beat::Done;
             }
-            Err(_) => Beat::Done,
-        }
+            Ok(Ok(Some(reason))) => return Beat::NoRoom(format!("nothing can be written: {reason}")),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "no answer".to_owned(),
+        };
+        self.session = None;
+        Beat::Failed(failure)
     }
 
     async fn leave(mut self) {

@@ -27,7 +27,7 @@ pub(crate) use process::{ProcessMark, Sight, seen, sight_of};
 pub(crate) use registration::Registration;
 pub(crate) use running::Running;
 pub(crate) use session::CHANNEL;
-pub(crate) use sessions::{end_all, end_holder, end_nameless, own_sessions};
+pub(crate) use sessions::{all_gone, end_all, end_holder, end_nameless, own_sessions};
 
 use sqlx::Row;
 use sqlx::postgres::PgRow;

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use sqlx::PgConnection;
+use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
 use super::heartbeat::TIMEOUT;
@@ -54,6 +54,22 @@ pub(crate) async fn end_all(connection: &mut PgConnection, incarnation: &str) ->
         .await
 }
 
+/// Completes when the server has ended what [`end_all`] told it to, and so committed or undone all that it was asked.
+pub(crate) async fn all_gone(pool: &PgPool, incarnation: &str) -> Result<(), sqlx::Error> {
+    let any = "select exists (select from pg_stat_activity a where a.datname = current_database() \
+         and pg_has_role(a.usesysid, 'USAGE') \
+         and (starts_with(a.application_name, $1) or starts_with(a.application_name, $2)))";
+    while sqlx::query_scalar(any)
+        .bind(own_sessions(incarnation))
+        .bind(EngineSessions::of(incarnation).0)
+        .fetch_one(pool)
+        .await?
+    {
+        tokio::time::sleep(LOOK_INTERVAL).await;
+    }
+    Ok(())
+}
+
 /// Ends the session that holds the lock on an executor id for a worker of an older program, which names no incarnation.
 pub(crate) async fn end_nameless(
     connection: &mut PgConnection,
@@ -73,15 +89,25 @@ pub(crate) async fn end_nameless(
         .await
 }
 
-/// Ends the session that holds the lock on an executor id, whichever worker's it is; for an id that has no row.
-pub(crate) async fn end_holder(connection: &mut PgConnection, executor_id: &str) -> Result<i64, sqlx::Error> {
+/// Ends the session that holds the lock on an executor id, whichever worker's it is, if it is the one that
+/// [`holder_of_lock`] saw, or if nobody looked, one that is older than a silence; for an id that has no row.
+pub(crate) async fn end_holder(
+    connection: &mut PgConnection,
+    executor_id: &str,
+    session: Option<&str>,
+) -> Result<i64, sqlx::Error> {
     let end = concat!(
-        end_where!("starts_with(a.application_name, 'abaci') and a.pid in ("),
+        end_where!(
+            "starts_with(a.application_name, 'abaci') \
+             and (concat_ws(' ', a.pid, a.backend_start, a.application_name) = $2 \
+                 or $2 is null and a.backend_start < now() - interval '20 seconds') and a.pid in ("
+        ),
         holders!("$1"),
         ")"
     );
     sqlx::query_scalar(end)
         .bind(executor_id)
+        .bind(session)
         .fetch_one(connection)
         .await
 }

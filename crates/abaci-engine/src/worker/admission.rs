@@ -20,12 +20,13 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::deadline::{TimeLeft, left_ms, put_back};
+use super::given_back::{HeldRow, give_back};
 use super::host::Host;
 use super::jobs::{Jobs, Place};
 use super::log::JobLog;
 use crate::artifact::Artifacts;
 use crate::compute;
-use crate::database::{Database, input, text};
+use crate::database::{Database, input};
 use crate::deaths::{Deaths, Toll};
 use crate::isolation::Children;
 use crate::record::{Failure, JobId, JobResult, Limits, Request, WorkflowName};
@@ -47,17 +48,6 @@ const OWN: &str = concat!(
     " end"
 );
 
-/// Settles the counts of claims that nobody will go on with.
-///
-/// A body that began left the token of its run, a UUID of version 7, in the row; a client, the engine and a claim leave none
-/// such. In its place comes the count that is settled, so that a later claim, which counts one more, is told from this one.
-const SETTLE: &str = "with claimed as (select workflow_uuid as id, coalesce(recovery_attempts, 0) as claims, \
-         coalesce(substr(owner_xid, 15, 1) = '7' or owner_xid = 'abaci ' || recovery_attempts, false) as is_settled \
-         from dbos.workflow_status where executor_id = $1 and status = 'PENDING' for update), \
-     counted as (select id, case when is_settled then claims else greatest(claims - 1, 0) end as claims from claimed) \
-     update dbos.workflow_status set recovery_attempts = counted.claims, owner_xid = 'abaci ' || counted.claims \
-     from counted where workflow_uuid = counted.id";
-
 /// Bounds one attempt to take a job in hand or to give it back, so that a locked row does not keep a connection for good.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -71,19 +61,8 @@ type OwnedRow = (
     Option<String>,
 );
 
-/// How soon a cancellation that met an outage is tried again.
+/// How soon a question that met an outage is asked again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
-
-/// Puts a row back that this run has: on its own queue, or on the one that it left for the engine's, or on this worker's.
-///
-/// The count of the claim is taken back with it, and so is the worker: such a job has waited since it was submitted.
-/// A row that went to another meanwhile has another token or another executor.
-const GIVE_BACK: &str = "update dbos.workflow_status set status = 'ENQUEUED', owner_xid = null, executor_id = null, \
-     recovery_attempts = greatest(recovery_attempts - 1, 0), started_at_epoch_ms = null, \
-     queue_name = coalesce(nullif(nullif(queue_name, ''), $4), \
-     (select queue_name from abaci.former_queues where workflow_uuid = $1), $5), \
-     updated_at = (extract(epoch from now()) * 1000)::bigint \
-     where workflow_uuid = $1 and executor_id = $2 and owner_xid = $3 and status = 'PENDING'";
 
 /// One run of a job, told from every other run of it by its token.
 struct Run {
@@ -237,17 +216,16 @@ impl Admission {
 
     /// Puts the job back on its queue, uncounted; what the steps before have recorded stays.
     async fn give_back(&self, run: &Run) {
-        let statement = async {
-            let statement = sqlx::query(GIVE_BACK)
-                .bind(&run.id)
-                .bind(&self.executor_id)
-                .bind(&run.token)
-                .bind(INTERNAL_QUEUE)
-                .bind(&self.queue);
-            statement.execute(&self.database.pool).await.map_err(text)
+        let row = HeldRow {
+            id: &run.id,
+            executor_id: &self.executor_id,
+            owner: Some(&run.token),
+            queue: &self.queue,
         };
         run.place.give_back();
-        let asked = self.database.bounded("giving a job back", TIMEOUT, statement);
+        let asked = self
+            .database
+            .bounded("giving a job back", TIMEOUT, give_back(&self.database, row));
         if let Err(error) = asked.await {
             warn!(workflow_id = run.id, %error, "could not give a job back; the janitor will see to it");
         }
@@ -303,15 +281,13 @@ impl Admission {
             Ok(failure) => failure,
             Err(control) => return control,
         };
-        match self.still_owns(run).await {
-            Ok(true) => {
-                record_failure(&self.database, &run.id, &failure).await;
-                dbos::Error::Application(failure)
-            }
-            _ => dbos::Error::Interrupted {
+        if !self.still_owns(run).await {
+            return dbos::Error::Interrupted {
                 workflow_id: run.id.clone(),
-            },
+            };
         }
+        record_failure(&self.database, &run.id, &failure).await;
+        dbos::Error::Application(failure)
     }
 
     /// Cancels a job at its deadline, if it is still this run's, and hands on the signal that says so.
@@ -319,15 +295,8 @@ impl Admission {
     /// An outage is waited out: no later run may have more time than this one.
     async fn cancel_in_time(&self, run: &Run) -> dbos::Error<Failure> {
         let workflow_id = run.id.clone();
-        loop {
-            match self.still_owns(run).await {
-                Ok(true) => break,
-                Ok(false) => return dbos::Error::Interrupted { workflow_id },
-                Err(error) => {
-                    warn!(workflow_id, %error, "could not cancel the job at its deadline; trying again");
-                }
-            }
-            tokio::time::sleep(RETRY_INTERVAL).await;
+        if !self.still_owns(run).await {
+            return dbos::Error::Interrupted { workflow_id };
         }
         info!(workflow_id, "the job's time is over");
         match self
@@ -345,14 +314,27 @@ impl Admission {
         }
     }
 
-    async fn still_owns(&self, run: &Run) -> Result<bool, sqlx::Error> {
-        sqlx::query_scalar(
-            "select exists (select 1 from dbos.workflow_status where workflow_uuid = $1 and owner_xid = $2)",
-        )
-        .bind(&run.id)
-        .bind(&run.token)
-        .fetch_one(&self.database.pool)
-        .await
+    /// Whether the row is still this run's; an outage is waited out.
+    async fn still_owns(&self, run: &Run) -> bool {
+        loop {
+            let owns = sqlx::query_scalar(
+                "select exists (select 1 from dbos.workflow_status where workflow_uuid = $1 and owner_xid = $2)",
+            )
+            .bind(&run.id)
+            .bind(&run.token)
+            .fetch_one(&self.database.pool);
+            match self
+                .database
+                .bounded("looking whose the job is", TIMEOUT, owns)
+                .await
+            {
+                Ok(owns) => return owns,
+                Err(error) => {
+                    warn!(workflow_id = run.id, %error, "cannot tell whose the job is; trying again");
+                }
+            }
+            tokio::time::sleep(RETRY_INTERVAL).await;
+        }
     }
 }
 
@@ -386,39 +368,6 @@ pub(crate) async fn record_failure(database: &Database, id: &str, failure: &Fail
     if let Err(error) = recorded {
         warn!(workflow_id = id, %error, "could not record the failure");
     }
-}
-
-/// Takes back the count of a claim, or of all claims, that are given back unharmed: only deaths park a job, here and in
-/// the engine.
-///
-/// The rows must still be this executor's; giving them back is the caller's next statement.
-pub(crate) async fn undo_claims(
-    database: &Database,
-    executor_id: &str,
-    id: Option<&str>,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "update dbos.workflow_status set recovery_attempts = greatest(recovery_attempts - 1, 0), \
-             owner_xid = 'abaci ' || greatest(recovery_attempts - 1, 0) \
-         where executor_id = $1 and status = 'PENDING' and ($2::text is null or workflow_uuid = $2)",
-    )
-    .bind(executor_id)
-    .bind(id)
-    .execute(&database.pool)
-    .await
-    .map(drop)
-}
-
-/// Takes back the counts of those claims of a dead executor whose bodies had not begun, before its rows are requeued: a job
-/// that did not run cannot have killed anybody.
-///
-/// Repeating it changes nothing.
-pub(crate) async fn settle_claims(database: &Database, executor_id: &str) -> Result<(), sqlx::Error> {
-    sqlx::query(SETTLE)
-        .bind(executor_id)
-        .execute(&database.pool)
-        .await
-        .map(drop)
 }
 
 /// Says that a job was not begun, and hands on why.

@@ -128,7 +128,7 @@ async fn give_back(database: &Database, registration: &Registration) -> usize {
             .await
             .map_err(text)?;
         // First: once a row is back, another worker may already be reading the count.
-        undo_claims(database, executor_id, None).await.map_err(text)?;
+        undo_claims(database, executor_id).await.map_err(text)?;
         let executors = [executor_id];
         let requeue = database
             .engine

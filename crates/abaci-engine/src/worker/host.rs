@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
@@ -47,6 +48,8 @@ struct Shared {
     children: Children,
     artifacts: Artifacts,
     state: Mutex<State>,
+    /// A look that has not ended: a disk that hangs keeps its thread, so there is no second one meanwhile.
+    looking: tokio::sync::Mutex<Option<JoinHandle<Result<(), String>>>>,
 }
 
 #[derive(Default)]
@@ -74,6 +77,7 @@ impl Host {
             children,
             artifacts,
             state: Mutex::default(),
+            looking: tokio::sync::Mutex::default(),
         }))
     }
 
@@ -140,28 +144,29 @@ impl Host {
     }
 
     async fn probe(&self) -> Result<(), String> {
-        let Shared {
-            children, artifacts, ..
-        } = &*self.0;
-        let probe = async {
-            children.probe().await.map_err(|failure| failure.message)?;
-            artifacts
-                .probe()
-                .await
-                .map_err(|error| format!("cannot use the {error}"))
-        };
-        let seconds = TIMEOUT.as_secs();
-        timeout(TIMEOUT, probe).await.unwrap_or_else(|_| {
-            Err(format!(
+        let mut looking = self.0.looking.lock().await;
+        let look = looking.get_or_insert_with(|| tokio::spawn(probe(Arc::clone(&self.0))));
+        let Ok(ended) = timeout(TIMEOUT, look).await else {
+            let seconds = TIMEOUT.as_secs();
+            return Err(format!(
                 "cannot start a process and write a file within {seconds} s"
-            ))
-        })
+            ));
+        };
+        *looking = None;
+        ended.unwrap_or_else(|panic| Err(panic.to_string()))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Every change leaves it whole, so a panic elsewhere cannot leave it half-made.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+async fn probe(host: Arc<Shared>) -> Result<(), String> {
+    let started = host.children.probe().await;
+    started.map_err(|failure| failure.message)?;
+    let written = host.artifacts.probe().await;
+    written.map_err(|error| format!("cannot use the {error}"))
 }
 
 impl State {

@@ -56,6 +56,20 @@ impl Jobs {
         self.place(id, |_| {})
     }
 
+    /// Takes a row in hand that nobody here has.
+    pub(crate) fn enter_alone(&self, id: &str) -> Option<Place> {
+        let mut table = self.table();
+        if table.contains_key(id) {
+            return None;
+        }
+        let entry = table.entry(id.to_owned()).or_insert_with(Entry::new);
+        entry.places = 1;
+        Some(Place {
+            jobs: self.clone(),
+            id: id.to_owned(),
+        })
+    }
+
     /// Takes a job in hand whose body begins now, whoever claimed it.
     pub(crate) fn begin(&self, id: &str) -> Place {
         self.place(id, |entry| entry.has_begun = true)

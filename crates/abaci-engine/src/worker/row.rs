@@ -1,5 +1,7 @@
 //! A row that was claimed, as far as it matters whether it can run.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -12,9 +14,13 @@ use crate::record::{Failure, Request, WorkflowName};
 /// An input over this size is not read; no request is that long. [`ClaimedRow::COLUMNS`] repeats it.
 const MAX_INPUT_BYTES: i64 = 65_536;
 
+const TIMEOUT: Duration = Duration::from_secs(5);
+
 /// A row that this worker holds.
 pub(crate) struct ClaimedRow {
     pub(crate) id: String,
+    /// What it says of its owner.
+    pub(crate) owner: Option<String>,
     /// How long ago it was claimed, by the database's clock.
     pub(crate) age_seconds: f64,
     name: String,
@@ -28,7 +34,7 @@ pub(crate) struct ClaimedRow {
 impl ClaimedRow {
     /// What [`ClaimedRow::from_row`] reads; a huge input stays where it is.
     pub(crate) const COLUMNS: &str = concat!(
-        "workflow_uuid, name, serialization, coalesce(class_name, config_name) as class_or_instance, octet_length(",
+        "workflow_uuid, owner_xid, name, serialization, coalesce(class_name, config_name) as class_or_instance, octet_length(",
         input!(),
         ")::bigint as bytes, case when octet_length(",
         input!(),
@@ -41,6 +47,7 @@ impl ClaimedRow {
     pub(crate) fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
             id: row.try_get("workflow_uuid")?,
+            owner: row.try_get("owner_xid")?,
             age_seconds: row.try_get("age")?,
             name: row.try_get::<Option<String>, _>("name")?.unwrap_or_default(),
             class_or_instance: row.try_get("class_or_instance")?,
@@ -111,7 +118,8 @@ impl ClaimedRow {
                 "update dbos.workflow_status set serialization = 'portable_json' \
                  where workflow_uuid = $1 and status = 'PENDING'",
             );
-            if let Err(error) = relabel.bind(&self.id).execute(&database.pool).await {
+            let relabel = relabel.bind(&self.id).execute(&database.pool);
+            if let Err(error) = database.bounded("relabelling a row", TIMEOUT, relabel).await {
                 warn!(workflow_id = self.id, %error, "could not make the reason readable for Python");
             }
         }

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use abaci_engine::client::ClientSettings;
 use abaci_engine::worker::{Slot, WorkerSettings};
-use abaci_engine::{Algorithm, Error, Request, Worker};
+use abaci_engine::{Algorithm, Client, Error, Request, Worker};
 use abaci_testkit::{CutPath, Deadline, PoolMode, Pooler, Process, Signal, eventually};
 
 use crate::rig::{Rig, outcome, started};
@@ -173,4 +174,35 @@ async fn a_stopped_process_that_is_seen_keeps_its_lock_and_its_job() {
     stopped.signal(Signal::CONT);
     client.cancel(&id).await.unwrap();
     outcome(&client, &id).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_waiting_client_outlasts_a_cut() {
+    let rig = Rig::new();
+    let owner = rig.client().await;
+    let id = owner.submit(Request::new(30)).await.unwrap();
+    let path = CutPath::to(rig.database.url());
+    let client = Client::connect(ClientSettings::new(path.url())).await.unwrap();
+    let waiting = tokio::spawn({
+        let (client, id) = (client.clone(), id.clone());
+        async move { outcome(&client, &id).await }
+    });
+    // It asks at least every tenth of a second, so a question is under way or the next one meets the cut.
+    eventually("a client that asks", || client_asks(&rig));
+    path.cut();
+    let cut = Instant::now();
+    let worker = rig.worker().await;
+    let ended = tokio::time::timeout(BOUND, waiting)
+        .await
+        .expect("the client hangs");
+    assert_eq!(ended.unwrap().id, id);
+    assert!(cut.elapsed() < BOUND, "{:?}", cut.elapsed());
+    worker.drain(Duration::ZERO).await;
+}
+
+/// Whether a session has just been asked for the jobs that somebody waits for.
+fn client_asks(rig: &Rig) -> bool {
+    let asks = "select count(*) from pg_stat_activity where datname = current_database() \
+        and query like 'select workflow_uuid, status from dbos.workflow_status%'";
+    rig.database.psql(asks).trim() == "1"
 }

@@ -294,8 +294,12 @@ async fn rows_of_a_large_batch_are_those_of_single_jobs() {
     let mut others = jobs.clone();
     others[700].1 = Request::new(11);
     let error = client.submit_all(&others, options).await.err().unwrap();
+    let Error::CutShort { queued, jobs, cause } = &error else {
+        panic!("{error:?}")
+    };
+    assert_eq!((*queued, *jobs), (500, 1001));
     assert!(
-        matches!(&error, Error::IdTaken { id } if id == "b700"),
+        matches!(&**cause, Error::IdTaken { id } if id == "b700"),
         "{error:?}"
     );
     let count = rig.database.psql("select count(*) from dbos.workflow_status");

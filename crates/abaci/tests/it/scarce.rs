@@ -1,4 +1,4 @@
-//! Databases with few connections and no room.
+//! Databases with few connections, no room, and nobody who may write.
 
 use std::process::Command;
 
@@ -149,6 +149,29 @@ fn a_full_disk_is_named_and_outlasted() {
     let last = rig.run(&["submit", "--json", "30"]);
     assert_eq!(objects(&last)[0]["value"], "832040");
     assert_eq!(code(&rig.run(&["doctor"])), 0);
+}
+
+#[test]
+fn a_standby_is_waited_for_until_it_is_promoted() {
+    let mut rig = Scarce::new();
+    let before = rig.run(&["submit", "--detach", "10"]);
+    assert_eq!(code(&before), 0, "{before:#?}");
+    let standby = rig.server.standby();
+    rig.url = standby.url("jobs");
+    let serve = Process::spawn(rig.command(&["serve", "--health-addr", "none"]));
+    let line = serve.wait_for_line("waiting for the database");
+    assert!(line.contains("it is a standby"), "{line}");
+    let refused = rig.run(&["submit", "--detach", "20"]);
+    assert!(
+        code(&refused) == 3 && refused.stderr.iter().any(|line| line.contains("it is a standby")),
+        "{refused:#?}"
+    );
+    // The old primary is gone, as in a failover.
+    rig.server.kill();
+    standby.promote();
+    serve.wait_for_line("ready");
+    let output = rig.run(&["wait", "--json", &before.stdout[0]]);
+    assert_eq!(objects(&output)[0]["value"], "55");
 }
 
 fn texts(output: &Output) -> Vec<&str> {

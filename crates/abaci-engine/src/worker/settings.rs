@@ -1,0 +1,86 @@
+//! How a worker works, as whoever starts it says.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::DEFAULT_QUEUE;
+use crate::artifact::Place;
+use crate::database::{Connections, Tables};
+use crate::isolation::Isolation;
+use crate::record::Limits;
+
+/// The fewest connections to the database that a worker can work with.
+pub const FEWEST_CONNECTIONS: u32 = Connections::FEWEST;
+
+/// How a worker works.
+#[derive(Clone)]
+pub struct WorkerSettings {
+    /// Where the database is; it may hold a password and is never printed.
+    pub database_url: String,
+    /// The queue it takes jobs from.
+    pub queue: String,
+    /// How many jobs it runs at once.
+    pub concurrency: u32,
+    /// How often it asks for jobs of clients that do not announce them.
+    pub poll_interval: Duration,
+    /// What it is willing to compute.
+    pub limits: Limits,
+    /// Where values of over 10,000 digits and states of long computations are kept.
+    pub artifacts: Place,
+    /// Jobs that ended longer ago are deleted with their artifacts; absent to keep all.
+    pub retention: Option<Duration>,
+    /// This machine's name, the first half of the executor id.
+    pub host: String,
+    /// Which of the executor ids of this machine it takes.
+    pub slot: Slot,
+    /// Whether faults strike that jobs ask for; the worker dies of most of them.
+    pub enable_faults: bool,
+    /// How heavy computations run in processes of their own; absent for threads of this one.
+    pub isolation: Option<Isolation>,
+    /// What may be done about tables that are not there.
+    pub tables: Tables,
+    /// The most connections that it opens; absent for two, and two more for each job at once.
+    pub max_connections: Option<u32>,
+}
+
+/// Which executor id of a machine a worker takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slot {
+    /// The lowest one that no live process holds.
+    Lowest,
+    /// This one, or the start is refused.
+    Number(u32),
+}
+
+impl WorkerSettings {
+    /// One job at a time from the default queue, asking every 50 ms.
+    #[must_use]
+    pub fn new(
+        database_url: impl Into<String>,
+        host: impl Into<String>,
+        artifacts: impl Into<PathBuf>,
+    ) -> Self {
+        Self {
+            database_url: database_url.into(),
+            queue: DEFAULT_QUEUE.to_owned(),
+            concurrency: 1,
+            poll_interval: Duration::from_millis(50),
+            limits: Limits::default(),
+            artifacts: Place::directory(artifacts),
+            retention: None,
+            host: host.into(),
+            slot: Slot::Lowest,
+            enable_faults: false,
+            isolation: None,
+            tables: Tables::Make,
+            max_connections: None,
+        }
+    }
+
+    /// How many connections it opens where nothing else limits it.
+    #[must_use]
+    pub fn connections(&self) -> u32 {
+        let wanted = Connections::wanted(self.concurrency);
+        self.max_connections.map_or(wanted, |most| wanted.min(most))
+    }
+}

@@ -1,0 +1,268 @@
+//! The start of a worker, from its settings to the tasks that it consists of.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use dbos::{Config, DBOS};
+use futures_util::FutureExt;
+use futures_util::future::try_join_all;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+use uuid::Uuid;
+
+use super::admission::{Admission, Body};
+use super::claim::{Claimer, Workflow, Workflows};
+use super::host::Host;
+use super::{Jobs, Worker, WorkerSettings, settle_claims};
+use crate::artifact::{Artifacts, Place};
+use crate::database::{Address, Database};
+use crate::failover::Failover;
+use crate::gc::Retention;
+use crate::isolation::Children;
+use crate::janitor::Janitor;
+use crate::presence::{Registration, own_sessions};
+use crate::record::WorkflowName;
+use crate::{APPLICATION, APPLICATION_VERSION, Error};
+
+/// How soon a running step learns that its job was cancelled, and an adopted outcome is seen.
+const OUTCOME_POLL_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Bounds the connection to the database at the start, and each wait for a free one later.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The engine waits half a minute for a connection, and does not say why it gets none.
+const LAUNCH_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Prepares the place of the artifacts, off the async loop, which beats meanwhile: the disk may be slow.
+async fn artifacts(place: &Place, database: String) -> Result<Artifacts, Error> {
+    let here = place.clone();
+    let artifacts = tokio::task::spawn_blocking(move || Artifacts::open(&here, &database))
+        .await
+        .unwrap_or_else(|panic| {
+            Err(Error::Artifacts {
+                place: place.directory.display().to_string(),
+                reason: panic.to_string(),
+            })
+        })?;
+    artifacts.check().await?;
+    artifacts.sweep().await;
+    Ok(artifacts)
+}
+
+/// What a worker has before its engine is launched.
+pub(super) struct Setup {
+    settings: WorkerSettings,
+    database: Database,
+    engine_connections: u32,
+    artifacts: Artifacts,
+    pub(super) registration: Registration,
+    jobs: Jobs,
+    children: Children,
+    host: Host,
+}
+
+impl Setup {
+    /// Connects, takes an executor id and begins to beat.
+    pub(super) async fn begin(settings: WorkerSettings) -> Result<Self, Error> {
+        let incarnation = Uuid::now_v7().to_string();
+        let address = Address::parse(&settings.database_url)?.named(&own_sessions(&incarnation));
+        address.check_sessions().await?;
+        let wanted = settings.connections();
+        let (database, connections) =
+            Database::open_for_worker(address, settings.tables, wanted, TIMEOUT).await?;
+        let offset = database.clock.offset();
+        if offset.is_notable() {
+            warn!(%offset, "this machine's clock differs from the database's");
+        }
+        let artifacts = artifacts(&settings.artifacts, database.name().await?).await?;
+        let jobs = Jobs::default();
+        let in_hand = jobs.clone();
+        let running = Box::new(move || in_hand.running());
+        let registration = Registration::begin(&database.address, &settings, incarnation, running).await?;
+        let children = Children::new(settings.isolation.clone());
+        Ok(Self {
+            host: Host::new(registration.executor_id(), children.clone(), artifacts.clone()),
+            children,
+            settings,
+            database,
+            engine_connections: connections.engine,
+            artifacts,
+            registration,
+            jobs,
+        })
+    }
+
+    /// Launches the engine under our executor id with our workflows.
+    pub(super) async fn launch(&self, body: Body) -> Result<(DBOS, Workflows), Error> {
+        let address = &self.database.address;
+        let failed = |error: dbos::Error| address.engine_failure("starting the engine", &error);
+        let sessions = self.registration.engine_sessions();
+        let dbos = DBOS::new(Config {
+            app_version: Some(APPLICATION_VERSION.to_owned()),
+            executor_id: Some(self.registration.executor_id().to_owned()),
+            max_connections: self.engine_connections,
+            // No workflow of ours waits for messages, and a listener would take a connection.
+            use_listen_notify: false,
+            outcome_poll_interval: Some(OUTCOME_POLL_INTERVAL),
+            // None but its internal one: the claim loop is ours.
+            listen_queues: Some(Vec::new()),
+            migrate: false,
+            ..Config::new(APPLICATION, sessions.name_in(&self.database.address.url))
+        });
+        let admission = Arc::new(self.admission(body));
+        let register = |workflow: WorkflowName| -> Result<Workflow, Error> {
+            let admission = Arc::clone(&admission);
+            dbos.register_workflow(workflow.name(), move |input| {
+                Arc::clone(&admission).run(workflow, input)
+            })
+            .map_err(failed)
+        };
+        let workflows = Workflows {
+            fibonacci: register(WorkflowName::Fibonacci)?,
+            stepwise: register(WorkflowName::Stepwise)?,
+            giant: register(WorkflowName::Giant)?,
+        };
+        // The engine's launch requeues what the last holder of our id left.
+        let settled = settle_claims(&self.database, self.registration.executor_id());
+        address
+            .ask("settling the claims of the last holder", TIMEOUT, settled)
+            .await?;
+        if let Err(error) = self.start(&dbos).await {
+            // What was launched works under our id until it is shut down.
+            let _ = timeout(TIMEOUT, dbos.shutdown()).await;
+            return Err(error);
+        }
+        Ok((dbos, workflows))
+    }
+
+    /// Lets the engine begin, with all its connections.
+    async fn start(&self, dbos: &DBOS) -> Result<(), Error> {
+        let address = &self.database.address;
+        // Kept while the reason is looked for: it is what has the places.
+        let mut launch = pin!(dbos.launch());
+        match timeout(LAUNCH_TIMEOUT, &mut launch).await {
+            Ok(Ok(())) => self.fill_engine(dbos).await,
+            Ok(Err(error)) => Err(address.engine_failure("starting the engine", &error)),
+            Err(_) => Err(address.silence(LAUNCH_TIMEOUT).await),
+        }
+    }
+
+    /// Opens all connections of the engine, which would open them one by one when there may be no place for them any more.
+    async fn fill_engine(&self, dbos: &DBOS) -> Result<(), Error> {
+        let address = &self.database.address;
+        // All begin before the first is answered, so each takes a connection of its own.
+        let question = || async { dbos.list_workflow_steps("").await.map(drop) }.boxed();
+        let questions = (0..self.engine_connections).map(|_| question());
+        match timeout(TIMEOUT, try_join_all(questions)).await {
+            Ok(answers) => answers
+                .map(drop)
+                .map_err(|error| address.engine_failure("opening the engine's connections", &error)),
+            Err(_) => Err(address.silence(TIMEOUT).await),
+        }
+    }
+
+    fn admission(&self, body: Body) -> Admission {
+        Admission {
+            database: self.database.clone(),
+            jobs: self.jobs.clone(),
+            limits: self.settings.limits,
+            enable_faults: self.settings.enable_faults,
+            artifacts: self.artifacts.clone(),
+            executor_id: self.registration.executor_id().to_owned(),
+            queue: self.settings.queue.clone(),
+            children: self.children.clone(),
+            host: self.host.clone(),
+            body,
+        }
+    }
+
+    /// Starts claiming and keeping house.
+    pub(super) fn into_worker(self, dbos: DBOS, workflows: Workflows) -> Worker {
+        let (stop_claiming, discarded) = (CancellationToken::new(), CancellationToken::new());
+        let (failure, claim_failure) = watch::channel(None);
+        let claimer = self.claimer(workflows, failure, discarded.clone());
+        let claiming = tokio::spawn(claimer.run(stop_claiming.clone()));
+        let housekeeping = self.keep_house();
+        let Self {
+            database,
+            registration,
+            jobs,
+            children,
+            host,
+            ..
+        } = self;
+        Worker {
+            dbos,
+            database,
+            jobs,
+            registration,
+            claiming,
+            claim_failure,
+            host,
+            stop_claiming,
+            discarded,
+            housekeeping,
+            children,
+        }
+    }
+
+    fn claimer(
+        &self,
+        workflows: Workflows,
+        failure: watch::Sender<Option<String>>,
+        discarded: CancellationToken,
+    ) -> Claimer {
+        Claimer {
+            database: self.database.clone(),
+            executor_id: self.registration.executor_id().to_owned(),
+            queue: self.settings.queue.clone(),
+            concurrency: self.settings.concurrency as usize,
+            poll_interval: self.settings.poll_interval,
+            jobs: self.jobs.clone(),
+            workflows,
+            contact: self.registration.contact(),
+            submissions: self.registration.submissions(),
+            has_strays: AtomicBool::new(false),
+            failure,
+            host: self.host.clone(),
+            discarded,
+        }
+    }
+
+    fn collection(&self, keep: Duration) -> Retention {
+        Retention {
+            database: self.database.clone(),
+            artifacts: self.artifacts.clone(),
+            host: self.settings.host.clone(),
+            keep,
+        }
+    }
+
+    fn keep_house(&self) -> JoinSet<()> {
+        let (database, executor_id) = (self.database.clone(), self.registration.executor_id().to_owned());
+        let failover = Failover::new(
+            database.clone(),
+            executor_id.clone(),
+            self.settings.host.clone(),
+            self.registration.contact(),
+        );
+        let janitor = Janitor {
+            database,
+            executor_id,
+            queue: self.settings.queue.clone(),
+            jobs: self.jobs.clone(),
+        };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(janitor.run());
+        tasks.spawn(failover.run());
+        if let Some(keep) = self.settings.retention {
+            tasks.spawn(self.collection(keep).run());
+        }
+        tasks
+    }
+}
