@@ -53,6 +53,9 @@ const NAME: &str = "with here as (select oid from pg_database where datname = cu
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
+/// How long a connection may take to close in order.
+const GOODBYE: Duration = Duration::from_secs(1);
+
 const NAME_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A pool of connections to a database whose schema is ours, with the engine's guarded statements over it.
@@ -105,12 +108,23 @@ impl Database {
         let mut first = address.connect(timeout).await?;
         let clock = prepare_in_time(&mut first, &address, tables).await?;
         let total = address.places(&mut first, wanted).await?;
+        let room = try_room(&mut first).await;
+        if let Some(reason) = room.map_err(|error| address.failure("looking for room", &error))? {
+            return Err(address.full(reason));
+        }
         let _ = first.close().await;
         let connections = Connections::share(total);
         let pool = address.pool_of_worker(connections.own);
         let database = Self::over(address, pool, clock);
         database.address.fill(&database.pool, timeout).await?;
         Ok((database, connections))
+    }
+
+    /// Closes an idle connection; the next statement opens another.
+    pub(crate) async fn let_go(&self) {
+        if let Ok(connection) = self.pool.acquire().await {
+            let _ = tokio::time::timeout(GOODBYE, connection.close()).await;
+        }
     }
 
     /// Closes a session that cannot write any more, so that the next statement has another.
@@ -162,7 +176,7 @@ impl Database {
     pub(crate) async fn name(&self) -> Result<String, Error> {
         let name = sqlx::query_scalar(NAME).fetch_one(&self.pool);
         self.address
-            .ask("reading the name of the database", NAME_TIMEOUT, name)
+            .ask("giving the database a name", NAME_TIMEOUT, name)
             .await
     }
 
@@ -245,6 +259,8 @@ pub struct DatabaseReport {
     pub connections: ConnectionLimit,
     /// Is true where this user may make tables.
     pub may_make_tables: bool,
+    /// Is true where this user may queue jobs, or there are no tables for them yet.
+    pub may_write: bool,
     /// Why nothing can be written, such as a full disk; absent where a write that was taken back has worked.
     pub write_failure: Option<String>,
     /// One round trip, in milliseconds.
@@ -302,9 +318,10 @@ pub async fn inspect(url: &str, timeout: Duration) -> Result<DatabaseReport, Err
         address.check_sessions().await?;
     }
     let schema_version = schema_version(&mut connection, &address).await?;
-    let (has_own_tables, may_make_tables) = sqlx::query_as(
+    let (has_own_tables, may_make_tables, may_write) = sqlx::query_as(
         "select to_regclass('abaci.presence') is not null, \
-         has_database_privilege(current_database(), 'CREATE')",
+         has_database_privilege(current_database(), 'CREATE'), \
+         coalesce(has_table_privilege(to_regclass('dbos.workflow_status'), 'INSERT'), true)",
     )
     .fetch_one(&mut connection)
     .await
@@ -320,6 +337,7 @@ pub async fn inspect(url: &str, timeout: Duration) -> Result<DatabaseReport, Err
         schema_version,
         has_own_tables,
         may_make_tables,
+        may_write,
         known_schema_version: known_version(),
         newest_schema_version: NEWEST_TESTED_SCHEMA,
         round_trip_ms,

@@ -20,6 +20,14 @@ pub enum Error {
         /// What the connection attempt said.
         reason: String,
     },
+    /// The server's disk is full; make room, or try later.
+    #[error("the database at {place} has no room: {reason}")]
+    Full {
+        /// Host and database, without user or password.
+        place: String,
+        /// What the server said.
+        reason: String,
+    },
     /// The database answers and refuses us; fix user, password or rights.
     #[error("the database at {place} refuses the connection: {reason}")]
     Refused {

@@ -63,7 +63,9 @@ pub(crate) async fn start(access: &Access, config: &Config, slot: Slot) -> anyho
         };
         let is_passing = matches!(
             error,
-            abaci_engine::Error::Unreachable { .. } | abaci_engine::Error::BucketUnreachable { .. }
+            abaci_engine::Error::Unreachable { .. }
+                | abaci_engine::Error::Full { .. }
+                | abaci_engine::Error::BucketUnreachable { .. }
         );
         let patience = config.wait_for_database.value.0.saturating_sub(begun.elapsed());
         if !is_passing || patience.is_zero() {

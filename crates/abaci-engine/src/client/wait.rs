@@ -5,6 +5,7 @@
 //! fifth of the time in the database.
 //! An outage ends nothing: the wait says that the database is gone and goes on asking.
 //! Once a second it looks whether somebody takes the jobs, each by its own queue and version, whatever the client's are.
+//! Where nobody does and connections are few, it gives its own back between two looks: a worker that starts needs four.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -20,6 +21,7 @@ use super::list::{ended as recorded, state_of};
 use super::listeners::{QueueVersion, attended};
 use crate::Error;
 use crate::record::{Failure, JobId, JobResult, State};
+use crate::worker::FEWEST_CONNECTIONS;
 
 const FASTEST: Duration = Duration::from_millis(2);
 const SLOWEST: Duration = Duration::from_millis(100);
@@ -29,6 +31,9 @@ const LOOK_AROUND: Duration = Duration::from_secs(1);
 
 /// Bounds one question; an outage is noticed after this at the latest.
 const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// So few places that a worker which starts may not get all of its own.
+const FEW_PLACES: u32 = 2 * FEWEST_CONNECTIONS;
 
 /// How many outcomes are read at once: small rows, but thousands may end between two looks.
 const OUTCOMES_AT_ONCE: usize = 500;
@@ -105,6 +110,8 @@ pub struct Waiter {
     /// Since when nobody takes the jobs of a queue and version.
     unlistened: BTreeMap<QueueVersion, Instant>,
     lost_since: Option<(Instant, Instant)>,
+    /// Whether nobody takes the jobs and a worker may be without a place for its connections, as this wait has one.
+    is_in_the_way: bool,
 }
 
 impl Client {
@@ -122,6 +129,7 @@ impl Client {
             next_look_around: now + LOOK_AROUND,
             unlistened: BTreeMap::new(),
             lost_since: None,
+            is_in_the_way: false,
         }
     }
 }
@@ -144,6 +152,10 @@ impl Waiter {
             let answer = self.ask().await;
             self.note(answer);
             self.plan(asked.elapsed());
+            if self.is_in_the_way {
+                self.client.database.let_go().await;
+                self.next_question = Instant::now() + LOOK_AROUND;
+            }
         }
     }
 
@@ -176,9 +188,14 @@ impl Waiter {
         } else {
             None
         };
+        let stands = attended
+            .as_ref()
+            .is_some_and(|attended| !attended.values().any(|is_attended| *is_attended));
+        let are_places_few = stands && self.client.tightest_limit().await?.left <= FEW_PLACES;
         Ok(Answer {
             statuses,
             ended,
+            are_places_few,
             attended,
         })
     }
@@ -232,6 +249,7 @@ impl Waiter {
                 }
                 if let Some(attended) = &answer.attended {
                     self.note_listeners(attended);
+                    self.is_in_the_way = answer.are_places_few;
                 }
                 self.note_jobs(answer);
             }
@@ -326,6 +344,8 @@ impl Waiter {
 struct Answer {
     statuses: HashMap<String, String>,
     ended: Vec<WorkflowRecord>,
+    /// Whether nobody takes any of the jobs, and a worker may find no place for its connections.
+    are_places_few: bool,
     /// The places of the open jobs, and whether somebody takes them there; absent where it was not asked.
     attended: Option<BTreeMap<QueueVersion, bool>>,
 }

@@ -18,8 +18,8 @@ use sqlx::postgres::{PgConnection, PgPool, PgPoolOptions};
 use sqlx::{Connection, Row};
 use tracing::warn;
 
-use super::Address;
 use super::failure::words;
+use super::{Address, try_room};
 use crate::Error;
 
 /// More connections than this would not make jobs faster.
@@ -192,12 +192,17 @@ impl Address {
         tightest.ok_or_else(|| failed(sqlx::Error::RowNotFound))
     }
 
-    /// Says that nothing answered within a time, and in the server's words why, if it refuses a connection now.
+    /// Says that nothing answered within a time, and in the server's words why, if it refuses a connection now, or has no
+    /// room, for which the engine tries again without a word.
     pub(crate) async fn silence(&self, within: Duration) -> Error {
-        let connection = PgConnection::connect_with(&self.options);
-        match tokio::time::timeout(Duration::from_secs(1), connection).await {
+        let seconds = within.as_secs_f32();
+        let tried = async {
+            let mut connection = PgConnection::connect_with(&self.options).await?;
+            try_room(&mut connection).await
+        };
+        match tokio::time::timeout(Duration::from_secs(1), tried).await {
+            Ok(Ok(Some(reason))) => self.full(reason),
             Ok(Err(error)) => {
-                let seconds = within.as_secs_f32();
                 let words = words(&error);
                 self.unreachable(format!("no answer within {seconds} s, and now: {words}"))
             }

@@ -18,6 +18,11 @@ impl Address {
     /// Why no connection could be made.
     pub(super) fn refusal(&self, error: &sqlx::Error) -> Error {
         match error {
+            _ if is_out_of_room(error) => self.full(words(error)),
+            sqlx::Error::Database(said) if says_startup_parameter(said.message()) => {
+                let way_out = "let the pooler pass it over: ignore_startup_parameters = extra_float_digits";
+                self.unsuitable(format!("{}; {way_out}", said.message()))
+            }
             sqlx::Error::Database(said) if !is_broken(error) => Error::Refused {
                 place: self.place.clone(),
                 reason: said.message().to_owned(),
@@ -29,6 +34,9 @@ impl Address {
 
     /// Why a statement over a connection failed.
     pub(crate) fn failure(&self, operation: &'static str, error: &sqlx::Error) -> Error {
+        if is_out_of_room(error) {
+            return self.full(words(error));
+        }
         let reason = match error {
             // Without the line of the server's own source.
             sqlx::Error::Database(said) => said.message(),
@@ -58,6 +66,13 @@ impl Address {
         self.of(operation, is_broken, error)
     }
 
+    pub(super) fn full(&self, reason: String) -> Error {
+        Error::Full {
+            place: self.place.clone(),
+            reason,
+        }
+    }
+
     fn of(&self, operation: &'static str, is_broken: bool, error: impl Display) -> Error {
         let reason = error.to_string();
         if is_broken {
@@ -77,6 +92,20 @@ pub(super) fn words(error: &sqlx::Error) -> String {
 
 /// The SQLSTATE of a statement that would write where nothing can be written, as after a failover.
 const READ_ONLY: &str = "25006";
+
+/// The SQLSTATE of a server whose disk is full.
+const DISK_FULL: &str = "53100";
+
+/// Tells whether the server had no room for what was asked, or for a session.
+fn is_out_of_room(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    code.is_some_and(|code| code == DISK_FULL)
+}
+
+/// Tells whether a pooler refuses what the driver of the engine asks for at the beginning of every session.
+fn says_startup_parameter(message: &str) -> bool {
+    message.contains("unsupported startup parameter")
+}
 
 /// The SQLSTATE of a server, role or database that allows no further connection.
 const TOO_MANY_CONNECTIONS: &str = "53300";

@@ -73,7 +73,7 @@ impl Address {
         }
     }
 
-    fn unsuitable(&self, reason: String) -> Error {
+    pub(super) fn unsuitable(&self, reason: String) -> Error {
         Error::Unsuitable {
             place: self.place.clone(),
             reason,

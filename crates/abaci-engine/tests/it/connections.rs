@@ -310,3 +310,36 @@ async fn a_start_without_a_place_for_its_engine_leaves_nothing() {
     let worker = Worker::start(settings).await.unwrap();
     worker.drain(Duration::ZERO).await;
 }
+
+/// Twelve clients fill all places of a role and wait; then a worker starts.
+#[tokio::test(flavor = "multi_thread")]
+async fn waiting_clients_leave_a_place_for_a_worker() {
+    let rig = Rig::new();
+    let role = Role::new(&rig, 6);
+    let first = client(role.url(), DEADLINE).await.unwrap();
+    let id = first.submit(Request::new(30)).await.unwrap();
+    first.close().await;
+    let waits: Vec<_> = (0..12)
+        .map(|_| {
+            let (url, id) = (role.url(), id.clone());
+            tokio::spawn(async move {
+                let client = client(url, DEADLINE).await.unwrap();
+                let ended = outcome(&client, &id).await;
+                client.close().await;
+                ended.state
+            })
+        })
+        .collect();
+    eventually("a role without places", || role.used() == 6);
+    let begun = Instant::now();
+    let worker = loop {
+        match Worker::start(role.worker("a")).await {
+            Ok(worker) => break worker,
+            Err(error) => assert!(begun.elapsed() < DEADLINE, "{error}"),
+        }
+    };
+    for wait in waits {
+        assert_eq!(wait.await.unwrap(), State::Succeeded);
+    }
+    worker.drain(Duration::ZERO).await;
+}

@@ -185,6 +185,10 @@ fn schema(report: &DatabaseReport) -> Check {
         Some(version) if report.has_own_tables && version > known => {
             Check::ok("schema", format!("version {version}, of a newer DBOS"))
         }
+        Some(version) if report.has_own_tables && !report.may_write => Check::note(
+            "schema",
+            format!("version {version}; this user may only read, which is enough to look"),
+        ),
         Some(version) if report.has_own_tables => Check::ok("schema", format!("version {version}")),
         _ if !report.may_make_tables => Check::fail(
             "schema",
@@ -212,10 +216,13 @@ fn connections(config: &Config, report: &DatabaseReport) -> Check {
     let ConnectionLimit { whose, allowed, left } = &report.connections;
     let detail = format!("a worker opens {wanted}; {whose} has {left} left of {allowed}");
     match *left {
-        left if left < FEWEST_CONNECTIONS => Check::fail(
+        _ if *allowed < FEWEST_CONNECTIONS => Check::fail(
             "connections",
             format!("{detail}, and the fewest for a worker are {FEWEST_CONNECTIONS}"),
         ),
+        left if left < FEWEST_CONNECTIONS => {
+            Check::note("connections", format!("{detail}: no place for a further worker"))
+        }
         left if left < wanted => Check::note("connections", detail),
         _ => Check::ok("connections", detail),
     }

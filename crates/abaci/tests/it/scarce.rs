@@ -144,7 +144,12 @@ fn a_full_disk_is_named_and_outlasted() {
     let unready = http::await_status(&served.address, "/readyz", 503);
     assert!(unready.body.contains(full), "{unready:#?}");
 
+    let second = Process::spawn(rig.command(&["serve", "--health-addr", "none"]));
+    let line = second.wait_for_line("waiting for the database");
+    assert!(line.contains("has no room") && line.contains(full), "{line}");
+
     rig.server.empty_disk();
+    second.wait_for_line("ready");
     http::await_status(&served.address, "/readyz", 200);
     let last = rig.run(&["submit", "--json", "30"]);
     assert_eq!(objects(&last)[0]["value"], "832040");

@@ -119,7 +119,10 @@ impl Submit {
             ));
         }
         let submitted = client.submit_all(jobs, options).await;
-        if let Err(Error::Unreachable { .. } | Error::Database { .. } | Error::CutShort { .. }) = &submitted {
+        if let Err(
+            Error::Unreachable { .. } | Error::Full { .. } | Error::Database { .. } | Error::CutShort { .. },
+        ) = &submitted
+        {
             output::talk(format_args!(
                 "cut short while submitting; {}",
                 what_was_queued(jobs)
