@@ -53,7 +53,7 @@ const NAME: &str = "with here as (select oid from pg_database where datname = cu
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// How long a connection may take to close in order.
+/// Bounds the end of a connection.
 const GOODBYE: Duration = Duration::from_secs(1);
 
 const NAME_TIMEOUT: Duration = Duration::from_secs(10);
@@ -120,19 +120,23 @@ impl Database {
         Ok((database, connections))
     }
 
-    /// Closes an idle connection; the next statement opens another.
+    /// Closes a connection, if there is one; the next statement opens another.
     pub(crate) async fn let_go(&self) {
-        if let Ok(connection) = self.pool.acquire().await {
-            let _ = tokio::time::timeout(GOODBYE, connection.close()).await;
-        }
+        // One that was just used is still on its way back, which is waited for; none is opened to be closed.
+        let close = async {
+            if self.pool.size() > 0
+                && let Ok(connection) = self.pool.acquire().await
+            {
+                let _ = connection.close().await;
+            }
+        };
+        let _ = tokio::time::timeout(GOODBYE, close).await;
     }
 
     /// Closes a session that cannot write any more, so that the next statement has another.
     pub(crate) async fn drop_if_read_only(&self, error: &sqlx::Error) {
-        if is_read_only(error)
-            && let Ok(mut connection) = self.pool.acquire().await
-        {
-            connection.close_on_drop();
+        if is_read_only(error) {
+            self.let_go().await;
         }
     }
 

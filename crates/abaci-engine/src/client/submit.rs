@@ -6,6 +6,9 @@ use std::time::Duration;
 use dbos::sysdb::SystemDatabase;
 use dbos::sysdb::types::{WorkflowFilter, WorkflowRecord};
 use serde_json::Value;
+use sqlx::Postgres;
+use sqlx::postgres::PgArguments;
+use sqlx::query::QueryScalar;
 use tracing::debug;
 
 use super::Client;
@@ -117,31 +120,22 @@ impl Client {
 
     /// Writes rows with one statement, again and again while the connection breaks.
     async fn enqueue(&self, jobs: &[(JobId, Request)], options: SubmitOptions) -> Result<(), Error> {
-        let (mut ids, mut names, mut inputs) = (Vec::new(), Vec::new(), Vec::new());
-        for (id, request) in jobs {
-            ids.push(id.as_str());
-            names.push(WorkflowName::of(request.algorithm).name());
-            inputs.push(input_of(request)?);
+        let written = self.write(&Rows::of(jobs, options)?).await?;
+        if written.len() == jobs.len() {
+            return Ok(());
         }
-        let timeout_ms = options
-            .timeout
-            .map(|timeout| i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX));
-        let write = || {
-            sqlx::query_scalar(WRITE)
-                .bind(&ids)
-                .bind(&names)
-                .bind(&inputs)
-                .bind(SERIALIZATION)
-                .bind(&self.queue)
-                .bind(APPLICATION_VERSION)
-                .bind(APPLICATION)
-                .bind(timeout_ms)
-                .fetch_all(&self.database.pool)
-        };
+        let written: HashSet<String> = written.into_iter().collect();
+        let others = jobs.iter().filter(|(id, _)| !written.contains(id.as_str()));
+        self.refuse_others(others.map(|(id, request)| (id, request)).collect())
+            .await
+    }
+
+    /// Writes those of the rows that are not there, and returns their ids.
+    async fn write(&self, rows: &Rows<'_>) -> Result<Vec<String>, Error> {
         let mut broken = None;
         let written = async {
             loop {
-                match write().await {
+                match rows.insert(&self.queue).fetch_all(&self.database.pool).await {
                     // The rows may be there by now, which is what the statement passes over.
                     Err(error) if is_broken(&error) => {
                         self.database.drop_if_read_only(&error).await;
@@ -154,20 +148,11 @@ impl Client {
         };
         let address = &self.database.address;
         let failed = |error: &sqlx::Error| address.failure("submitting jobs", error);
-        let written: Vec<String> = match tokio::time::timeout(self.timeout, written).await {
-            Ok(written) => written.map_err(|error| failed(&error))?,
-            Err(_) => match broken {
-                Some(error) => return Err(failed(&error)),
-                None => return Err(address.silence(self.timeout).await),
-            },
-        };
-        if written.len() == jobs.len() {
-            return Ok(());
+        match (tokio::time::timeout(self.timeout, written).await, broken) {
+            (Ok(written), _) => written.map_err(|error| failed(&error)),
+            (Err(_), Some(error)) => Err(failed(&error)),
+            (Err(_), None) => Err(address.silence(self.timeout).await),
         }
-        let written: HashSet<String> = written.into_iter().collect();
-        let others = jobs.iter().filter(|(id, _)| !written.contains(id.as_str()));
-        self.refuse_others(others.map(|(id, request)| (id, request)).collect())
-            .await
     }
 
     /// Refuses an id that names a job which asks for something else.
@@ -198,6 +183,43 @@ impl Client {
             Some((id, _)) => Err(Error::IdTaken { id: id.to_string() }),
             None => Ok(()),
         }
+    }
+}
+
+/// Rows to be written, column by column.
+struct Rows<'a> {
+    ids: Vec<&'a str>,
+    names: Vec<&'static str>,
+    inputs: Vec<String>,
+    timeout_ms: Option<i64>,
+}
+
+impl<'a> Rows<'a> {
+    fn of(jobs: &'a [(JobId, Request)], options: SubmitOptions) -> Result<Self, Error> {
+        let workflow = |request: &Request| WorkflowName::of(request.algorithm).name();
+        let milliseconds = |timeout: Duration| i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX);
+        Ok(Self {
+            ids: jobs.iter().map(|(id, _)| id.as_str()).collect(),
+            names: jobs.iter().map(|(_, request)| workflow(request)).collect(),
+            inputs: jobs
+                .iter()
+                .map(|(_, request)| input_of(request))
+                .collect::<Result<_, _>>()?,
+            timeout_ms: options.timeout.map(milliseconds),
+        })
+    }
+
+    /// Builds the statement that writes them into `queue` and returns the ids of those it wrote.
+    fn insert<'q>(&'q self, queue: &'q str) -> QueryScalar<'q, Postgres, String, PgArguments> {
+        sqlx::query_scalar(WRITE)
+            .bind(&self.ids)
+            .bind(&self.names)
+            .bind(&self.inputs)
+            .bind(SERIALIZATION)
+            .bind(queue)
+            .bind(APPLICATION_VERSION)
+            .bind(APPLICATION)
+            .bind(self.timeout_ms)
     }
 }
 

@@ -27,8 +27,7 @@ impl Address {
                 place: self.place.clone(),
                 reason: said.message().to_owned(),
             },
-            sqlx::Error::Database(said) => self.unreachable(said.message().to_owned()),
-            other => self.unreachable(other.to_string()),
+            _ => self.unreachable(words(error)),
         }
     }
 
@@ -37,12 +36,7 @@ impl Address {
         if is_out_of_room(error) {
             return self.full(words(error));
         }
-        let reason = match error {
-            // Without the line of the server's own source.
-            sqlx::Error::Database(said) => said.message(),
-            other => &other.to_string(),
-        };
-        self.of(operation, is_broken(error), reason)
+        self.of(operation, is_broken(error), words(error))
     }
 
     /// Why the engine failed.
@@ -82,7 +76,7 @@ impl Address {
     }
 }
 
-/// Says in the server's words why a statement failed.
+/// Says in the server's words why a statement failed, without the line of the server's own source.
 pub(super) fn words(error: &sqlx::Error) -> String {
     match error.as_database_error() {
         Some(said) => said.message().to_owned(),

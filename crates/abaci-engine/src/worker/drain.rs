@@ -25,6 +25,7 @@ use tracing::{info, warn};
 use super::{Worker, undo_claims};
 use crate::APPLICATION_VERSION;
 use crate::database::{Database, text};
+use crate::isolation::Children;
 use crate::presence::Registration;
 
 /// Bounds the questions after the grace time, so that an outage cannot keep the process.
@@ -106,6 +107,11 @@ async fn drain_in_order(
         finished: running.saturating_sub(unfinished + given_back),
         handed_back: handed_back + given_back,
     });
+    end(children, registration, database).await;
+}
+
+/// Ends what is left of a worker whose jobs are finished or handed back.
+async fn end(children: Children, registration: Registration, database: Database) {
     // Their jobs are aborted; what is left is to reap them and to remove their files.
     if timeout(TIMEOUT, children.gone()).await.is_err() {
         warn!("a computing process could not be ended");
