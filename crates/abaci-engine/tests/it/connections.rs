@@ -290,10 +290,10 @@ async fn a_start_without_a_place_for_its_engine_leaves_nothing() {
     let rig = Rig::new();
     let role = Role::new(&rig, 12);
     client(role.url(), DEADLINE).await.unwrap().close().await;
-    // Places are taken after the worker has counted, as by somebody faster: the engine gets one connection of three.
+    // Places are taken after the worker has counted, as by somebody faster: the engine gets two connections of three.
     rig.database.psql(&format!(
         "create function take() returns trigger language plpgsql security definer as 'begin \
-         alter role {} connection limit 6; return new; end'; \
+         alter role {} connection limit 7; return new; end'; \
          create trigger take before insert on abaci.presence for each row execute function take()",
         role.name
     ));
