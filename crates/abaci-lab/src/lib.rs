@@ -9,7 +9,7 @@
 //! what a run that was killed has left, the next one drops. Seeds are fixed. A run has a deadline, and no process outlives
 //! it.
 //!
-//! This is the only crate besides `abaci-engine` that names `dbos` and `sqlx`: it teaches them.
+//! This is the only crate besides `durable-jobs` that names `dbos` and `sqlx`: it teaches them.
 
 mod actor;
 mod crash;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use abaci_engine::database::ClockOffset;
-use abaci_engine::presence::Presence;
+use durable_jobs::database::ClockOffset;
+use durable_jobs::presence::Presence;
 use serde::Serialize;
 
 /// A clock that differs from the database's by over a second.

@@ -10,10 +10,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use abaci_engine::client::ClientSettings;
-use abaci_engine::database::{Tables, check_url, printable_url};
-use abaci_engine::{APPLICATION, Client, JobId};
 use anyhow::Context;
+use durable_jobs::client::ClientSettings;
+use durable_jobs::database::{Tables, check_url, printable_url};
+use durable_jobs::{APPLICATION, Client, JobId};
 use local_postgres::{KeeperCommand, KeeperSettings, Lease, Settings};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -42,7 +42,7 @@ impl Access {
     /// Settles which database it is, and starts the private one if that is the one.
     ///
     /// # Errors
-    /// [`abaci_engine::Error::Url`] for an address that makes no sense, [`local_postgres::Error`] when the private
+    /// [`durable_jobs::Error::Url`] for an address that makes no sense, [`local_postgres::Error`] when the private
     /// database cannot be had. An address that was given is not tried here.
     pub async fn open(config: &Config) -> anyhow::Result<Self> {
         if let Some(url) = config.given_database()? {
@@ -86,7 +86,7 @@ impl Access {
         let access = Self::open(config).await?;
         match access.client(config).await {
             Ok(client) => Ok(Some((access, client))),
-            Err(abaci_engine::Error::NoTables { .. }) => Ok(None),
+            Err(durable_jobs::Error::NoTables { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -94,11 +94,11 @@ impl Access {
     /// Settles which database it is and connects a client that looks for this job there, and makes no tables.
     ///
     /// # Errors
-    /// As [`Access::open`] and [`Client::connect`]; [`abaci_engine::Error::NotFound`] where there are no tables, and so no
+    /// As [`Access::open`] and [`Client::connect`]; [`durable_jobs::Error::NotFound`] where there are no tables, and so no
     /// jobs.
     pub async fn connect_to_look(config: &Config, id: &JobId) -> anyhow::Result<(Self, Client)> {
         let connected = Self::connect_if_used(config).await?;
-        connected.ok_or_else(|| abaci_engine::Error::NotFound { id: id.to_string() }.into())
+        connected.ok_or_else(|| durable_jobs::Error::NotFound { id: id.to_string() }.into())
     }
 
     /// The database's address; it may hold a password and is never printed or put among a process's arguments.
@@ -117,7 +117,7 @@ impl Access {
     ///
     /// # Errors
     /// As [`Client::connect`].
-    pub async fn client(&self, config: &Config) -> Result<Client, abaci_engine::Error> {
+    pub async fn client(&self, config: &Config) -> Result<Client, durable_jobs::Error> {
         self.client_with(config, Tables::Expect).await
     }
 
@@ -127,7 +127,7 @@ impl Access {
     ///
     /// # Errors
     /// As [`Client::connect`].
-    pub async fn client_with(&self, config: &Config, tables: Tables) -> Result<Client, abaci_engine::Error> {
+    pub async fn client_with(&self, config: &Config, tables: Tables) -> Result<Client, durable_jobs::Error> {
         let settings = ClientSettings {
             queue: config.queue.value.clone(),
             limits: config.limits(),
@@ -139,7 +139,7 @@ impl Access {
         let deadline = Instant::now() + settings.patience;
         loop {
             match Box::pin(Client::connect(settings.clone())).await {
-                Err(abaci_engine::Error::Unreachable { .. })
+                Err(durable_jobs::Error::Unreachable { .. })
                     if self.lease.is_some() && Instant::now() < deadline =>
                 {
                     tokio::time::sleep(CONNECT_INTERVAL).await;

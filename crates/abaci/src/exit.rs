@@ -105,7 +105,7 @@ pub fn conclude(outcome: anyhow::Result<Exit>) -> Exit {
 fn print(error: &anyhow::Error) {
     let line = one_line(error);
     let quotes_rows =
-        |cause: &(dyn std::error::Error + 'static)| cause.is::<abaci_engine::Error>() || cause.is::<Failed>();
+        |cause: &(dyn std::error::Error + 'static)| cause.is::<durable_jobs::Error>() || cause.is::<Failed>();
     if error.chain().any(quotes_rows) {
         return output::error(line);
     }
@@ -139,14 +139,14 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     if let Some(failed) = cause.downcast_ref::<Failed>() {
         return Some(failed.exit);
     }
-    if let Some(error) = cause.downcast_ref::<abaci_engine::Error>() {
+    if let Some(error) = cause.downcast_ref::<durable_jobs::Error>() {
         return Some(of_engine(error));
     }
     cause.downcast_ref::<local_postgres::Error>().map(of_postgres)
 }
 
-fn of_engine(error: &abaci_engine::Error) -> Exit {
-    use abaci_engine::Error;
+fn of_engine(error: &durable_jobs::Error) -> Exit {
+    use durable_jobs::Error;
     match error {
         Error::NotFound { .. } | Error::Verify(_) | Error::ArtifactLost { .. } => Exit::No,
         Error::Url { .. }
@@ -192,26 +192,26 @@ mod tests {
     fn each_kind_of_error_has_its_documented_code() {
         let place = || String::from("localhost/abaci");
         let reason = || String::from("because");
-        let unreachable = abaci_engine::Error::Unreachable {
+        let unreachable = durable_jobs::Error::Unreachable {
             place: place(),
             reason: reason(),
         };
-        let refused = abaci_engine::Error::Refused {
+        let refused = durable_jobs::Error::Refused {
             place: place(),
             reason: reason(),
         };
         assert_eq!(exit_of(unreachable), 3);
         assert_eq!(exit_of(refused), 3);
         assert_eq!(
-            exit_of(abaci_engine::Error::SchemaNewer {
+            exit_of(durable_jobs::Error::SchemaNewer {
                 place: "db/abaci".to_owned(),
                 found: 999,
                 newest: 125
             }),
             3
         );
-        assert_eq!(exit_of(abaci_engine::Error::Url { reason: reason() }), 2);
-        assert_eq!(exit_of(abaci_engine::Error::NotFound { id: reason() }), 1);
+        assert_eq!(exit_of(durable_jobs::Error::Url { reason: reason() }), 2);
+        assert_eq!(exit_of(durable_jobs::Error::NotFound { id: reason() }), 1);
         assert_eq!(exit_of(Failed::usage("n is missing")), 2);
         assert_eq!(exit_of(anyhow!("anything else")), 1);
     }

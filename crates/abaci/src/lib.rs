@@ -1,4 +1,4 @@
-//! abaci, a durable Fibonacci calculator: the product around [`abaci_engine`].
+//! abaci, a durable Fibonacci calculator: the product around [`durable_jobs`].
 //!
 //! [`run`] parses the arguments, settles the configuration (flag, then environment, then file, then default), starts
 //! the log and hands over to one subcommand.

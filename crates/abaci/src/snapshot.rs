@@ -7,7 +7,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use abaci_engine::worker::{DatabaseContact, HostTrouble, RunningJob};
+use durable_jobs::worker::{DatabaseContact, HostTrouble, RunningJob};
 use serde::{Deserialize, Serialize};
 
 /// Whoever has said nothing for longer than this is not believed any more.

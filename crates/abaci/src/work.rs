@@ -6,10 +6,10 @@
 use std::num::NonZero;
 use std::time::{Duration, Instant};
 
-use abaci_engine::Worker;
-use abaci_engine::isolation::Isolation;
-use abaci_engine::worker::{FEWEST_CONNECTIONS, Slot, WorkerSettings};
 use anyhow::Context;
+use durable_jobs::Worker;
+use durable_jobs::isolation::Isolation;
+use durable_jobs::worker::{FEWEST_CONNECTIONS, Slot, WorkerSettings};
 use tracing::{info, warn};
 
 use crate::command::compute::Compute;
@@ -63,16 +63,16 @@ pub(crate) async fn start(access: &Access, config: &Config, slot: Slot) -> anyho
         };
         let is_passing = matches!(
             error,
-            abaci_engine::Error::Unreachable { .. }
-                | abaci_engine::Error::Full { .. }
-                | abaci_engine::Error::BucketUnreachable { .. }
+            durable_jobs::Error::Unreachable { .. }
+                | durable_jobs::Error::Full { .. }
+                | durable_jobs::Error::BucketUnreachable { .. }
         );
         let patience = config.wait_for_database.value.0.saturating_sub(begun.elapsed());
         if !is_passing || patience.is_zero() {
             return Err(error.into());
         }
         let patience_seconds = patience.as_secs();
-        if matches!(error, abaci_engine::Error::BucketUnreachable { .. }) {
+        if matches!(error, durable_jobs::Error::BucketUnreachable { .. }) {
             warn!(reason = %error, patience_seconds, "waiting for the bucket");
         } else {
             warn!(reason = %error, patience_seconds, "waiting for the database");

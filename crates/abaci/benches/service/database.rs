@@ -4,12 +4,12 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
-use abaci_engine::client::{ClientSettings, SubmitOptions, WaitEvent};
-use abaci_engine::{
+use durable_jobs::client::{ClientSettings, SubmitOptions, WaitEvent};
+use durable_jobs::{
     APPLICATION_VERSION, Algorithm, Client, DEFAULT_QUEUE, FIBONACCI_WORKFLOW, JobId, Request,
 };
-use abaci_testkit::PrivateServer;
 use local_postgres::Programs;
+use testkit::PrivateServer;
 use tokio::runtime::Runtime;
 
 const NAME: &str = "bench";

@@ -4,7 +4,7 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use abaci_engine::{Algorithm, Client, Request};
+use durable_jobs::{Algorithm, Client, Request};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::runtime::Runtime;
 

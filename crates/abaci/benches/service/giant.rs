@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use abaci_engine::{Algorithm, Client, JobId, Request};
+use durable_jobs::{Algorithm, Client, JobId, Request};
 use tokio::runtime::Runtime;
 
 use crate::database::{Database, all_succeed};

@@ -5,8 +5,8 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use abaci_engine::client::SubmitOptions;
-use abaci_engine::{Algorithm, JobId, Request};
+use durable_jobs::client::SubmitOptions;
+use durable_jobs::{Algorithm, JobId, Request};
 
 use crate::database::Database;
 use crate::reading::{Reading, percentiles};

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use abaci_engine::Request;
+use durable_jobs::Request;
 
 use crate::database::{Database, ForeignClient, all_succeed, timed};
 use crate::reading::{Reading, percentiles};

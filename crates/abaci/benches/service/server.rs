@@ -6,7 +6,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use abaci_testkit::TempDir;
+use testkit::TempDir;
 
 /// How long a line of the log is waited for.
 const PATIENCE: Duration = Duration::from_mins(1);

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use abaci_engine::{Algorithm, Request};
+use durable_jobs::{Algorithm, Request};
 
 use crate::database::{Database, all_succeed};
 use crate::reading::Reading;

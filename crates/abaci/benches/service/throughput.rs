@@ -1,7 +1,7 @@
 //! How many small jobs a second one server completes.
 
-use abaci_engine::client::SubmitOptions;
-use abaci_engine::{JobId, Request};
+use durable_jobs::client::SubmitOptions;
+use durable_jobs::{JobId, Request};
 
 use crate::database::{Database, all_succeed, timed};
 use crate::reading::Reading;

@@ -1,8 +1,8 @@
 //! `abaci cancel`: stops jobs, waiting or running.
 
-use abaci_engine::client::CancelOutcome;
-use abaci_engine::{JobId, State};
 use clap::Args;
+use durable_jobs::client::CancelOutcome;
+use durable_jobs::{JobId, State};
 
 use crate::config::Config;
 use crate::database::Access;

@@ -5,11 +5,11 @@
 
 use std::time::Duration;
 
-use abaci_engine::Client;
-use abaci_engine::database::{ConnectionLimit, DatabaseReport, inspect};
-use abaci_engine::presence::Presence;
-use abaci_engine::worker::{FEWEST_CONNECTIONS, WorkerSettings};
 use clap::Args;
+use durable_jobs::Client;
+use durable_jobs::database::{ConnectionLimit, DatabaseReport, inspect};
+use durable_jobs::presence::Presence;
+use durable_jobs::worker::{FEWEST_CONNECTIONS, WorkerSettings};
 use local_postgres::Programs;
 use serde::Serialize;
 
@@ -273,7 +273,7 @@ async fn work(access: &Access, config: &Config) -> Vec<Check> {
     };
     let checks = checks.await;
     client.close().await;
-    checks.unwrap_or_else(|error: abaci_engine::Error| vec![Check::fail("queue", error.to_string())])
+    checks.unwrap_or_else(|error: durable_jobs::Error| vec![Check::fail("queue", error.to_string())])
 }
 
 fn workers(client: &Client, workers: &[Presence]) -> Check {
@@ -295,7 +295,7 @@ fn workers(client: &Client, workers: &[Presence]) -> Check {
     }
 }
 
-async fn queue(client: &Client) -> Result<Check, abaci_engine::Error> {
+async fn queue(client: &Client) -> Result<Check, durable_jobs::Error> {
     let counts = client.counts().await?;
     Ok(Check::ok(
         "queue",

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use abaci_engine::client::{GcMode, GcOptions, GcReport};
 use abaci_lab::{Leftover, Removal, remove_leftovers};
 use anyhow::Context;
 use clap::Args;
+use durable_jobs::client::{GcMode, GcOptions, GcReport};
 use serde::Serialize;
 
 use crate::config::{Config, Period};

@@ -1,8 +1,8 @@
 //! `abaci list`: the jobs of every queue, the newest first.
 
-use abaci_engine::client::ListFilter;
-use abaci_engine::{Client, Job, State};
 use clap::Args;
+use durable_jobs::client::ListFilter;
+use durable_jobs::{Client, Job, State};
 
 use crate::cli::one_of;
 use crate::config::Config;

@@ -1,8 +1,8 @@
 //! `abaci resume`: puts jobs that ended without a value back into their queue.
 
-use abaci_engine::JobId;
-use abaci_engine::client::{ResumeOptions, ResumeOutcome};
 use clap::Args;
+use durable_jobs::JobId;
+use durable_jobs::client::{ResumeOptions, ResumeOutcome};
 
 use crate::config::{Bytes, Config, Layer};
 use crate::database::Access;

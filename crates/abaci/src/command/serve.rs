@@ -13,9 +13,9 @@ mod vitals;
 use std::pin::{Pin, pin};
 use std::time::Instant;
 
-use abaci_engine::Worker;
-use abaci_engine::worker::{Loss, Slot};
 use clap::Args;
+use durable_jobs::Worker;
+use durable_jobs::worker::{Loss, Slot};
 use tracing::{info, warn};
 
 use self::vitals::Vitals;

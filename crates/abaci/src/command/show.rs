@@ -4,10 +4,10 @@ mod draw;
 mod value;
 mod watch;
 
-use abaci_engine::record::JobDetail;
-use abaci_engine::worker::RunningJob;
-use abaci_engine::{Client, Error, JobId, State};
 use clap::Args;
+use durable_jobs::record::JobDetail;
+use durable_jobs::worker::RunningJob;
+use durable_jobs::{Client, Error, JobId, State};
 use serde::Serialize;
 use value::Ends;
 

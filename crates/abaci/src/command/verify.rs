@@ -1,7 +1,7 @@
 //! `abaci verify`: checks the digits of a recorded result, wherever they are kept.
 
-use abaci_engine::{JobId, JobResult, artifact};
 use clap::Args;
+use durable_jobs::{JobId, JobResult, artifact};
 use serde::Serialize;
 
 use crate::config::Config;

@@ -1,7 +1,7 @@
 //! `abaci wait`: waits for jobs that were submitted before, from any process.
 
-use abaci_engine::JobId;
 use clap::Args;
+use durable_jobs::JobId;
 
 use crate::cli::PatienceFlags;
 use crate::config::{Config, Layer};

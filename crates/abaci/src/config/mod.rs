@@ -20,10 +20,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use abaci_engine::Limits;
-use abaci_engine::artifact::{BucketAccess, Place};
-use abaci_engine::database::{Tables, canonical_url};
 use anyhow::Context;
+use durable_jobs::Limits;
+use durable_jobs::artifact::{BucketAccess, Place};
+use durable_jobs::database::{Tables, canonical_url};
 use serde::{Deserialize, Serialize};
 
 pub(crate) use checks::{a_pause, at_least_one};
@@ -240,7 +240,7 @@ impl Config {
     /// Where the database is, if it is not the private one.
     ///
     /// # Errors
-    /// [`abaci_engine::Error::Url`] for an address that makes no sense; that it leads to a database is not tried.
+    /// [`durable_jobs::Error::Url`] for an address that makes no sense; that it leads to a database is not tried.
     pub fn given_database(&self) -> anyhow::Result<Option<String>> {
         let Some(url) = &self.database_url.value else {
             return Ok(None);

@@ -6,8 +6,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use abaci_engine::client::QueueVersion;
-use abaci_engine::{APPLICATION_VERSION, ENGINE_QUEUE};
+use durable_jobs::client::QueueVersion;
+use durable_jobs::{APPLICATION_VERSION, ENGINE_QUEUE};
 
 use crate::config::Config;
 use crate::database::place_of;

@@ -15,8 +15,8 @@ mod tally;
 
 use std::collections::{BTreeSet, HashMap};
 
-use abaci_engine::client::{Outcome, WaitEvent};
-use abaci_engine::{Client, JobId, Request};
+use durable_jobs::client::{Outcome, WaitEvent};
+use durable_jobs::{Client, JobId, Request};
 
 use crate::config::Config;
 use crate::exit::Exit;

@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use abaci_engine::APPLICATION_VERSION;
-use abaci_engine::client::{Others, QueueVersion, WaitEvent};
+use durable_jobs::APPLICATION_VERSION;
+use durable_jobs::client::{Others, QueueVersion, WaitEvent};
 
 use crate::config::Period;
 use crate::output;

@@ -7,8 +7,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use abaci_engine::worker::RunningJob;
-use abaci_engine::{Client, JobId};
+use durable_jobs::worker::RunningJob;
+use durable_jobs::{Client, JobId};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;

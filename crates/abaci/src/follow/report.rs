@@ -1,7 +1,7 @@
 //! One job's outcome as one line.
 
-use abaci_engine::client::Outcome;
-use abaci_engine::{Algorithm, Failure, JobId, JobResult, Request, State};
+use durable_jobs::client::Outcome;
+use durable_jobs::{Algorithm, Failure, JobId, JobResult, Request, State};
 use serde::Serialize;
 
 use crate::output::{self, Format, Paint};

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use abaci_engine::client::QueueStatus;
+use durable_jobs::client::QueueStatus;
 use serde::Serialize;
 
 use super::seen::{Seen, rounded};

@@ -30,8 +30,8 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
-use abaci_engine::client::QueueProbe;
 use anyhow::Context;
+use durable_jobs::client::QueueProbe;
 use tokio::sync::watch;
 use tracing::{error, info};
 

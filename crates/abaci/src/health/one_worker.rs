@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use abaci_engine::worker::{WorkerObserver, WorkerReport};
+use durable_jobs::worker::{WorkerObserver, WorkerReport};
 use tokio::sync::watch;
 
 use super::{Link, Sighting, Source};

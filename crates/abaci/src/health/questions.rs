@@ -9,8 +9,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use abaci_engine::Error;
-use abaci_engine::client::{QueueProbe, QueueStatus};
+use durable_jobs::Error;
+use durable_jobs::client::{QueueProbe, QueueStatus};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 

@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use abaci_engine::client::QueueStatus;
-use abaci_engine::worker::HostTrouble;
+use durable_jobs::client::QueueStatus;
+use durable_jobs::worker::HostTrouble;
 use serde::Serialize;
 
 use super::seen::{Seen, is_silence};

@@ -1,6 +1,6 @@
 //! Commands as people can type them.
 
-use abaci_engine::{DEFAULT_QUEUE, ENGINE_QUEUE, JobId};
+use durable_jobs::{DEFAULT_QUEUE, ENGINE_QUEUE, JobId};
 
 /// The command that starts a worker of `queue`.
 pub(crate) fn serve_command(queue: &str) -> String {

@@ -1,6 +1,6 @@
 //! A job in hand as people read it.
 
-use abaci_engine::worker::RunningJob;
+use durable_jobs::worker::RunningJob;
 
 /// The phase that needs no word: a step that computes says so by its name.
 const UNSAID_PHASE: &str = "computing";

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use abaci_engine::record::is_hidden;
+use durable_jobs::record::is_hidden;
 
 /// Writes each hidden character of a JSON text by its number, such as `\u009b`; the values stay what they are.
 ///

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use abaci_engine::APPLICATION;
+use durable_jobs::APPLICATION;
 use local_postgres::{Health, Lease};
 use tokio::sync::mpsc;
 use tracing::{error, info, warn};

@@ -3,7 +3,7 @@
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use abaci_engine::worker::WorkerReport;
+use durable_jobs::worker::WorkerReport;
 use rustix::process::Signal;
 
 use super::channel::FromWorker;

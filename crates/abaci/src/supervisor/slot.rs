@@ -6,7 +6,7 @@
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use abaci_engine::worker::WorkerReport;
+use durable_jobs::worker::WorkerReport;
 
 use super::channel::FromWorker;
 use super::child::Child;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use abaci_testkit::{Deadline, eventually, is_alive};
+use testkit::{Deadline, eventually, is_alive};
 
 use crate::children::{children_of, files};
 use crate::in_process::OwnWorker;

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use abaci_testkit::{Signal, TempDir, eventually};
 use rustix::process::{Pid, kill_process};
+use testkit::{Signal, TempDir, eventually};
 
 /// The computing processes that `parent` has now, living ones and those not reaped yet.
 pub(crate) fn children_of(parent: u32) -> Vec<u32> {

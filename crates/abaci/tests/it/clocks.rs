@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use abaci_testkit::{Deadline, Process, eventually, with_clock};
+use testkit::{Deadline, Process, eventually, with_clock};
 
 use crate::rig::{Rig, code, objects, run};
 

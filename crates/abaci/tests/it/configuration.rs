@@ -4,8 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use abaci_testkit::{Process, Signal, TempDir};
 use serde_json::Value;
+use testkit::{Process, Signal, TempDir};
 
 use crate::rig::{Rig, assert_refused, bare, code, objects, run};
 

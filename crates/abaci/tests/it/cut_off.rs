@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use abaci_testkit::{Process, Signal, eventually, is_alive};
 use serde_json::Value;
+use testkit::{Process, Signal, eventually, is_alive};
 
 use crate::fleet_rig::{computing_process, stop};
 use crate::health::Served;

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use abaci_testkit::{CutPath, Deadline, PoolMode, Pooler, Process};
+use testkit::{CutPath, Deadline, PoolMode, Pooler, Process};
 
 use crate::fleet_rig::{Fleet, pid_of, workers_in};
 use crate::rig::{Program, Rig, code, objects};

@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use abaci_testkit::{Output, Process, Signal, TempDir, eventually};
+use testkit::{Output, Process, Signal, TempDir, eventually};
 
 use crate::rig::{bare, code};
 

@@ -3,8 +3,8 @@
 use std::process::Command;
 use std::time::Duration;
 
-use abaci_testkit::{Deadline, PrivateServer, Process, Signal, TempDir, eventually};
 use serde_json::Value;
+use testkit::{Deadline, PrivateServer, Process, Signal, TempDir, eventually};
 
 use crate::fleet_rig::await_a_new_wish;
 use crate::lab::POISON;

@@ -1,6 +1,6 @@
 //! What a fleet is made of, and how it starts.
 
-use abaci_testkit::{Process, Signal, eventually};
+use testkit::{Process, Signal, eventually};
 
 use crate::fleet_rig::{Fleet, children_of, field, memory_kib};
 use crate::http;

@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::time::Duration;
 
-use abaci_testkit::{Deadline, Process, Signal, TempDir, eventually};
 use serde_json::Value;
+use testkit::{Deadline, Process, Signal, TempDir, eventually};
 
 use crate::fleet_rig::{Fleet, children_of, try_signal, workers_in};
 use crate::rig::{Program, code, objects, run};

@@ -4,9 +4,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use abaci_testkit::{Process, Signal, eventually};
 use rustix::process::Signal as Number;
 use serde_json::Value;
+use testkit::{Process, Signal, eventually};
 
 use crate::fleet_rig::{Fleet, computing_process, control_socket, pid_of, signal, signal_all, workers_in};
 use crate::http::Response;
@@ -267,7 +267,7 @@ fn a_reload_takes_another_slot_for_its_spare_where_the_next_one_is_somebody_else
     let neighbour = rig.server(&["--slot", "1"]);
     let output = rig.run(["fleet", "reload"]);
     assert_eq!(code(&output), 0, "{output:#?}");
-    assert!(abaci_testkit::is_alive(neighbour.pid()));
+    assert!(testkit::is_alive(neighbour.pid()));
     await_workers(&fleet, &[0]);
 }
 

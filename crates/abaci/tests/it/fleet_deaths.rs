@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use abaci_testkit::{Deadline, PrivateServer, Process, Signal, TempDir, eventually, is_alive};
+use testkit::{Deadline, PrivateServer, Process, Signal, TempDir, eventually, is_alive};
 
 use crate::fleet_rig::{
     Fleet, Watch, adopt_orphans, await_ends, children_of, computing_process, descendants_of, end_by, field,

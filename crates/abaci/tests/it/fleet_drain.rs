@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use abaci_testkit::{Deadline, Process, Signal, eventually, is_alive};
+use testkit::{Deadline, Process, Signal, eventually, is_alive};
 
 use crate::fleet_rig::{
     Fleet, adopt_orphans, await_a_new_wish, await_ends, children_of, computing_process, descendants_of,

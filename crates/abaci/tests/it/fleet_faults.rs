@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use abaci_testkit::{Deadline, Process, Signal};
 use serde_json::Value;
+use testkit::{Deadline, Process, Signal};
 
 use crate::fleet_rig::{Fleet, Watch, end_by, field, pid_of, signal, workers_in};
 use crate::rig::{Rig, code, objects};

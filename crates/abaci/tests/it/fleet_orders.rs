@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use abaci_testkit::{Process, Signal, eventually, is_alive};
+use testkit::{Process, Signal, eventually, is_alive};
 
 use crate::fleet_rig::{Fleet, control_socket, field, pid_of, signal, stop, try_signal};
 use crate::rig::{Rig, assert_refused, code};

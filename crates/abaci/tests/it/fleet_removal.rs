@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use abaci_testkit::{Output, Process, Signal, TempDir, eventually};
+use testkit::{Output, Process, Signal, TempDir, eventually};
 
 use crate::fleet_rig::{Fleet, control_socket, field};
 use crate::http;

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use abaci_testkit::{Deadline, Process, Signal, eventually, is_alive};
 use rustix::process::{Pid, kill_process};
 use serde_json::Value;
+use testkit::{Deadline, Process, Signal, eventually, is_alive};
 
 use crate::http::{self, Response};
 use crate::rig::{Program, Rig, code, objects, run};
@@ -143,7 +143,7 @@ impl<'a> Fleet<'a> {
 
     /// Asks the fleet to stop and returns when it has, with all it has logged.
     #[track_caller]
-    pub(crate) fn stop(self) -> abaci_testkit::Output {
+    pub(crate) fn stop(self) -> testkit::Output {
         self.process.signal(Signal::TERM);
         self.process.finish()
     }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use abaci_testkit::eventually;
+use testkit::eventually;
 
 use crate::rig::{Rig, assert_refused, code, objects};
 use crate::verifying::artifact_of;

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use abaci_testkit::{InsertHold, ObjectServer, Process, eventually};
 use serde_json::Value;
+use testkit::{InsertHold, ObjectServer, Process, eventually};
 
 use crate::children::{artifacts, child_of, files, kill, stop};
 use crate::rig::{Rig, assert_refused, code, objects};
@@ -216,7 +216,7 @@ fn server_with(rig: &Rig, bucket: &ObjectServer) -> Process {
 }
 
 /// Runs a command that may read the bucket.
-fn run_with(rig: &Rig, bucket: &ObjectServer, arguments: &[&str]) -> abaci_testkit::Output {
+fn run_with(rig: &Rig, bucket: &ObjectServer, arguments: &[&str]) -> testkit::Output {
     let mut command = rig.abaci(arguments);
     command.envs(bucket.environment());
     Process::spawn(command).finish()

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use abaci_testkit::{Output, Process, Signal};
+use testkit::{Output, Process, Signal};
 
 use crate::fleet_rig::{Fleet, await_a_new_wish, computing_process, pid_of, stop};
 use crate::rig::{Rig, code, objects};

@@ -3,8 +3,8 @@
 use std::net::TcpListener;
 use std::process::Command;
 
-use abaci_testkit::{Process, Signal, TempDir, eventually};
 use serde_json::{Value, json};
+use testkit::{Process, Signal, TempDir, eventually};
 
 use crate::http::{self, Response};
 use crate::rig::{Rig, assert_refused, bare, code, run};

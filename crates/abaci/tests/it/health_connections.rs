@@ -6,8 +6,8 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use abaci_testkit::eventually;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use testkit::eventually;
 
 use crate::health::Served;
 use crate::http;

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use abaci_testkit::{Signal, eventually};
+use testkit::{Signal, eventually};
 
 use crate::fleet_rig::{Fleet, pid_of, signal};
 use crate::http::{self, Response};

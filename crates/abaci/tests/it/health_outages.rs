@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use abaci_testkit::{Deadline, PrivateServer, TempDir};
 use serde_json::json;
+use testkit::{Deadline, PrivateServer, TempDir};
 
 use crate::health::{SERVE, Served};
 use crate::http;

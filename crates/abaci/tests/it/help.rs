@@ -1,6 +1,6 @@
 //! The help texts are golden files: users and completion scripts rely on them.
 
-use abaci_testkit::TempDir;
+use testkit::TempDir;
 
 use crate::rig::{bare, code, run};
 

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use abaci_testkit::{Process, Signal, eventually};
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use serde_json::Value;
+use testkit::{Process, Signal, eventually};
 
 use crate::children::command_line;
 use crate::fleet_rig::{Fleet, computing_process, signal};

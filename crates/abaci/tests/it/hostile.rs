@@ -1,7 +1,7 @@
 //! Rows whose texts are made to harm a terminal: nothing of them reaches it as it is, whatever prints it.
 
-use abaci_testkit::{Output, eventually};
 use serde_json::Value;
+use testkit::{Output, eventually};
 
 use crate::health::Served;
 use crate::rig::{Rig, code, objects};
@@ -181,7 +181,7 @@ fn served(rig: &Rig, arguments: &[&str]) -> Output {
     let server = rig.server(arguments);
     let open = "select count(*) from dbos.workflow_status where status in ('ENQUEUED', 'PENDING')";
     eventually("the end of the jobs", || rig.database.psql(open).trim() == "0");
-    server.signal(abaci_testkit::Signal::TERM);
+    server.signal(testkit::Signal::TERM);
     let output = server.finish();
     assert_eq!(code(&output), 0, "{output:#?}");
     output

@@ -4,8 +4,8 @@ use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use abaci_testkit::eventually;
 use serde_json::Value;
+use testkit::eventually;
 
 /// No answer takes this long.
 const TIMEOUT: Duration = Duration::from_secs(20);

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use abaci_engine::Worker;
-use abaci_engine::isolation::Isolation;
-use abaci_engine::worker::{WorkerObserver, WorkerSettings};
+use durable_jobs::Worker;
+use durable_jobs::isolation::Isolation;
+use durable_jobs::worker::{WorkerObserver, WorkerSettings};
 use tokio::runtime::Runtime;
 
 use crate::children::{child_of, children_of};

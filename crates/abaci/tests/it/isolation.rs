@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use abaci_testkit::{Deadline, Signal, eventually, is_alive};
 use serde_json::Value;
+use testkit::{Deadline, Signal, eventually, is_alive};
 
 use crate::children::{child_of, children_of, command_line, files, kill};
 use crate::in_process::OwnWorker;

@@ -1,7 +1,7 @@
 //! Submitting and waiting, with a real server.
 
-use abaci_testkit::{Process, Signal, eventually};
 use serde_json::Value;
+use testkit::{Process, Signal, eventually};
 
 use crate::rig::{Rig, assert_refused, code, objects};
 

@@ -56,4 +56,4 @@ mod terminal;
 mod unreachable;
 mod verifying;
 
-abaci_testkit::child_process! {}
+testkit::child_process! {}

@@ -4,7 +4,7 @@ use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 use std::time::Duration;
 
-use abaci_testkit::{Deadline, Process, Signal, TempDir};
+use testkit::{Deadline, Process, Signal, TempDir};
 
 use crate::fleet_rig::children_of;
 use crate::rig::{Rig, bare, code};

@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use abaci_testkit::{Process, Signal, TempDir, eventually, is_alive};
 use serde_json::Value;
+use testkit::{Process, Signal, TempDir, eventually, is_alive};
 
 use crate::children::kill;
 use crate::fleet_rig::field;

@@ -1,8 +1,8 @@
 //! What is told of a running job to whoever has only the database: by `show`, `show --watch` and `submit`.
 
-use abaci_testkit::{Output, Process, Signal, eventually};
 use rustix::process::{Pid, kill_process};
 use serde_json::Value;
+use testkit::{Output, Process, Signal, eventually};
 
 use crate::rig::{Rig, assert_refused, code, objects};
 use crate::terminal::OnTerminal;

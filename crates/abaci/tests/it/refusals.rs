@@ -1,6 +1,6 @@
 //! Bad input: one clear line, the right exit code, and nothing started, queued or half-made.
 
-use abaci_testkit::TempDir;
+use testkit::TempDir;
 
 use crate::rig::{Rig, assert_refused, bare, run};
 

@@ -3,8 +3,8 @@
 use std::ffi::OsStr;
 use std::process::Command;
 
-use abaci_testkit::{Database, Output, Process, TempDir};
 use serde_json::Value;
+use testkit::{Database, Output, Process, TempDir};
 
 /// The program in an environment of its own.
 pub(crate) trait Program: Sync {

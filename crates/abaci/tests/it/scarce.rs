@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use abaci_testkit::{Output, PrivateServer, Process, TempDir};
+use testkit::{Output, PrivateServer, Process, TempDir};
 
 use crate::fleet_rig::Fleet;
 use crate::health::{SERVE, Served};

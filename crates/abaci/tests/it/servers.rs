@@ -1,7 +1,7 @@
 //! What a server says and how it ends; what it survives is tested elsewhere.
 
-use abaci_testkit::{Process, Signal};
 use serde_json::Value;
+use testkit::{Process, Signal};
 
 use crate::rig::{Rig, assert_refused, code};
 

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use abaci_testkit::{Process, Signal, eventually};
 use rustix::process::{Pid, kill_process};
+use testkit::{Process, Signal, eventually};
 
 use crate::fleet_rig::{Fleet, signal};
 use crate::rig::{Rig, code, objects};

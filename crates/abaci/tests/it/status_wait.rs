@@ -1,6 +1,6 @@
 //! `abaci status --wait`: what a script relies on that starts a fleet and goes on when it is there.
 
-use abaci_testkit::{Process, Signal, TempDir};
+use testkit::{Process, Signal, TempDir};
 
 use crate::fleet_rig::Fleet;
 use crate::rig::{Rig, bare, code, objects, run};

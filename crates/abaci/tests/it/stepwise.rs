@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use abaci_testkit::{Process, eventually};
 use serde_json::Value;
+use testkit::{Process, eventually};
 
 use crate::fleet_rig::{Fleet, field};
 use crate::rig::{Rig, assert_refused, code, objects};
@@ -23,7 +23,7 @@ fn submitted(rig: &Rig, arguments: &[&str]) -> String {
 
 /// A fleet whose log has a line for every index.
 fn fleet_with_faults<'a>(rig: &'a Rig, workers: &str) -> Fleet<'a> {
-    let level = "info,abaci_engine=debug";
+    let level = "info,durable_jobs=debug";
     Fleet::start(
         rig,
         &["--workers", workers, "--enable-faults", "--log-level", level],

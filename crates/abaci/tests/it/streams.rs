@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use abaci_testkit::TempDir;
+use testkit::TempDir;
 
 use crate::rig::{Rig, bare, code, run};
 

@@ -4,12 +4,12 @@ use std::cell::RefCell;
 use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
 
-use abaci_testkit::{Process, Signal, eventually, is_alive};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::ioctl_fionbio;
 use rustix::process::{Pid, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
+use testkit::{Process, Signal, eventually, is_alive};
 
 use crate::fleet_rig::children_of;
 use crate::rig::{Rig, code, objects};

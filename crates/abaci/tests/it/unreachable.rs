@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use abaci_testkit::{PrivateServer, Process, TempDir};
+use testkit::{PrivateServer, Process, TempDir};
 
 use crate::rig::{Rig, assert_refused, bare, code, run};
 
@@ -75,7 +75,7 @@ fn a_wrong_password_is_told_apart_from_an_absence() {
         .url("abaci")
         .replace("user=postgres", "user=ada&password=wr0ng");
     let home = TempDir::new();
-    let output = abaci_testkit::eventually("a refusal", || {
+    let output = testkit::eventually("a refusal", || {
         let output = run(bare(&home, ["list", "--database-url", &url]));
         (code(&output) != 0 && output.stderr.join("").contains("password")).then_some(output)
     });

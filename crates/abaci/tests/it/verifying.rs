@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use abaci_testkit::{ObjectServer, Output, Process};
+use testkit::{ObjectServer, Output, Process};
 
 use crate::rig::{Rig, assert_refused, code, objects, run};
 

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
-use abaci_testkit::{TempDir, eventually};
 use local_postgres::{Error, Force, Status, Stopped, status, stop};
+use testkit::{TempDir, eventually};
 
 use crate::site::{Site, kill, psql, url};
 

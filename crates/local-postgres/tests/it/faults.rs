@@ -3,8 +3,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use abaci_testkit::{Process, eventually};
 use rustix::process::{Pid, Signal, kill_process};
+use testkit::{Process, eventually};
 
 use crate::site::{Site, kill, psql, psql_command, url};
 

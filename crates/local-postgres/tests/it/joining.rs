@@ -3,8 +3,8 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use abaci_testkit::eventually;
 use local_postgres::{Error, Force, Health, KeeperCommand, Lease, Status, stop};
+use testkit::eventually;
 
 use crate::site::{Site, kill, psql, url};
 

@@ -2,8 +2,8 @@ use std::os::unix::fs::MetadataExt;
 use std::process::Command;
 use std::time::Duration;
 
-use abaci_testkit::{Process, is_alive};
 use local_postgres::Status;
+use testkit::{Process, is_alive};
 
 use crate::site::{self, Site, psql, url};
 

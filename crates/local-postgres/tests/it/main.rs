@@ -13,6 +13,6 @@ mod refusals;
 mod removal;
 mod site;
 
-abaci_testkit::child_process! {
+testkit::child_process! {
     "user" => site::play_user,
 }

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use abaci_testkit::{Process, TempDir};
 use local_postgres::{Error, Force, KeeperCommand, Lease, stop};
+use testkit::{Process, TempDir};
 
 use crate::site::{self, Site, psql, url};
 

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use abaci_testkit::eventually;
 use local_postgres::{Error, Force, Health, Lease, Status, stop};
+use testkit::eventually;
 
 use crate::site::{Site, kill};
 

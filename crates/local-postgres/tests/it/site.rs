@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use abaci_testkit::{Process, TempDir, child, eventually};
 use local_postgres::{Force, KeeperSettings, Lease, Programs, Running, Settings, Status};
 use rustix::process::{Pid, Signal, kill_process};
+use testkit::{Process, TempDir, child, eventually};
 
 const DATA_DIR: &str = "TEST_DATA_DIR";
 const LINGER_MS: &str = "TEST_LINGER_MS";

@@ -10,10 +10,10 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant, SystemTime};
 
-use abaci_engine::client::ListFilter;
-use abaci_engine::record::JobDetail;
-use abaci_engine::{Client, Job, JobId, Request, State};
 use anyhow::Context;
+use durable_jobs::client::ListFilter;
+use durable_jobs::record::JobDetail;
+use durable_jobs::{Client, Job, JobId, Request, State};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 

@@ -13,8 +13,8 @@ mod narration;
 mod plot;
 mod stage;
 
-use abaci_engine::{Algorithm, JobId, Request};
 use clap::Args;
+use durable_jobs::{Algorithm, JobId, Request};
 
 use crate::config::Config;
 use crate::database::{Access, on_blocking_thread};
@@ -54,11 +54,11 @@ impl Demo {
     }
 
     fn jobs(&self) -> anyhow::Result<Vec<(JobId, Request)>> {
-        let refused = |error: abaci_engine::record::RequestError| Failed::usage(error.to_string());
+        let refused = |error: durable_jobs::record::RequestError| Failed::usage(error.to_string());
         let mut jobs = Vec::new();
         for text in &self.jobs {
             let request = Request::with(Request::parse_n(text).map_err(refused)?, Algorithm::Recursive);
-            abaci_engine::Limits::default().check(&request).map_err(refused)?;
+            durable_jobs::Limits::default().check(&request).map_err(refused)?;
             jobs.push((JobId::fresh(), request));
         }
         Ok(jobs)

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use abaci_engine::{Failure, JobId, JobResult, Request};
+use durable_jobs::{Failure, JobId, JobResult, Request};
 
 use super::crash::Crash;
 use super::stage::Stage;

@@ -8,10 +8,10 @@
 
 use std::time::Duration;
 
-use abaci_engine::client::{Outcome, SubmitOptions, WaitEvent, Waiter};
-use abaci_engine::database::Tables;
-use abaci_engine::{Client, JobId, JobResult, Request};
 use anyhow::{Context, anyhow, ensure};
+use durable_jobs::client::{Outcome, SubmitOptions, WaitEvent, Waiter};
+use durable_jobs::database::Tables;
+use durable_jobs::{Client, JobId, JobResult, Request};
 use tokio::sync::mpsc;
 
 use super::cast::Fleet;

@@ -5,8 +5,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use abaci_engine::JobId;
 use anyhow::Context;
+use durable_jobs::JobId;
 use local_postgres::Force;
 
 use crate::config::{Config, Environment, Flags, Layer};

@@ -9,9 +9,9 @@ use std::os::fd::AsFd;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use abaci_engine::client::QueueProbe;
 use anyhow::Context;
 use clap::Args;
+use durable_jobs::client::QueueProbe;
 use rustix::process::Signal;
 use tokio::sync::watch;
 use tracing::{error, info};

@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use abaci_engine::worker::{Slot, WorkerObserver};
 use clap::Args;
+use durable_jobs::worker::{Slot, WorkerObserver};
 use rustix::process::Signal;
 use tokio::sync::watch;
 use tracing::info;
@@ -134,7 +134,7 @@ fn last_words(error: &anyhow::Error) -> FromWorker {
     FromWorker::Failed {
         code: exit::of_error(error).code(),
         reason: exit::one_line(error),
-        is_slot_taken: matches!(engine, Some(abaci_engine::Error::ExecutorTaken { .. })),
+        is_slot_taken: matches!(engine, Some(durable_jobs::Error::ExecutorTaken { .. })),
     }
 }
 

@@ -4,12 +4,12 @@ mod page;
 
 use std::time::Duration;
 
-use abaci_engine::database::inspect;
 use abaci_lab::{
     Cast, EXPERIMENTS, Experiment, Laboratory, Part, Removal, Report, SEED, Trace, remove_leftovers,
 };
 use anyhow::Context;
 use clap::Args;
+use durable_jobs::database::inspect;
 
 use self::page::Page;
 use crate::config::Config;

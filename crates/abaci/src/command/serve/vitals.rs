@@ -8,10 +8,10 @@ use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
-use abaci_engine::Worker;
-use abaci_engine::client::QueueProbe;
-use abaci_engine::worker::DatabaseContact;
 use anyhow::Context;
+use durable_jobs::Worker;
+use durable_jobs::client::QueueProbe;
+use durable_jobs::worker::DatabaseContact;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};

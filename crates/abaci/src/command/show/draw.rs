@@ -1,6 +1,6 @@
 //! What `abaci show` looks like.
 
-use abaci_engine::record::StepRecord;
+use durable_jobs::record::StepRecord;
 
 use super::Look;
 use crate::output::{self, Table};

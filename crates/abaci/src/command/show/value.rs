@@ -5,9 +5,9 @@
 
 use std::ops::Range;
 
-use abaci_engine::artifact::{self, BucketAccess};
-use abaci_engine::record::JobDetail;
-use abaci_engine::{Error, JobResult};
+use durable_jobs::artifact::{self, BucketAccess};
+use durable_jobs::record::JobDetail;
+use durable_jobs::{Error, JobResult};
 
 use crate::database::on_blocking_thread;
 use crate::exit::{Exit, Failed};

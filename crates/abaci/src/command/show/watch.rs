@@ -7,8 +7,8 @@
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-use abaci_engine::client::{QueueVersion, WaitEvent};
-use abaci_engine::{Client, Error, JobId, State};
+use durable_jobs::client::{QueueVersion, WaitEvent};
+use durable_jobs::{Client, Error, JobId, State};
 use tokio::time::MissedTickBehavior;
 
 use super::{Look, draw};

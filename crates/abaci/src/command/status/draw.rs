@@ -1,9 +1,9 @@
 //! What `abaci status` looks like.
 
-use abaci_engine::client::QueueStatus;
-use abaci_engine::database::ConnectionLimit;
-use abaci_engine::presence::Presence;
-use abaci_engine::worker::RunningJob;
+use durable_jobs::client::QueueStatus;
+use durable_jobs::database::ConnectionLimit;
+use durable_jobs::presence::Presence;
+use durable_jobs::worker::RunningJob;
 
 use super::Report;
 use crate::output::{self, Paint, Table};

@@ -10,12 +10,12 @@ mod wait;
 
 use std::time::Duration;
 
-use abaci_engine::APPLICATION_VERSION;
-use abaci_engine::client::{QueueProbe, QueueStatus};
-use abaci_engine::database::{ClockOffset, ConnectionLimit};
-use abaci_engine::presence::Presence;
 use anyhow::{anyhow, bail};
 use clap::Args;
+use durable_jobs::APPLICATION_VERSION;
+use durable_jobs::client::{QueueProbe, QueueStatus};
+use durable_jobs::database::{ClockOffset, ConnectionLimit};
+use durable_jobs::presence::Presence;
 use serde::Serialize;
 use tokio::time::timeout;
 

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use abaci_engine::client::QueueVersion;
+use durable_jobs::client::QueueVersion;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{Report, look};

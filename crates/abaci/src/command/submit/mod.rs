@@ -8,11 +8,11 @@
 mod random;
 mod workload;
 
-use abaci_engine::client::SubmitOptions;
-use abaci_engine::record::RequestError;
-use abaci_engine::{Algorithm, Client, Error, JobId, Request, State};
 use anyhow::Context;
 use clap::Args;
+use durable_jobs::client::SubmitOptions;
+use durable_jobs::record::RequestError;
+use durable_jobs::{Algorithm, Client, Error, JobId, Request, State};
 use serde::Serialize;
 
 use crate::cli::{LimitFlags, PatienceFlags, QueueFlags, TableFlags, one_of};

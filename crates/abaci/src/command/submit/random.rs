@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use abaci_engine::Request;
+use durable_jobs::Request;
 use fastrand::Rng;
 
 /// The indices from the first to the last, both included.

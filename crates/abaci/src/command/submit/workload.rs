@@ -3,9 +3,9 @@
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-use abaci_engine::record::RequestError;
-use abaci_engine::{Algorithm, Request};
 use clap::{Args, ValueHint};
+use durable_jobs::record::RequestError;
+use durable_jobs::{Algorithm, Request};
 use serde_json::Value;
 
 use super::random::{IndexRange, Random};

@@ -1,6 +1,6 @@
 //! Literal snapshots and what follows from them.
 
-use abaci_engine::worker::DatabaseContact;
+use durable_jobs::worker::DatabaseContact;
 use serde_json::{Value, json};
 
 use super::super::document::{Answerer, Document};

@@ -3,7 +3,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 
-use abaci_engine::worker::{DatabaseContact, RunningJob};
+use durable_jobs::worker::{DatabaseContact, RunningJob};
 
 use super::super::child::Program;
 use super::super::restarts::Intensity;

@@ -1,6 +1,6 @@
 //! The schema of a run: it goes with the run, or with the next one, and never while the run lives.
 
-use abaci_testkit::{Output, Process, Signal, TempDir, eventually, is_alive};
+use testkit::{Output, Process, Signal, TempDir, eventually, is_alive};
 
 use crate::rig::{self, Rig, bare, code, objects};
 

@@ -1,6 +1,6 @@
 //! An experiment as a person at a terminal sees it.
 
-use abaci_testkit::eventually;
+use testkit::eventually;
 
 use crate::rig::{Rig, code};
 use crate::terminal::OnTerminal;

@@ -1,7 +1,7 @@
 //! Literal reports and what is drawn of them.
 
-use abaci_engine::Algorithm;
-use abaci_engine::client::QueueStatus;
+use durable_jobs::Algorithm;
+use durable_jobs::client::QueueStatus;
 
 use super::super::DatabaseReport;
 use super::*;
