@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use durable_jobs::Worker;
-use durable_jobs::isolation::Isolation;
+use durable_jobs::process::Isolation;
 use durable_jobs::worker::{FEWEST_CONNECTIONS, Slot, WorkerSettings};
 use tracing::{info, warn};
 

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use durable_jobs::Worker;
-use durable_jobs::isolation::Isolation;
+use durable_jobs::process::Isolation;
 use durable_jobs::worker::{WorkerObserver, WorkerSettings};
 use tokio::runtime::Runtime;
 

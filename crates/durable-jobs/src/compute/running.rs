@@ -10,8 +10,8 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{Done, Task, run, stopped};
+use crate::job::{Gauge, Meter};
 use crate::record::Failure;
-use crate::worker::{Gauge, Meter};
 
 /// A computation that goes on until it has the digits or is dropped, whoever waits for it meanwhile.
 pub(crate) struct Running {

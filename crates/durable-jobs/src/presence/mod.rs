@@ -8,7 +8,7 @@
 //! A row whose heartbeat is old is not proof of death: the process may be stopped, or the database may have been away.
 //! [`Presence::is_live`] is for whoever wants to know who works here; `failover.rs` says when jobs are taken from a worker.
 
-mod applicant;
+mod acquire;
 mod former;
 mod heartbeat;
 mod liveness;

@@ -5,7 +5,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::Running;
-use super::applicant::Applicant;
+use super::acquire::Applicant;
 use super::heartbeat::{Contact, Heartbeat, Submissions};
 use super::sessions::EngineSessions;
 use crate::Error;

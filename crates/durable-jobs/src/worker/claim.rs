@@ -27,10 +27,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 
+use super::claimed_row::ClaimedRow;
 use super::deadline::put_away;
 use super::host::Host;
-use super::jobs::{Jobs, Place};
-use super::row::ClaimedRow;
+use super::in_hand::{Jobs, Place};
 use crate::database::{Database, text};
 use crate::presence::{Contact, Submissions};
 use crate::record::{Failure, JobResult, WorkflowName};

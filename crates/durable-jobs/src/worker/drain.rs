@@ -25,8 +25,8 @@ use tracing::{info, warn};
 use super::{Worker, undo_claims};
 use crate::APPLICATION_VERSION;
 use crate::database::{Database, text};
-use crate::isolation::Children;
 use crate::presence::Registration;
+use crate::process::Children;
 
 /// Bounds the questions after the grace time, so that an outage cannot keep the process.
 const TIMEOUT: Duration = Duration::from_secs(5);

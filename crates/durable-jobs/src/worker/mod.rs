@@ -3,19 +3,18 @@
 //! [`Worker::start`] returns once jobs are being claimed; [`Worker::drain`] returns once nothing of this worker runs and
 //! nothing is left behind that another could do.
 
-mod activity;
-mod admission;
 mod claim;
+mod claimed_row;
 mod deadline;
 mod discard;
 mod drain;
+mod execute;
 mod given_back;
 mod host;
-mod jobs;
-mod log;
+mod in_hand;
 mod loss;
+mod maintenance;
 mod report;
-mod row;
 mod settings;
 mod setup;
 #[cfg(test)]
@@ -28,25 +27,23 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use activity::{Activity, Gauge, Meter, StepGuard};
-pub(crate) use admission::record_failure;
+pub(crate) use claimed_row::ClaimedRow;
 pub use drain::DrainReport;
+pub(crate) use execute::record_failure;
 pub(crate) use given_back::{HeldRow, give_back, settle_claims, undo_claims};
 pub use host::HostTrouble;
-pub(crate) use jobs::Jobs;
-pub(crate) use log::JobLog;
+pub(crate) use in_hand::Jobs;
 pub use loss::Loss;
 pub use report::{DatabaseContact, RunningJob, WorkerObserver, WorkerReport};
-pub(crate) use row::ClaimedRow;
 pub use settings::{FEWEST_CONNECTIONS, Slot, WorkerSettings};
 
-use self::admission::Body;
+use self::execute::Body;
 use self::host::Host;
 use self::setup::Setup;
 use crate::Error;
 use crate::database::Database;
-use crate::isolation::Children;
 use crate::presence::Registration;
+use crate::process::Children;
 use crate::workflow;
 
 /// A running worker.

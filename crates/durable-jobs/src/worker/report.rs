@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::activity::Activity;
 use super::host::{Host, HostTrouble};
-use super::jobs::Jobs;
+use super::in_hand::Jobs;
+use crate::job::Activity;
 use crate::presence::{Contact, Presence};
 use crate::record::Algorithm;
 

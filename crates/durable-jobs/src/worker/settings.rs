@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::DEFAULT_QUEUE;
 use crate::artifact::Place;
 use crate::database::{Connections, Tables};
-use crate::isolation::Isolation;
+use crate::process::Isolation;
 use crate::record::Limits;
 
 /// The fewest connections to the database that a worker can work with.

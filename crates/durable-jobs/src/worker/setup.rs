@@ -15,17 +15,17 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::admission::{Admission, Body};
 use super::claim::{Claimer, Workflow, Workflows};
+use super::execute::{Admission, Body};
 use super::host::Host;
+use super::maintenance::Failover;
+use super::maintenance::Janitor;
+use super::maintenance::Retention;
 use super::{Jobs, Worker, WorkerSettings, settle_claims};
 use crate::artifact::{Artifacts, Place};
 use crate::database::{Address, Database};
-use crate::failover::Failover;
-use crate::gc::Retention;
-use crate::isolation::Children;
-use crate::janitor::Janitor;
 use crate::presence::{Registration, own_sessions};
+use crate::process::Children;
 use crate::record::WorkflowName;
 use crate::{APPLICATION, APPLICATION_VERSION, Error};
 

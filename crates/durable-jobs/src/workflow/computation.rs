@@ -9,8 +9,8 @@ use std::collections::HashMap;
 use crate::Error;
 use crate::artifact::{self, ArtifactFile, Fetched};
 use crate::compute::{Done, Ended, Running, StateFile, Stop, Task, UNREADABLE};
+use crate::job::Meter;
 use crate::record::{Failure, Request};
-use crate::worker::Meter;
 
 use super::steps::{Computed, JobContext, StoredState, computed};
 

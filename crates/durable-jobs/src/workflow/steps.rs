@@ -16,10 +16,10 @@ use super::computation::Computation;
 use crate::Error;
 use crate::artifact::{self, ArtifactFile, Artifacts, BucketAccess};
 use crate::compute::{self, Answer, Stage, UNREADABLE, Watch};
-use crate::deaths::Deaths;
-use crate::isolation::Children;
+use crate::job::Deaths;
+use crate::job::{Activity, JobLog, Meter, StepGuard};
+use crate::process::Children;
 use crate::record::{ArtifactRecord, CertificateRecord, Failure, FailureKind, JobResult, Request};
-use crate::worker::{Activity, JobLog, Meter, StepGuard};
 
 pub(super) const CERTIFY: &str = "certify";
 pub(super) const PUBLISH: &str = "publish";

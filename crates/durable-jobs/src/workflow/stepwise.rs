@@ -24,8 +24,8 @@ use super::steps::{
 };
 use crate::artifact::ArtifactFile;
 use crate::compute::{self, Answer, Stage};
+use crate::job::Meter;
 use crate::record::{Failure, JobResult, Request};
-use crate::worker::Meter;
 
 const ADD: &str = "add";
 

@@ -1,6 +1,6 @@
 //! Computation: all digits of F(n), or a state on the way to them, and the blocking thread that small ones run on.
 //!
-//! What is computed is the same on a thread and in a child process ([`crate::isolation`]); only what happens when it goes
+//! What is computed is the same on a thread and in a child process ([`crate::process`]); only what happens when it goes
 //! wrong differs.
 //! What is too long for a row is written to a file; putting that in its place is the worker's.
 //!

@@ -22,13 +22,13 @@ use uuid::Uuid;
 use super::deadline::{TimeLeft, left_ms, put_back};
 use super::given_back::{HeldRow, give_back};
 use super::host::Host;
-use super::jobs::{Jobs, Place};
-use super::log::JobLog;
+use super::in_hand::{Jobs, Place};
 use crate::artifact::Artifacts;
 use crate::compute;
 use crate::database::{Database, input};
-use crate::deaths::{Deaths, Toll};
-use crate::isolation::Children;
+use crate::job::JobLog;
+use crate::job::{Deaths, Toll};
+use crate::process::Children;
 use crate::record::{Failure, JobId, JobResult, Limits, Request, WorkflowName};
 use crate::workflow::JobContext;
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
 
-use super::ending;
+use super::limits;
 use super::protocol::{MAX_LINE_BYTES, Order, Said};
 use crate::compute::{self, Done, Stage, State, Task};
 
@@ -42,7 +42,7 @@ const WATCH_STACK_BYTES: usize = 64 << 10;
 pub fn compute_for_worker() -> io::Result<()> {
     let order = read_order()?;
     if let Err(error) = confine(&order).and_then(|()| end_with_stdin(order.task.clone())) {
-        let failure = ending::not_started(&error);
+        let failure = limits::not_started(&error);
         return say(&Said::Failed { failure });
     }
     let said_last = Cell::new(Instant::now());

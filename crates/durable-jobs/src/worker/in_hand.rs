@@ -12,8 +12,8 @@ use std::time::Instant;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-use super::activity::Activity;
 use super::report::RunningJob;
+use crate::job::Activity;
 use crate::record::Request;
 
 /// The jobs of one worker. Cheap to clone; all clones are one table.

@@ -13,10 +13,10 @@ use sqlx::{Connection, PgConnection};
 use tokio::time::MissedTickBehavior;
 use tracing::{debug, info, warn};
 
-use super::{GcMode, GcOptions, GcReport, collect};
 use crate::Error;
 use crate::artifact::Artifacts;
 use crate::database::Database;
+use crate::gc::{GcMode, GcOptions, GcReport, collect};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 

@@ -14,7 +14,7 @@
 //! had when it began.
 
 mod child;
-mod ending;
+mod limits;
 mod parent;
 mod protocol;
 

@@ -13,12 +13,12 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::ending::Limits;
+use super::limits::Limits;
 use super::protocol::{Decoder, Order, Said, Tail};
-use super::{Children, Enabled, Isolation, ending};
+use super::{Children, Enabled, Isolation, limits};
 use crate::compute::{self, Answer, Done, Ended, Outbox, Running};
+use crate::job::{Gauge, JobLog};
 use crate::record::Failure;
-use crate::worker::{Gauge, JobLog};
 
 /// How long a child that has said all may take to end by itself, and how long what a dead one has said is read.
 const LAST_WORDS: Duration = Duration::from_millis(200);
@@ -114,7 +114,7 @@ impl Conversation {
         let status = self.process.wait().await.unwrap_or_default();
         let outcome = match (self.outcome, end) {
             (Some(outcome), _) => outcome.map(Done::Digits).map_err(Ended::Failed),
-            (None, End::TooLate) => Err(Ended::Died(ending::wall_time_exceeded(&isolation))),
+            (None, End::TooLate) => Err(Ended::Died(limits::wall_time_exceeded(&isolation))),
             (None, End::Unwanted) => Err(Ended::Failed(compute::stopped())),
             (None, End::Said | End::Dead) => {
                 let limits = Limits {
@@ -122,7 +122,7 @@ impl Conversation {
                     cpu_time: isolation.cpu_time,
                 };
                 let last_words = self.tail.reason();
-                Err(Ended::Died(ending::of_process(status, &last_words, &limits)))
+                Err(Ended::Died(limits::of_process(status, &last_words, &limits)))
             }
         };
         // Where somebody still waits, the files that were handed over are theirs, and so is the removal of the others.
@@ -197,7 +197,7 @@ fn spawned(isolation: &Isolation) -> Result<Child, Failure> {
         .process_group(0)
         // Only where the runtime itself is dropped, or a probe; else the task sees to it.
         .kill_on_drop(true);
-    command.spawn().map_err(|error| ending::not_started(&error))
+    command.spawn().map_err(|error| limits::not_started(&error))
 }
 
 /// Reads what a stream has; at its end the stream is gone. Never completes without a stream. Cancel-safe.
