@@ -49,7 +49,7 @@ impl Compute {
             .map_err(|_| Failed::usage("this process belongs to a worker; start one with: abaci serve"))?;
         let _asked = outlast_signals()?;
         program::take_name();
-        process::compute_for_worker().context("computing for a worker")?;
+        process::compute_for_worker(&fibonacci_jobs::tasks()).context("computing for a worker")?;
         Ok(Exit::Done)
     }
 }

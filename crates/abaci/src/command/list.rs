@@ -128,8 +128,8 @@ fn table(jobs: &[Job], now_ms: i64) -> Table {
         table.row([
             job.workflow_id.to_string(),
             job.state.to_string(),
-            shown(job.n),
-            shown(job.algorithm),
+            shown(output::detail(&job.details, "n")),
+            shown(output::detail(&job.details, "algorithm")),
             shown(job.queue.as_deref()),
             output::age(job.created_at_ms, now_ms),
             job.attempts.to_string(),

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use durable_jobs::{DEFAULT_QUEUE, Limits};
+use fibonacci_jobs::{DEFAULT_QUEUE, Limits};
 
 use super::{Bytes, Config, Environment, Flags, Layer, LogFormat, Period, Setting, Source};
 

@@ -21,9 +21,9 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::Context;
-use durable_jobs::Limits;
 use durable_jobs::artifact::{BucketAccess, Place};
 use durable_jobs::database::{Tables, canonical_url};
+use fibonacci_jobs::Limits;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use checks::{a_pause, at_least_one};

@@ -16,7 +16,8 @@ mod tally;
 use std::collections::{BTreeSet, HashMap};
 
 use durable_jobs::client::{Outcome, WaitEvent};
-use durable_jobs::{Client, JobId, Request};
+use durable_jobs::{Client, JobId};
+use fibonacci_jobs::Request;
 
 use crate::config::Config;
 use crate::exit::Exit;
@@ -26,7 +27,7 @@ use crate::signals::Signals;
 pub(crate) use fleet::LocalFleet;
 pub(crate) use patience::{Patience, nobody_listens};
 pub(crate) use progress::Progress;
-pub(crate) use report::checked;
+pub(crate) use report::{Checked, checked};
 pub(crate) use tally::Tally;
 
 /// How many ids a notice spells out before it refers to the list.

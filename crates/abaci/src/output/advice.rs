@@ -1,6 +1,7 @@
 //! Commands as people can type them.
 
-use durable_jobs::{DEFAULT_QUEUE, ENGINE_QUEUE, JobId};
+use durable_jobs::{ENGINE_QUEUE, JobId};
+use fibonacci_jobs::DEFAULT_QUEUE;
 
 /// The command that starts a worker of `queue`.
 pub(crate) fn serve_command(queue: &str) -> String {

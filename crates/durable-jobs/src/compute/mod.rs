@@ -1,318 +1,156 @@
-//! Computation: all digits of F(n), or a state on the way to them, and the blocking thread that small ones run on.
+//! Computations: a task runs on a blocking thread, or in a child process ([`crate::process`]) where it is heavy.
 //!
-//! What is computed is the same on a thread and in a child process ([`crate::process`]); only what happens when it goes
-//! wrong differs.
-//! What is too long for a row is written to a file; putting that in its place is the worker's.
-//!
-//! The async side owns a guard: when its future is dropped, because the job was cancelled, timed out, or the worker
-//! shuts down, the guard raises a flag that the computation sees at its next progress report.
+//! The async side owns a guard: when its future is dropped, because the job was cancelled, timed out, or the worker shuts
+//! down, the guard raises a flag that the computation sees at its next progress report.
 //! A panic on the thread comes back as a failure, never as a lost job.
 
+mod progress;
 mod running;
-mod state;
 
-use std::io::Write;
 use std::num::NonZero;
-use std::ops::{ControlFlow, Range};
-use std::path::PathBuf;
+use std::ops::ControlFlow;
 use std::thread::available_parallelism;
-use std::time::{Duration, Instant};
 
-use fibonacci::{DecimalDoubling, Observer, Progress};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use self::running::{Ended, Outbox, Running, on_thread, panic_message};
-use crate::artifact::{self, Durability, Unfinished, Written};
-use crate::record::{Algorithm, Failure, INLINE_DIGITS, Request};
+pub use progress::StepGuard;
+pub(crate) use progress::{Activity, Gauge};
+pub use running::{Computation, Ended};
+pub(crate) use running::{ResultSender, on_thread, panic_message};
 
-/// How many digits of either end a result shows.
-const END_DIGITS: usize = 20;
+use crate::record::Failure;
 
-/// The name of the failure of what was stored and is not there any more or was changed; it is met by computing again, and
-/// nobody else sees it.
-pub(crate) const UNREADABLE: &str = "Unreadable";
+/// A task that is estimated to take longer runs in a child process.
+const HEAVY_SECONDS: f64 = 0.05;
 
-/// What to compute: all digits of F(n), and states on the way to them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Task {
-    pub(crate) request: Request,
-    /// The state to go on from; absent to begin at the beginning.
-    #[serde(default)]
-    pub(crate) from: Option<StateFile>,
-    /// The indices whose states are wanted, in their order, and where to write each.
-    #[serde(default)]
-    pub(crate) stops: Vec<Stop>,
-    /// Where to write the digits, if they are too many for the row.
-    pub(crate) place: Unfinished,
-    /// How many threads may compute.
-    #[serde(default = "processors")]
-    pub(crate) threads: NonZero<usize>,
+/// A task that is estimated to need more memory runs in a child process: 64 MB.
+const HEAVY_BYTES: u64 = 64_000_000;
+
+/// A part of a job that keeps a processor busy.
+///
+/// It is data, since it may have to go to another process.
+pub trait Task: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
+    /// The name by which a child process knows it.
+    const NAME: &'static str;
+
+    /// What it comes to; a large value is an artifact, and this says where.
+    type Output: Serialize + DeserializeOwned + Send + 'static;
+
+    /// Computes, says how far it is, and ends when it is told to.
+    ///
+    /// Repeating it must be safe: a step that was running when its worker died runs again.
+    ///
+    /// # Errors
+    /// Why there is no output; [`stopped`] when it was told to end.
+    fn run(&self, run: &TaskRun<'_, Self::Output>) -> Result<Self::Output, Failure>;
+
+    /// Estimates what it takes; a task that says nothing runs in a child process.
+    fn cost(&self) -> Cost {
+        Cost {
+            seconds: f64::INFINITY,
+            memory_bytes: 0,
+        }
+    }
+
+    /// Removes the files that it may have left unfinished.
+    fn clean_up(&self) {}
 }
 
-/// A state that is wanted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Stop {
-    pub(crate) k: u64,
-    pub(crate) place: Unfinished,
-}
-
-/// A stored state, as a file of this host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct StateFile {
-    pub(crate) path: PathBuf,
-    /// BLAKE3 of its bytes, in hexadecimal.
-    pub(crate) blake3: String,
-}
-
-/// What a task has come to: one of its states, or its end.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Done {
-    State(State),
-    Digits(Answer),
-}
-
-/// A value as it travels: with its digits where they are few, else with what was written of them.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Answer {
-    pub(crate) value: Option<String>,
-    pub(crate) file: Option<Written>,
-    pub(crate) digits: u64,
-    pub(crate) head: String,
-    pub(crate) tail: String,
-    /// What the arithmetic took since the last state, without the storing.
-    pub(crate) seconds: f64,
-}
-
-/// A state that was written to a file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct State {
-    /// The index that it is the state of.
-    pub(crate) k: u64,
-    pub(crate) file: Written,
-    /// What the arithmetic took since the state before, without the storing.
-    pub(crate) seconds: f64,
-}
-
-/// What a computation is at.
+/// What a task is estimated to take.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Stage {
-    Computing(Progress),
-    /// All is computed, and so many bytes of it are written.
+pub struct Cost {
+    /// Time on one processor.
+    pub seconds: f64,
+    /// Memory beyond what the program has anyway.
+    pub memory_bytes: u64,
+}
+
+impl Cost {
+    /// Says that the task is worth a process of its own.
+    #[must_use]
+    pub fn is_heavy(&self) -> bool {
+        self.seconds > HEAVY_SECONDS || self.memory_bytes > HEAVY_BYTES
+    }
+}
+
+/// How far a computation is.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// So much of the work is done.
+    Computing {
+        /// Units of work.
+        done: u64,
+        /// All units of work; at least one.
+        total: u64,
+    },
+    /// All is computed, and so much of it is written.
     Writing {
+        /// The bytes that are written.
         bytes: u64,
     },
 }
 
 impl Stage {
-    /// How much of the arithmetic is done, from 0 to 1, and how many bytes are written, once any are.
+    /// How much is computed, from 0 to 1, and how many bytes are written, once any are.
     #[expect(
         clippy::cast_precision_loss,
         reason = "a share needs no more than its first digits"
     )]
     pub(crate) fn measures(self) -> (f64, Option<u64>) {
         match self {
-            Self::Computing(Progress { done, total }) => (done as f64 / total as f64, None),
+            Self::Computing { done, total } => (done as f64 / total as f64, None),
             Self::Writing { bytes } => (1.0, Some(bytes)),
         }
     }
 }
 
-/// Hears what a computation is at, and tells it to stop by breaking.
-pub(crate) type Watch<'a> = dyn Fn(Stage) -> ControlFlow<()> + 'a;
+/// Takes how far a computation is, and tells it to stop by breaking.
+pub type Watch<'a> = dyn Fn(Stage) -> ControlFlow<()> + 'a;
 
-impl Task {
-    /// Removes whatever it has left under an unfinished name.
-    pub(crate) fn remove_files(&self) {
-        for place in self.stops.iter().map(|stop| &stop.place).chain([&self.place]) {
-            place.remove();
+/// What a running task talks to.
+pub struct TaskRun<'a, O> {
+    watch: &'a Watch<'a>,
+    send: &'a dyn Fn(O),
+}
+
+impl<'a, O> TaskRun<'a, O> {
+    pub(crate) fn new(watch: &'a Watch<'a>, send: &'a dyn Fn(O)) -> Self {
+        Self { watch, send }
+    }
+
+    /// Says how far the task is.
+    ///
+    /// # Errors
+    /// [`stopped`] when nobody waits for it any more.
+    pub fn progress(&self, done: u64, total: u64) -> Result<(), Failure> {
+        match (self.watch)(Stage::Computing { done, total }) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(stopped()),
         }
     }
-}
 
-impl Answer {
-    /// Describes a value by its digits, which travel with it unless they were written.
-    pub(crate) fn new(digits: String, file: Option<Written>, seconds: f64) -> Self {
-        Self {
-            digits: digits.len() as u64,
-            head: digits.chars().take(END_DIGITS).collect(),
-            tail: digits[digits.len().saturating_sub(END_DIGITS)..].to_owned(),
-            value: file.is_none().then_some(digits),
-            file,
-            seconds,
-        }
+    /// What takes how far the task is, for code that is handed a callback.
+    #[must_use]
+    pub fn watch(&self) -> &Watch<'a> {
+        self.watch
+    }
+
+    /// Hands over an output before the last one; whoever waits with [`Computation::next`] gets it at once.
+    pub fn send(&self, output: O) {
+        (self.send)(output);
     }
 }
 
-/// As many threads as there are processors for this process.
-pub(crate) fn processors() -> NonZero<usize> {
-    available_parallelism().unwrap_or(NonZero::<usize>::MIN)
-}
-
-/// Does a task: hands over each of its states once it is written, and at the end the digits.
-///
-/// Repeating it is safe: the numbers are the same, and what is written is written anew.
-///
-/// # Errors
-/// A retryable failure when it was stopped or something could not be written, and no file is left behind of that then; one
-/// named [`UNREADABLE`] when the state to go on from is not what was stored.
-pub(crate) fn run(
-    task: &Task,
-    watch: &Watch<'_>,
-    mut hand_over: impl FnMut(State),
-) -> Result<Answer, Failure> {
-    let observe = |progress| watch(Stage::Computing(progress));
-    let n = task.request.n;
-    let course = match &task.from {
-        Some(file) => Some(state::read(n, file, task.threads)?),
-        None => (!task.stops.is_empty()).then(|| DecimalDoubling::new(n).with_threads(task.threads)),
-    };
-    // What was read is not arithmetic.
-    let mut began = Instant::now();
-    let digits = match course {
-        None => decimal(task.request, task.threads, &observe)?,
-        Some(mut course) => {
-            for Stop { k, place } in &task.stops {
-                while course.index() < *k && !course.is_done() {
-                    course.step(&observe).map_err(|_| stopped())?;
-                }
-                let seconds = began.elapsed().as_secs_f64();
-                let file = state::write(&course, place, watch)?;
-                hand_over(State {
-                    k: course.index(),
-                    file,
-                    seconds,
-                });
-                began = Instant::now();
-            }
-            course.finish(&observe).map_err(|_| stopped())?
-        }
-    };
-    answer(digits, began, &task.place, watch)
-}
-
-/// Describes the digits, and writes them where they are too many for the row.
-fn answer(digits: String, began: Instant, place: &Unfinished, watch: &Watch<'_>) -> Result<Answer, Failure> {
-    let seconds = began.elapsed().as_secs_f64();
-    if digits.len() as u64 <= INLINE_DIGITS {
-        return Ok(Answer::new(digits, None, seconds));
-    }
-    let observe = |bytes| watch(Stage::Writing { bytes });
-    let file = place
-        .write(Durability::Flushed, &observe, |file| {
-            file.write_all(digits.as_bytes())
-        })
-        .map_err(|error| not_written(place, &error))?;
-    Ok(Answer::new(digits, Some(file), seconds))
-}
-
-/// What is said when something could not be written.
-fn not_written(place: &Unfinished, error: &std::io::Error) -> Failure {
-    if artifact::is_of_host(error) {
-        let directory = place.directory().display();
-        return Failure::of_host(format!("cannot use the artifacts in {directory}: {error}"));
-    }
-    Failure::retryable("Artifact", format!("writing {}: {error}", place.path().display()))
-}
-
-/// Computes the digits: by doubling in base ten all along, by the others as a number that is converted, whose progress is
-/// that of both parts, weighed by their estimated times.
-fn decimal(request: Request, threads: NonZero<usize>, observe: &Observer<'_>) -> Result<String, Failure> {
-    let Request { n, algorithm, .. } = request;
-    let estimate = request.estimate();
-    let middle = nanoseconds(estimate.seconds);
-    let total = middle + nanoseconds(estimate.decimal_seconds);
-    let first = part(observe, 0..middle, total);
-    let value = match algorithm {
-        Algorithm::Doubling | Algorithm::Giant => {
-            return fibonacci::decimal_digits_with(n, threads, observe).map_err(|_| stopped());
-        }
-        // The same additions; as steps of a workflow they are made elsewhere.
-        Algorithm::Iterative | Algorithm::Stepwise => fibonacci::iterative(n, &first),
-        Algorithm::Recursive => fibonacci::recursive(n, &first),
-    };
-    let value = value.map_err(|_| stopped())?;
-    fibonacci::decimal(&value, &part(observe, middle..total, total)).map_err(|_| stopped())
-}
-
-/// Reports the progress of a part as that of the whole, of which it is `units`.
-fn part<'a>(
-    observe: &'a Observer<'a>,
-    units: Range<u64>,
-    total: u64,
-) -> impl Fn(Progress) -> ControlFlow<()> + 'a {
-    move |progress| {
-        let length = u128::from(units.end - units.start);
-        let done = length * u128::from(progress.done) / u128::from(progress.total);
-        let done = u64::try_from(done).map_or(units.end, |done| units.start + done);
-        observe(Progress { done, total })
-    }
-}
-
-/// An estimated time as units of work: at least one, and so few that two of them can be added.
-fn nanoseconds(seconds: f64) -> u64 {
-    let time = Duration::try_from_secs_f64(seconds).unwrap_or_default();
-    u64::try_from(time.as_nanos())
-        .unwrap_or(u64::MAX)
-        .clamp(1, u64::MAX / 2)
-}
-
-/// What a computation says that was told to stop; nobody is left to record it.
-pub(crate) fn stopped() -> Failure {
+/// The failure of a computation that was told to stop; nobody is left to record it.
+#[must_use]
+pub fn stopped() -> Failure {
     Failure::retryable("Stopped", "the computation was stopped")
 }
 
-#[cfg(test)]
-mod tests {
-    use std::cell::RefCell;
-
-    use super::*;
-
-    fn progress_of(request: Request) -> Vec<Progress> {
-        let seen = RefCell::new(Vec::new());
-        let observe = |progress| {
-            seen.borrow_mut().push(progress);
-            ControlFlow::Continue(())
-        };
-        decimal(request, processors(), &observe).unwrap();
-        seen.into_inner()
-    }
-
-    #[test]
-    fn progress_grows_over_both_parts_of_a_step() {
-        for request in [
-            Request::new(0),
-            Request::new(3_000_000),
-            Request::with(30_000, Algorithm::Iterative),
-            Request::with(30, Algorithm::Recursive),
-        ] {
-            let seen = progress_of(request);
-            assert!(
-                seen.windows(2)
-                    .all(|pair| pair[0].done <= pair[1].done && pair[0].total == pair[1].total),
-                "{request:?}: progress was taken back: {seen:?}"
-            );
-            assert!(
-                seen.iter().all(|progress| progress.done <= progress.total),
-                "{request:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_long_value_is_done_when_its_last_digit_is_written() {
-        let seen = progress_of(Request::new(3_000_000));
-        let last = seen.last().unwrap();
-        assert_eq!(last.done, last.total);
-        let is_between = |progress: &&Progress| (0.1..0.9).contains(&share(progress));
-        assert!(
-            seen.iter().filter(is_between).count() > 5,
-            "a part is passed over: {seen:?}"
-        );
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "first digits are enough")]
-    fn share(progress: &Progress) -> f64 {
-        progress.done as f64 / progress.total as f64
-    }
+/// As many threads as there are processors for this process.
+#[must_use]
+pub fn processors() -> NonZero<usize> {
+    available_parallelism().unwrap_or(NonZero::<usize>::MIN)
 }

@@ -8,6 +8,7 @@ mod clock;
 mod connections;
 mod failure;
 mod input;
+mod scope;
 mod session;
 mod tables;
 
@@ -29,6 +30,7 @@ pub(crate) use connections::Connections;
 use failure::is_full;
 pub(crate) use failure::{is_broken, is_read_only};
 pub(crate) use input::input;
+pub(crate) use scope::Scope;
 pub use tables::Tables;
 
 use self::tables::{NEWEST_TESTED_SCHEMA, known_version, prepare, schema_version};
@@ -65,6 +67,13 @@ pub(crate) struct Database {
     pub(crate) engine: Arc<PostgresSystemDatabase>,
     pub(crate) address: Address,
     pub(crate) clock: DatabaseClock,
+    pub(crate) scope: Scope,
+}
+
+/// What a caller does with the tables, and with whose rows.
+pub(crate) struct Access {
+    pub(crate) tables: Tables,
+    pub(crate) scope: Scope,
 }
 
 impl Database {
@@ -73,17 +82,17 @@ impl Database {
     /// A server without a free connection is asked again for `patience`. The one connection is kept.
     pub(crate) async fn open(
         address: Address,
-        tables: Tables,
+        access: Access,
         timeout: Duration,
         patience: Duration,
     ) -> Result<Self, Error> {
         let deadline = Instant::now() + patience;
         let mut first = address.connect_by(timeout, deadline).await?;
-        let clock = prepare_in_time(&mut first, &address, tables).await?;
+        let clock = prepare_in_time(&mut first, &address, access.tables).await?;
         // Gone before the next one is opened, or a client would need two.
         let _ = first.close().await;
         let pool = address.pool(1);
-        let database = Self::over(address, pool, clock);
+        let database = Self::over(address, pool, clock, access.scope);
         loop {
             let filled = database.address.fill(&database.pool, timeout).await;
             if filled.is_ok() || Instant::now() >= deadline {
@@ -101,12 +110,12 @@ impl Database {
     /// Also [`Error::Unreachable`] where too few are left.
     pub(crate) async fn open_for_worker(
         address: Address,
-        tables: Tables,
+        access: Access,
         wanted: u32,
         timeout: Duration,
     ) -> Result<(Self, Connections), Error> {
         let mut first = address.connect(timeout).await?;
-        let clock = prepare_in_time(&mut first, &address, tables).await?;
+        let clock = prepare_in_time(&mut first, &address, access.tables).await?;
         let total = address.places(&mut first, wanted).await?;
         let room = try_room(&mut first).await;
         if let Some(reason) = room.map_err(|error| address.failure("looking for room", &error))? {
@@ -115,7 +124,7 @@ impl Database {
         let _ = first.close().await;
         let connections = Connections::share(total);
         let pool = address.pool_of_worker(connections.own);
-        let database = Self::over(address, pool, clock);
+        let database = Self::over(address, pool, clock, access.scope);
         database.address.fill(&database.pool, timeout).await?;
         Ok((database, connections))
     }
@@ -143,10 +152,10 @@ impl Database {
     /// The same database over one connection of its own, for statements that take minutes.
     pub(crate) fn apart(&self) -> Self {
         let pool = self.address.pool(1);
-        Self::over(self.address.clone(), pool, self.clock)
+        Self::over(self.address.clone(), pool, self.clock, self.scope.clone())
     }
 
-    fn over(address: Address, pool: PgPool, clock: DatabaseClock) -> Self {
+    fn over(address: Address, pool: PgPool, clock: DatabaseClock, scope: Scope) -> Self {
         let engine = Arc::new(PostgresSystemDatabase::from_pool(
             pool.clone(),
             &engine_settings(),
@@ -156,6 +165,7 @@ impl Database {
             engine,
             address,
             clock,
+            scope,
         }
     }
 

@@ -1,9 +1,14 @@
-//! One job while it runs: its log, how far it is, and what it has cost in processes.
+//! Jobs: their types, and what one start of a job can use while it runs.
 
+mod context;
 mod crash_count;
-mod log;
-mod progress;
+mod event;
+mod job_type;
 
+pub(crate) use context::Ends;
+pub use context::{JobContext, StepOptions};
 pub(crate) use crash_count::{Deaths, Toll};
-pub(crate) use log::JobLog;
-pub(crate) use progress::{Activity, Gauge, Meter, StepGuard};
+pub use event::JobEvent;
+pub(crate) use event::JobLog;
+pub(crate) use job_type::Admitted;
+pub use job_type::{JobType, JobTypes};

@@ -19,9 +19,8 @@ use super::patience::Patience;
 use super::session::Session;
 use super::sessions::holder_of_lock;
 use super::{LOCK_KEY, Presence, ProcessMark, Sight, end_all, end_holder, end_nameless, mark_in, sight_of};
-use crate::database::{Address, local_ms, now_ms};
-use crate::worker::{Slot, WorkerSettings};
-use crate::{APPLICATION_VERSION, Error};
+use crate::Error;
+use crate::database::{Address, Scope, local_ms, now_ms};
 
 /// More workers of one host than anyone runs.
 const SLOTS: u32 = 1024;
@@ -35,10 +34,23 @@ const ENDING: Duration = Duration::from_secs(1);
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What a worker says of itself in its row.
-struct Role {
-    host: String,
-    queue: String,
-    concurrency: u32,
+pub(crate) struct Role {
+    pub(crate) host: String,
+    /// Which executor id of the host it takes.
+    pub(crate) slot: Slot,
+    pub(crate) queue: String,
+    pub(crate) concurrency: u32,
+    /// The types of jobs that it runs.
+    pub(crate) job_types: Scope,
+}
+
+/// Which executor id of a machine a worker takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slot {
+    /// The lowest one that no live process holds.
+    Lowest,
+    /// This one, or the start is refused.
+    Number(u32),
 }
 
 /// A worker that asks for an executor id.
@@ -66,19 +78,11 @@ pub(super) struct Holder {
 }
 
 impl<'a> Applicant<'a> {
-    pub(super) async fn new(
-        address: &'a Address,
-        settings: &WorkerSettings,
-        incarnation: String,
-    ) -> Result<Self, Error> {
+    pub(super) async fn new(address: &'a Address, role: Role, incarnation: String) -> Result<Self, Error> {
         Ok(Self {
             address,
             session: Session::open(address, TIMEOUT).await?,
-            role: Role {
-                host: settings.host.clone(),
-                queue: settings.queue.clone(),
-                concurrency: settings.concurrency,
-            },
+            role,
             incarnation,
         })
     }
@@ -87,8 +91,8 @@ impl<'a> Applicant<'a> {
     ///
     /// # Errors
     /// [`Error::ExecutorTaken`]; [`Error::Unreachable`] also when one question takes over ten seconds; [`Error::Database`].
-    pub(super) async fn take(&mut self, slot: Slot) -> Result<String, Error> {
-        match slot {
+    pub(super) async fn take(&mut self) -> Result<String, Error> {
+        match self.role.slot {
             Slot::Number(slot) => self.take_slot(slot).await,
             Slot::Lowest => self.take_lowest().await,
         }
@@ -287,23 +291,24 @@ async fn write_row(
 ) -> Result<(), sqlx::Error> {
     sqlx::query(concat!(
         "insert into abaci.presence \
-         (executor_id, incarnation, host, pid, application_version, queue, concurrency, pid_space, clock_offset_ms) \
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9 - ",
+         (executor_id, incarnation, host, pid, application_version, queue, concurrency, pid_space, workflows, clock_offset_ms) \
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10 - ",
         now_ms!(),
         ") \
          on conflict (executor_id) do update set incarnation = excluded.incarnation, host = excluded.host, \
          pid = excluded.pid, pid_space = excluded.pid_space, application_version = excluded.application_version, queue = excluded.queue, \
-         concurrency = excluded.concurrency, draining = false, running = default, started_at = now(), \
+         concurrency = excluded.concurrency, workflows = excluded.workflows, draining = false, running = default, started_at = now(), \
          heartbeat_at = now(), clock_offset_ms = excluded.clock_offset_ms"
     ))
     .bind(executor_id)
     .bind(incarnation)
     .bind(&role.host)
     .bind(i32::try_from(std::process::id()).unwrap_or_default())
-    .bind(APPLICATION_VERSION)
+    .bind(role.job_types.version())
     .bind(&role.queue)
     .bind(i32::try_from(role.concurrency).unwrap_or(i32::MAX))
     .bind(ProcessMark::own().map(ToString::to_string))
+    .bind(role.job_types.workflows())
     .bind(local_ms())
     .execute(connection)
     .await

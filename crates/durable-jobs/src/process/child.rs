@@ -1,4 +1,4 @@
-//! The child's side: takes one order, confines itself, computes, says how it went, and ends.
+//! The child's side: takes one request, confines itself, computes, says how it went, and ends.
 
 use std::cell::Cell;
 use std::io::{self, BufRead, Read, Write};
@@ -6,11 +6,14 @@ use std::ops::ControlFlow;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
+use serde_json::value::RawValue;
+
 use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
 
 use super::limits;
-use super::protocol::{MAX_LINE_BYTES, Order, Said};
-use crate::compute::{self, Done, Stage, State, Task};
+use super::protocol::{ChildMessage, ComputeRequest, MAX_LINE_BYTES};
+use crate::compute::{Stage, Task, TaskRun};
 
 /// How often the worker hears how far the computation is, at most.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
@@ -32,61 +35,81 @@ const EXIT_DESERTED: i32 = 3;
 /// What the watching thread needs.
 const WATCH_STACK_BYTES: usize = 64 << 10;
 
-/// Computes what the order on standard input asks for, and says on standard output how it goes.
+/// A task that a child process can run.
+pub struct TaskKind {
+    name: &'static str,
+    run: fn(ComputeRequest<Box<RawValue>>) -> io::Result<()>,
+}
+
+impl TaskKind {
+    /// Names a task.
+    #[must_use]
+    pub fn of<T: Task>() -> Self {
+        Self {
+            name: T::NAME,
+            run: run::<T>,
+        }
+    }
+}
+
+/// Computes what the request on standard input asks for, and says on standard output how it goes.
 ///
 /// It is all that a process does that was started by a worker's [`Isolation`](super::Isolation). It limits the memory and
 /// the processor time of the whole process, and ends the process when standard input ends.
 ///
 /// # Errors
-/// When the order cannot be read or nobody hears the answer.
-pub fn compute_for_worker() -> io::Result<()> {
-    let order = read_order()?;
-    if let Err(error) = confine(&order).and_then(|()| end_with_stdin(order.task.clone())) {
+/// When the request cannot be read, names none of `kinds`, or nobody reads the answer.
+pub fn compute_for_worker(kinds: &[TaskKind]) -> io::Result<()> {
+    let request = read_request()?;
+    let Some(kind) = kinds.iter().find(|kind| kind.name == request.name) else {
+        return Err(io::Error::other(format!("there is no task {:?}", request.name)));
+    };
+    (kind.run)(request)
+}
+
+fn run<T: Task>(request: ComputeRequest<Box<RawValue>>) -> io::Result<()> {
+    let task: T = serde_json::from_str(request.task.get())?;
+    if let Err(error) = confine(&request).and_then(|()| end_with_stdin(task.clone())) {
         let failure = limits::not_started(&error);
-        return say(&Said::Failed { failure });
+        return send(&ChildMessage::<T::Output>::Failed { failure });
     }
-    let said_last = Cell::new(Instant::now());
-    let watch = |stage| {
-        if said_last.get().elapsed() < PROGRESS_INTERVAL {
+    let sent_last = Cell::new(Instant::now());
+    let watch = |stage: Stage| {
+        if sent_last.get().elapsed() < PROGRESS_INTERVAL {
             return ControlFlow::Continue(());
         }
-        said_last.set(Instant::now());
-        match say(&said_of(stage)) {
+        sent_last.set(Instant::now());
+        let (done, bytes) = stage.measures();
+        match send(&ChildMessage::<T::Output>::Progress { done, bytes }) {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),
         }
     };
-    let hand_over = |state: State| {
-        let what = Box::new(Done::State(state));
-        // Nobody who would hear it: the next progress report will say so.
-        let _ = say(&Said::Done { what });
-    };
-    let said = match compute::run(&order.task, &watch, hand_over) {
-        Ok(answer) => Said::Done {
-            what: Box::new(Done::Digits(answer)),
-        },
-        Err(failure) => Said::Failed { failure },
-    };
-    say(&said)
+    // Nobody who would read it: the next progress report will say so.
+    let hand_over = |what| drop(send(&ChildMessage::Sent { what }));
+    send(&match task.run(&TaskRun::new(&watch, &hand_over)) {
+        Ok(what) => ChildMessage::Done { what },
+        Err(failure) => ChildMessage::Failed { failure },
+    })
 }
 
-fn read_order() -> io::Result<Order> {
+fn read_request() -> io::Result<ComputeRequest<Box<RawValue>>> {
     let mut line = Vec::new();
     let stdin = io::stdin().lock();
     stdin.take(MAX_LINE_BYTES as u64).read_until(b'\n', &mut line)?;
-    serde_json::from_slice(&line).map_err(|error| io::Error::other(format!("reading the order: {error}")))
+    serde_json::from_slice(&line).map_err(|error| io::Error::other(format!("reading the request: {error}")))
 }
 
 /// Sets the limits of this process.
-fn confine(order: &Order) -> io::Result<()> {
-    let memory = order
+fn confine<T>(request: &ComputeRequest<T>) -> io::Result<()> {
+    let memory = request
         .memory_bytes
         .saturating_add(ALLOWANCE_BYTES)
         .saturating_add(address_space_bytes());
     lower(Resource::As, memory, memory)?;
     // The image of a process that was refused memory is as large as the memory that it had.
     lower(Resource::Core, 0, 0)?;
-    if let Some(seconds) = order.cpu_seconds {
+    if let Some(seconds) = request.cpu_seconds {
         lower(Resource::Cpu, seconds, seconds.saturating_add(HARD_LIMIT_SECONDS))?;
     }
     // Without the right to a lower priority, the one that it has does, too.
@@ -113,26 +136,21 @@ fn address_space_bytes() -> u64 {
 }
 
 /// Ends the process when the worker's end of standard input is closed, however that came about.
-fn end_with_stdin(task: Task) -> io::Result<()> {
+fn end_with_stdin(task: impl Task) -> io::Result<()> {
     let watcher = thread::Builder::new().stack_size(WATCH_STACK_BYTES);
     watcher.spawn(move || {
         let mut byte = [0];
         while io::stdin().lock().read(&mut byte).is_ok_and(|count| count > 0) {}
-        task.remove_files();
+        task.clean_up();
         std::process::exit(EXIT_DESERTED);
     })?;
     Ok(())
 }
 
-fn say(said: &Said) -> io::Result<()> {
-    let mut line = serde_json::to_vec(said)?;
+fn send(message: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(message)?;
     line.push(b'\n');
     let mut stdout = io::stdout().lock();
     stdout.write_all(&line)?;
     stdout.flush()
-}
-
-fn said_of(stage: Stage) -> Said {
-    let (done, bytes) = stage.measures();
-    Said::Progress { done, bytes }
 }

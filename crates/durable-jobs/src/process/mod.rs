@@ -1,7 +1,7 @@
 //! Heavy computations in processes of their own, so that what they do to memory and processor they do to themselves.
 //!
-//! A computation that is estimated to take over 50 ms or 64 MB runs in a child process if the worker was given an
-//! [`Isolation`]; a smaller one would pay more for the process than it costs.
+//! A task that is estimated to take over 50 ms or 64 MB runs in a child process if the worker was given an [`Isolation`]; a
+//! smaller one would pay more for the process than it costs.
 //! The child is handed one line of JSON on its standard input, says lines of JSON on its standard output, and ends when
 //! its input does, so it cannot outlive the worker's interest. A large value never goes through the pipe: the child writes
 //! the artifact, under an unfinished name that the worker chose, and says where it is.
@@ -24,18 +24,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
 use tokio_util::task::TaskTracker;
 
-use self::protocol::Order;
-use crate::compute::{Task, processors};
-use crate::record::Request;
-pub use child::compute_for_worker;
-
-/// A computation that is estimated to take longer runs in a child.
-const HEAVY_SECONDS: f64 = 0.05;
-
-/// A computation that is estimated to need more memory runs in a child: 64 MB.
-const HEAVY_BYTES: u64 = 64_000_000;
+use self::protocol::ComputeRequest;
+use crate::compute::{Cost, Task, processors};
+pub use child::{TaskKind, compute_for_worker};
 
 /// How a worker starts the processes that compute, and what each of them may use.
 #[derive(Debug, Clone)]
@@ -87,9 +81,9 @@ impl Children {
             .map_or_else(processors, |isolation| isolation.threads)
     }
 
-    /// What computes `request` in a child, if it is heavy and this worker has children.
-    pub(crate) fn for_request(&self, request: &Request) -> Option<Enabled<'_>> {
-        let isolation = self.isolation.as_ref().filter(|_| is_heavy(request))?;
+    /// What computes a task of this cost in a child, if that is heavy and this worker has children.
+    pub(crate) fn for_cost(&self, cost: Cost) -> Option<Enabled<'_>> {
+        let isolation = self.isolation.as_ref().filter(|_| cost.is_heavy())?;
         Some(Enabled {
             isolation,
             tasks: &self.tasks,
@@ -103,57 +97,20 @@ impl Children {
     }
 }
 
-impl Enabled<'_> {
+impl Isolation {
     /// What a child is told; `granted_bytes` is the memory of this job, if it is not the usual.
-    pub(crate) fn order(&self, task: Task, granted_bytes: Option<u64>) -> Order {
-        Order {
+    fn request<T: Task + Serialize>(&self, task: T, granted_bytes: Option<u64>) -> ComputeRequest<T> {
+        ComputeRequest {
+            name: T::NAME.into(),
             task,
-            memory_bytes: granted_bytes.unwrap_or(self.isolation.memory_bytes),
-            cpu_seconds: self.isolation.cpu_time.map(whole_seconds),
+            memory_bytes: granted_bytes.unwrap_or(self.memory_bytes),
+            cpu_seconds: self.cpu_time.map(whole_seconds),
         }
     }
-}
-
-/// Whether `request` is worth a process of its own.
-fn is_heavy(request: &Request) -> bool {
-    let estimate = request.estimate();
-    estimate.seconds + estimate.decimal_seconds > HEAVY_SECONDS
-        || estimate.peak_bytes.max(estimate.decimal_peak_bytes) > HEAVY_BYTES
 }
 
 /// The kernel counts processor time in seconds; none at all would kill at once.
 fn whole_seconds(time: Duration) -> u64 {
     let rounded_up = time.as_secs() + u64::from(time.subsec_nanos() > 0);
     rounded_up.max(1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::record::Algorithm;
-
-    #[test]
-    fn only_a_heavy_request_is_worth_a_process() {
-        for small in [
-            Request::new(0),
-            Request::new(1_000_000),
-            Request::with(30, Algorithm::Recursive),
-        ] {
-            assert!(!is_heavy(&small), "{small:?}");
-        }
-        for heavy in [
-            Request::new(100_000_000),
-            Request::with(45, Algorithm::Recursive),
-            Request::with(1_000_000, Algorithm::Iterative),
-        ] {
-            assert!(is_heavy(&heavy), "{heavy:?}");
-        }
-    }
-
-    #[test]
-    fn processor_time_is_rounded_up_to_what_the_kernel_counts() {
-        for (given_ms, seconds) in [(0, 1), (1, 1), (1000, 1), (1001, 2)] {
-            assert_eq!(whole_seconds(Duration::from_millis(given_ms)), seconds);
-        }
-    }
 }

@@ -1,4 +1,4 @@
-//! The worker's side: starts a child, hears it out, and sees to its end.
+//! The worker's side: starts a child, receives what it sends, and sees to its end.
 //!
 //! A task of its own owns the child, not the step: when the step is dropped, by a cancel, a timeout or a drain, the task
 //! kills the child, reaps it and removes what it left unfinished, in that order, since only a dead process writes nothing.
@@ -14,17 +14,16 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::limits::Limits;
-use super::protocol::{Decoder, Order, Said, Tail};
+use super::protocol::{ChildMessage, ComputeRequest, Decoder, Tail};
 use super::{Children, Enabled, Isolation, limits};
-use crate::compute::{self, Answer, Done, Ended, Outbox, Running};
-use crate::job::{Gauge, JobLog};
+use crate::compute::{Activity, Computation, Ended, Gauge, ResultSender, Task, stopped};
 use crate::record::Failure;
 
 /// How long a child that has said all may take to end by itself, and how long what a dead one has said is read.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// A child with what is known of it.
-struct Conversation {
+struct ChildSession<T: Task> {
     process: Child,
     /// Our end: the child ends when it is dropped.
     stdin: ChildStdin,
@@ -33,12 +32,12 @@ struct Conversation {
     decoder: Decoder,
     tail: Tail,
     gauge: Gauge,
-    /// Where each state goes at once, and at the end the outcome.
-    outbox: Outbox,
-    outcome: Option<Result<Answer, Failure>>,
+    /// Where each output goes at once, and at the end the last one.
+    sender: ResultSender<T::Output>,
+    outcome: Option<Result<T::Output, Failure>>,
 }
 
-/// What ended a conversation.
+/// What ended a session.
 enum End {
     /// The child said its outcome or closed its streams.
     Said,
@@ -66,23 +65,29 @@ impl Children {
 }
 
 impl Enabled<'_> {
-    /// Computes in a child; dropping what is returned kills it.
+    /// Runs a task in a child and says which process that is; dropping the computation kills it.
     ///
     /// # Errors
     /// Why there is no child.
-    pub(crate) fn start(&self, order: Order, log: &JobLog) -> Result<Running, Ended> {
+    pub(crate) fn start<T: Task>(
+        &self,
+        task: T,
+        granted_bytes: Option<u64>,
+        activity: Arc<Activity>,
+    ) -> Result<(Computation<T::Output>, u32), Failure> {
         let (gauge, unwanted) = (Gauge::default(), CancellationToken::new());
-        let (running, outbox) = Running::new(gauge.clone(), unwanted.clone());
-        let conversation = Conversation::begin(self.isolation, gauge, outbox).map_err(Ended::Failed)?;
-        log.child_started(conversation.process.id().unwrap_or_default());
+        let (computation, sender) = Computation::new(activity, gauge.clone(), unwanted.clone());
+        let session = ChildSession::<T>::begin(self.isolation, gauge, sender)?;
+        let child = session.process.id().unwrap_or_default();
+        let request = self.isolation.request(task, granted_bytes);
         let isolation = Arc::clone(self.isolation);
-        self.tasks.spawn(conversation.hold(isolation, order, unwanted));
-        Ok(running)
+        self.tasks.spawn(session.hold(isolation, request, unwanted));
+        Ok((computation, child))
     }
 }
 
-impl Conversation {
-    fn begin(isolation: &Isolation, gauge: Gauge, outbox: Outbox) -> Result<Self, Failure> {
+impl<T: Task> ChildSession<T> {
+    fn begin(isolation: &Isolation, gauge: Gauge, sender: ResultSender<T::Output>) -> Result<Self, Failure> {
         let mut process = spawned(isolation)?;
         let stdin = process.stdin.take().expect("it is a pipe");
         Ok(Self {
@@ -93,32 +98,37 @@ impl Conversation {
             decoder: Decoder::default(),
             tail: Tail::default(),
             gauge,
-            outbox,
+            sender,
             outcome: None,
         })
     }
 
-    /// Tells the child what to do, hears it out and reaps it; what it left unfinished is removed.
-    async fn hold(mut self, isolation: Arc<Isolation>, order: Order, unwanted: CancellationToken) {
+    /// Tells the child what to do, receives what it sends and reaps it; what it left unfinished is removed.
+    async fn hold(
+        mut self,
+        isolation: Arc<Isolation>,
+        request: ComputeRequest<T>,
+        unwanted: CancellationToken,
+    ) {
         let end = tokio::select! {
-            end = self.talk(&order) => end,
+            end = self.talk(&request) => end,
             () = unwanted.cancelled() => End::Unwanted,
             () = passes(isolation.wall_time) => End::TooLate,
         };
         match end {
             End::Said => drop(timeout(LAST_WORDS, self.process.wait()).await),
-            End::Dead => drop(timeout(LAST_WORDS, self.hear()).await),
+            End::Dead => drop(timeout(LAST_WORDS, self.receive_rest()).await),
             End::TooLate | End::Unwanted => {}
         }
         self.kill();
         let status = self.process.wait().await.unwrap_or_default();
         let outcome = match (self.outcome, end) {
-            (Some(outcome), _) => outcome.map(Done::Digits).map_err(Ended::Failed),
+            (Some(outcome), _) => outcome.map_err(Ended::Failed),
             (None, End::TooLate) => Err(Ended::Died(limits::wall_time_exceeded(&isolation))),
-            (None, End::Unwanted) => Err(Ended::Failed(compute::stopped())),
+            (None, End::Unwanted) => Err(Ended::Failed(stopped())),
             (None, End::Said | End::Dead) => {
                 let limits = Limits {
-                    memory_bytes: order.memory_bytes,
+                    memory_bytes: request.memory_bytes,
                     cpu_time: isolation.cpu_time,
                 };
                 let last_words = self.tail.reason();
@@ -126,14 +136,14 @@ impl Conversation {
             }
         };
         // Where somebody still waits, the files that were handed over are theirs, and so is the removal of the others.
-        if self.outbox.send(outcome).is_err() {
-            order.task.remove_files();
+        if self.sender.send(outcome).is_err() {
+            request.task.clean_up();
         }
     }
 
-    /// Gives the order and hears what comes of it.
-    async fn talk(&mut self, order: &Order) -> End {
-        let mut line = serde_json::to_vec(order).unwrap_or_default();
+    /// Sends the request and receives what comes of it.
+    async fn talk(&mut self, request: &ComputeRequest<T>) -> End {
+        let mut line = serde_json::to_vec(request).unwrap_or_default();
         line.push(b'\n');
         // A child that does not read it is dead or says why on stderr.
         let _ = self.stdin.write_all(&line).await;
@@ -142,33 +152,31 @@ impl Conversation {
                 return End::Said;
             }
             tokio::select! {
-                heard = read(&mut self.stdout) => self.note(&heard),
-                heard = read(&mut self.stderr) => self.tail.take(&heard),
+                received = read(&mut self.stdout) => self.note(&received),
+                received = read(&mut self.stderr) => self.tail.take(&received),
                 _ = self.process.wait() => return End::Dead,
             }
         }
     }
 
-    /// Hears the rest of what a dead child has said.
-    async fn hear(&mut self) {
+    /// Receives the rest of what a dead child has sent.
+    async fn receive_rest(&mut self) {
         while self.stdout.is_some() || self.stderr.is_some() {
             tokio::select! {
-                heard = read(&mut self.stdout) => self.note(&heard),
-                heard = read(&mut self.stderr) => self.tail.take(&heard),
+                received = read(&mut self.stdout) => self.note(&received),
+                received = read(&mut self.stderr) => self.tail.take(&received),
             }
         }
     }
 
-    fn note(&mut self, heard: &[u8]) {
-        for said in self.decoder.take(heard) {
-            match said {
-                Said::Progress { done, bytes } => self.gauge.set(done, bytes),
-                Said::Done { what } => match *what {
-                    Done::Digits(answer) => self.outcome = Some(Ok(answer)),
-                    // Nobody may wait for it any more.
-                    state @ Done::State(_) => drop(self.outbox.send(Ok(state))),
-                },
-                Said::Failed { failure } => self.outcome = Some(Err(failure)),
+    fn note(&mut self, received: &[u8]) {
+        for message in self.decoder.take(received) {
+            match message {
+                ChildMessage::Progress { done, bytes } => self.gauge.set(done, bytes),
+                ChildMessage::Done { what } => self.outcome = Some(Ok(what)),
+                // Nobody may wait for it any more.
+                ChildMessage::Sent { what } => drop(self.sender.send(Ok(what))),
+                ChildMessage::Failed { failure } => self.outcome = Some(Err(failure)),
             }
         }
     }

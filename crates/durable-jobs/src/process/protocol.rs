@@ -3,9 +3,11 @@
 //! A line is bounded, and what is longer or means nothing is passed over, so nothing that a child says can make the worker
 //! hold more than one line of it, or fail. Fields may be added: during an upgrade the child may be the newer program.
 
+use std::borrow::Cow;
+
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::compute::{Done, Task};
 use crate::record::Failure;
 
 /// The longest line that is understood: more than an inline value takes.
@@ -17,29 +19,33 @@ const MAX_TAIL_BYTES: usize = 4096;
 /// The longest reason that is made of it, in characters.
 const MAX_REASON_CHARS: usize = 300;
 
-/// What a child is told, on one line.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Order {
-    pub(crate) task: Task,
+/// The task of a child and what it may use, on one line.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct ComputeRequest<T> {
+    /// The name of the task.
+    pub(super) name: Cow<'static, str>,
+    pub(super) task: T,
     /// Memory beyond what the program has when it begins.
-    pub(crate) memory_bytes: u64,
+    pub(super) memory_bytes: u64,
     /// Processor time; absent for no limit.
-    pub(crate) cpu_seconds: Option<u64>,
+    pub(super) cpu_seconds: Option<u64>,
 }
 
-/// What a child says.
+/// One line of a child.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "say", rename_all = "snake_case")]
-pub(super) enum Said {
-    /// So much of the arithmetic is done, from 0 to 1, and so many bytes are written, once any are.
+pub(super) enum ChildMessage<O> {
+    /// So much of the work is done, from 0 to 1, and so many bytes are written, once any are.
     Progress {
         done: f64,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         bytes: Option<u64>,
     },
-    /// It has one of the states that were wanted, or the digits and nothing more to do.
-    Done { what: Box<Done> },
-    /// It has none, and this is why.
+    /// An output before the last one.
+    Sent { what: O },
+    /// The last output; there is nothing more to do.
+    Done { what: O },
+    /// There is no last output, and this is why.
     Failed { failure: Failure },
 }
 
@@ -56,7 +62,7 @@ pub(super) struct Tail(Vec<u8>);
 
 impl Decoder {
     /// Takes what the pipe delivered; returns what was said on the lines that it completes.
-    pub(super) fn take(&mut self, mut bytes: &[u8]) -> Vec<Said> {
+    pub(super) fn take<O: DeserializeOwned>(&mut self, mut bytes: &[u8]) -> Vec<ChildMessage<O>> {
         let mut said = Vec::new();
         while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
             self.extend(&bytes[..end]);
@@ -76,7 +82,7 @@ impl Decoder {
         }
     }
 
-    fn finish(&mut self) -> Option<Said> {
+    fn finish<O: DeserializeOwned>(&mut self) -> Option<ChildMessage<O>> {
         let said = serde_json::from_slice(&self.line).ok();
         self.line.clear();
         let is_whole = !std::mem::take(&mut self.is_too_long);
@@ -110,7 +116,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::compute::Answer;
+
+    type Said = ChildMessage<String>;
 
     fn line(said: &Said) -> Vec<u8> {
         let mut line = serde_json::to_vec(said).unwrap();
@@ -120,14 +127,7 @@ mod tests {
 
     fn answer(digits: usize) -> Said {
         Said::Done {
-            what: Box::new(Done::Digits(Answer {
-                value: Some("7".repeat(digits)),
-                file: None,
-                digits: digits as u64,
-                head: "7".repeat(20),
-                tail: "7".repeat(20),
-                seconds: 1.5,
-            })),
+            what: "7".repeat(digits),
         }
     }
 
@@ -160,12 +160,12 @@ mod tests {
             let mut decoder = Decoder::default();
             let mut tail = Tail::default();
             for piece in &pieces {
-                decoder.take(piece);
+                decoder.take::<String>(piece);
                 tail.take(piece);
                 prop_assert!(decoder.line.len() <= MAX_LINE_BYTES && tail.0.len() <= MAX_TAIL_BYTES);
             }
             prop_assert!(tail.reason().chars().count() <= MAX_REASON_CHARS);
-            decoder.take(b"\n");
+            decoder.take::<String>(b"\n");
             let said = Said::Progress { done: 0.5, bytes: None };
             prop_assert_eq!(decoder.take(&line(&said)), [said]);
         }
@@ -175,11 +175,11 @@ mod tests {
     fn a_line_without_an_end_is_not_kept() {
         let mut decoder = Decoder::default();
         for _ in 0..1000 {
-            assert_eq!(decoder.take(&[b'['; 1000]), []);
+            assert_eq!(decoder.take::<String>(&[b'['; 1000]), []);
             assert!(decoder.line.len() <= MAX_LINE_BYTES);
         }
         assert_eq!(
-            decoder.take(b"\n"),
+            decoder.take::<String>(b"\n"),
             [],
             "the end of a line that was too long was taken for one"
         );

@@ -7,9 +7,11 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use tracing::warn;
 
-use super::record_failure;
+use super::{HeldRow, give_back, record_failure};
+use crate::Error;
 use crate::database::{Database, input};
-use crate::record::{Failure, Request, WorkflowName};
+use crate::job::JobTypes;
+use crate::record::Failure;
 
 /// An input over this size is not read; no request is that long. [`ClaimedRow::COLUMNS`] repeats it.
 const MAX_INPUT_BYTES: i64 = 65_536;
@@ -29,6 +31,21 @@ pub(crate) struct ClaimedRow {
     serialization: Option<String>,
     input: Option<String>,
     input_bytes: i64,
+}
+
+/// The worker that holds a row.
+pub(crate) struct Holder {
+    pub(crate) executor_id: String,
+    /// Where a row goes back to whose own queue nobody knows.
+    pub(crate) queue: String,
+}
+
+/// Why a row cannot run.
+pub(crate) enum Refusal {
+    /// Another worker may know its type.
+    UnknownType,
+    /// No worker can run it.
+    Never(Failure),
 }
 
 impl ClaimedRow {
@@ -62,52 +79,72 @@ impl ClaimedRow {
         self.decoded().unwrap_or(Value::Null)
     }
 
-    /// The workflow that this row can run, or why it can never run here.
-    pub(crate) fn checked(&self) -> Result<WorkflowName, Failure> {
-        let workflow = self.workflow()?;
+    /// The name of its workflow.
+    pub(crate) fn workflow(&self) -> &str {
+        &self.name
+    }
+
+    /// Refuses a row that can never run here.
+    pub(crate) fn checked(&self, job_types: &JobTypes) -> Result<(), Refusal> {
+        let known = job_types
+            .get(&self.name)
+            .filter(|_| self.class_or_instance.is_none());
+        let job_type = known.ok_or(Refusal::UnknownType)?;
+        let input = self.readable_input().map_err(Refusal::Never)?;
+        job_type.read(&input).map(drop).map_err(Refusal::Never)
+    }
+
+    fn readable_input(&self) -> Result<Value, Failure> {
+        let unreadable = |message| Failure::parked("UnreadableInput", message);
         if self.is_pickle() {
             let message = "the input is a Python pickle, which only Python can read; \
                            enqueue with WorkflowSerializationFormat.PORTABLE";
-            return Err(Failure::parked("UnreadableInput", message));
+            return Err(unreadable(message.to_owned()));
         }
         if self.input_bytes > MAX_INPUT_BYTES {
-            let message = format!(
-                "the input has {} bytes, over the limit of {MAX_INPUT_BYTES}",
-                self.input_bytes
-            );
-            return Err(Failure::parked("UnreadableInput", message));
+            let bytes = self.input_bytes;
+            return Err(unreadable(format!(
+                "the input has {bytes} bytes, over the limit of {MAX_INPUT_BYTES}"
+            )));
         }
-        let input = self
-            .decoded()
-            .map_err(|error| Failure::parked("UnreadableInput", format!("the input is not JSON: {error}")))?;
-        Request::decode_for(workflow, &input)
-            .map(|_| workflow)
-            .map_err(|error| Failure::invalid_request(error.to_string()))
+        self.decoded()
+            .map_err(|error| unreadable(format!("the input is not JSON: {error}")))
     }
 
-    fn workflow(&self) -> Result<WorkflowName, Failure> {
-        let unknown = |message| Failure::parked("UnknownWorkflow", message);
-        let Some(workflow) = WorkflowName::parse(&self.name) else {
-            let known = WorkflowName::ALL.map(|workflow| format!("{:?}", workflow.name()));
-            let (name, known) = (&self.name, known.join(" or "));
-            return Err(unknown(format!(
-                "workflow {name:?} does not exist here; enqueue {known}"
-            )));
-        };
-        match &self.class_or_instance {
-            Some(class) => Err(unknown(format!(
-                "workflow {:?} of class {class:?} does not exist here; enqueue it without",
-                self.name
-            ))),
-            None => Ok(workflow),
+    /// Ends a row that can never run; gives one of another type back, for workers that know it.
+    pub(crate) async fn refuse(&self, database: &Database, holder: &Holder, refusal: &Refusal) {
+        match refusal {
+            Refusal::Never(failure) => self.park(database, failure).await,
+            Refusal::UnknownType => {
+                warn!(
+                    workflow_id = self.id,
+                    workflow = self.name,
+                    "gave back a job of a type that is not known here"
+                );
+                if let Err(error) = self.give_back(database, holder).await {
+                    warn!(workflow_id = self.id, %error, "could not give a row back");
+                }
+            }
         }
+    }
+
+    /// Puts the row back on its queue, if it is still as it was read; returns whether it was.
+    pub(crate) async fn give_back(&self, database: &Database, holder: &Holder) -> Result<bool, Error> {
+        let held = HeldRow {
+            id: &self.id,
+            executor_id: &holder.executor_id,
+            owner: self.owner.as_deref(),
+            queue: &holder.queue,
+        };
+        let give_back = give_back(database, held);
+        database.bounded("giving a row back", TIMEOUT, give_back).await
     }
 
     /// Ends the row with the reason why it cannot run.
     ///
     /// A Python client that sent a pickle would look for a pickle in the error too; the row is relabelled so that it
     /// reads the reason instead.
-    pub(crate) async fn park(&self, database: &Database, failure: &Failure) {
+    async fn park(&self, database: &Database, failure: &Failure) {
         warn!(
             workflow_id = self.id,
             reason = failure.message,

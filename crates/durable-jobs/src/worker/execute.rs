@@ -8,14 +8,14 @@
 //! engine then finds the outcome recorded and adopts it.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dbos::sysdb::types::Outcome;
 use dbos::sysdb::{INTERNAL_QUEUE, SystemDatabase};
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
 use serde_json::Value;
+use serde_json::value::RawValue;
 use tracing::{info, warn};
 use uuid::Uuid;
 
@@ -26,11 +26,9 @@ use super::in_hand::{Jobs, Place};
 use crate::artifact::Artifacts;
 use crate::compute;
 use crate::database::{Database, input};
-use crate::job::JobLog;
-use crate::job::{Deaths, Toll};
+use crate::job::{Admitted, Deaths, Ends, JobContext, JobLog, JobTypes, Toll};
 use crate::process::Children;
-use crate::record::{Failure, JobId, JobResult, Limits, Request, WorkflowName};
-use crate::workflow::JobContext;
+use crate::record::{Failure, JobId};
 
 /// Takes a row that this worker claimed, or that the engine's internal queue gave it, unless another run has it.
 const OWN: &str = concat!(
@@ -83,16 +81,11 @@ struct Owned {
     input: Option<Value>,
 }
 
-/// What runs an admitted request; [`crate::workflow::run`] in every product.
-pub(crate) type Body = fn(Arc<JobContext>, Request) -> BoxFuture<'static, dbos::Result<JobResult, Failure>>;
-
-/// Everything a job needs of its worker.
-pub(crate) struct Admission {
+/// Runs the jobs of one worker, and has everything that they need of it.
+pub(crate) struct JobExecutor {
     pub(crate) database: Database,
     pub(crate) jobs: Jobs,
-    pub(crate) limits: Limits,
-    /// Whether the faults that jobs ask for strike.
-    pub(crate) enable_faults: bool,
+    pub(crate) job_types: JobTypes,
     pub(crate) artifacts: Artifacts,
     pub(crate) executor_id: String,
     /// Where a job goes back to that has no queue of its own.
@@ -100,16 +93,18 @@ pub(crate) struct Admission {
     pub(crate) children: Children,
     /// Learns what it fails to offer to jobs.
     pub(crate) host: Host,
-    pub(crate) body: Body,
 }
 
-impl Admission {
+/// What the engine records of a job that succeeded.
+type Output = Box<RawValue>;
+
+impl JobExecutor {
     /// Runs the job whose row names `workflow` and was claimed with `input`; this is what the engine has registered.
     pub(crate) async fn run(
         self: Arc<Self>,
-        workflow: WorkflowName,
+        workflow: &'static str,
         input: Value,
-    ) -> dbos::Result<JobResult, Failure> {
+    ) -> dbos::Result<Output, Failure> {
         let id = dbos::workflow_id().ok_or_else(|| Failure::terminal("Internal", "not inside a workflow"))?;
         let run = Run {
             place: self.jobs.begin(&id),
@@ -120,7 +115,7 @@ impl Admission {
             .catch_unwind()
             .await
         {
-            Ok(Ok(result)) => Ok(result),
+            Ok(Ok(output)) => Ok(output),
             Ok(Err(error)) => Err(self.conclude(&run, error).await),
             Err(panic) => {
                 let failure = Failure::terminal("Panic", compute::panic_message(&*panic));
@@ -133,9 +128,9 @@ impl Admission {
     async fn attempt(
         &self,
         run: &Run,
-        workflow: WorkflowName,
+        workflow: &'static str,
         input: &Value,
-    ) -> dbos::Result<JobResult, Failure> {
+    ) -> dbos::Result<Output, Failure> {
         let Some(owned) = self.own(run, input.is_null()).await else {
             warn!(
                 workflow_id = run.id,
@@ -145,30 +140,27 @@ impl Admission {
                 workflow_id: run.id.clone(),
             });
         };
-        let attempts = owned.attempts;
+        let attempt = owned.attempts;
         if let Some(poison) = owned.toll.poison() {
-            return Err(refused(run, poison.at_attempt(attempts)).into());
+            return Err(refused(run, poison.at_attempt(attempt)).into());
         }
-        let limits = Limits {
-            memory_bytes: owned.memory_bytes.unwrap_or(self.limits.memory_bytes),
-            ..self.limits
-        };
-        let request = self
-            .accepted(workflow, owned.input.as_ref().unwrap_or(input), &limits)
-            .map_err(|failure| refused(run, failure.at_attempt(attempts)))?;
-        let log = JobLog::new(JobId::new(&run.id), request);
-        log.started(attempts);
-        let context = self.context(run, request, &owned, log);
-        self.perform(run, request, &owned.time_left, Arc::new(context))
-            .await
+        let job_type = self.job_types.get(workflow);
+        let job_type =
+            job_type.ok_or_else(|| Failure::terminal("Internal", "the job type is not registered"))?;
+        let job = job_type
+            .admit(owned.input.as_ref().unwrap_or(input), owned.memory_bytes)
+            .map_err(|failure| refused(run, failure.at_attempt(attempt)))?;
+        let context = self.context(run, &job, &owned);
+        context.log.started(attempt);
+        self.perform(run, job, &owned.time_left, Arc::new(context)).await
     }
 
-    fn context(&self, run: &Run, request: Request, owned: &Owned, log: JobLog) -> JobContext {
+    fn context(&self, run: &Run, job: &Arc<dyn Admitted>, owned: &Owned) -> JobContext {
         JobContext {
-            log,
+            log: JobLog::new(JobId::new(&run.id), Arc::clone(job)),
             executor_id: self.executor_id.clone(),
             artifacts: self.artifacts.clone(),
-            attempts: owned.attempts,
+            attempt: owned.attempts,
             children: self.children.clone(),
             memory_bytes: owned.memory_bytes,
             deaths: Deaths {
@@ -176,8 +168,8 @@ impl Admission {
                 workflow_id: run.id.clone(),
                 workers: owned.toll.workers,
             },
-            activity: run.place.describe(request, owned.attempts),
-            host_fault: OnceLock::new(),
+            activity: run.place.describe(job.details(), owned.attempts),
+            ends: Ends::default(),
         }
     }
 
@@ -185,31 +177,34 @@ impl Admission {
     async fn perform(
         &self,
         run: &Run,
-        request: Request,
+        job: Arc<dyn Admitted>,
         time_left: &TimeLeft,
         context: Arc<JobContext>,
-    ) -> dbos::Result<JobResult, Failure> {
+    ) -> dbos::Result<Output, Failure> {
         let began = Instant::now();
-        let body = (self.body)(Arc::clone(&context), request);
+        let body = job.run(Arc::clone(&context));
         let outcome = match time_left.bound(body).await {
-            Some(outcome) => outcome,
+            // Whatever the body made of a signal, it counts.
+            Some(outcome) => match context.ends.take_signal() {
+                Some(signal) => Err(signal),
+                None => outcome.map_err(dbos::Error::Application),
+            },
             None => Err(self.cancel_in_time(run).await),
         };
-        match (&outcome, context.host_fault.get()) {
+        match (&outcome, context.ends.host_fault()) {
             (Err(dbos::Error::Interrupted { .. }), Some(reason)) => {
                 // First: once the row is back, this worker must not be the one that claims it.
                 self.host.failed(reason);
                 context.log.given_back(began.elapsed());
                 self.give_back(run).await;
             }
-            (outcome, _) => {
-                if let Ok(result) = outcome
-                    && (result.artifact.is_some() || self.children.for_request(&request).is_some())
-                {
+            (Ok(_), _) => {
+                if context.ends.used_host() {
                     self.host.worked();
                 }
-                context.log.ended(began.elapsed(), outcome.as_ref().map(drop));
+                context.log.succeeded(began.elapsed());
             }
+            (Err(error), _) => context.log.ended(began.elapsed(), &error.to_string()),
         }
         outcome
     }
@@ -228,22 +223,6 @@ impl Admission {
             .bounded("giving a job back", TIMEOUT, give_back(&self.database, row));
         if let Err(error) = asked.await {
             warn!(workflow_id = run.id, %error, "could not give a job back; the janitor will see to it");
-        }
-    }
-
-    /// Reads the request and refuses what this worker does not do.
-    fn accepted(&self, workflow: WorkflowName, input: &Value, limits: &Limits) -> Result<Request, Failure> {
-        let request = Request::decode_for(workflow, input)
-            .and_then(|request| limits.check_at_server(&request).map(|()| request))
-            .map_err(|error| Failure::invalid_request(error.to_string()))?;
-        match request.fault {
-            Some(fault) if !self.enable_faults => Err(Failure::terminal(
-                "FaultsDisabled",
-                format!(
-                    "the job asks for the fault {fault}, and this server lets none strike; start it with --enable-faults"
-                ),
-            )),
-            _ => Ok(request),
         }
     }
 
@@ -277,9 +256,8 @@ impl Admission {
 
     /// Records why the job failed, if it is still this run's; control signals of the engine pass and record nothing.
     async fn conclude(&self, run: &Run, error: dbos::Error<Failure>) -> dbos::Error<Failure> {
-        let failure = match failure_of(error) {
-            Ok(failure) => failure,
-            Err(control) => return control,
+        let dbos::Error::Application(failure) = error else {
+            return error;
         };
         if !self.still_owns(run).await {
             return dbos::Error::Interrupted {
@@ -374,23 +352,4 @@ pub(crate) async fn record_failure(database: &Database, id: &str, failure: &Fail
 fn refused(run: &Run, failure: Failure) -> Failure {
     warn!(workflow_id = run.id, reason = failure.message, "job refused");
     failure
-}
-
-/// The failure that a body's error stands for, or the error itself where it is the engine's own signal.
-fn failure_of(error: dbos::Error<Failure>) -> Result<Failure, dbos::Error<Failure>> {
-    match error {
-        dbos::Error::Application(failure) => Ok(failure),
-        dbos::Error::MaxStepRetriesExceeded {
-            attempts,
-            mut errors,
-            step,
-        } => match errors.pop() {
-            Some(last) => failure_of(last).map(|failure| failure.at_attempt(attempts)),
-            None => Ok(Failure::terminal(
-                "StepFailed",
-                format!("the step {step} failed at attempt {attempts}"),
-            )),
-        },
-        control => Err(control),
-    }
 }

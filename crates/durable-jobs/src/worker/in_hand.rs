@@ -7,14 +7,13 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-use super::report::RunningJob;
-use crate::job::Activity;
-use crate::record::Request;
+use crate::compute::Activity;
+use crate::record::{Details, RunningJob};
 
 /// The jobs of one worker. Cheap to clone; all clones are one table.
 #[derive(Clone, Default)]
@@ -105,7 +104,7 @@ impl Jobs {
             .collect();
         jobs.sort_unstable_by(|(a_since, a_id, _), (b_since, b_id, _)| (a_since, a_id).cmp(&(b_since, b_id)));
         jobs.into_iter()
-            .map(|(since, id, activity)| RunningJob::new(id, since.elapsed(), activity.as_deref()))
+            .map(|(since, id, activity)| running_job(id, since.elapsed(), activity.as_deref()))
             .collect()
     }
 
@@ -184,8 +183,8 @@ impl Entry {
 
 impl Place {
     /// Says what the job asks for and which start of it this is; what comes back says which step it is at.
-    pub(crate) fn describe(&self, request: Request, attempt: u32) -> Arc<Activity> {
-        let activity = Arc::new(Activity::new(request, attempt));
+    pub(crate) fn describe(&self, details: Details, attempt: u32) -> Arc<Activity> {
+        let activity = Arc::new(Activity::new(details, attempt));
         if let Some(entry) = self.jobs.table().get_mut(&self.id) {
             entry.activity = Some(Arc::clone(&activity));
         }
@@ -219,10 +218,31 @@ impl Drop for Place {
     }
 }
 
+/// A job that has been in hand for `age`.
+fn running_job(workflow_id: String, age: Duration, activity: Option<&Activity>) -> RunningJob {
+    let step = activity.and_then(Activity::current);
+    let reading = step.map(|(_, reading)| reading).unwrap_or_default();
+    let phase = reading.share.map(|_| match reading.bytes {
+        None => "computing",
+        Some(_) => "writing",
+    });
+    RunningJob {
+        workflow_id,
+        details: activity
+            .map(|activity| activity.details.clone())
+            .unwrap_or_default(),
+        attempt: activity.map(|activity| activity.attempt),
+        step: step.map(|(name, _)| name.to_owned()),
+        progress: reading.share,
+        phase: phase.map(str::to_owned),
+        bytes: reading.bytes,
+        seconds: age.as_secs_f64(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Algorithm;
 
     #[tokio::test]
     async fn a_job_is_in_hand_until_its_last_place_is_gone() {
@@ -264,24 +284,17 @@ mod tests {
         let [waiting] = &jobs.running()[..] else {
             panic!("a claimed job is not shown")
         };
-        assert_eq!(
-            (waiting.n, waiting.algorithm, waiting.attempt),
-            (None, None, None)
-        );
+        assert_eq!((&waiting.details, waiting.attempt), (&Details::default(), None));
         let run = jobs.begin("a");
-        let activity = run.describe(Request::with(30, Algorithm::Recursive), 2);
+        let details = Details::default().with("n", 30);
+        let activity = run.describe(details.clone(), 2);
         let step = activity.begin("compute");
         let [running] = &jobs.running()[..] else {
             panic!("one job has two lines")
         };
         assert_eq!(
-            (
-                running.n,
-                running.algorithm,
-                running.attempt,
-                running.step.as_deref()
-            ),
-            (Some(30), Some(Algorithm::Recursive), Some(2), Some("compute"))
+            (&running.details, running.attempt, running.step.as_deref()),
+            (&details, Some(2), Some("compute"))
         );
         assert!(
             running.seconds >= waiting.seconds,
@@ -289,8 +302,8 @@ mod tests {
         );
         drop((step, run));
         assert_eq!(
-            jobs.running()[0].n,
-            Some(30),
+            jobs.running()[0].details,
+            details,
             "a job is nameless before its outcome is recorded"
         );
         drop(claimed);

@@ -27,24 +27,24 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use claimed_row::ClaimedRow;
+pub(crate) use claimed_row::{ClaimedRow, Holder};
 pub use drain::DrainReport;
 pub(crate) use execute::record_failure;
 pub(crate) use given_back::{HeldRow, give_back, settle_claims, undo_claims};
 pub use host::HostTrouble;
 pub(crate) use in_hand::Jobs;
 pub use loss::Loss;
-pub use report::{DatabaseContact, RunningJob, WorkerObserver, WorkerReport};
-pub use settings::{FEWEST_CONNECTIONS, Slot, WorkerSettings};
+pub use report::{DatabaseContact, WorkerObserver, WorkerReport};
+pub use settings::{FEWEST_CONNECTIONS, WorkerSettings};
 
-use self::execute::Body;
+pub use crate::presence::Slot;
+
 use self::host::Host;
 use self::setup::Setup;
 use crate::Error;
 use crate::database::Database;
 use crate::presence::Registration;
 use crate::process::Children;
-use crate::workflow;
 
 /// A running worker.
 pub struct Worker {
@@ -71,13 +71,8 @@ impl Worker {
     /// [`Error::Url`], [`Error::Unreachable`], [`Error::Refused`], [`Error::Unsuitable`], [`Error::SchemaNewer`],
     /// [`Error::SchemaOlder`], [`Error::ExecutorTaken`] or [`Error::Artifacts`].
     pub async fn start(settings: WorkerSettings) -> Result<Self, Error> {
-        Self::start_with(settings, workflow::run).await
-    }
-
-    /// Starts a worker whose workflow has another body; a seam for tests of what surrounds the body.
-    async fn start_with(settings: WorkerSettings, body: Body) -> Result<Self, Error> {
         let setup = Setup::begin(settings).await?;
-        match setup.launch(body).await {
+        match setup.launch().await {
             Ok((dbos, workflows)) => Ok(setup.into_worker(dbos, workflows)),
             Err(error) => {
                 setup.registration.end().await;

@@ -11,7 +11,8 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, ensure};
 use durable_jobs::client::{Outcome, SubmitOptions, WaitEvent, Waiter};
 use durable_jobs::database::Tables;
-use durable_jobs::{Client, JobId, JobResult, Request};
+use durable_jobs::{Client, JobId};
+use fibonacci_jobs::{JobResult, Request, new_jobs};
 use tokio::sync::mpsc;
 
 use super::cast::Fleet;
@@ -20,7 +21,7 @@ use super::narration::{self, Recovery};
 use super::stage::Stage;
 use crate::database::{Access, on_blocking_thread};
 use crate::exit::{Exit, Failed};
-use crate::follow::{Patience, Progress, Tally, checked};
+use crate::follow::{Checked, Patience, Progress, Tally, checked};
 
 /// How often the rows are looked at for a job that runs.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
@@ -43,7 +44,7 @@ pub(super) struct Plot<'a> {
     is_replaced: bool,
     recovery: Option<Recovery>,
     /// What has ended and was not told yet.
-    untold: Vec<Outcome>,
+    untold: Vec<Checked>,
 }
 
 impl<'a> Plot<'a> {
@@ -71,7 +72,7 @@ impl<'a> Plot<'a> {
         narration::fleet_started(fleet.pid(), &snapshot)?;
         self.tally = Tally::start(self.jobs.len());
         client
-            .submit_all(&self.jobs, SubmitOptions::default())
+            .submit_all(&new_jobs(&self.jobs), SubmitOptions::default())
             .await
             .context("submitting")?;
         narration::submitted(&self.jobs)?;
@@ -221,7 +222,7 @@ impl<'a> Plot<'a> {
     }
 }
 
-fn tell(outcome: &Outcome, progress: &Progress) -> anyhow::Result<()> {
+fn tell(outcome: &Checked, progress: &Progress) -> anyhow::Result<()> {
     progress.apart(|| match &outcome.result {
         Ok(result) => narration::result(result),
         Err(failure) => narration::failure(&outcome.id, failure),

@@ -11,8 +11,9 @@ mod workload;
 use anyhow::Context;
 use clap::Args;
 use durable_jobs::client::SubmitOptions;
-use durable_jobs::record::RequestError;
-use durable_jobs::{Algorithm, Client, Error, JobId, Request, State};
+use durable_jobs::{Client, Error, JobId, State};
+use fibonacci_jobs::record::RequestError;
+use fibonacci_jobs::{Algorithm, Request, new_jobs};
 use serde::Serialize;
 
 use crate::cli::{LimitFlags, PatienceFlags, QueueFlags, TableFlags, one_of};
@@ -118,7 +119,7 @@ impl Submit {
                 what_was_queued(jobs)
             ));
         }
-        let submitted = client.submit_all(jobs, options).await;
+        let submitted = client.submit_all(&new_jobs(jobs), options).await;
         if let Err(
             Error::Unreachable { .. } | Error::Full { .. } | Error::Database { .. } | Error::CutShort { .. },
         ) = &submitted

@@ -26,10 +26,10 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{debug, info, warn};
 
+use crate::Error;
 use crate::database::{Database, text};
 use crate::presence::{self, Contact, LOCK_KEY, Presence, Sight};
 use crate::worker::settle_claims;
-use crate::{APPLICATION_VERSION, Error};
 
 const INTERVAL: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -152,7 +152,7 @@ impl Failover {
             .await?;
         let workers = rows.iter().map(Presence::from_row).collect::<Result<_, _>>()?;
         let orphans = sqlx::query_scalar(ORPHANS)
-            .bind(APPLICATION_VERSION)
+            .bind(self.database.scope.version())
             .fetch_all(&self.database.pool)
             .await?;
         Ok((workers, orphans))
@@ -216,10 +216,11 @@ impl Failover {
         }
         settle_claims(&self.database, executor_id).await.map_err(text)?;
         let executors = [executor_id];
-        let requeue =
-            self.database
-                .engine
-                .reenqueue_for_recovery(&executors, APPLICATION_VERSION, INTERNAL_QUEUE);
+        let requeue = self.database.engine.reenqueue_for_recovery(
+            &executors,
+            self.database.scope.version(),
+            INTERNAL_QUEUE,
+        );
         let jobs = requeue.await.map_err(text)?;
         burial.commit().await.map_err(text)?;
         if jobs.is_empty() {

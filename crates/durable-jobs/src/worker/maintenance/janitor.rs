@@ -15,12 +15,13 @@ use tracing::{debug, warn};
 
 use crate::Error;
 use crate::database::Database;
-use crate::worker::{ClaimedRow, HeldRow, Jobs, give_back};
+use crate::job::JobTypes;
+use crate::worker::{ClaimedRow, Holder, Jobs};
 
 const INTERVAL: Duration = Duration::from_millis(500);
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A row that cannot run is parked at this age.
+/// A row that cannot run here is parked or given back at this age.
 const HOPELESS_AFTER_SECONDS: f64 = 2.0;
 
 /// A row that could run is given back at this age.
@@ -31,9 +32,8 @@ const HELD_ROWS: &str = " from dbos.workflow_status where status = 'PENDING' and
 /// The janitor of one worker.
 pub(crate) struct Janitor {
     pub(crate) database: Database,
-    pub(crate) executor_id: String,
-    /// The queue of the worker.
-    pub(crate) queue: String,
+    pub(crate) holder: Holder,
+    pub(crate) job_types: JobTypes,
     pub(crate) jobs: Jobs,
 }
 
@@ -71,36 +71,26 @@ impl Janitor {
     async fn held(&self) -> Result<Vec<ClaimedRow>, sqlx::Error> {
         let select = format!("select {}{HELD_ROWS}", ClaimedRow::COLUMNS);
         let rows = sqlx::query(AssertSqlSafe(select))
-            .bind(&self.executor_id)
+            .bind(&self.holder.executor_id)
             .fetch_all(&self.database.pool)
             .await?;
         rows.iter().map(ClaimedRow::from_row).collect()
     }
 
     async fn tidy(&self, row: &ClaimedRow) -> Result<(), Error> {
-        match row.checked() {
-            Err(failure) if row.age_seconds > HOPELESS_AFTER_SECONDS => {
-                let park = async {
-                    row.park(&self.database, &failure).await;
+        match row.checked(&self.job_types) {
+            Err(refusal) if row.age_seconds > HOPELESS_AFTER_SECONDS => {
+                let refuse = async {
+                    row.refuse(&self.database, &self.holder, &refusal).await;
                     Ok::<_, Error>(())
                 };
-                self.database.bounded("parking a row", TIMEOUT, park).await
+                self.database.bounded("refusing a row", TIMEOUT, refuse).await
             }
-            Ok(_) if row.age_seconds > STRANDED_AFTER_SECONDS => {
-                let held = HeldRow {
-                    id: &row.id,
-                    executor_id: &self.executor_id,
-                    owner: row.owner.as_deref(),
-                    queue: &self.queue,
-                };
-                self.database
-                    .bounded("giving a row back", TIMEOUT, give_back(&self.database, held))
-                    .await
-                    .map(|is_given_back| {
-                        if is_given_back {
-                            warn!(workflow_id = row.id, "gave back a claimed row that never started");
-                        }
-                    })
+            Ok(()) if row.age_seconds > STRANDED_AFTER_SECONDS => {
+                if row.give_back(&self.database, &self.holder).await? {
+                    warn!(workflow_id = row.id, "gave back a claimed row that never started");
+                }
+                Ok(())
             }
             _ => Ok(()),
         }
