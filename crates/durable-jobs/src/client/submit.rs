@@ -65,23 +65,23 @@ impl SubmitOptions {
 }
 
 /// A job to be submitted.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewJob {
     /// Its id, which names no other job.
     pub id: JobId,
     /// The name of its type.
     pub workflow: &'static str,
-    /// Its input, as its type reads it.
-    pub input: Value,
+    /// Its input as JSON, in the form that is recorded.
+    pub input: String,
 }
 
 impl NewJob {
     /// Makes a job of type `T` under this id.
     ///
     /// # Errors
-    /// [`Error::Refused Input`](Error::Input) where the input has no form in JSON.
+    /// [`Error::Input`] where the input has no form in JSON.
     pub fn of<T: JobType>(id: JobId, input: &T::Input) -> Result<Self, Error> {
-        let input = serde_json::to_value(input).map_err(|error| Error::Input {
+        let input = serde_json::to_string(input).map_err(|error| Error::Input {
             reason: error.to_string(),
         })?;
         Ok(Self {
@@ -145,7 +145,7 @@ impl Client {
     /// Refuses a job that its type, as this client knows it, does not admit.
     fn admit(&self, job: &NewJob) -> Result<(), Error> {
         let admitted = match self.job_types.get(job.workflow) {
-            Some(job_type) => job_type.admit(&job.input, None).map(drop),
+            Some(job_type) => input_of(job).and_then(|input| job_type.admit(&input, None).map(drop)),
             None => Err(Failure::invalid_request(format!(
                 "the job type {:?} is not known here",
                 job.workflow
@@ -245,14 +245,14 @@ impl Client {
 
     /// What a row asks for, if it makes sense.
     fn request_of(&self, row: &WorkflowRecord) -> Option<(&'static str, Value)> {
-        let input = serde_json::from_str::<Value>(row.input.as_deref()?).ok()?;
-        self.request(row.name.as_deref()?, &input)
+        self.request(row.name.as_deref()?, row.input.as_deref()?)
     }
 
     /// What an input asks for, however it is written.
-    fn request(&self, workflow: &str, input: &Value) -> Option<(&'static str, Value)> {
+    fn request(&self, workflow: &str, input: &str) -> Option<(&'static str, Value)> {
         let (name, job_type) = self.job_types.find(workflow)?;
-        Some((name, job_type.canonical(input)?))
+        let input = serde_json::from_str(input).ok()?;
+        Some((name, job_type.canonical(&input)?))
     }
 }
 
@@ -260,7 +260,7 @@ impl Client {
 struct Rows<'a> {
     ids: Vec<&'a str>,
     names: Vec<&'static str>,
-    inputs: Vec<String>,
+    inputs: Vec<&'a str>,
     timeout_ms: Option<i64>,
 }
 
@@ -270,7 +270,7 @@ impl<'a> Rows<'a> {
         Self {
             ids: jobs.iter().map(|job| job.id.as_str()).collect(),
             names: jobs.iter().map(|job| job.workflow).collect(),
-            inputs: jobs.iter().map(|job| job.input.to_string()).collect(),
+            inputs: jobs.iter().map(|job| job.input.as_str()).collect(),
             timeout_ms: options.timeout.map(milliseconds),
         }
     }
@@ -303,6 +303,11 @@ fn cut_short(queued: usize, jobs: usize, cause: Error) -> Error {
         jobs,
         cause: Box::new(cause),
     }
+}
+
+fn input_of(job: &NewJob) -> Result<Value, Failure> {
+    serde_json::from_str(&job.input)
+        .map_err(|error| Failure::invalid_request(format!("the input is not JSON: {error}")))
 }
 
 /// Refuses an id that is given twice for different jobs.

@@ -21,6 +21,7 @@ use super::list::{ended as recorded, state_of};
 use super::listeners::{QueueVersion, attended};
 use crate::Error;
 use crate::database::Connections;
+use crate::job::JobType;
 use crate::record::{Failure, JobId, JobOutput, State};
 
 const FASTEST: Duration = Duration::from_millis(2);
@@ -131,6 +132,24 @@ impl Client {
             lost_since: None,
             is_in_the_way: false,
         }
+    }
+}
+
+impl Client {
+    /// Waits for one job of type `T` and returns its output.
+    ///
+    /// It waits through outages and while no worker is there; [`Client::wait`] tells of them.
+    ///
+    /// # Errors
+    /// Why there is no output; named `NotFound` where there is no such job.
+    pub async fn output_of<T: JobType>(&self, id: &JobId) -> Result<T::Output, Failure> {
+        let mut waiter = self.wait([id.clone()]);
+        while let Some(event) = waiter.next().await {
+            if let WaitEvent::Finished(outcome) = event {
+                return outcome.result?.read();
+            }
+        }
+        Err(Failure::terminal("NotFound", format!("there is no job {id}")))
     }
 }
 

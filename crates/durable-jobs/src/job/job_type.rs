@@ -32,7 +32,7 @@ pub trait JobType: Send + Sync + 'static {
     /// Reads the input of a row, whoever wrote it; overridden to read other forms and to refuse nonsense.
     ///
     /// Usually it takes the input's own JSON, and the envelope of the portable DBOS clients around it as the one positional
-    /// argument or as named ones.
+    /// argument, as several for a tuple, or as named ones.
     ///
     /// # Errors
     /// [`Failure::invalid_request`], with the value and the way out.
@@ -215,6 +215,7 @@ fn without_envelope(input: &Value) -> Value {
         .filter(|named| named.as_object().is_some_and(|named| !named.is_empty()));
     match (positional.as_slice(), named) {
         ([only], None) => only.clone(),
+        ([_, ..], None) => Value::Array(positional.clone()),
         ([], Some(named)) => named.clone(),
         _ => input.clone(),
     }

@@ -52,6 +52,28 @@ pub struct Isolation {
     pub wall_time: Option<Duration>,
 }
 
+/// The memory of a computation unless another limit is set: 1 GiB.
+const DEFAULT_MEMORY_BYTES: u64 = 1 << 30;
+
+impl Isolation {
+    /// Computes in children of this very program that are called with `arguments`, on one thread with 1 GiB of memory each.
+    ///
+    /// # Errors
+    /// When the program cannot be found.
+    pub fn of_this_program<A: Into<String>>(arguments: impl IntoIterator<Item = A>) -> std::io::Result<Self> {
+        Ok(Self {
+            program: std::env::current_exe()?,
+            name: std::env::args_os().next().unwrap_or_default(),
+            arguments: arguments.into_iter().map(Into::into).collect(),
+            environment: Vec::new(),
+            threads: NonZero::<usize>::MIN,
+            memory_bytes: DEFAULT_MEMORY_BYTES,
+            cpu_time: None,
+            wall_time: None,
+        })
+    }
+}
+
 /// The computing processes of one worker. Cheap to clone; all clones are one.
 #[derive(Clone)]
 pub(crate) struct Children {
@@ -113,4 +135,16 @@ impl Isolation {
 fn whole_seconds(time: Duration) -> u64 {
     let rounded_up = time.as_secs() + u64::from(time.subsec_nanos() > 0);
     rounded_up.max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processor_time_is_rounded_up_to_what_the_kernel_counts() {
+        for (given_ms, seconds) in [(0, 1), (1, 1), (1000, 1), (1001, 2)] {
+            assert_eq!(whole_seconds(Duration::from_millis(given_ms)), seconds);
+        }
+    }
 }

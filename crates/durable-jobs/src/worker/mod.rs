@@ -117,6 +117,21 @@ impl Worker {
         }
     }
 
+    /// Works until `stop` completes, and drains then.
+    ///
+    /// # Errors
+    /// Why the worker must not go on.
+    pub async fn run_until<T>(
+        self,
+        stop: impl Future<Output = T>,
+        grace: Duration,
+    ) -> Result<DrainReport, Loss> {
+        tokio::select! {
+            loss = self.lost() => Err(loss),
+            _ = stop => Ok(self.drain(grace).await),
+        }
+    }
+
     /// Ends a worker that has lost its executor id, and with it its jobs; returns once nothing of it can write any more.
     ///
     /// Nothing is finished, recorded or given back. The process may start another worker then.

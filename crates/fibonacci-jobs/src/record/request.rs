@@ -10,7 +10,7 @@ use durable_jobs::client::NewJob;
 use durable_jobs::compute::Cost;
 use durable_jobs::record::{shorten, visible};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{Fault, Limits, WorkflowName};
 
@@ -233,7 +233,7 @@ impl Request {
         NewJob {
             id,
             workflow: WorkflowName::of(self.algorithm).name(),
-            input: json!(self),
+            input: serde_json::to_string(&self).expect("a request is numbers and names"),
         }
     }
 
@@ -434,5 +434,28 @@ fn fault(value: &Value) -> Result<Fault, RequestError> {
     match value {
         Value::String(text) => text.parse(),
         other => Err(RequestError::fault(&other.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_heavy_request_is_worth_a_process() {
+        for small in [
+            Request::new(0),
+            Request::new(1_000_000),
+            Request::with(30, Algorithm::Recursive),
+        ] {
+            assert!(!small.cost().is_heavy(), "{small:?}");
+        }
+        for heavy in [
+            Request::new(100_000_000),
+            Request::with(45, Algorithm::Recursive),
+            Request::with(1_000_000, Algorithm::Iterative),
+        ] {
+            assert!(heavy.cost().is_heavy(), "{heavy:?}");
+        }
     }
 }

@@ -53,7 +53,7 @@ const SAID: [&str; 5] = [
     "F(10) = 55 by iterative",
     "PortableWorkflowError InvalidRequest: n is -1, which is not a non-negative integer; give one such as 100",
     "PortableWorkflowError UnreadableInput: the input is a Python pickle, which only Python can read",
-    "PortableWorkflowError UnknownWorkflow: workflow \"nonsense\" does not exist here",
+    "nonsense is ENQUEUED",
 ];
 
 #[tokio::test(flavor = "multi_thread")]

@@ -39,5 +39,5 @@ for handle in handles:
 print(failure(enqueue("fibonacci_workflow", -1)))
 pickle = enqueue("fibonacci_workflow", 10, serialization=None)
 print(failure(pickle).split(";")[0])
-print(failure(enqueue("nonsense", 10)).split(";")[0])
+print("nonsense is", enqueue("nonsense", 10).get_status().status)
 client.destroy()

@@ -1,0 +1,12 @@
+//! Durable jobs of small types against a real database: workers in processes of their own, which are killed, drained and starved.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod job_types;
+mod primes;
+mod rig;
+
+testkit::child_process! {
+    "worker" => rig::play_worker,
+    "compute" => rig::play_child,
+}
