@@ -12,13 +12,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use durable_jobs::client::ClientSettings;
-use durable_jobs::database::{Tables, check_url, printable_url};
+use durable_jobs::database::{Tables, printable_url};
 use durable_jobs::{APPLICATION, Client, JobId};
 use local_postgres::{KeeperCommand, KeeperSettings, Lease, Settings};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{error, info};
-use url::Url;
 
 use crate::config::Config;
 use crate::snapshot::PrivateDatabase;
@@ -32,7 +31,7 @@ const CONNECT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A database that may be used while this lives.
 #[derive(Clone)]
-pub struct Access {
+pub(crate) struct Access {
     url: String,
     place: String,
     lease: Option<Arc<Lease>>,
@@ -44,7 +43,7 @@ impl Access {
     /// # Errors
     /// [`durable_jobs::Error::Url`] for an address that makes no sense, [`local_postgres::Error`] when the private
     /// database cannot be had. An address that was given is not tried here.
-    pub async fn open(config: &Config) -> anyhow::Result<Self> {
+    pub(crate) async fn open(config: &Config) -> anyhow::Result<Self> {
         if let Some(url) = config.given_database()? {
             return Ok(Self {
                 url,
@@ -71,7 +70,7 @@ impl Access {
     ///
     /// # Errors
     /// As [`Access::open`] and [`Client::connect`].
-    pub async fn connect_to_write(config: &Config) -> anyhow::Result<(Self, Client)> {
+    pub(crate) async fn connect_to_write(config: &Config) -> anyhow::Result<(Self, Client)> {
         let access = Self::open(config).await?;
         let client = access.client_with(config, config.tables()).await?;
         Ok((access, client))
@@ -82,7 +81,7 @@ impl Access {
     ///
     /// # Errors
     /// As [`Access::open`] and [`Client::connect`].
-    pub async fn connect_if_used(config: &Config) -> anyhow::Result<Option<(Self, Client)>> {
+    pub(crate) async fn connect_if_used(config: &Config) -> anyhow::Result<Option<(Self, Client)>> {
         let access = Self::open(config).await?;
         match access.client(config).await {
             Ok(client) => Ok(Some((access, client))),
@@ -96,20 +95,20 @@ impl Access {
     /// # Errors
     /// As [`Access::open`] and [`Client::connect`]; [`durable_jobs::Error::NotFound`] where there are no tables, and so no
     /// jobs.
-    pub async fn connect_to_look(config: &Config, id: &JobId) -> anyhow::Result<(Self, Client)> {
+    pub(crate) async fn connect_to_look(config: &Config, id: &JobId) -> anyhow::Result<(Self, Client)> {
         let connected = Self::connect_if_used(config).await?;
         connected.ok_or_else(|| durable_jobs::Error::NotFound { id: id.to_string() }.into())
     }
 
     /// The database's address; it may hold a password and is never printed or put among a process's arguments.
     #[must_use]
-    pub fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
     /// The database's address, fit to be shown.
     #[must_use]
-    pub fn place(&self) -> &str {
+    pub(crate) fn place(&self) -> &str {
         &self.place
     }
 
@@ -117,7 +116,7 @@ impl Access {
     ///
     /// # Errors
     /// As [`Client::connect`].
-    pub async fn client(&self, config: &Config) -> Result<Client, durable_jobs::Error> {
+    pub(crate) async fn client(&self, config: &Config) -> Result<Client, durable_jobs::Error> {
         self.client_with(config, Tables::Expect).await
     }
 
@@ -127,7 +126,11 @@ impl Access {
     ///
     /// # Errors
     /// As [`Client::connect`].
-    pub async fn client_with(&self, config: &Config, tables: Tables) -> Result<Client, durable_jobs::Error> {
+    pub(crate) async fn client_with(
+        &self,
+        config: &Config,
+        tables: Tables,
+    ) -> Result<Client, durable_jobs::Error> {
         let settings = ClientSettings {
             queue: config.queue.value.clone(),
             limits: config.limits(),
@@ -151,7 +154,7 @@ impl Access {
 
     /// Brings the private database back whenever it and its keeper are gone, until the returned guard is dropped.
     #[must_use]
-    pub fn keep_running(&self) -> KeptRunning {
+    pub(crate) fn keep_running(&self) -> KeptRunning {
         let seen = watch::Sender::new(self.lease.as_ref().map(|_| PrivateDatabase::RUNNING));
         KeptRunning {
             seen: seen.subscribe(),
@@ -164,7 +167,7 @@ impl Access {
 }
 
 /// Looks after the private database until it is dropped.
-pub struct KeptRunning {
+pub(crate) struct KeptRunning {
     task: Option<JoinHandle<()>>,
     seen: watch::Receiver<Option<PrivateDatabase>>,
 }
@@ -172,7 +175,7 @@ pub struct KeptRunning {
 impl KeptRunning {
     /// What was seen of the private database last; nothing where another database is used.
     #[must_use]
-    pub fn seen(&self) -> watch::Receiver<Option<PrivateDatabase>> {
+    pub(crate) fn seen(&self) -> watch::Receiver<Option<PrivateDatabase>> {
         self.seen.clone()
     }
 }
@@ -197,7 +200,7 @@ pub(crate) fn place_of(config: &Config) -> String {
 ///
 /// # Errors
 /// When the path of this program cannot be found out, which is what runs the keeper.
-pub fn private_settings(config: &Config) -> anyhow::Result<Settings> {
+pub(crate) fn private_settings(config: &Config) -> anyhow::Result<Settings> {
     let program = std::env::current_exe().context("finding the path of this program")?;
     let data_dir = std::path::absolute(&config.data_dir.value).context("finding the data directory")?;
     let mut keeper = KeeperCommand::new(program, ["db", "keep"]).env("ABACI_DATA_DIR", &data_dir);
@@ -229,7 +232,7 @@ pub(crate) fn private_failure(config: &Config, error: local_postgres::Error) -> 
 
 /// How the keeper of this configuration's private database works.
 #[must_use]
-pub fn keeper_settings(config: &Config) -> KeeperSettings {
+pub(crate) fn keeper_settings(config: &Config) -> KeeperSettings {
     let settings = KeeperSettings::new(config.postgres_dir());
     KeeperSettings {
         bin_dir: config.pg_bin.value.clone(),
@@ -244,42 +247,6 @@ pub(crate) async fn on_blocking_thread<T: Send + 'static>(
     tokio::task::spawn_blocking(work)
         .await
         .context("running on a blocking thread")
-}
-
-/// A database URL without its password, whatever form that has; one that cannot be read is not shown at all.
-#[must_use]
-pub fn redacted_url(url: &str) -> String {
-    let shown = check_url(url).ok().and_then(|()| without_password(url, "***"));
-    shown.map_or_else(|| "(cannot be read)".to_owned(), |(shown, _)| shown)
-}
-
-/// Splits a database URL into the URL with `placeholder` for a password (none at all where it is empty), and the password.
-pub(crate) fn without_password(url: &str, placeholder: &str) -> Option<(String, Option<String>)> {
-    let mut parsed = Url::parse(url).ok()?;
-    let mut password = parsed.password().map(percent_decoded);
-    if password.is_some() {
-        parsed
-            .set_password(Some(placeholder).filter(|text| !text.is_empty()))
-            .ok()?;
-    }
-    if parsed.query_pairs().any(|(key, _)| key == "password") {
-        let pairs: Vec<(String, String)> = parsed.query_pairs().into_owned().collect();
-        let kept = pairs.iter().filter(|(key, _)| key != "password");
-        password = pairs
-            .iter()
-            .find(|(key, _)| key == "password")
-            .map(|(_, value)| value.clone());
-        let kept: Vec<_> = kept.collect();
-        parsed.query_pairs_mut().clear().extend_pairs(kept);
-    }
-    Some((parsed.into(), password))
-}
-
-fn percent_decoded(text: &str) -> String {
-    let as_query = format!("_={}", text.replace('+', "%2B"));
-    url::form_urlencoded::parse(as_query.as_bytes())
-        .map(|(_, value)| value.into_owned())
-        .collect()
 }
 
 /// Says it once when the private database is lost and once when it is back.
@@ -309,35 +276,4 @@ pub(crate) fn check_writable(directory: &Path) -> std::io::Result<()> {
     let probe = directory.join(format!(".probe-{}", std::process::id()));
     std::fs::write(&probe, b"")?;
     std::fs::remove_file(&probe)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_password_is_never_shown() {
-        let with_user = "postgres://ada:s3cr%2Bt@db.example:5432/abaci?sslmode=require";
-        assert_eq!(
-            redacted_url(with_user),
-            "postgres://ada:***@db.example:5432/abaci?sslmode=require"
-        );
-        assert!(!redacted_url("postgres:///abaci?host=/run&password=s3cret").contains("s3cret"));
-        assert!(!redacted_url("not a url with s3cret").contains("s3cret"));
-    }
-
-    #[test]
-    fn the_password_can_be_told_apart_from_the_rest() {
-        let (url, password) = without_password("postgres://ada:s3cr%2Bt@db/abaci", "").unwrap();
-        assert_eq!(
-            (url.as_str(), password.as_deref()),
-            ("postgres://ada@db/abaci", Some("s3cr+t"))
-        );
-    }
-
-    #[test]
-    fn the_address_of_a_private_database_stays_as_it_is() {
-        let url = "postgres:///abaci?host=%2Frun%2Fabaci&port=5432&user=postgres";
-        assert_eq!(without_password(url, "").unwrap(), (url.to_owned(), None));
-    }
 }

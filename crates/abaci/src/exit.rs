@@ -11,7 +11,7 @@ use crate::output;
 
 /// The exit codes of every command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
+pub(crate) enum Exit {
     /// 0: done.
     Done,
     /// 1: a job failed, or the answer is no.
@@ -29,7 +29,7 @@ pub enum Exit {
 impl Exit {
     /// The number that the process ends with.
     #[must_use]
-    pub fn code(self) -> u8 {
+    pub(crate) fn code(self) -> u8 {
         match self {
             Self::Done => 0,
             Self::No => 1,
@@ -49,14 +49,14 @@ impl From<Exit> for ExitCode {
 
 /// An error that carries its own exit code, for what no library's error stands for.
 #[derive(Debug)]
-pub struct Failed {
+pub(crate) struct Failed {
     exit: Exit,
     message: String,
 }
 
 impl Failed {
     /// The answer is no.
-    pub fn no(message: impl Into<String>) -> Self {
+    pub(crate) fn no(message: impl Into<String>) -> Self {
         Self {
             exit: Exit::No,
             message: message.into(),
@@ -64,7 +64,7 @@ impl Failed {
     }
 
     /// The command line or the configuration is wrong.
-    pub fn usage(message: impl Into<String>) -> Self {
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self {
             exit: Exit::Usage,
             message: message.into(),
@@ -72,7 +72,7 @@ impl Failed {
     }
 
     /// The database or a server cannot be reached or used.
-    pub fn unreachable(message: impl Into<String>) -> Self {
+    pub(crate) fn unreachable(message: impl Into<String>) -> Self {
         Self {
             exit: Exit::Unreachable,
             message: message.into(),
@@ -90,7 +90,7 @@ impl std::error::Error for Failed {}
 
 /// Prints the error, if there is one, and returns the exit code that it stands for.
 #[must_use]
-pub fn conclude(outcome: anyhow::Result<Exit>) -> Exit {
+pub(crate) fn conclude(outcome: anyhow::Result<Exit>) -> Exit {
     match outcome {
         Ok(exit) => exit,
         Err(error) if is_broken_pipe(&error) => Exit::Done,
@@ -118,7 +118,7 @@ fn print(error: &anyhow::Error) {
 ///
 /// It is `{error:#}` without the repetition of libraries whose message quotes its cause already.
 #[must_use]
-pub fn one_line(error: &anyhow::Error) -> String {
+pub(crate) fn one_line(error: &anyhow::Error) -> String {
     let mut line = String::new();
     for cause in error.chain().map(ToString::to_string) {
         if !line.contains(&cause) {
@@ -131,7 +131,7 @@ pub fn one_line(error: &anyhow::Error) -> String {
 
 /// The exit code that an error stands for; the outermost cause that has one decides.
 #[must_use]
-pub fn of_error(error: &anyhow::Error) -> Exit {
+pub(crate) fn of_error(error: &anyhow::Error) -> Exit {
     error.chain().find_map(of_cause).unwrap_or(Exit::No)
 }
 

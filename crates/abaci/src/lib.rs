@@ -7,12 +7,13 @@
 //! Nothing outside of [`config`] reads the environment, but for what systemd says to [`notify`]; and nothing in this
 //! crate speaks SQL.
 
-pub mod cli;
+mod cli;
 mod clocks;
-pub mod command;
-pub mod config;
-pub mod database;
-pub mod exit;
+mod command;
+mod config;
+mod database;
+mod exit;
+mod flags;
 mod follow;
 pub mod health;
 pub mod notify;
@@ -29,18 +30,18 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::Parser;
 use tokio::runtime::Builder;
 
 use cli::Cli;
-use config::{Config, Environment};
+pub use config::Environment;
+use config::{Config, Flags};
 use exit::Exit;
 use telemetry::Audience;
 
 /// Runs one command line and returns what the process ends with.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment) -> ExitCode {
-    let outcome = match Cli::try_parse_from(arguments) {
-        Ok(cli) => execute(cli, environment),
+    let outcome = match Cli::read(arguments) {
+        Ok((cli, flags)) => execute(cli, flags, environment),
         Err(error) => cli::report(&error),
     };
     exit::conclude(outcome).into()
@@ -62,12 +63,12 @@ fn warn_of_unknown(environment: &Environment, audience: Audience) {
     }
 }
 
-fn execute(cli: Cli, environment: &Environment) -> anyhow::Result<Exit> {
+fn execute(cli: Cli, flags: Flags, environment: &Environment) -> anyhow::Result<Exit> {
     if let command::Command::Compute(compute) = &cli.command {
         return compute.run();
     }
-    let config = match Config::resolve(cli.flags(), environment) {
-        Err(error) if cli.command.is_fleet_worker() => return command::fleet::give_up(error),
+    let config = match Config::resolve(flags, environment) {
+        Err(error) if cli.command.is_fleet_worker() => return command::give_up(error),
         resolved => resolved?,
     };
     // Dropped last, so that the last line is written.
@@ -76,7 +77,7 @@ fn execute(cli: Cli, environment: &Environment) -> anyhow::Result<Exit> {
         warn_of_unknown(environment, cli.command.audience());
     }
     if cli.command.is_keeper() {
-        return command::db::keep(&config);
+        return command::keep(&config);
     }
     let mut runtime = if cli.command.is_single_threaded() {
         Builder::new_current_thread()

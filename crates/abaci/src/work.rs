@@ -12,9 +12,9 @@ use durable_jobs::isolation::Isolation;
 use durable_jobs::worker::{FEWEST_CONNECTIONS, Slot, WorkerSettings};
 use tracing::{info, warn};
 
-use crate::command::compute::Compute;
 use crate::config::{Config, a_pause, at_least_one};
 use crate::database::Access;
+use crate::flags::ComputeFlags;
 use crate::program;
 
 /// The first pause between two attempts to reach the database; it doubles up to [`LONGEST_PAUSE`].
@@ -121,7 +121,7 @@ fn isolation(config: &Config) -> anyhow::Result<Isolation> {
     Ok(Isolation {
         program: program::running().context("finding the path of this program")?,
         name: program::name(),
-        arguments: Compute::arguments(std::process::id()),
+        arguments: ComputeFlags::arguments(),
         environment: Vec::new(),
         threads: config
             .job_threads

@@ -11,7 +11,7 @@ use crate::output;
 
 /// Cancel jobs, waiting or running.
 #[derive(Debug, Args)]
-pub struct Cancel {
+pub(crate) struct Cancel {
     /// Ids of the jobs
     #[arg(value_name = "ID", required = true)]
     ids: Vec<String>,

@@ -17,7 +17,7 @@ static WHOLE: LazyLock<Command> = LazyLock::new(Cli::command);
 
 /// Print a completion script for a shell.
 #[derive(Debug, Args)]
-pub struct Completions {
+pub(crate) struct Completions {
     /// Shell to complete in
     shell: Shell,
 }

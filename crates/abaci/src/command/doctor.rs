@@ -13,11 +13,11 @@ use durable_jobs::worker::{FEWEST_CONNECTIONS, WorkerSettings};
 use local_postgres::Programs;
 use serde::Serialize;
 
-use crate::cli::QueueFlags;
 use crate::clocks::{WrongClock, wrong_clocks};
-use crate::config::{Config, Layer};
+use crate::config::Config;
 use crate::database::{Access, check_writable, on_blocking_thread};
 use crate::exit::{Exit, one_line};
+use crate::flags::QueueFlags;
 use crate::output::{self, Format, Paint};
 
 /// How long the database may take to answer.
@@ -25,12 +25,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Check what abaci needs, and say how to get what is missing.
 #[derive(Debug, Args)]
-pub struct Doctor {
+pub(crate) struct Doctor {
     /// Print one JSON object per check
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    queue: QueueFlags,
+    _queue: QueueFlags,
 }
 
 /// How a check went.
@@ -51,10 +51,6 @@ struct Check {
 }
 
 impl Doctor {
-    pub(crate) fn fill(&self, layer: &mut Layer) {
-        self.queue.fill(layer);
-    }
-
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         let format = Format::of_flag(self.json);
         let mut has_failed = false;
@@ -114,7 +110,7 @@ impl Check {
 }
 
 fn configuration(config: &Config) -> Check {
-    match &config.file {
+    match &config.surroundings.file {
         Some(path) => Check::ok("config", path.display().to_string()),
         None => Check::ok("config", "no file; flags, environment and defaults"),
     }

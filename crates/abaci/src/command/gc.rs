@@ -19,7 +19,7 @@ use crate::output::{self, Format};
 /// Only what lies in the place of large values (--artifacts) under the name of this database is looked at.
 /// What killed runs of `abaci lab` have left in the database goes too, whatever its age.
 #[derive(Debug, Args)]
-pub struct Gc {
+pub(crate) struct Gc {
     /// Delete the jobs that ended longer ago as well, with their values; also parked ones, which cannot be resumed then
     #[arg(long, value_name = "TIME")]
     keep: Option<Period>,

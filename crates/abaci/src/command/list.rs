@@ -4,10 +4,10 @@ use clap::Args;
 use durable_jobs::client::ListFilter;
 use durable_jobs::{Client, Job, State};
 
-use crate::cli::one_of;
 use crate::config::Config;
 use crate::database::Access;
 use crate::exit::Exit;
+use crate::flags::one_of;
 use crate::output::{self, Format, Table};
 
 /// Every state, in the order of a job's life.
@@ -23,7 +23,7 @@ const STATES: [State; 7] = [
 
 /// List the jobs of every queue, the newest first.
 #[derive(Debug, Args)]
-pub struct List {
+pub(crate) struct List {
     /// Only jobs in these states
     #[arg(
         long = "state",

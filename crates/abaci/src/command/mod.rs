@@ -1,33 +1,36 @@
 //! The subcommands, one file or folder each.
 
-pub mod cancel;
-pub mod completions;
-pub mod compute;
-pub mod config;
-pub mod db;
-pub mod demo;
-pub mod doctor;
-pub mod fleet;
-pub mod gc;
-pub mod lab;
-pub mod list;
-pub mod resume;
-pub mod serve;
-pub mod show;
-pub mod status;
-pub mod submit;
-pub mod verify;
-pub mod wait;
+mod cancel;
+mod completions;
+mod compute;
+mod config;
+mod db;
+mod demo;
+mod doctor;
+mod fleet;
+mod gc;
+mod lab;
+mod list;
+mod resume;
+mod serve;
+mod show;
+mod status;
+mod submit;
+mod verify;
+mod wait;
 
 use clap::Subcommand;
 
-use crate::config::{Config, Layer};
+pub(crate) use db::keep;
+pub(crate) use fleet::give_up;
+
+use crate::config::Config;
 use crate::exit::Exit;
 use crate::telemetry::Audience;
 
 /// What abaci can do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Show it all at work: jobs, a worker killed in the middle, every result exact
     Demo(demo::Demo),
     /// Run a server that takes jobs from the queue
@@ -74,7 +77,7 @@ impl Command {
     ///
     /// # Errors
     /// Whatever kept it from its task; [`crate::exit`] turns it into a line and a code.
-    pub async fn run(self, config: &Config) -> anyhow::Result<Exit> {
+    pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         match self {
             Self::Demo(demo) => demo.run(config).await,
             Self::Serve(serve) => serve.run(config).await,
@@ -109,7 +112,7 @@ impl Command {
 
     /// Whether this process is to be the keeper of the private database, which needs nothing else of a command.
     #[must_use]
-    pub fn is_keeper(&self) -> bool {
+    pub(crate) fn is_keeper(&self) -> bool {
         matches!(self, Self::Db(db::Db::Keep))
     }
 
@@ -134,19 +137,5 @@ impl Command {
     #[must_use]
     pub(crate) fn is_single_threaded(&self) -> bool {
         matches!(self, Self::Fleet(fleet) if !fleet.is_worker())
-    }
-
-    /// Adds what the command's own flags say to the layer of flags.
-    pub(crate) fn fill(&self, layer: &mut Layer) {
-        match self {
-            Self::Serve(serve) => serve.fill(layer),
-            Self::Fleet(fleet) => fleet.fill(layer),
-            Self::Status(status) => status.fill(layer),
-            Self::Submit(submit) => submit.fill(layer),
-            Self::Wait(wait) => wait.fill(layer),
-            Self::Resume(resume) => resume.fill(layer),
-            Self::Doctor(doctor) => doctor.fill(layer),
-            _ => {}
-        }
     }
 }

@@ -19,10 +19,10 @@ use durable_jobs::worker::{Loss, Slot};
 use tracing::{info, warn};
 
 use self::vitals::Vitals;
-use crate::cli::{HealthFlags, LimitFlags, QueueFlags, StarterFlags, TableFlags, WorkFlags};
-use crate::config::{Config, Layer};
+use crate::config::Config;
 use crate::database::Access;
 use crate::exit::{Exit, Failed};
+use crate::flags::{HealthFlags, LimitFlags, QueueFlags, StarterFlags, TableFlags, WorkFlags};
 use crate::signals::{Insistence, Signals};
 use crate::work;
 
@@ -30,33 +30,25 @@ use crate::work;
 ///
 /// The first SIGINT or SIGTERM lets running jobs finish and hands the rest back to the queue; the second ends at once.
 #[derive(Debug, Args)]
-pub struct Serve {
+pub(crate) struct Serve {
     #[command(flatten)]
-    queue: QueueFlags,
+    _queue: QueueFlags,
     #[command(flatten)]
-    work: WorkFlags,
+    _work: WorkFlags,
     /// Number of the executor id on this machine [default: the lowest free]
     #[arg(long, value_name = "NUMBER")]
     slot: Option<u32>,
     #[command(flatten)]
-    health: HealthFlags,
+    _health: HealthFlags,
     #[command(flatten)]
-    limits: LimitFlags,
+    _limits: LimitFlags,
     #[command(flatten)]
-    tables: TableFlags,
+    _tables: TableFlags,
     #[command(flatten)]
     starter: StarterFlags,
 }
 
 impl Serve {
-    pub(crate) fn fill(&self, layer: &mut Layer) {
-        self.queue.fill(layer);
-        self.work.fill(layer);
-        self.health.fill(layer);
-        self.limits.fill(layer);
-        self.tables.fill(layer);
-    }
-
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         work::check(config)?;
         let vitals = Vitals::begin(config, self.slot)?;

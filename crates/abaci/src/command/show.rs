@@ -27,7 +27,7 @@ use crate::signals::Signals;
 /// With --watch, exit code 0: the job succeeded; 1: it ended otherwise; 130: interrupted, which stops the watching and not
 /// the job.
 #[derive(Debug, Args)]
-pub struct Show {
+pub(crate) struct Show {
     /// Id of the job
     #[arg(value_name = "ID")]
     id: String,

@@ -14,7 +14,7 @@ use crate::output::{self, Format};
 /// All digits are read, from the database, the directory or the bucket. Exit code 0: they are those of F(n); 1: they are not,
 /// or cannot be read, or there are none.
 #[derive(Debug, Args)]
-pub struct Verify {
+pub(crate) struct Verify {
     /// Id of the job
     #[arg(value_name = "ID")]
     id: String,

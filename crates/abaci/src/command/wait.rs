@@ -3,10 +3,10 @@
 use clap::Args;
 use durable_jobs::JobId;
 
-use crate::cli::PatienceFlags;
-use crate::config::{Config, Layer};
+use crate::config::Config;
 use crate::database::Access;
 use crate::exit::Exit;
+use crate::flags::WaitFlags;
 use crate::follow::Following;
 use crate::output::{self, Format};
 use crate::signals::Signals;
@@ -15,7 +15,7 @@ use crate::signals::Signals;
 ///
 /// The jobs may be in different queues; a queue that nobody serves is named.
 #[derive(Debug, Args)]
-pub struct Wait {
+pub(crate) struct Wait {
     /// Ids of the jobs
     #[arg(value_name = "ID", required = true)]
     ids: Vec<String>,
@@ -26,14 +26,10 @@ pub struct Wait {
     #[arg(long, value_name = "NAME", hide = true)]
     queue: Option<String>,
     #[command(flatten)]
-    patience: PatienceFlags,
+    _patience: WaitFlags,
 }
 
 impl Wait {
-    pub(crate) fn fill(&self, layer: &mut Layer) {
-        self.patience.fill(layer);
-    }
-
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         let mut signals = Signals::listen()?;
         let Some(connected) = signals.unless_any(Access::connect_if_used(config)).await else {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 /// Where health is answered, or `none`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub enum HealthAddr {
+pub(crate) enum HealthAddr {
     /// Nowhere.
     Off,
     /// There, over HTTP.

@@ -4,7 +4,6 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use serde_json::Value;
 use testkit::{Process, Signal, TempDir};
 
 use crate::rig::{Rig, assert_refused, bare, code, objects, run};
@@ -71,24 +70,56 @@ fn an_empty_variable_counts_as_none() {
     );
 }
 
-#[test]
-fn every_setting_can_be_given_in_the_file() {
-    let home = TempDir::new();
-    let text = "database_url = \"postgres://localhost/abaci\"\ndata_dir = \"/d\"\npg_bin = \"/p\"\nqueue = \"q\"\n\
-        concurrency = 7\nenable_faults = true\nmigrate = true\npoll_interval = \"5ms\"\ngrace = \"1m\"\nmax_n = 9\njob_memory = \"2GB\"\n\
-        wait_for_server = \"1s\"\nwait_for_database = \"2s\"\nlog_format = \"json\"\nlog_level = \"error\"\n\
-        workers = 3\nfirst_slot = 4\nhealth_addr = \"none\"\nwatchdog = \"20s\"\nmax_restarts = 6\n\
-        restart_window = \"2m\"\njob_cpu_time = \"1h\"\njob_time = \"2h\"\n\
-        retention = \"30days\"\njob_threads = 3\nmax_connections = 6\nartifacts = \"s3://bucket/prefix\"\n";
-    config_file(&home, text);
-    let mut show = bare(&home, ["config", "show", "--json"]);
-    show.env_remove("ABACI_DATA_DIR");
-    let output = run(show);
-    let by_default: Vec<Value> = objects(&output)
-        .into_iter()
-        .filter(|entry| entry["source"] == "default")
+/// Returns the variables that a command's help names, each with the default that stands behind it.
+#[track_caller]
+fn defaults_in_help(home: &TempDir, command: &str) -> Vec<(String, Option<String>)> {
+    let output = run(bare(home, [command, "--help"]));
+    assert_eq!(code(&output), 0, "{output:#?}");
+    let words: Vec<_> = output
+        .stdout
+        .iter()
+        .flat_map(|line| line.split_whitespace())
         .collect();
-    assert!(by_default.is_empty() && output.stdout.len() == 27, "{output:#?}");
+    let text = words.join(" ");
+    let variables = text.split("[env: ").skip(1);
+    let read = variables.filter_map(|behind| {
+        let (variable, rest) = behind.split_once(']')?;
+        let default = rest
+            .strip_prefix(" [default: ")
+            .and_then(|rest| rest.split_once(']'));
+        Some((variable.to_owned(), default.map(|(text, _)| text.to_owned())))
+    });
+    read.collect()
+}
+
+#[test]
+fn the_help_names_every_setting_with_the_default_that_is_used() {
+    let home = TempDir::new();
+    let commands = ["serve", "fleet", "submit", "status", "wait", "resume", "doctor"];
+    let helps = commands.map(|command| defaults_in_help(&home, command)).concat();
+    let processors = std::thread::available_parallelism().unwrap().to_string();
+    for setting in objects(&run(bare(&home, ["config", "show", "--json"]))) {
+        let key = setting["key"].as_str().unwrap();
+        let variable = match key {
+            "log_level" => "ABACI_LOG".to_owned(),
+            key => format!("ABACI_{}", key.to_uppercase()),
+        };
+        let mut shown = helps.iter().filter(|(name, _)| *name == variable).peekable();
+        assert!(shown.peek().is_some(), "{key} is in no help");
+        let used = setting["value"].as_str();
+        for default in shown.filter_map(|(_, default)| default.as_ref()) {
+            match (used, default.as_str()) {
+                (Some(used), "one per processor") => assert_eq!(used, processors),
+                (Some(used), default) => assert!(
+                    default == used
+                        || default.starts_with(&[used, " "].concat())
+                        || default.starts_with(&[used, ";"].concat()),
+                    "the help says {default} of {key}, which is {used}"
+                ),
+                (None, _) => {}
+            }
+        }
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::stage::Stage;
-use crate::config::Environment;
+use crate::config::{self, Environment};
 use crate::database::Access;
 use crate::snapshot::{Snapshot, WorkerView};
 use crate::supervisor::{self, Answer, Request};
@@ -133,7 +133,7 @@ fn command(stage: &Stage, access: &Access, log: &Path) -> anyhow::Result<Command
         .open(log)
         .context("opening the fleet's log")?;
     let mut command = Command::new(std::env::current_exe().context("finding the path of this program")?);
-    for variable in Environment::SETTINGS {
+    for variable in Environment::settings() {
         command.env_remove(variable);
     }
     command
@@ -141,7 +141,7 @@ fn command(stage: &Stage, access: &Access, log: &Path) -> anyhow::Result<Command
         // Whatever way it ends, no job that is left is waited for.
         .args(["--grace", "0s"])
         .args(["--workers", &WORKERS.to_string()])
-        .env("ABACI_CONFIG", "/dev/null")
+        .env(config::FILE, "/dev/null")
         .env("ABACI_DATABASE_URL", access.url())
         .env("ABACI_DATA_DIR", stage.directory())
         .stdin(Stdio::piped())

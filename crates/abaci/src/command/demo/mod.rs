@@ -28,7 +28,7 @@ use stage::Stage;
 ///
 /// It needs no configuration, changes nothing outside of a temporary directory and cleans up after itself.
 #[derive(Debug, Args)]
-pub struct Demo {
+pub(crate) struct Demo {
     /// Indices to compute with the algorithm recursive
     #[arg(
         long,

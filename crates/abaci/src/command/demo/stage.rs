@@ -24,7 +24,8 @@ pub(super) struct Stage {
 impl Stage {
     /// Makes the directory. Of the user's settings only the place of PostgreSQL's programs counts.
     pub(super) fn build(config: &Config) -> anyhow::Result<Self> {
-        let directory = make_directory(&config.temporary_dir).context("making a temporary directory")?;
+        let directory =
+            make_directory(&config.surroundings.temporary_dir).context("making a temporary directory")?;
         let layer = Layer {
             data_dir: Some(directory.clone()),
             pg_bin: config.pg_bin.value.clone(),

@@ -19,9 +19,9 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use tracing::info;
 
-use crate::cli::{FleetFlags, HealthFlags, LimitFlags, QueueFlags, StarterFlags, TableFlags, WorkFlags};
-use crate::config::{Config, HealthAddr, Layer, a_pause, at_least_one};
+use crate::config::{self, Config, FLEET_HEALTH_ADDR, HealthAddr, Layer, a_pause, at_least_one};
 use crate::exit::{Exit, Failed};
+use crate::flags::{FleetFlags, HealthFlags, LimitFlags, QueueFlags, StarterFlags, TableFlags, WorkFlags};
 use crate::health::bind;
 use crate::output;
 use crate::supervisor::{
@@ -29,9 +29,6 @@ use crate::supervisor::{
     Times, check_workers,
 };
 use crate::work;
-
-/// Where health is answered when nobody says otherwise.
-const DEFAULT_HEALTH_ADDR: &str = "127.0.0.1:8080";
 
 /// A heartbeat that may be older than this watches nobody.
 const LONGEST_WATCHDOG: Duration = Duration::from_hours(1);
@@ -51,21 +48,21 @@ const HIGHEST_FIRST_SLOT: u32 = 1_000_000;
 /// back; a second one ends at once. SIGHUP replaces the workers one by one; SIGTTIN and SIGTTOU add and remove one.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, flatten_help = false)]
-pub struct Fleet {
+pub(crate) struct Fleet {
     #[command(subcommand)]
     command: Option<FleetCommand>,
     #[command(flatten)]
-    supervision: FleetFlags,
+    _supervision: FleetFlags,
     #[command(flatten)]
-    health: HealthFlags,
+    _health: HealthFlags,
     #[command(flatten)]
-    queue: QueueFlags,
+    _queue: QueueFlags,
     #[command(flatten)]
-    work: WorkFlags,
+    _work: WorkFlags,
     #[command(flatten)]
-    limits: LimitFlags,
+    _limits: LimitFlags,
     #[command(flatten)]
-    tables: TableFlags,
+    _tables: TableFlags,
     #[command(flatten)]
     starter: StarterFlags,
 }
@@ -87,15 +84,6 @@ enum FleetCommand {
 }
 
 impl Fleet {
-    pub(crate) fn fill(&self, layer: &mut Layer) {
-        self.supervision.fill(layer);
-        self.health.fill(layer);
-        self.queue.fill(layer);
-        self.work.fill(layer);
-        self.limits.fill(layer);
-        self.tables.fill(layer);
-    }
-
     /// Whether this process computes, and so needs threads of its own for the async side.
     pub(crate) fn is_worker(&self) -> bool {
         matches!(self.command, Some(FleetCommand::Worker(_)))
@@ -149,14 +137,9 @@ async fn prepare(config: &Config) -> anyhow::Result<(Plan, Seat, Database)> {
     let times = times(config)?;
     let seat = Seat::take(&supervisor::directory_in(&config.data_dir.value)?).await?;
     // Bound before anything is started, and by the one process that stays.
-    let listener = match config
-        .health_addr
-        .value
-        .map_or_else(|| DEFAULT_HEALTH_ADDR.parse(), Ok)
-    {
-        Ok(HealthAddr::At(address)) => Some(bind_soon(address).await?),
-        Ok(HealthAddr::Off) => None,
-        Err(error) => bail!("the default health address: {error}"),
+    let listener = match config.health_addr.value.unwrap_or(FLEET_HEALTH_ADDR) {
+        HealthAddr::At(address) => Some(bind_soon(address).await?),
+        HealthAddr::Off => None,
     };
     let database = Database::settle(config).await?;
     let health = listener.map(|listener| {
@@ -235,7 +218,7 @@ fn times(config: &Config) -> anyhow::Result<Times> {
 ///
 /// What the supervisor and the health process have settled for good is settled for the workers, too.
 fn worker_program(config: &Config) -> anyhow::Result<Program> {
-    let mut layer = config.flags.layer.clone();
+    let mut layer = config.surroundings.flags.layer.clone();
     layer.data_dir = Some(std::path::absolute(&config.data_dir.value).context("finding the data directory")?);
     layer.artifacts = Some(settled_place(config)?);
     layer.database_url.clone_from(&config.database_url.value);
@@ -243,8 +226,8 @@ fn worker_program(config: &Config) -> anyhow::Result<Program> {
     layer.grace = Some(config.grace.value);
     layer.watchdog = Some(config.watchdog.value);
     let mut environment = environment_of(&layer);
-    if let Some(file) = &config.flags.file {
-        environment.push(("ABACI_CONFIG".into(), file.into()));
+    if let Some(file) = &config.surroundings.flags.file {
+        environment.push((config::FILE.into(), file.into()));
     }
     program(environment)
 }
@@ -264,7 +247,7 @@ fn health_program(config: &Config) -> anyhow::Result<Program> {
         ..Layer::default()
     };
     let mut environment = environment_of(&layer);
-    environment.push(("ABACI_CONFIG".into(), "/dev/null".into()));
+    environment.push((config::FILE.into(), "/dev/null".into()));
     program(environment)
 }
 

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use tokio::sync::watch;
 use tracing::info;
 
-use crate::config::{Config, Period, Setting, Source};
+use crate::config::{Config, LONGEST_POLL_INTERVAL, Period, Setting, Source};
 use crate::database::Access;
 use crate::exit::{self, Exit, Failed};
 use crate::parent::die_with_parent;
@@ -28,9 +28,6 @@ const SHORTEST_BEAT_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The longest time between two heartbeats.
 const LONGEST_BEAT_INTERVAL: Duration = Duration::from_millis(500);
-
-/// A fleet as a whole asks for jobs as often as one server does, but each worker at least this often.
-const LONGEST_POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// One worker of a fleet.
 #[derive(Debug, Args)]
@@ -76,7 +73,7 @@ impl Worker {
     fn share_polling(&self, poll_interval: &mut Setting<Period>) {
         if poll_interval.source == Source::Default {
             let shared = poll_interval.value.0 * self.fleet_size.max(1);
-            poll_interval.value = Period(shared.min(LONGEST_POLL_INTERVAL));
+            poll_interval.value = Period(shared.min(LONGEST_POLL_INTERVAL.0));
         }
     }
 

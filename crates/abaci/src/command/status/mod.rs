@@ -19,11 +19,11 @@ use durable_jobs::presence::Presence;
 use serde::Serialize;
 use tokio::time::timeout;
 
-use crate::cli::{QueueFlags, ReadinessFlags};
 use crate::clocks::{WrongClock, wrong_clocks};
-use crate::config::{Config, Layer};
+use crate::config::Config;
 use crate::database::{Access, on_blocking_thread};
 use crate::exit::{self, Exit};
+use crate::flags::{QueueFlags, ReadinessFlags};
 use crate::output::{self, Format};
 use crate::signals::Signals;
 use crate::snapshot::{Snapshot, WorkerView};
@@ -40,9 +40,9 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 /// Exit code 0: jobs are taken, with --wait by all workers of the fleet here; 1: they are not; 3: the database cannot be
 /// reached.
 #[derive(Debug, Args)]
-pub struct Status {
+pub(crate) struct Status {
     #[command(flatten)]
-    queue: QueueFlags,
+    _queue: QueueFlags,
     /// Look again every second until interrupted
     #[arg(long)]
     watch: bool,
@@ -82,10 +82,6 @@ struct DatabaseReport {
 }
 
 impl Status {
-    pub(crate) fn fill(&self, layer: &mut Layer) {
-        self.queue.fill(layer);
-    }
-
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         let format = Format::of_flag(self.json);
         if let Some(limit) = self.readiness.limit(config) {

@@ -15,10 +15,10 @@ use durable_jobs::record::RequestError;
 use durable_jobs::{Algorithm, Client, Error, JobId, Request, State};
 use serde::Serialize;
 
-use crate::cli::{LimitFlags, PatienceFlags, QueueFlags, TableFlags, one_of};
-use crate::config::{Config, Layer, Period};
+use crate::config::{Config, Period};
 use crate::database::Access;
 use crate::exit::{Exit, Failed};
+use crate::flags::{LimitFlags, QueueFlags, TableFlags, WaitFlags, one_of};
 use crate::follow::Following;
 use crate::output::{self, Format};
 use crate::signals::Signals;
@@ -33,7 +33,7 @@ const LARGE: usize = 300;
 /// Each result is one line on stdout; the summary and what is in the way go to stderr. Ctrl-C stops the waiting, not the
 /// jobs.
 #[derive(Debug, Args)]
-pub struct Submit {
+pub(crate) struct Submit {
     #[command(flatten)]
     workload: Workload,
     /// Algorithm [default: doubling, and giant for n from 600000000 on]
@@ -56,13 +56,13 @@ pub struct Submit {
     #[arg(long, value_name = "TIME")]
     timeout: Option<Period>,
     #[command(flatten)]
-    queue: QueueFlags,
+    _queue: QueueFlags,
     #[command(flatten)]
-    limits: LimitFlags,
+    _limits: LimitFlags,
     #[command(flatten)]
-    tables: TableFlags,
+    _tables: TableFlags,
     #[command(flatten)]
-    patience: PatienceFlags,
+    _patience: WaitFlags,
 }
 
 /// A job that was queued, as JSON.
@@ -75,13 +75,6 @@ struct Queued<'a> {
 }
 
 impl Submit {
-    pub(crate) fn fill(&self, layer: &mut Layer) {
-        self.queue.fill(layer);
-        self.limits.fill(layer);
-        self.tables.fill(layer);
-        self.patience.fill(layer);
-    }
-
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         let jobs = self.jobs(config)?;
         let mut signals = Signals::listen()?;

@@ -1,31 +1,23 @@
 //! The command line: what can be said, and how it is refused.
 //!
-//! Flags only carry text into [`Layer`]; precedence is [`crate::config`]'s and meaning is the commands'.
-//! The environment variable of a flag is named in its help and read in [`crate::config`], so that `config show` can tell
-//! where a value came from.
+//! Flags of settings only carry values to [`crate::config`], whose precedence is and which knows their variables;
+//! meaning is the commands'.
 
 #![allow(
     clippy::doc_markdown,
     reason = "the docs of flags are the help texts, which show no backticks"
 )]
 
-mod choice;
-mod flags;
-
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, Parser, ValueHint};
-
-pub(crate) use choice::one_of;
-pub use flags::{
-    FleetFlags, HealthFlags, LimitFlags, PatienceFlags, QueueFlags, ReadinessFlags, StarterFlags, TableFlags,
-    WorkFlags,
-};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, ValueHint};
 
 use crate::command::Command;
-use crate::config::{Flags, Layer, LogFormat};
+use crate::config::Flags;
 use crate::exit::{Exit, Failed};
+use crate::flags::{LogFlags, PlaceFlags};
 use crate::output::visible;
 
 /// Durable Fibonacci numbers: a job that was accepted is finished with the exact value, whatever dies meanwhile.
@@ -36,7 +28,7 @@ use crate::output::visible;
     3 database or server unreachable, 130 interrupted.\n\n\
     Start here: abaci demo"
 )]
-pub struct Cli {
+pub(crate) struct Cli {
     #[command(flatten)]
     global: Global,
     /// What to do.
@@ -48,47 +40,26 @@ pub struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Global options")]
 struct Global {
-    /// Database to use instead of the private one [env: ABACI_DATABASE_URL]
-    #[arg(long, value_name = "URL", global = true)]
-    database_url: Option<String>,
-    /// Directory of the private database, of large values and of a fleet's lock and socket [env: ABACI_DATA_DIR]
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, global = true)]
-    data_dir: Option<PathBuf>,
-    /// Directory or bucket (s3://bucket/prefix) of large values [env: ABACI_ARTIFACTS] [default: in the data directory]
-    #[arg(long, value_name = "PLACE", global = true)]
-    artifacts: Option<String>,
-    /// Directory of PostgreSQL's programs [env: ABACI_PG_BIN] [default: searched for]
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, global = true)]
-    pg_bin: Option<PathBuf>,
+    #[command(flatten)]
+    _places: PlaceFlags,
     /// Configuration file [env: ABACI_CONFIG] [default: ~/.config/abaci/config.toml]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, global = true)]
     config: Option<PathBuf>,
-    /// Form of the log lines on stderr [env: ABACI_LOG_FORMAT] [default: text]
-    #[arg(long, value_name = "FORMAT", global = true)]
-    log_format: Option<LogFormat>,
-    /// Level or filter of the log lines [env: ABACI_LOG] [default: info for servers, else warn]
-    #[arg(long, value_name = "LEVEL", global = true)]
-    log_level: Option<String>,
+    #[command(flatten)]
+    _log: LogFlags,
 }
 
 impl Cli {
-    /// What the command line says about the configuration.
-    #[must_use]
-    pub fn flags(&self) -> Flags {
-        let mut layer = Layer {
-            database_url: self.global.database_url.clone(),
-            data_dir: self.global.data_dir.clone(),
-            artifacts: self.global.artifacts.clone(),
-            pg_bin: self.global.pg_bin.clone(),
-            log_format: self.global.log_format,
-            log_level: self.global.log_level.clone(),
-            ..Layer::default()
-        };
-        self.command.fill(&mut layer);
-        Flags {
-            file: self.global.config.clone(),
-            layer,
-        }
+    /// Parses a command line into its command and what it says about the configuration.
+    ///
+    /// # Errors
+    /// A refusal, or the help or the version where one was asked for; [`report`] tells them apart.
+    pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<(Self, Flags), clap::Error> {
+        let mut command = Self::command();
+        let matches = command.try_get_matches_from_mut(arguments)?;
+        let cli = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+        let flags = Flags::new(cli.global.config.clone(), &matches);
+        Ok((cli, flags))
     }
 }
 
@@ -96,7 +67,7 @@ impl Cli {
 ///
 /// # Errors
 /// A usage error, unless help or the version was asked for.
-pub fn report(error: &clap::Error) -> anyhow::Result<Exit> {
+pub(crate) fn report(error: &clap::Error) -> anyhow::Result<Exit> {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
             error.print()?;
