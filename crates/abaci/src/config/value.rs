@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::ArgAction;
+use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, ValueHint, value_parser};
 
 use super::environment::Environment;
@@ -21,8 +22,11 @@ pub(crate) trait Value: Clone + Send + Sync + 'static {
 
     /// Returns the value that a flag was given.
     fn of_flag(matches: &ArgMatches, id: &str) -> Option<Self> {
-        // A command that has no such flag is no error: most settings are flags of a few commands only.
-        matches.try_get_one(id).ok().flatten().cloned()
+        // Most settings are flags of a few commands only.
+        let value = matches.try_get_one::<Self>(id).ok().flatten()?;
+        // A flag that takes no value has one also where it was not given.
+        let is_given = matches.value_source(id) == Some(ValueSource::CommandLine);
+        is_given.then(|| value.clone())
     }
 
     /// Returns the value of a variable.
@@ -76,13 +80,14 @@ impl<T: Value> Kind for Option<T> {
 
 /// Implements [`Value`] for types that have a text form.
 macro_rules! values_with_a_text_form {
-    ($($type:ty, $sample:literal;)*) => {$(
+    ($($type:ty, $sample:literal, $takes:expr;)*) => {$(
         impl Value for $type {
             #[cfg(test)]
             const SAMPLE: &'static str = $sample;
 
             fn takes(flag: Arg) -> Arg {
-                flag.value_parser(value_parser!($type))
+                let takes: fn(Arg) -> Arg = $takes;
+                takes(flag)
             }
 
             fn of_variable(environment: &Environment, name: &str) -> Result<Option<Self>, Failed> {
@@ -101,40 +106,14 @@ macro_rules! values_with_a_text_form {
 }
 
 values_with_a_text_form! {
-    String, "text";
-    u32, "7";
-    u64, "7";
-    Period, "1m 7s 3ms";
-    Bytes, "3MiB";
-    HealthAddr, "127.0.0.1:9";
-    LogFormat, "json";
-}
-
-/// A flag without a value: it says yes by being there, and a source behind it decides where it is not.
-impl Value for bool {
-    #[cfg(test)]
-    const SAMPLE: &'static str = "true";
-
-    fn takes(flag: Arg) -> Arg {
-        flag.action(ArgAction::SetTrue)
-    }
-
-    fn of_flag(matches: &ArgMatches, id: &str) -> Option<Self> {
-        let given = matches.try_get_one(id).ok().flatten().copied();
-        given.filter(|is_there| *is_there)
-    }
-
-    fn of_variable(environment: &Environment, name: &str) -> Result<Option<Self>, Failed> {
-        environment.parsed(name)
-    }
-
-    fn to_variable(&self) -> OsString {
-        self.to_string().into()
-    }
-
-    fn shown(&self) -> String {
-        self.to_string()
-    }
+    String, "text", |flag| flag.value_parser(value_parser!(String));
+    u32, "7", |flag| flag.value_parser(value_parser!(u32));
+    u64, "7", |flag| flag.value_parser(value_parser!(u64));
+    Period, "1m 7s 3ms", |flag| flag.value_parser(value_parser!(Period));
+    Bytes, "3MiB", |flag| flag.value_parser(value_parser!(Bytes));
+    HealthAddr, "127.0.0.1:9", |flag| flag.value_parser(value_parser!(HealthAddr));
+    LogFormat, "json", |flag| flag.value_parser(value_parser!(LogFormat));
+    bool, "true", |flag| flag.action(ArgAction::SetTrue);
 }
 
 /// A directory; its name need not be text.
