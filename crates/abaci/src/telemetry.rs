@@ -21,7 +21,7 @@ use tracing_subscriber::fmt::format::{self, Writer};
 use crate::config::{Config, LOG_LEVEL_OF_COMMANDS, LogFormat, Source};
 use crate::exit::Failed;
 use crate::output::{visible, visible_json};
-use crate::work::host_name;
+use crate::worker_startup::host_name;
 
 /// More than a server says in a second of trouble.
 const BUFFERED_LINES: usize = 4096;

@@ -5,7 +5,7 @@ use durable_jobs::client::CancelOutcome;
 use durable_jobs::{JobId, State};
 
 use crate::config::Config;
-use crate::database::Access;
+use crate::database_access::Access;
 use crate::exit::Exit;
 use crate::output;
 

@@ -15,7 +15,7 @@ use signal_hook::flag;
 use crate::exit::{Exit, Failed};
 use crate::flags::ComputeFlags;
 use crate::parent::die_with_parent;
-use crate::program;
+use crate::this_process;
 
 /// One computation.
 #[derive(Debug, Args)]
@@ -39,7 +39,7 @@ impl Compute {
         die_with_parent(self.parent.worker, Signal::KILL)
             .map_err(|_| Failed::usage("this process belongs to a worker; start one with: abaci serve"))?;
         let _asked = outlast_signals()?;
-        program::take_name();
+        this_process::take_name();
         isolation::compute_for_worker().context("computing for a worker")?;
         Ok(Exit::Done)
     }

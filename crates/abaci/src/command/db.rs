@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use local_postgres::{Force, Programs, Status, Stopped};
 
 use crate::config::{Config, without_password};
-use crate::database::{Access, keeper_settings, on_blocking_thread};
+use crate::database_access::{Access, keeper_settings, on_blocking_thread};
 use crate::exit::{Exit, Failed};
 use crate::output;
 use crate::signals::Signals;

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::clocks::{WrongClock, wrong_clocks};
 use crate::config::Config;
-use crate::database::{Access, check_writable, on_blocking_thread};
+use crate::database_access::{Access, check_writable, on_blocking_thread};
 use crate::exit::{Exit, one_line};
 use crate::flags::QueueFlags;
 use crate::output::{self, Format, Paint};

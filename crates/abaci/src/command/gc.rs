@@ -9,7 +9,7 @@ use durable_jobs::client::{GcMode, GcOptions, GcReport};
 use serde::Serialize;
 
 use crate::config::{Config, Period};
-use crate::database::Access;
+use crate::database_access::Access;
 use crate::exit::Exit;
 use crate::output::{self, Format};
 

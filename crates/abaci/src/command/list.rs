@@ -5,7 +5,7 @@ use durable_jobs::client::ListFilter;
 use durable_jobs::{Client, Job, State};
 
 use crate::config::Config;
-use crate::database::Access;
+use crate::database_access::Access;
 use crate::exit::Exit;
 use crate::flags::one_of;
 use crate::output::{self, Format, Table};

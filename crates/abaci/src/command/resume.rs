@@ -5,7 +5,7 @@ use durable_jobs::JobId;
 use durable_jobs::client::{ResumeOptions, ResumeOutcome};
 
 use crate::config::{Bytes, Config};
-use crate::database::Access;
+use crate::database_access::Access;
 use crate::exit::Exit;
 use crate::flags::ResumeFlags;
 use crate::output;

@@ -20,11 +20,11 @@ use tracing::{info, warn};
 
 use self::vitals::Vitals;
 use crate::config::Config;
-use crate::database::Access;
+use crate::database_access::Access;
 use crate::exit::{Exit, Failed};
 use crate::flags::{HealthFlags, LimitFlags, QueueFlags, StarterFlags, TableFlags, WorkFlags};
 use crate::signals::{Insistence, Signals};
-use crate::work;
+use crate::worker_startup;
 
 /// Run a server that takes jobs from the queue.
 ///
@@ -50,7 +50,7 @@ pub(crate) struct Serve {
 
 impl Serve {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
-        work::check(config)?;
+        worker_startup::check(config)?;
         let vitals = Vitals::begin(config, self.slot)?;
         let outcome = self.serve(config, &vitals).await;
         vitals.end().await;
@@ -63,7 +63,7 @@ impl Serve {
         let start = async {
             let access = Access::open(config).await?;
             vitals.know_database(access.url(), &config.queue.value)?;
-            let worker = work::start(&access, config, slot).await?;
+            let worker = worker_startup::start(&access, config, slot).await?;
             anyhow::Ok((access, worker))
         };
         let (access, mut worker) = tokio::select! {
@@ -77,7 +77,7 @@ impl Serve {
         let mut left = pin!(self.starter.starter_left());
         loop {
             vitals.ready(&worker, &kept);
-            work::announce(&worker, &access, config);
+            worker_startup::announce(&worker, &access, config);
             let loss = tokio::select! {
                 signal = asked_to_stop(&mut signals, left.as_mut()) => {
                     vitals.draining();
@@ -94,7 +94,7 @@ impl Serve {
             );
             vitals.starting_anew();
             worker = tokio::select! {
-                started = work::start_anew(worker, &access, config, slot) => started?,
+                started = worker_startup::start_anew(worker, &access, config, slot) => started?,
                 signal = asked_to_stop(&mut signals, left.as_mut()) => {
                     info!(signal, "stopped before it was ready again");
                     return Ok(Exit::Done);

@@ -12,7 +12,7 @@ use serde::Serialize;
 use value::Ends;
 
 use crate::config::Config;
-use crate::database::Access;
+use crate::database_access::Access;
 use crate::exit::Exit;
 use crate::output::{self, Format};
 use crate::signals::Signals;

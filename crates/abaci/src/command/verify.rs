@@ -5,7 +5,7 @@ use durable_jobs::{JobId, JobResult, artifact};
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::database::{Access, on_blocking_thread};
+use crate::database_access::{Access, on_blocking_thread};
 use crate::exit::Exit;
 use crate::output::{self, Format};
 

@@ -4,12 +4,12 @@ use clap::Args;
 use durable_jobs::JobId;
 
 use crate::config::Config;
-use crate::database::Access;
+use crate::database_access::Access;
 use crate::exit::Exit;
 use crate::flags::WaitFlags;
-use crate::follow::Following;
 use crate::output::{self, Format};
 use crate::signals::Signals;
+use crate::wait::Following;
 
 /// Wait for jobs that were submitted before, and print their results as they complete.
 ///

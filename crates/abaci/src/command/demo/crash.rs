@@ -17,7 +17,7 @@ use durable_jobs::{Client, Job, JobId, Request, State};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::cast::Fleet;
+use super::fleet::Fleet;
 
 /// A job has to have run for this long, for the crash to cost it something.
 const A_MOMENT: Duration = Duration::from_millis(50);

@@ -7,22 +7,22 @@
 //! Whatever way it ends, with success, an error, Ctrl-C or SIGTERM, it leaves no process and no file behind. Only a
 //! SIGKILL of the demo itself leaves the directory; the processes notice and end by themselves.
 
-mod cast;
 mod crash;
-mod narration;
-mod plot;
-mod stage;
+mod fleet;
+mod output;
+mod sandbox;
+mod scenario;
 
 use clap::Args;
 use durable_jobs::{Algorithm, JobId, Request};
 
 use crate::config::Config;
-use crate::database::{Access, on_blocking_thread};
+use crate::database_access::{Access, on_blocking_thread};
 use crate::exit::{Exit, Failed};
 use crate::signals::Signals;
 
-use plot::Plot;
-use stage::Stage;
+use sandbox::Stage;
+use scenario::Plot;
 
 /// Show it all at work: jobs, a worker killed in the middle, every result exact.
 ///
@@ -74,7 +74,7 @@ async fn perform(
     tokio::select! {
         biased;
         _ = signals.next() => {
-            narration::interrupted();
+            output::interrupted();
             Ok(Exit::Interrupted)
         }
         outcome = Plot::new(stage, &access, jobs).play() => outcome,

@@ -28,7 +28,7 @@ use crate::supervisor::{
     self, Answer, Database, HealthChild, Intensity, MOST_WORKERS, Orders, Plan, Program, Request, Seat,
     Times, check_workers,
 };
-use crate::work;
+use crate::worker_startup;
 
 /// A heartbeat that may be older than this watches nobody.
 const LONGEST_WATCHDOG: Duration = Duration::from_hours(1);
@@ -121,7 +121,7 @@ impl Fleet {
 
 /// Starts a fleet and looks after it until it is told to stop, or `stop` completes.
 async fn supervise(config: &Config, stop: impl Future<Output = &'static str>) -> anyhow::Result<Exit> {
-    work::check(config)?;
+    worker_startup::check(config)?;
     check(config)?;
     let mut orders = Orders::listen()?;
     let Some(prepared) = orders.unless_stopped(Box::pin(prepare(config))).await else {

@@ -12,13 +12,13 @@ use tokio::sync::watch;
 use tracing::info;
 
 use crate::config::{Config, LONGEST_POLL_INTERVAL, Period, Setting, Source};
-use crate::database::Access;
+use crate::database_access::Access;
 use crate::exit::{self, Exit, Failed};
 use crate::parent::die_with_parent;
-use crate::program;
 use crate::signals::{Hurry, Signals};
 use crate::supervisor::{FromWorker, Receiver, Sender, inherited, say_at_once};
-use crate::work;
+use crate::this_process;
+use crate::worker_startup;
 
 /// A heartbeat is sent this many times before the watchdog bites.
 const BEATS_PER_WATCHDOG: u32 = 20;
@@ -50,7 +50,7 @@ impl Worker {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         let (mut sender, receiver) = super::channel_to_supervisor(inherited())?;
         die_with_parent(self.supervisor, Signal::KILL)?;
-        program::take_name();
+        this_process::take_name();
         let mut config = config.clone();
         self.share_polling(&mut config.poll_interval);
         self.share_processors(&mut config);
@@ -80,7 +80,7 @@ impl Worker {
     /// A computation on two threads costs all others of the fleet as much as it gains, unless there are processors to spare.
     fn share_processors(&self, config: &mut Config) {
         let jobs_at_once = self.fleet_size.saturating_mul(config.concurrency.value);
-        let share = work::share_of_processors(jobs_at_once).get();
+        let share = worker_startup::share_of_processors(jobs_at_once).get();
         let usual = u32::try_from(share).unwrap_or(u32::MAX);
         config.job_threads.value.get_or_insert(usual);
     }
@@ -90,11 +90,11 @@ impl Worker {
         config: &Config,
         observer: &watch::Sender<Option<WorkerObserver>>,
     ) -> anyhow::Result<Exit> {
-        work::check(config)?;
+        worker_startup::check(config)?;
         let (mut signals, mut hurry) = (Signals::listen()?, Hurry::listen()?);
         let start = async {
             let access = Access::open(config).await?;
-            let worker = work::start(&access, config, Slot::Number(self.slot)).await?;
+            let worker = worker_startup::start(&access, config, Slot::Number(self.slot)).await?;
             anyhow::Ok((access, worker))
         };
         let Some(started) = signals.unless_any(Box::pin(start)).await else {
@@ -103,7 +103,7 @@ impl Worker {
         let (access, worker) = started?;
         let _kept = access.keep_running();
         observer.send_replace(Some(worker.observer()));
-        work::announce(&worker, &access, config);
+        worker_startup::announce(&worker, &access, config);
         let signal = tokio::select! {
             signal = signals.next() => signal,
             () = hurry.wait() => "SIGUSR1",

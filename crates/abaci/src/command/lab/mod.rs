@@ -13,7 +13,7 @@ use durable_jobs::database::inspect;
 
 use self::page::Page;
 use crate::config::Config;
-use crate::database::Access;
+use crate::database_access::Access;
 use crate::exit::{Exit, Failed};
 use crate::output::{self, Format, Table};
 use crate::signals::Signals;

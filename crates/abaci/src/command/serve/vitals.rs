@@ -18,7 +18,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tracing::warn;
 
 use crate::config::{Config, HealthAddr};
-use crate::database::KeptRunning;
+use crate::database_access::KeptRunning;
 use crate::health::{self, HealthServer, OneWorker};
 use crate::notify::Notifier;
 

@@ -9,7 +9,7 @@ use durable_jobs::artifact::{self, BucketAccess};
 use durable_jobs::record::JobDetail;
 use durable_jobs::{Error, JobResult};
 
-use crate::database::on_blocking_thread;
+use crate::database_access::on_blocking_thread;
 use crate::exit::{Exit, Failed};
 use crate::output;
 

@@ -14,8 +14,8 @@ use tokio::time::MissedTickBehavior;
 use super::{Look, draw};
 use crate::config::Config;
 use crate::exit::{Exit, Failed};
-use crate::follow::{LocalFleet, Patience, nobody_listens};
 use crate::output::{self, Format};
+use crate::wait::{LocalFleet, Patience, nobody_listens};
 
 /// How often it looks.
 const INTERVAL: Duration = Duration::from_millis(500);

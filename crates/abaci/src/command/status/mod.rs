@@ -21,7 +21,7 @@ use tokio::time::timeout;
 
 use crate::clocks::{WrongClock, wrong_clocks};
 use crate::config::Config;
-use crate::database::{Access, on_blocking_thread};
+use crate::database_access::{Access, on_blocking_thread};
 use crate::exit::{self, Exit};
 use crate::flags::{QueueFlags, ReadinessFlags};
 use crate::output::{self, Format};

@@ -13,10 +13,10 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::{Report, look};
 use crate::config::{Config, Period};
 use crate::exit::Exit;
-use crate::follow::nobody_listens;
 use crate::output::{self, Format};
 use crate::signals::Signals;
 use crate::snapshot::{LastExit, Phase, Snapshot, WorkerView};
+use crate::wait::nobody_listens;
 
 /// The pause between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);

@@ -16,12 +16,12 @@ use durable_jobs::{Algorithm, Client, Error, JobId, Request, State};
 use serde::Serialize;
 
 use crate::config::{Config, Period};
-use crate::database::Access;
+use crate::database_access::Access;
 use crate::exit::{Exit, Failed};
 use crate::flags::{LimitFlags, QueueFlags, TableFlags, WaitFlags, one_of};
-use crate::follow::Following;
 use crate::output::{self, Format};
 use crate::signals::Signals;
+use crate::wait::Following;
 
 use workload::Workload;
 

@@ -21,7 +21,7 @@ use tracing::{error, info};
 
 use crate::config::Config;
 use crate::snapshot::PrivateDatabase;
-use crate::work::host_name;
+use crate::worker_startup::host_name;
 
 /// How often a long-lived user of the private database looks whether its keeper lives.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);

@@ -14,13 +14,13 @@ use durable_jobs::database::Tables;
 use durable_jobs::{Client, JobId, JobResult, Request};
 use tokio::sync::mpsc;
 
-use super::cast::Fleet;
 use super::crash::{self, Crash};
-use super::narration::{self, Recovery};
-use super::stage::Stage;
-use crate::database::{Access, on_blocking_thread};
+use super::fleet::Fleet;
+use super::output::{self, Recovery};
+use super::sandbox::Stage;
+use crate::database_access::{Access, on_blocking_thread};
 use crate::exit::{Exit, Failed};
-use crate::follow::{Patience, Progress, Tally, checked};
+use crate::wait::{Patience, Progress, Tally, checked};
 
 /// How often the rows are looked at for a job that runs.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
@@ -65,20 +65,20 @@ impl<'a> Plot<'a> {
 
     /// Plays to the end and returns what the demo ends with.
     pub(super) async fn play(mut self) -> anyhow::Result<Exit> {
-        narration::opening(self.stage)?;
+        output::opening(self.stage)?;
         let client = self.access.client_with(self.stage.config(), Tables::Make).await?;
         let (fleet, snapshot) = Fleet::start(self.stage, self.access).await?;
-        narration::fleet_started(fleet.pid(), &snapshot)?;
+        output::fleet_started(fleet.pid(), &snapshot)?;
         self.tally = Tally::start(self.jobs.len());
         client
             .submit_all(&self.jobs, SubmitOptions::default())
             .await
             .context("submitting")?;
-        narration::submitted(&self.jobs)?;
+        output::submitted(&self.jobs)?;
         self.follow(&client, &fleet).await?;
         on_blocking_thread(move || fleet.stop()).await?;
         client.close().await;
-        narration::ending(&self.tally, self.crash.as_ref(), self.recovery.as_ref())?;
+        output::ending(&self.tally, self.crash.as_ref(), self.recovery.as_ref())?;
         Ok(if self.tally.has_failures() {
             Exit::No
         } else {
@@ -128,7 +128,7 @@ impl<'a> Plot<'a> {
         {
             self.handle(event, progress)?;
         }
-        progress.apart(|| narration::crashed(&crash))
+        progress.apart(|| output::crashed(&crash))
     }
 
     /// Tells that another process has taken the place of the killed one, once that is so, and what ended meanwhile.
@@ -147,7 +147,7 @@ impl<'a> Plot<'a> {
             .and_then(|worker| worker.pid);
         if let Some(heir) = heir.filter(|heir| *heir != crash.pid) {
             self.is_replaced = true;
-            progress.apart(|| narration::replaced(heir, crash.at.elapsed()))?;
+            progress.apart(|| output::replaced(heir, crash.at.elapsed()))?;
             let untold = std::mem::take(&mut self.untold);
             untold.iter().try_for_each(|outcome| tell(outcome, progress))?;
         }
@@ -223,8 +223,8 @@ impl<'a> Plot<'a> {
 
 fn tell(outcome: &Outcome, progress: &Progress) -> anyhow::Result<()> {
     progress.apart(|| match &outcome.result {
-        Ok(result) => narration::result(result),
-        Err(failure) => narration::failure(&outcome.id, failure),
+        Ok(result) => output::result(result),
+        Err(failure) => output::failure(&outcome.id, failure),
     })
 }
 

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::stage::Stage;
+use super::sandbox::Stage;
 use crate::config::{self, Environment};
-use crate::database::Access;
+use crate::database_access::Access;
 use crate::snapshot::{Snapshot, WorkerView};
 use crate::supervisor::{self, Answer, Request};
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 use durable_jobs::{Failure, JobId, JobResult, Request};
 
 use super::crash::Crash;
-use super::stage::Stage;
-use crate::follow::Tally;
+use super::sandbox::Stage;
 use crate::output::{self, Paint};
 use crate::snapshot::Snapshot;
+use crate::wait::Tally;
 
 /// How the job that was cut off came to its value.
 pub(super) struct Recovery {

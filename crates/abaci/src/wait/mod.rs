@@ -8,10 +8,10 @@
 //! to wait for them again.
 
 mod fleet;
-mod patience;
 mod progress;
 mod report;
 mod tally;
+mod timeouts;
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -24,10 +24,10 @@ use crate::output::{self, Format};
 use crate::signals::Signals;
 
 pub(crate) use fleet::LocalFleet;
-pub(crate) use patience::{Patience, nobody_listens};
 pub(crate) use progress::Progress;
 pub(crate) use report::checked;
 pub(crate) use tally::Tally;
+pub(crate) use timeouts::{Patience, nobody_listens};
 
 /// How many ids a notice spells out before it refers to the list.
 const IDS_IN_A_NOTICE: usize = 20;

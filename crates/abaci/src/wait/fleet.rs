@@ -10,7 +10,7 @@ use durable_jobs::client::QueueVersion;
 use durable_jobs::{APPLICATION_VERSION, ENGINE_QUEUE};
 
 use crate::config::Config;
-use crate::database::place_of;
+use crate::database_access::place_of;
 use crate::snapshot::{Phase, Snapshot, WorkerState, WorkerView};
 use crate::supervisor::{Answer, Request, ask, directory_in};
 

@@ -10,7 +10,7 @@ use durable_jobs::JobId;
 use local_postgres::Force;
 
 use crate::config::{Config, Environment, Flags, Layer};
-use crate::database::Access;
+use crate::database_access::Access;
 
 /// A directory for one run of the demo, with the configuration that points there.
 ///

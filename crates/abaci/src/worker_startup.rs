@@ -13,9 +13,9 @@ use durable_jobs::worker::{FEWEST_CONNECTIONS, Slot, WorkerSettings};
 use tracing::{info, warn};
 
 use crate::config::{Config, a_pause, at_least_one};
-use crate::database::Access;
+use crate::database_access::Access;
 use crate::flags::ComputeFlags;
-use crate::program;
+use crate::this_process;
 
 /// The first pause between two attempts to reach the database; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -119,8 +119,8 @@ fn settings(access: &Access, config: &Config, slot: Slot) -> anyhow::Result<Work
 /// Heavy computations run in this program under its hidden subcommand, with nothing of this process's environment.
 fn isolation(config: &Config) -> anyhow::Result<Isolation> {
     Ok(Isolation {
-        program: program::running().context("finding the path of this program")?,
-        name: program::name(),
+        program: this_process::running().context("finding the path of this program")?,
+        name: this_process::name(),
         arguments: ComputeFlags::arguments(),
         environment: Vec::new(),
         threads: config
