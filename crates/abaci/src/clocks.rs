@@ -10,9 +10,9 @@ use serde::Serialize;
 /// A clock that differs from the database's by over a second.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct WrongClock {
-    /// Whose it is: the workers', or this machine's where it is nobody's.
+    /// The workers that have it; none where it is this machine's.
     workers: Vec<String>,
-    /// How far it is ahead.
+    /// The lead over the database's clock.
     offset_ms: ClockOffset,
 }
 

@@ -1,4 +1,4 @@
-//! Which database a command uses, and the hold on the private one while it is used.
+//! The database of a command, and the hold on the private one while it is used.
 //!
 //! An address that was given is taken as it is. Without one the private PostgreSQL of the data directory is started, or
 //! joined where it runs already, and a lease keeps it there for as long as an [`Access`] lives.
@@ -21,12 +21,12 @@ use tracing::{error, info};
 
 use crate::config::Config;
 use crate::snapshot::PrivateDatabase;
-use crate::worker_startup::host_name;
+use crate::this_process::host_name;
 
-/// How often a long-lived user of the private database looks whether its keeper lives.
+/// Interval at which a long-lived user of the private database looks whether its keeper lives.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How soon a private database that did not answer is tried again.
+/// Pause before a private database that did not answer is tried again.
 const CONNECT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A database that may be used while this lives.
@@ -100,13 +100,13 @@ impl Access {
         connected.ok_or_else(|| durable_jobs::Error::NotFound { id: id.to_string() }.into())
     }
 
-    /// The database's address; it may hold a password and is never printed or put among a process's arguments.
+    /// Returns the database's address; it may hold a password and is never printed or put among a process's arguments.
     #[must_use]
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
-    /// The database's address, fit to be shown.
+    /// Returns the database's address, fit to be shown.
     #[must_use]
     pub(crate) fn place(&self) -> &str {
         &self.place
@@ -173,7 +173,7 @@ pub(crate) struct KeptRunning {
 }
 
 impl KeptRunning {
-    /// What was seen of the private database last; nothing where another database is used.
+    /// Watches the state of the private database; nothing where another database is used.
     #[must_use]
     pub(crate) fn seen(&self) -> watch::Receiver<Option<PrivateDatabase>> {
         self.seen.clone()
@@ -196,10 +196,10 @@ pub(crate) fn place_of(config: &Config) -> String {
     }
 }
 
-/// How the private database of this configuration is started.
+/// Returns the settings with which the private database of this configuration is started.
 ///
 /// # Errors
-/// When the path of this program cannot be found out, which is what runs the keeper.
+/// An error when the path of this program, which runs the keeper, cannot be found out.
 pub(crate) fn private_settings(config: &Config) -> anyhow::Result<Settings> {
     let program = std::env::current_exe().context("finding the path of this program")?;
     let data_dir = std::path::absolute(&config.data_dir.value).context("finding the data directory")?;
@@ -230,7 +230,7 @@ pub(crate) fn private_failure(config: &Config, error: local_postgres::Error) -> 
     anyhow::Error::new(error).context(setting)
 }
 
-/// How the keeper of this configuration's private database works.
+/// Returns the settings of the keeper of this configuration's private database.
 #[must_use]
 pub(crate) fn keeper_settings(config: &Config) -> KeeperSettings {
     let settings = KeeperSettings::new(config.postgres_dir());
@@ -240,7 +240,7 @@ pub(crate) fn keeper_settings(config: &Config) -> KeeperSettings {
     }
 }
 
-/// Runs what blocks where it holds nobody up.
+/// Runs blocking work on a thread of its own, where it delays nothing.
 pub(crate) async fn on_blocking_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> anyhow::Result<T> {
@@ -249,7 +249,7 @@ pub(crate) async fn on_blocking_thread<T: Send + 'static>(
         .context("running on a blocking thread")
 }
 
-/// Says it once when the private database is lost and once when it is back.
+/// Logs once when the private database is lost and once when it is back.
 async fn look_after(lease: Arc<Lease>, seen: watch::Sender<Option<PrivateDatabase>>) {
     let mut was_lost = false;
     loop {
@@ -270,7 +270,7 @@ async fn look_after(lease: Arc<Lease>, seen: watch::Sender<Option<PrivateDatabas
     }
 }
 
-/// Whether `directory` can be written to, found out by writing.
+/// Tries whether `directory` can be written to, by writing.
 pub(crate) fn check_writable(directory: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(directory)?;
     let probe = directory.join(format!(".probe-{}", std::process::id()));

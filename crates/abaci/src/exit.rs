@@ -1,4 +1,4 @@
-//! How a command ends: the exit codes, and which error means which of them.
+//! The exit codes of commands, and the errors that stand for them.
 //!
 //! An error is printed here and nowhere else, as one line on stderr; only the end of a log follows on lines of its own.
 //! A reader that closed the pipe has what it wanted, so that counts as success.
@@ -27,7 +27,7 @@ pub(crate) enum Exit {
 }
 
 impl Exit {
-    /// The number that the process ends with.
+    /// Returns the number that the process ends with.
     #[must_use]
     pub(crate) fn code(self) -> u8 {
         match self {
@@ -55,7 +55,7 @@ pub(crate) struct Failed {
 }
 
 impl Failed {
-    /// The answer is no.
+    /// Makes an error for the answer no.
     pub(crate) fn no(message: impl Into<String>) -> Self {
         Self {
             exit: Exit::No,
@@ -63,7 +63,7 @@ impl Failed {
         }
     }
 
-    /// The command line or the configuration is wrong.
+    /// Makes an error for a wrong command line or configuration.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self {
             exit: Exit::Usage,
@@ -71,7 +71,7 @@ impl Failed {
         }
     }
 
-    /// The database or a server cannot be reached or used.
+    /// Makes an error for a database or a server that cannot be reached or used.
     pub(crate) fn unreachable(message: impl Into<String>) -> Self {
         Self {
             exit: Exit::Unreachable,
@@ -114,7 +114,7 @@ fn print(error: &anyhow::Error) {
     lines.for_each(output::talk);
 }
 
-/// The causes of an error, outermost first, in one line.
+/// Writes the causes of an error, outermost first, in one line.
 ///
 /// It is `{error:#}` without the repetition of libraries whose message quotes its cause already.
 #[must_use]
@@ -129,7 +129,7 @@ pub(crate) fn one_line(error: &anyhow::Error) -> String {
     line
 }
 
-/// The exit code that an error stands for; the outermost cause that has one decides.
+/// Returns the exit code that an error stands for; the outermost cause that has one decides.
 #[must_use]
 pub(crate) fn of_error(error: &anyhow::Error) -> Exit {
     error.chain().find_map(of_cause).unwrap_or(Exit::No)

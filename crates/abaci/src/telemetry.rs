@@ -21,12 +21,12 @@ use tracing_subscriber::fmt::format::{self, Writer};
 use crate::config::{Config, LOG_LEVEL_OF_COMMANDS, LogFormat, Source};
 use crate::exit::Failed;
 use crate::output::{visible, visible_json};
-use crate::worker_startup::host_name;
+use crate::this_process::host_name;
 
 /// More than a server says in a second of trouble.
 const BUFFERED_LINES: usize = 4096;
 
-/// Who reads the log of a command.
+/// The readers of a command's log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Audience {
     /// Whoever runs a server: events are the output.

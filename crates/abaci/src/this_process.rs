@@ -1,4 +1,4 @@
-//! This program as something that can be started again.
+//! This process: its program, its name, its host.
 
 use std::ffi::OsString;
 use std::io;
@@ -8,9 +8,9 @@ use std::path::PathBuf;
 #[cfg(target_os = "linux")]
 const RUNNING: &str = "/proc/self/exe";
 
-/// What starts this very program again, also when its file was replaced or removed.
+/// Returns a path that starts this very program again, also when its file was replaced or removed.
 ///
-/// Where the kernel does not offer that, it is the path that the program was started by.
+/// On a kernel that does not offer that, it is the path that the program was started by.
 pub(crate) fn running() -> io::Result<PathBuf> {
     #[cfg(target_os = "linux")]
     if std::path::Path::new(RUNNING).exists() {
@@ -19,14 +19,19 @@ pub(crate) fn running() -> io::Result<PathBuf> {
     std::env::current_exe()
 }
 
-/// What this process is called where processes are listed.
+/// Returns the name of this process in lists of processes.
 pub(crate) fn name() -> OsString {
     std::env::args_os().next().unwrap_or_else(|| "abaci".into())
 }
 
-/// Calls this process as the program is called; the kernel calls what it started by [`running`] after the last word of that.
+/// Names this process after the program; the kernel names a process that was started by [`running`] after the end of that path.
 pub(crate) fn take_name() {
     // A name is for people; without it everything works.
     #[cfg(target_os = "linux")]
     let _ = rustix::thread::set_name(c"abaci");
+}
+
+/// Returns this machine's name, the first half of every executor id of its workers.
+pub(crate) fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

@@ -15,7 +15,7 @@ use tracing::{info, warn};
 use crate::config::{Config, a_pause, at_least_one};
 use crate::database_access::Access;
 use crate::flags::ComputeFlags;
-use crate::this_process;
+use crate::this_process::{self, host_name};
 
 /// The first pause between two attempts to reach the database; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -93,11 +93,6 @@ pub(crate) async fn start_anew(
     start(access, config, slot).await
 }
 
-/// This machine's name, the first half of every executor id of its workers.
-pub(crate) fn host_name() -> String {
-    rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
 fn settings(access: &Access, config: &Config, slot: Slot) -> anyhow::Result<WorkerSettings> {
     let place = config.artifact_place()?;
     Ok(WorkerSettings {
@@ -134,13 +129,13 @@ fn isolation(config: &Config) -> anyhow::Result<Isolation> {
     })
 }
 
-/// How many threads each of so many computations at once may use.
+/// Returns the number of threads that each of so many computations at once may use.
 pub(crate) fn share_of_processors(jobs_at_once: u32) -> NonZero<usize> {
     let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
     NonZero::new(processors / jobs_at_once.max(1) as usize).unwrap_or(NonZero::<usize>::MIN)
 }
 
-/// Says in the log that a worker takes jobs; after everyone was told who may be asked whether it does.
+/// Logs that a worker takes jobs; health and systemd have to be told before.
 pub(crate) fn announce(worker: &Worker, access: &Access, config: &Config) {
     info!(
         executor_id = worker.executor_id(),

@@ -11,13 +11,13 @@ use crate::output;
 
 /// Cancel jobs, waiting or running.
 #[derive(Debug, Args)]
-pub(crate) struct Cancel {
+pub(crate) struct CancelArgs {
     /// Ids of the jobs
     #[arg(value_name = "ID", required = true)]
     ids: Vec<String>,
 }
 
-impl Cancel {
+impl CancelArgs {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         let (_access, client) = Access::connect_to_write(config).await?;
         let mut exit = Exit::Done;

@@ -19,7 +19,7 @@ use crate::this_process;
 
 /// One computation.
 #[derive(Debug, Args)]
-pub(crate) struct Compute {
+pub(crate) struct ComputeArgs {
     #[command(flatten)]
     parent: ComputeFlags,
 }
@@ -34,7 +34,7 @@ fn outlast_signals() -> anyhow::Result<Arc<AtomicBool>> {
     Ok(asked)
 }
 
-impl Compute {
+impl ComputeArgs {
     pub(crate) fn run(&self) -> anyhow::Result<Exit> {
         die_with_parent(self.parent.worker, Signal::KILL)
             .map_err(|_| Failed::usage("this process belongs to a worker; start one with: abaci serve"))?;

@@ -15,9 +15,9 @@ use crate::exit::{Exit, Failed};
 use crate::output;
 use crate::signals::Signals;
 
-/// What can be done with the private database.
+/// Subcommands about the private database.
 #[derive(Debug, Subcommand)]
-pub(crate) enum Db {
+pub(crate) enum DbCommand {
     /// Hold the private database for programs of your own, until Ctrl-C
     ///
     /// No command of abaci needs this: each starts the private database by itself, which ends some seconds after its last
@@ -56,7 +56,7 @@ pub(crate) struct Psql {
     arguments: Vec<String>,
 }
 
-impl Db {
+impl DbCommand {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         match self {
             Self::Start => start(config).await,
@@ -72,7 +72,7 @@ impl Db {
 /// Runs the private database while somebody uses it: the body of the keeper process.
 ///
 /// # Errors
-/// Why the server does not start; the line goes to the server's log.
+/// Explains why the server does not start; the line goes to the server's log.
 pub(crate) fn keep(config: &Config) -> anyhow::Result<Exit> {
     local_postgres::keep(&keeper_settings(config))?;
     Ok(Exit::Done)

@@ -20,12 +20,12 @@ use crate::exit::{Exit, one_line};
 use crate::flags::QueueFlags;
 use crate::output::{self, Format, Paint};
 
-/// How long the database may take to answer.
+/// The longest time for an answer of the database.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Check what abaci needs, and say how to get what is missing.
 #[derive(Debug, Args)]
-pub(crate) struct Doctor {
+pub(crate) struct DoctorArgs {
     /// Print one JSON object per check
     #[arg(long)]
     json: bool,
@@ -33,10 +33,10 @@ pub(crate) struct Doctor {
     _queue: QueueFlags,
 }
 
-/// How a check went.
+/// The outcome of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Verdict {
+enum Finding {
     Ok,
     /// Worth knowing, and no fault.
     Note,
@@ -46,16 +46,16 @@ enum Verdict {
 #[derive(Debug, Serialize)]
 struct Check {
     subject: &'static str,
-    verdict: Verdict,
+    verdict: Finding,
     detail: String,
 }
 
-impl Doctor {
+impl DoctorArgs {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         let format = Format::of_flag(self.json);
         let mut has_failed = false;
         let mut print = |check: Check| {
-            has_failed |= check.verdict == Verdict::Fail;
+            has_failed |= check.verdict == Finding::Fail;
             check.print(format)
         };
         print(configuration(config))?;
@@ -75,7 +75,7 @@ impl Check {
     fn ok(subject: &'static str, detail: impl Into<String>) -> Self {
         Self {
             subject,
-            verdict: Verdict::Ok,
+            verdict: Finding::Ok,
             detail: detail.into(),
         }
     }
@@ -83,7 +83,7 @@ impl Check {
     fn note(subject: &'static str, detail: impl Into<String>) -> Self {
         Self {
             subject,
-            verdict: Verdict::Note,
+            verdict: Finding::Note,
             detail: detail.into(),
         }
     }
@@ -91,7 +91,7 @@ impl Check {
     fn fail(subject: &'static str, detail: impl Into<String>) -> Self {
         Self {
             subject,
-            verdict: Verdict::Fail,
+            verdict: Finding::Fail,
             detail: detail.into(),
         }
     }
@@ -102,9 +102,9 @@ impl Check {
         }
         let Self { subject, detail, .. } = self;
         match self.verdict {
-            Verdict::Ok => output::line(format_args!("{}  {subject:<11}  {detail}", "ok  ".green())),
-            Verdict::Note => output::line(format_args!("{}  {subject:<11}  {detail}", "note".yellow())),
-            Verdict::Fail => output::line(format_args!("{}  {subject:<11}  {detail}", "fail".red())),
+            Finding::Ok => output::line(format_args!("{}  {subject:<11}  {detail}", "ok  ".green())),
+            Finding::Note => output::line(format_args!("{}  {subject:<11}  {detail}", "note".yellow())),
+            Finding::Fail => output::line(format_args!("{}  {subject:<11}  {detail}", "fail".red())),
         }
     }
 }

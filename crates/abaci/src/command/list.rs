@@ -23,7 +23,7 @@ const STATES: [State; 7] = [
 
 /// List the jobs of every queue, the newest first.
 #[derive(Debug, Args)]
-pub(crate) struct List {
+pub(crate) struct ListArgs {
     /// Only jobs in these states
     #[arg(
         long = "state",
@@ -46,10 +46,10 @@ pub(crate) struct List {
     json: bool,
 }
 
-/// What to say where nobody has ever submitted.
+/// Printed where nobody has ever submitted.
 const NOTHING_EVER: &str = "no jobs; submit one with: abaci submit 100";
 
-impl List {
+impl ListArgs {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         let Some((_access, client)) = Access::connect_if_used(config).await? else {
             output::talk(NOTHING_EVER);

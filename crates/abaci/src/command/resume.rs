@@ -14,7 +14,7 @@ use crate::output;
 ///
 /// A job goes back to its own queue, whatever queue is configured here.
 #[derive(Debug, Args)]
-pub(crate) struct Resume {
+pub(crate) struct ResumeArgs {
     /// Ids of the jobs
     #[arg(value_name = "ID", required = true)]
     ids: Vec<String>,
@@ -25,7 +25,7 @@ pub(crate) struct Resume {
     _queue: ResumeFlags,
 }
 
-impl Resume {
+impl ResumeArgs {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         let (_access, client) = Access::connect_to_write(config).await?;
         let options = ResumeOptions {

@@ -30,7 +30,7 @@ use crate::worker_startup;
 ///
 /// The first SIGINT or SIGTERM lets running jobs finish and hands the rest back to the queue; the second ends at once.
 #[derive(Debug, Args)]
-pub(crate) struct Serve {
+pub(crate) struct ServeArgs {
     #[command(flatten)]
     _queue: QueueFlags,
     #[command(flatten)]
@@ -48,7 +48,7 @@ pub(crate) struct Serve {
     starter: StarterFlags,
 }
 
-impl Serve {
+impl ServeArgs {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         worker_startup::check(config)?;
         let vitals = Vitals::begin(config, self.slot)?;

@@ -9,13 +9,13 @@ use crate::exit::Exit;
 use crate::flags::WaitFlags;
 use crate::output::{self, Format};
 use crate::signals::Signals;
-use crate::wait::Following;
+use crate::wait::JobWait;
 
 /// Wait for jobs that were submitted before, and print their results as they complete.
 ///
 /// The jobs may be in different queues; a queue that nobody serves is named.
 #[derive(Debug, Args)]
-pub(crate) struct Wait {
+pub(crate) struct WaitArgs {
     /// Ids of the jobs
     #[arg(value_name = "ID", required = true)]
     ids: Vec<String>,
@@ -26,10 +26,10 @@ pub(crate) struct Wait {
     #[arg(long, value_name = "NAME", hide = true)]
     queue: Option<String>,
     #[command(flatten)]
-    _patience: WaitFlags,
+    _wait: WaitFlags,
 }
 
-impl Wait {
+impl WaitArgs {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         let mut signals = Signals::listen()?;
         let Some(connected) = signals.unless_any(Access::connect_if_used(config)).await else {
@@ -43,8 +43,8 @@ impl Wait {
         };
         let _kept = access.keep_running();
         let jobs = self.ids.into_iter().map(|id| (JobId::new(id), None));
-        let following = Following::new(jobs, config, Format::of_flag(self.json));
-        let exit = following.until_all_ended(&client, &mut signals).await;
+        let job_wait = JobWait::new(jobs, config, Format::of_flag(self.json));
+        let exit = job_wait.until_all_ended(&client, &mut signals).await;
         client.close().await;
         exit
     }

@@ -1,4 +1,4 @@
-//! What the process was given by its surroundings, read once.
+//! The environment of the process, read once.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -136,12 +136,12 @@ impl Environment {
             .collect()
     }
 
-    /// Whether the account is root.
+    /// Returns whether the account is root.
     pub(crate) fn is_root(&self) -> bool {
         self.is_root
     }
 
-    /// Whether colour is unwanted, whatever the terminal can do.
+    /// Returns whether colour is unwanted, whatever the terminal can do.
     pub(crate) fn forbids_colour(&self) -> bool {
         self.get("NO_COLOR").is_some() || self.get("TERM").is_some_and(|term| term == "dumb")
     }

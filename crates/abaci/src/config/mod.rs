@@ -58,7 +58,7 @@ pub(crate) fn help_of(key: &str, text: &str) -> String {
     row.map_or_else(|| text.to_owned(), |row| row.help(text))
 }
 
-/// What the command line says about the configuration.
+/// The configuration as far as the command line gives it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Flags {
     /// The file to read instead of the usual one.
@@ -80,11 +80,11 @@ impl Flags {
 /// The circumstances of a command that are no settings.
 #[derive(Clone)]
 pub(crate) struct Surroundings {
-    /// What the environment says about buckets; secrets are among it.
+    /// The variables of the environment about buckets; secrets are among them.
     bucket_settings: Vec<(String, String)>,
     /// The configuration file that was read, if there was one.
     pub(crate) file: Option<PathBuf>,
-    /// What the command line said, for processes that are to be told the same.
+    /// The settings of the command line, for processes that are to have the same.
     pub(crate) flags: Flags,
     /// The directory for what need not outlive a command.
     pub(crate) temporary_dir: PathBuf,
@@ -93,7 +93,7 @@ pub(crate) struct Surroundings {
 }
 
 impl Config {
-    /// What whoever submits or serves may do about the tables.
+    /// Returns the changes to tables that a client or a server may make.
     pub(crate) fn tables(&self) -> Tables {
         if self.migrate.value {
             Tables::Update
@@ -136,7 +136,7 @@ impl Config {
         Ok(config)
     }
 
-    /// What a request may ask for.
+    /// Returns the limits of requests.
     pub(crate) fn limits(&self) -> Limits {
         Limits {
             max_n: self.max_n.value,
@@ -144,7 +144,7 @@ impl Config {
         }
     }
 
-    /// Where the database is, if it is not the private one.
+    /// Returns the address of the database, if it is not the private one.
     ///
     /// # Errors
     /// [`durable_jobs::Error::Url`] for an address that makes no sense; that it leads to a database is not tried.
@@ -162,7 +162,7 @@ impl Config {
         canonical_url(url).with_context(which).map(Some)
     }
 
-    /// Where values of over 10,000 digits and states of long computations are kept.
+    /// Returns the place of values of over 10,000 digits and of states of long computations.
     ///
     /// # Errors
     /// A usage error when it is neither a directory nor a bucket.
@@ -184,12 +184,12 @@ impl Config {
         })
     }
 
-    /// How buckets are reached.
+    /// Returns the access to buckets.
     pub(crate) fn bucket_access(&self) -> BucketAccess {
         BucketAccess(self.surroundings.bucket_settings.clone())
     }
 
-    /// Where the private database is kept.
+    /// Returns the directory of the private database.
     pub(crate) fn postgres_dir(&self) -> PathBuf {
         self.data_dir.value.join("postgres")
     }
@@ -221,7 +221,7 @@ fn file_source(flags: &Flags, environment: &Environment) -> String {
     format!("reading config ({source})")
 }
 
-/// Whether text begins as an address does and a path does not: letters, a colon, a slash.
+/// Returns whether text begins as an address does and a path does not: letters, a colon, a slash.
 fn has_scheme(text: &str) -> bool {
     let scheme = text.split_once(":/").map(|(scheme, _)| scheme);
     scheme.is_some_and(|scheme| {

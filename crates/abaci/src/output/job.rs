@@ -11,7 +11,7 @@ pub(crate) fn name(job: &RunningJob) -> String {
         .map_or_else(|| job.workflow_id.clone(), |n| format!("F({n})"))
 }
 
-/// What a job is at, such as `compute 43 %, writing, 12 MB`; nothing between two steps.
+/// Writes the progress of a job, such as `compute 43 %, writing, 12 MB`; nothing between two steps.
 pub(crate) fn progress(job: &RunningJob) -> Option<String> {
     let step = job.step.as_deref()?;
     let share = job

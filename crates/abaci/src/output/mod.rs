@@ -1,4 +1,4 @@
-//! What goes to the terminal: data to stdout, talk to stderr.
+//! Output: data to stdout, talk to stderr.
 //!
 //! Every line is made [`visible`] here, whoever wrote what is in it, and none has a line break inside; a colour that we mean
 //! is a [`Paint`]. Colour is used only on a terminal and never with `NO_COLOR`.

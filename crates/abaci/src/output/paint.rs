@@ -59,7 +59,7 @@ pub(crate) fn unpainted(line: &str) -> String {
     rewritten(line, |_| "")
 }
 
-/// Whether a colour begins or ends in a text.
+/// Returns whether a colour begins or ends in a text.
 pub(super) fn is_painted(text: &str) -> bool {
     text.contains(MARK.as_str())
 }

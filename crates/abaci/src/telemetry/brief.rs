@@ -1,7 +1,7 @@
 //! Log lines for a person at a terminal: the time of day, and of each event what fits on one line.
 //!
 //! Files and pipes get every field in full; here a job is named by the end of its id and a worker of this host by its slot.
-//! What is still too long loses the fields that say least, and then the end of its longest value. Warnings and errors
+//! A line that is still too long loses the fields that say least, and then the end of its longest value. Warnings and errors
 //! lose nothing, since a reason that is cut is none.
 //!
 //! Values are escaped: some of them come from rows that anybody can write.

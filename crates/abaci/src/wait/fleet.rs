@@ -14,10 +14,10 @@ use crate::database_access::place_of;
 use crate::snapshot::{Phase, Snapshot, WorkerState, WorkerView};
 use crate::supervisor::{Answer, Request, ask, directory_in};
 
-/// How long the fleet may take to answer; a wait is held up for no longer.
+/// The longest time for an answer of the fleet; a wait is held up for no longer.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Where the fleet of this machine would be, and which database it would have to use.
+/// The place of a fleet on this machine, and the database that it would have to use.
 pub(crate) struct LocalFleet {
     directory: Option<PathBuf>,
     /// The database, unless it is the private one of the same data directory.
@@ -32,7 +32,7 @@ impl LocalFleet {
         }
     }
 
-    /// Says how the fleet stands, if there is one that takes jobs of this queue and version as soon as its workers run.
+    /// Describes the fleet, if there is one that takes jobs of this queue and version as soon as its workers run.
     pub(crate) async fn prospect(&self, of: &QueueVersion) -> Option<String> {
         if of.version != APPLICATION_VERSION {
             return None;
@@ -46,7 +46,7 @@ impl LocalFleet {
     }
 }
 
-/// Says how a fleet stands that has no worker to take jobs, if it is one for `queue` of `database`, or of the private one,
+/// Describes a fleet without a worker that takes jobs, if it is one for `queue` of `database`, or of the private one,
 /// and goes on.
 fn prospect(fleet: &Snapshot, queue: &str, database: Option<&str>) -> Option<String> {
     let supervisor = fleet.supervisor.as_ref()?;
@@ -67,7 +67,7 @@ fn prospect(fleet: &Snapshot, queue: &str, database: Option<&str>) -> Option<Str
     ))
 }
 
-/// Says which worker takes jobs next, as far as that is known.
+/// Names the worker that takes jobs next, as far as it is known.
 fn next_worker(workers: &[WorkerView]) -> String {
     let restart_in = |worker: &WorkerView| worker.restart_in_seconds;
     let soonest = workers.iter().filter_map(restart_in).min_by(f64::total_cmp);
@@ -83,7 +83,7 @@ fn next_worker(workers: &[WorkerView]) -> String {
     }
 }
 
-/// Says how the last worker ended, if one has.
+/// Names the end of the last worker that ended.
 fn last_exit(workers: &[WorkerView]) -> String {
     let ends = workers.iter().filter_map(|worker| worker.last_exit.as_ref());
     let last = ends.min_by(|one, other| one.age_seconds.total_cmp(&other.age_seconds));

@@ -1,4 +1,4 @@
-//! Following jobs to their end: results as they complete, what is in the way, and the summary.
+//! Waiting for jobs to end: results as they complete, obstacles, and the summary.
 //!
 //! Results go to stdout, one line each, and one failed job hides none of the others; progress, notices and the summary
 //! go to stderr.
@@ -27,31 +27,31 @@ pub(crate) use fleet::LocalFleet;
 pub(crate) use progress::Progress;
 pub(crate) use report::checked;
 pub(crate) use tally::Tally;
-pub(crate) use timeouts::{Patience, nobody_listens};
+pub(crate) use timeouts::{WaitTimeouts, nobody_listens};
 
-/// How many ids a notice spells out before it refers to the list.
+/// Number of ids that a notice spells out before it refers to the list.
 const IDS_IN_A_NOTICE: usize = 20;
 
-/// Jobs to be followed, with what was asked for where that is known.
-pub(crate) struct Following {
+/// A wait for jobs, with their requests where those are known.
+pub(crate) struct JobWait {
     requests: HashMap<JobId, Option<Request>>,
     open: BTreeSet<JobId>,
-    patience: Patience,
+    timeouts: WaitTimeouts,
     fleet: LocalFleet,
     tally: Tally,
     format: Format,
 }
 
-/// Why following ended before the jobs did.
-enum End {
+/// An end of the wait before the end of the jobs.
+enum EarlyEnd {
     /// A signal came.
     Interrupted,
-    /// What is in the way stayed for too long; the message says what it is.
+    /// An obstacle lasted for too long; the message names it.
     GaveUp(String),
 }
 
-impl Following {
-    /// Follows `jobs` as patiently as the configuration says.
+impl JobWait {
+    /// Prepares a wait for `jobs` with the timeouts of the configuration.
     pub(crate) fn new(
         jobs: impl IntoIterator<Item = (JobId, Option<Request>)>,
         config: &Config,
@@ -59,12 +59,12 @@ impl Following {
     ) -> Self {
         let requests: HashMap<JobId, Option<Request>> = jobs.into_iter().collect();
         let open = requests.keys().cloned().collect();
-        let patience = Patience::new(config.wait_for_server.value.0, config.wait_for_database.value.0);
+        let timeouts = WaitTimeouts::new(config.wait_for_server.value.0, config.wait_for_database.value.0);
         Self {
             tally: Tally::start(requests.len()),
             requests,
             open,
-            patience,
+            timeouts,
             fleet: LocalFleet::of(config),
             format,
         }
@@ -85,14 +85,14 @@ impl Following {
                     Some(event) => if let Some(end) = self.handle(event, &progress).await? { break Some(end) },
                     None => break None,
                 },
-                _ = signals.next() => break Some(End::Interrupted),
+                _ = signals.next() => break Some(EarlyEnd::Interrupted),
             }
         };
         progress.clear();
         Ok(self.conclude(end))
     }
 
-    async fn handle(&mut self, event: WaitEvent, progress: &Progress) -> anyhow::Result<Option<End>> {
+    async fn handle(&mut self, event: WaitEvent, progress: &Progress) -> anyhow::Result<Option<EarlyEnd>> {
         match event {
             WaitEvent::Finished(outcome) => self.finished(outcome, progress)?,
             WaitEvent::Missing(id) => {
@@ -118,22 +118,22 @@ impl Following {
         progress.apart(|| report::print(&outcome, request, self.format))
     }
 
-    async fn obstacle(&mut self, event: &WaitEvent, progress: &Progress) -> Option<End> {
+    async fn obstacle(&mut self, event: &WaitEvent, progress: &Progress) -> Option<EarlyEnd> {
         let prospect = match event {
             WaitEvent::NoWorker { of, .. } => self.fleet.prospect(of).await.map(|said| (of, said)),
             _ => None,
         };
-        let verdict = match prospect {
-            Some((of, prospect)) => self.patience.between_workers(of, prospect),
-            None => self.patience.consider(event),
+        let response = match prospect {
+            Some((of, prospect)) => self.timeouts.between_workers(of, prospect),
+            None => self.timeouts.consider(event),
         };
-        if let Some(notice) = verdict.notice {
+        if let Some(notice) = response.notice {
             progress.apart(|| output::talk(notice));
         }
-        verdict.gave_up.map(End::GaveUp)
+        response.gave_up.map(EarlyEnd::GaveUp)
     }
 
-    fn conclude(self, end: Option<End>) -> Exit {
+    fn conclude(self, end: Option<EarlyEnd>) -> Exit {
         let left = self.open.len();
         match end {
             None => {
@@ -144,18 +144,18 @@ impl Following {
                     Exit::Done
                 }
             }
-            Some(End::Interrupted) => {
+            Some(EarlyEnd::Interrupted) => {
                 output::talk(format_args!("stopped waiting; {}", self.way_back(left)));
                 Exit::Interrupted
             }
-            Some(End::GaveUp(reason)) => {
+            Some(EarlyEnd::GaveUp(reason)) => {
                 output::error(format_args!("{reason}; {}", self.way_back(left)));
                 Exit::Unreachable
             }
         }
     }
 
-    /// Sums up what the jobs took; what they ask for is known only of those that were submitted here, as the clock began.
+    /// Sums up the jobs; only of those that were submitted here is it known that the clock began with them.
     fn summary(&self) -> String {
         if self.requests.values().all(Option::is_some) {
             self.tally.summary()
@@ -164,7 +164,7 @@ impl Following {
         }
     }
 
-    /// Says that the jobs go on without us, and how to get back to them.
+    /// Writes the command that waits for the jobs again.
     fn way_back(&self, left: usize) -> String {
         let jobs = if left == 1 {
             "the job stays".to_owned()

@@ -1,8 +1,8 @@
 //! The live line at the bottom of a terminal; nothing at all elsewhere.
 //!
-//! What the running jobs are at is asked for twice a second, in a task of its own so that no wait is delayed by it, and
+//! The progress of running jobs is read twice a second, in a task of its own so that no wait is delayed by it, and
 //! never where the line is not drawn.
-//! A question that fails says nothing: the wait itself tells of an outage.
+//! A read that fails is not reported: the wait itself reports an outage.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -15,13 +15,13 @@ use tokio::time::MissedTickBehavior;
 
 use crate::output;
 
-/// How often the elapsed time is drawn anew.
+/// Interval at which the elapsed time is drawn anew.
 const TICK: Duration = Duration::from_millis(100);
 
-/// How often the workers' word is read.
+/// Interval at which the progress of jobs is read.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// The line that says how far a set of jobs is.
+/// The line that shows the progress of a set of jobs.
 pub(crate) struct Progress {
     bar: ProgressBar,
     /// Ends with the line.
@@ -41,7 +41,7 @@ impl Progress {
         }
     }
 
-    /// Says from now on what those of `ids` are at that run, if the line is drawn.
+    /// Shows from now on the progress of those of `ids` that run, if the line is drawn.
     pub(crate) fn look_at(&mut self, client: &Client, ids: impl IntoIterator<Item = JobId>) {
         if !self.bar.is_hidden() {
             let ids = ids.into_iter().collect();
@@ -49,13 +49,13 @@ impl Progress {
         }
     }
 
-    /// Says how many jobs wait and run.
+    /// Shows the numbers of jobs that wait and run.
     pub(crate) fn counts(&self, queued: usize, running: usize) {
         self.bar
             .set_message(format!("{running} running, {queued} waiting, "));
     }
 
-    /// Says how many jobs have ended.
+    /// Shows the number of jobs that have ended.
     pub(crate) fn done(&self, jobs: usize) {
         self.bar.set_position(jobs as u64);
     }
@@ -88,7 +88,7 @@ async fn look(bar: ProgressBar, client: Client, ids: Vec<JobId>) {
     }
 }
 
-/// What the job is at that has been in hand for the longest, and how many there are besides.
+/// Describes the job that has run for the longest, and counts the others.
 fn said(jobs: &HashMap<JobId, RunningJob>) -> Option<String> {
     let oldest = jobs.values().max_by(|a, b| a.seconds.total_cmp(&b.seconds))?;
     let progress = output::progress(oldest).map_or_else(String::new, |said| format!(" {said}"));

@@ -1,4 +1,4 @@
-//! Adding up what jobs took.
+//! Sums over a set of jobs.
 
 use std::time::Instant;
 
@@ -39,17 +39,17 @@ impl Tally {
         self.failed += 1;
     }
 
-    /// How many jobs have ended.
+    /// Returns the number of jobs that have ended.
     pub(crate) fn done(&self) -> usize {
         self.succeeded + self.failed
     }
 
-    /// Whether any job ended without a value.
+    /// Returns whether any job ended without a value.
     pub(crate) fn has_failures(&self) -> bool {
         self.failed > 0
     }
 
-    /// Jobs, failures, compute time and wall time of jobs that were submitted when the clock started, in one line, with the
+    /// Writes jobs, failures, compute time and wall time of jobs that were submitted when the clock started, in one line, with the
     /// ratio of the two times where it is a speed-up: of two jobs or more, since one alone is sped up by nobody, and of a
     /// second of computing or more, since less is lost in what submitting and waiting take.
     pub(crate) fn summary(&self) -> String {
@@ -61,7 +61,7 @@ impl Tally {
         format!("{}, speed-up {speed_up:.2}", self.totals())
     }
 
-    /// The same without the ratio, which says nothing of jobs that ran before the clock started, nor of a run with a crash
+    /// Writes the same without the ratio, which says nothing of jobs that ran before the clock started, nor of a run with a crash
     /// in it.
     pub(crate) fn totals(&self) -> String {
         let wall = self.started.elapsed().as_secs_f64();

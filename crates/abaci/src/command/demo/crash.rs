@@ -17,7 +17,7 @@ use durable_jobs::{Client, Job, JobId, Request, State};
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::fleet::Fleet;
+use super::fleet::DemoFleet;
 
 /// A job has to have run for this long, for the crash to cost it something.
 const A_MOMENT: Duration = Duration::from_millis(50);
@@ -54,7 +54,7 @@ struct StoppedWorker {
 /// Kills a worker that computes one of `jobs`, if it is time and one is found in the middle of it.
 pub(super) async fn bring_about(
     client: &Client,
-    fleet: &Fleet,
+    fleet: &DemoFleet,
     jobs: &[(JobId, Request)],
 ) -> anyhow::Result<Option<Crash>> {
     let rows = client.list(&ListFilter::default()).await?;
@@ -116,7 +116,7 @@ fn has_run_for(job: &Job, at: SystemTime) -> Duration {
 
 impl StoppedWorker {
     /// Stops the worker that has a job; nothing when there is none, or it has gone by itself.
-    async fn stop(fleet: &Fleet, job: &Job) -> anyhow::Result<Option<Self>> {
+    async fn stop(fleet: &DemoFleet, job: &Job) -> anyhow::Result<Option<Self>> {
         let Some(executor_id) = job.executor_id.clone() else {
             return Ok(None);
         };

@@ -1,4 +1,4 @@
-//! Who plays: a fleet of two workers.
+//! The demo's fleet of two workers.
 
 use std::fs::{self, OpenOptions};
 use std::path::{Path, PathBuf};
@@ -8,42 +8,42 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::sandbox::Stage;
+use super::sandbox::Sandbox;
 use crate::config::{self, Environment};
 use crate::database_access::Access;
 use crate::snapshot::{Snapshot, WorkerView};
 use crate::supervisor::{self, Answer, Request};
 
-/// How many workers the fleet has.
+/// Number of workers of the fleet.
 pub(super) const WORKERS: u32 = 2;
 
-/// How long a fleet may take until all its workers take jobs.
+/// The longest time until all workers of a fleet take jobs.
 const START_PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long a fleet may take to end when asked to.
+/// The longest time until a fleet has ended that was asked to.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How often a process is looked at.
+/// Interval at which a process is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The end of a fleet's log that is shown when it does not start.
 const LOG_LINES: usize = 5;
 
 /// The fleet of the demo; it ends with the value, and by itself when the demo is killed.
-pub(super) struct Fleet {
+pub(super) struct DemoFleet {
     process: Child,
     log: PathBuf,
     directory: PathBuf,
 }
 
-impl Fleet {
-    /// Starts a fleet and returns, with how it stands, once all its workers take jobs.
-    pub(super) async fn start(stage: &Stage, access: &Access) -> anyhow::Result<(Self, Snapshot)> {
-        let log = stage.directory().join("fleet.log");
-        let process = command(stage, access, &log)?
+impl DemoFleet {
+    /// Starts a fleet and returns it with its state once all its workers take jobs.
+    pub(super) async fn start(sandbox: &Sandbox, access: &Access) -> anyhow::Result<(Self, Snapshot)> {
+        let log = sandbox.directory().join("fleet.log");
+        let process = command(sandbox, access, &log)?
             .spawn()
             .context("starting the fleet")?;
-        let directory = supervisor::directory_in(stage.directory())?;
+        let directory = supervisor::directory_in(sandbox.directory())?;
         let mut fleet = Self {
             process,
             log,
@@ -53,12 +53,12 @@ impl Fleet {
         Ok((fleet, snapshot))
     }
 
-    /// The supervisor's process id.
+    /// Returns the supervisor's process id.
     pub(super) fn pid(&self) -> u32 {
         self.process.id()
     }
 
-    /// How the fleet stands; nothing while it does not answer.
+    /// Asks the fleet for its state; nothing while it does not answer.
     pub(super) async fn look(&self) -> anyhow::Result<Option<Snapshot>> {
         Ok(match supervisor::ask(&self.directory, Request::Status).await? {
             Some(Answer::Status { snapshot }) => Some(*snapshot),
@@ -66,7 +66,7 @@ impl Fleet {
         })
     }
 
-    /// The worker with an executor id that has a process.
+    /// Finds the worker of an executor id, if it has a process.
     pub(super) async fn worker(&self, executor_id: &str) -> anyhow::Result<Option<WorkerView>> {
         let snapshot = self.look().await?;
         let workers = snapshot.into_iter().flat_map(|snapshot| snapshot.workers);
@@ -79,7 +79,7 @@ impl Fleet {
         self.end();
     }
 
-    /// Waits for the end of the fleet once it was asked to; an impolite one is killed.
+    /// Asks the fleet to end and waits for it; one that does not end in time is killed.
     fn end(&mut self) {
         let _ = kill_process(Pid::from_child(&self.process), Signal::TERM);
         let asked = Instant::now();
@@ -118,15 +118,15 @@ impl Fleet {
     }
 }
 
-impl Drop for Fleet {
-    /// Blocks until nothing of it is left; twice is once too often, and harmless.
+impl Drop for DemoFleet {
+    /// Blocks until nothing of it is left; a second call does nothing.
     fn drop(&mut self) {
         self.end();
     }
 }
 
-/// The user's settings stay out of it; the address goes through the environment, as everywhere.
-fn command(stage: &Stage, access: &Access, log: &Path) -> anyhow::Result<Command> {
+/// Builds the command of the fleet, without the user's settings; the address goes through the environment, as everywhere.
+fn command(sandbox: &Sandbox, access: &Access, log: &Path) -> anyhow::Result<Command> {
     let log = OpenOptions::new()
         .create(true)
         .append(true)
@@ -143,7 +143,7 @@ fn command(stage: &Stage, access: &Access, log: &Path) -> anyhow::Result<Command
         .args(["--workers", &WORKERS.to_string()])
         .env(config::FILE, "/dev/null")
         .env("ABACI_DATABASE_URL", access.url())
-        .env("ABACI_DATA_DIR", stage.directory())
+        .env("ABACI_DATA_DIR", sandbox.directory())
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(log);

@@ -21,14 +21,14 @@ use crate::database_access::{Access, on_blocking_thread};
 use crate::exit::{Exit, Failed};
 use crate::signals::Signals;
 
-use sandbox::Stage;
-use scenario::Plot;
+use sandbox::Sandbox;
+use scenario::Scenario;
 
 /// Show it all at work: jobs, a worker killed in the middle, every result exact.
 ///
 /// It needs no configuration, changes nothing outside of a temporary directory and cleans up after itself.
 #[derive(Debug, Args)]
-pub(crate) struct Demo {
+pub(crate) struct DemoArgs {
     /// Indices to compute with the algorithm recursive
     #[arg(
         long,
@@ -39,17 +39,17 @@ pub(crate) struct Demo {
     jobs: Vec<String>,
 }
 
-impl Demo {
+impl DemoArgs {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         let jobs = self.jobs()?;
         let mut signals = Signals::listen()?;
-        let stage = Stage::build(config)?;
+        let sandbox = Sandbox::build(config)?;
         // Opening is not interrupted half-way: a signal that comes meanwhile is seen right after it.
-        let outcome = match stage.open().await {
-            Ok(access) => perform(&stage, access, jobs, &mut signals).await,
+        let outcome = match sandbox.open().await {
+            Ok(access) => perform(&sandbox, access, jobs, &mut signals).await,
             Err(error) => Err(error),
         };
-        on_blocking_thread(move || drop(stage)).await?;
+        on_blocking_thread(move || drop(sandbox)).await?;
         outcome
     }
 
@@ -66,7 +66,7 @@ impl Demo {
 }
 
 async fn perform(
-    stage: &Stage,
+    sandbox: &Sandbox,
     access: Access,
     jobs: Vec<(JobId, Request)>,
     signals: &mut Signals,
@@ -77,6 +77,6 @@ async fn perform(
             output::interrupted();
             Ok(Exit::Interrupted)
         }
-        outcome = Plot::new(stage, &access, jobs).play() => outcome,
+        outcome = Scenario::new(sandbox, &access, jobs).run() => outcome,
     }
 }

@@ -1,4 +1,4 @@
-//! What the demo says, in at most 80 columns.
+//! The lines of the demo, of at most 80 columns.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -6,28 +6,28 @@ use std::time::Duration;
 use durable_jobs::{Failure, JobId, JobResult, Request};
 
 use super::crash::Crash;
-use super::sandbox::Stage;
+use super::sandbox::Sandbox;
 use crate::output::{self, Paint};
 use crate::snapshot::Snapshot;
 use crate::wait::Tally;
 
-/// How the job that was cut off came to its value.
+/// The recovery of the job that was cut off.
 pub(super) struct Recovery {
     /// The process that computed it: the killed one, if it had recorded the value before it died.
     pub(super) computed_by: u32,
-    /// How often the job was started.
+    /// Number of starts of the job.
     pub(super) attempts: u32,
     /// The work that was thrown away and the time until it was taken up again.
     pub(super) lost: Duration,
 }
 
-pub(super) fn opening(stage: &Stage) -> anyhow::Result<()> {
+pub(super) fn opening(sandbox: &Sandbox) -> anyhow::Result<()> {
     output::line("abaci demo".bold())?;
     output::line("A worker is killed in the middle of a job. Every result still comes, exact.")?;
     output::line("")?;
     event(
         "database",
-        format_args!("private PostgreSQL in {}", stage.directory().display()),
+        format_args!("private PostgreSQL in {}", sandbox.directory().display()),
     )
 }
 

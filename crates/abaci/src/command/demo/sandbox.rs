@@ -1,4 +1,4 @@
-//! Where the demo takes place: a temporary directory with a private database of its own.
+//! The demo's temporary directory with a private database of its own.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -16,12 +16,12 @@ use crate::database_access::Access;
 ///
 /// Dropping it stops the database and removes the directory, and blocks for as long as that takes: so no way out leaves
 /// anything.
-pub(super) struct Stage {
+pub(super) struct Sandbox {
     directory: PathBuf,
     config: Config,
 }
 
-impl Stage {
+impl Sandbox {
     /// Makes the directory. Of the user's settings only the place of PostgreSQL's programs counts.
     pub(super) fn build(config: &Config) -> anyhow::Result<Self> {
         let directory =
@@ -40,18 +40,18 @@ impl Stage {
         Access::open(&self.config).await
     }
 
-    /// The directory.
+    /// Returns the directory.
     pub(super) fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// The configuration that points there.
+    /// Returns the configuration that points there.
     pub(super) fn config(&self) -> &Config {
         &self.config
     }
 }
 
-impl Drop for Stage {
+impl Drop for Sandbox {
     fn drop(&mut self) {
         if let Err(error) = local_postgres::stop(&self.config.postgres_dir(), Force::Yes) {
             tracing::warn!(%error, "the demo's database could not be stopped");
@@ -84,7 +84,7 @@ fn make_directory(temporary_dir: &Path) -> io::Result<PathBuf> {
     Ok(directory)
 }
 
-/// Whether every account can pass through `directory` and all above it.
+/// Returns whether every account can pass through `directory` and all above it.
 fn is_open_to_others(directory: &Path) -> bool {
     let can_enter =
         |path: &Path| fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o001 != 0);

@@ -1,10 +1,10 @@
-//! What happens: the jobs, the crash in the middle, the end.
+//! One run of the demo: the jobs, the crash in the middle, the end.
 //!
 //! The crash is not timed: it comes once half of the jobs are done and facts say that a worker is in the middle of another.
-//! Jobs so short that none is caught running are all done before any crash, and the end says so.
+//! Jobs so short that none is caught running are all done before any crash, and the last lines say so.
 //!
-//! Lines come in the order of the story: what was done before the crash is told before it, and what is done before the
-//! successor is there is told after it.
+//! Lines come in order: results from before the crash are printed before it, and results from before the
+//! successor's start after that.
 
 use std::time::Duration;
 
@@ -15,59 +15,62 @@ use durable_jobs::{Client, JobId, JobResult, Request};
 use tokio::sync::mpsc;
 
 use super::crash::{self, Crash};
-use super::fleet::Fleet;
+use super::fleet::DemoFleet;
 use super::output::{self, Recovery};
-use super::sandbox::Stage;
+use super::sandbox::Sandbox;
 use crate::database_access::{Access, on_blocking_thread};
 use crate::exit::{Exit, Failed};
-use crate::wait::{Patience, Progress, Tally, checked};
+use crate::wait::{Progress, Tally, WaitTimeouts, checked};
 
-/// How often the rows are looked at for a job that runs.
+/// Interval at which the rows are looked at for a job that runs.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
 /// The longest that the workers or the database may be away.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// What a wait has to say, as it comes.
+/// The events of a wait, as they come.
 type Events = mpsc::UnboundedReceiver<WaitEvent>;
 
 /// One run of the demo.
-pub(super) struct Plot<'a> {
-    stage: &'a Stage,
+pub(super) struct Scenario<'a> {
+    sandbox: &'a Sandbox,
     access: &'a Access,
     jobs: Vec<(JobId, Request)>,
     tally: Tally,
-    patience: Patience,
+    timeouts: WaitTimeouts,
     crash: Option<Crash>,
-    /// Whether another process took the place of the killed one.
+    /// Another process took the place of the killed one.
     is_replaced: bool,
     recovery: Option<Recovery>,
-    /// What has ended and was not told yet.
-    untold: Vec<Outcome>,
+    /// Outcomes that are not printed yet.
+    held_back: Vec<Outcome>,
 }
 
-impl<'a> Plot<'a> {
-    pub(super) fn new(stage: &'a Stage, access: &'a Access, jobs: Vec<(JobId, Request)>) -> Self {
+impl<'a> Scenario<'a> {
+    pub(super) fn new(sandbox: &'a Sandbox, access: &'a Access, jobs: Vec<(JobId, Request)>) -> Self {
         let tally = Tally::start(jobs.len());
-        let patience = Patience::new(PATIENCE, PATIENCE);
+        let timeouts = WaitTimeouts::new(PATIENCE, PATIENCE);
         Self {
-            stage,
+            sandbox,
             access,
             jobs,
             tally,
-            patience,
+            timeouts,
             crash: None,
             is_replaced: false,
             recovery: None,
-            untold: Vec::new(),
+            held_back: Vec::new(),
         }
     }
 
-    /// Plays to the end and returns what the demo ends with.
-    pub(super) async fn play(mut self) -> anyhow::Result<Exit> {
-        output::opening(self.stage)?;
-        let client = self.access.client_with(self.stage.config(), Tables::Make).await?;
-        let (fleet, snapshot) = Fleet::start(self.stage, self.access).await?;
+    /// Runs to the end and returns the exit code of the demo.
+    pub(super) async fn run(mut self) -> anyhow::Result<Exit> {
+        output::opening(self.sandbox)?;
+        let client = self
+            .access
+            .client_with(self.sandbox.config(), Tables::Make)
+            .await?;
+        let (fleet, snapshot) = DemoFleet::start(self.sandbox, self.access).await?;
         output::fleet_started(fleet.pid(), &snapshot)?;
         self.tally = Tally::start(self.jobs.len());
         client
@@ -86,7 +89,7 @@ impl<'a> Plot<'a> {
         })
     }
 
-    async fn follow(&mut self, client: &Client, fleet: &Fleet) -> anyhow::Result<()> {
+    async fn follow(&mut self, client: &Client, fleet: &DemoFleet) -> anyhow::Result<()> {
         let progress = Progress::new(self.jobs.len());
         let mut events = events_of(client.wait(self.jobs.iter().map(|(id, _)| id.clone())));
         let mut look = tokio::time::interval(LOOK_INTERVAL);
@@ -102,28 +105,28 @@ impl<'a> Plot<'a> {
         // All jobs may be done before the place of the killed worker is taken again.
         while self.crash.is_some() && !self.is_replaced {
             look.tick().await;
-            self.tell_of_replacement(fleet, &progress).await?;
+            self.report_replacement(fleet, &progress).await?;
         }
         Ok(())
     }
 
-    /// Brings about the crash when it is time, and then waits for its end.
+    /// Causes the crash when it is time, and then waits for the successor.
     async fn advance(
         &mut self,
         client: &Client,
-        fleet: &Fleet,
+        fleet: &DemoFleet,
         events: &mut Events,
         progress: &Progress,
     ) -> anyhow::Result<()> {
         if self.crash.is_some() {
-            return self.tell_of_replacement(fleet, progress).await;
+            return self.report_replacement(fleet, progress).await;
         }
         let Some(crash) = crash::bring_about(client, fleet, &self.jobs).await? else {
             return Ok(());
         };
         self.crash = Some(crash.clone());
         // The events may be late to say what ended before.
-        while self.tally.done() - self.untold.len() < crash.ended_before.len()
+        while self.tally.done() - self.held_back.len() < crash.ended_before.len()
             && let Some(event) = events.recv().await
         {
             self.handle(event, progress)?;
@@ -131,8 +134,8 @@ impl<'a> Plot<'a> {
         progress.apart(|| output::crashed(&crash))
     }
 
-    /// Tells that another process has taken the place of the killed one, once that is so, and what ended meanwhile.
-    async fn tell_of_replacement(&mut self, fleet: &Fleet, progress: &Progress) -> anyhow::Result<()> {
+    /// Prints that another process has taken the place of the killed one, once that is so, and then the results held back.
+    async fn report_replacement(&mut self, fleet: &DemoFleet, progress: &Progress) -> anyhow::Result<()> {
         let Some(crash) = self.crash.as_ref().filter(|_| !self.is_replaced) else {
             return Ok(());
         };
@@ -142,14 +145,16 @@ impl<'a> Plot<'a> {
             crash.pid
         );
         let worker = fleet.worker(&crash.executor_id).await?;
-        let heir = worker
+        let successor = worker
             .filter(|worker| worker.state.is_ready())
             .and_then(|worker| worker.pid);
-        if let Some(heir) = heir.filter(|heir| *heir != crash.pid) {
+        if let Some(successor) = successor.filter(|successor| *successor != crash.pid) {
             self.is_replaced = true;
-            progress.apart(|| output::replaced(heir, crash.at.elapsed()))?;
-            let untold = std::mem::take(&mut self.untold);
-            untold.iter().try_for_each(|outcome| tell(outcome, progress))?;
+            progress.apart(|| output::replaced(successor, crash.at.elapsed()))?;
+            let held_back = std::mem::take(&mut self.held_back);
+            held_back
+                .iter()
+                .try_for_each(|outcome| print_outcome(outcome, progress))?;
         }
         Ok(())
     }
@@ -162,7 +167,7 @@ impl<'a> Plot<'a> {
                 Ok(())
             }
             WaitEvent::Missing(id) => Err(anyhow!("job {id} is gone")),
-            other => match self.patience.consider(&other).gave_up {
+            other => match self.timeouts.consider(&other).gave_up {
                 Some(reason) => Err(Failed::unreachable(reason).into()),
                 None => Ok(()),
             },
@@ -181,19 +186,19 @@ impl<'a> Plot<'a> {
         }
         progress.done(self.tally.done());
         if self.is_due(&outcome.id) {
-            return tell(&outcome, progress);
+            return print_outcome(&outcome, progress);
         }
-        self.untold.push(outcome);
+        self.held_back.push(outcome);
         Ok(())
     }
 
-    /// Reports that the end of a job is told as it comes, and not held back until the successor is there.
+    /// Returns whether the outcome of a job is printed as it comes, and not held back until the successor is there.
     fn is_due(&self, id: &JobId) -> bool {
         let came_before = |crash: &Crash| crash.ended_before.contains(id);
         self.is_replaced || self.crash.as_ref().is_none_or(came_before)
     }
 
-    /// The job that was cut off says what the crash cost: what had been computed, and the time until it was taken up again.
+    /// Notes the cost of the crash to the job that was cut off: lost computing, and the time until it was taken up again.
     fn note_recovery(&mut self, id: &JobId, result: &JobResult) {
         let Some(crash) = &self.crash else {
             return;
@@ -221,7 +226,7 @@ impl<'a> Plot<'a> {
     }
 }
 
-fn tell(outcome: &Outcome, progress: &Progress) -> anyhow::Result<()> {
+fn print_outcome(outcome: &Outcome, progress: &Progress) -> anyhow::Result<()> {
     progress.apart(|| match &outcome.result {
         Ok(result) => output::result(result),
         Err(failure) => output::failure(&outcome.id, failure),
@@ -242,7 +247,7 @@ fn events_of(mut waiter: Waiter) -> Events {
     receiver
 }
 
-/// Compares the value with what another algorithm says, here and now.
+/// Compares the value with another algorithm's, computed here and now.
 fn check_against_doubling(result: &JobResult) -> anyhow::Result<()> {
     let value = fibonacci::doubling(result.n, &fibonacci::unobserved).context("computing F(n) again")?;
     let agrees = result.value.as_deref() == Some(value.to_string().as_str());

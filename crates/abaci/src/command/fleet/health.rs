@@ -32,7 +32,7 @@ const FAREWELL: Duration = Duration::from_millis(500);
 
 /// The health process of a fleet.
 #[derive(Debug, Args)]
-pub(super) struct Health {
+pub(super) struct HealthArgs {
     /// Process id of the supervisor
     #[arg(long)]
     supervisor: u32,
@@ -49,7 +49,7 @@ struct Known {
     is_supervisor_gone: bool,
 }
 
-impl Health {
+impl HealthArgs {
     pub(super) async fn run(self) -> anyhow::Result<Exit> {
         let (mut sender, receiver) = super::channel_to_supervisor(inherited())?;
         // Not a signal that ends it: a stopped process is to wake up, see the end of the channel and say so.

@@ -2,7 +2,7 @@
 //!
 //! With a word behind it, it speaks to the fleet that runs already on the same data directory.
 //!
-//! What was said by flags reaches the workers as environment variables, which win over the configuration file just as
+//! Settings of flags reach the workers as environment variables, which win over the configuration file just as
 //! the flags do; the file is read by each worker anew, so a reload takes up what has changed in it. Where the jobs are, the
 //! queue, the grace time and the watchdog's are the whole fleet's and stay as they were at its start.
 
@@ -33,10 +33,10 @@ use crate::worker_startup;
 /// A heartbeat that may be older than this watches nobody.
 const LONGEST_WATCHDOG: Duration = Duration::from_hours(1);
 
-/// How much longer than the wait for its database a new worker may take until it takes jobs.
+/// Time beyond the wait for its database in which a new worker has to take jobs.
 const START_MARGIN: Duration = Duration::from_mins(1);
 
-/// How long the health process of a killed fleet may hold its address.
+/// The longest time that the health process of a killed fleet may hold its address.
 const PREDECESSOR_PATIENCE: Duration = Duration::from_secs(2);
 
 /// More slots than any machine has; the sum of the first and the number of workers stays far from an overflow.
@@ -48,7 +48,7 @@ const HIGHEST_FIRST_SLOT: u32 = 1_000_000;
 /// back; a second one ends at once. SIGHUP replaces the workers one by one; SIGTTIN and SIGTTOU add and remove one.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, flatten_help = false)]
-pub(crate) struct Fleet {
+pub(crate) struct FleetArgs {
     #[command(subcommand)]
     command: Option<FleetCommand>,
     #[command(flatten)]
@@ -67,7 +67,7 @@ pub(crate) struct Fleet {
     starter: StarterFlags,
 }
 
-/// What can be said to a running fleet, and the processes that it consists of.
+/// Commands to a running fleet, and the processes that it consists of.
 #[derive(Debug, Subcommand)]
 enum FleetCommand {
     /// Change the number of workers of the running fleet
@@ -78,18 +78,18 @@ enum FleetCommand {
     /// Replace the workers of the running fleet one by one, by the program and the configuration as they are now
     Reload,
     #[command(hide = true)]
-    Worker(worker::Worker),
+    Worker(worker::WorkerArgs),
     #[command(hide = true)]
-    Health(health::Health),
+    Health(health::HealthArgs),
 }
 
-impl Fleet {
-    /// Whether this process computes, and so needs threads of its own for the async side.
+impl FleetArgs {
+    /// Returns whether this process computes, and so needs threads of its own for the async side.
     pub(crate) fn is_worker(&self) -> bool {
         matches!(self.command, Some(FleetCommand::Worker(_)))
     }
 
-    /// Says whether a supervisor started this process.
+    /// Returns whether a supervisor started this process.
     pub(crate) fn is_child(&self) -> bool {
         matches!(
             self.command,
@@ -97,7 +97,7 @@ impl Fleet {
         )
     }
 
-    /// Whether this is one of the processes of a fleet and not a word to it.
+    /// Returns whether this is one of the processes of a fleet and not a command to it.
     pub(crate) fn is_service(&self) -> bool {
         !matches!(
             self.command,
@@ -216,7 +216,7 @@ fn times(config: &Config) -> anyhow::Result<Times> {
 
 /// This program with what its workers are to be told besides what they find themselves.
 ///
-/// What the supervisor and the health process have settled for good is settled for the workers, too.
+/// Settings that the supervisor and the health process keep for good are given to the workers, too.
 fn worker_program(config: &Config) -> anyhow::Result<Program> {
     let mut layer = config.surroundings.flags.layer.clone();
     layer.data_dir = Some(std::path::absolute(&config.data_dir.value).context("finding the data directory")?);
@@ -232,7 +232,7 @@ fn worker_program(config: &Config) -> anyhow::Result<Program> {
     program(environment)
 }
 
-/// Where artifacts are kept: one place for all workers, whatever a file says later, and wherever each of them is.
+/// Returns the place of artifacts: one for all workers, whatever a file says later, and wherever each of them is.
 fn settled_place(config: &Config) -> anyhow::Result<String> {
     let place = config.artifact_place()?;
     let directory = || place.directory.display().to_string();

@@ -31,7 +31,7 @@ const LONGEST_BEAT_INTERVAL: Duration = Duration::from_millis(500);
 
 /// One worker of a fleet.
 #[derive(Debug, Args)]
-pub(super) struct Worker {
+pub(super) struct WorkerArgs {
     /// Number of the executor id on this machine
     #[arg(long)]
     slot: u32,
@@ -43,10 +43,10 @@ pub(super) struct Worker {
     supervisor: u32,
 }
 
-/// What the heartbeat tells of: nothing until the worker takes jobs.
+/// The worker that heartbeats report on: none until it takes jobs.
 type Observed = watch::Receiver<Option<WorkerObserver>>;
 
-impl Worker {
+impl WorkerArgs {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         let (mut sender, receiver) = super::channel_to_supervisor(inherited())?;
         die_with_parent(self.supervisor, Signal::KILL)?;
@@ -125,7 +125,7 @@ impl Worker {
     }
 }
 
-/// What a worker says that gives up.
+/// Builds the last message of a worker that gives up.
 fn last_words(error: &anyhow::Error) -> FromWorker {
     let engine = error.chain().find_map(|cause| cause.downcast_ref());
     FromWorker::Failed {

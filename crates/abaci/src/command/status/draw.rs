@@ -1,4 +1,4 @@
-//! What `abaci status` looks like.
+//! The lines of `abaci status`.
 
 use durable_jobs::client::QueueStatus;
 use durable_jobs::database::ConnectionLimit;

@@ -1,6 +1,6 @@
 //! `abaci status --wait`: until jobs are taken.
 //!
-//! Where a fleet of the queue runs on this data directory, all its workers have to take jobs and nothing of it may be
+//! If a fleet of the queue runs on this data directory, all its workers have to take jobs and nothing of it may be
 //! shown as missing; where none does, one worker of the queue is enough, wherever it is.
 //! There is one deadline, and a look that is under way then is given up, but for the first one, which has bounds of its
 //! own.

@@ -21,7 +21,7 @@ use crate::exit::{Exit, Failed};
 use crate::flags::{LimitFlags, QueueFlags, TableFlags, WaitFlags, one_of};
 use crate::output::{self, Format};
 use crate::signals::Signals;
-use crate::wait::Following;
+use crate::wait::JobWait;
 
 use workload::Workload;
 
@@ -33,7 +33,7 @@ const LARGE: usize = 300;
 /// Each result is one line on stdout; the summary and what is in the way go to stderr. Ctrl-C stops the waiting, not the
 /// jobs.
 #[derive(Debug, Args)]
-pub(crate) struct Submit {
+pub(crate) struct SubmitArgs {
     #[command(flatten)]
     workload: Workload,
     /// Algorithm [default: doubling, and giant for n from 600000000 on]
@@ -62,7 +62,7 @@ pub(crate) struct Submit {
     #[command(flatten)]
     _tables: TableFlags,
     #[command(flatten)]
-    _patience: WaitFlags,
+    _wait: WaitFlags,
 }
 
 /// A job that was queued, as JSON.
@@ -74,13 +74,13 @@ struct Queued<'a> {
     request: &'a Request,
 }
 
-impl Submit {
+impl SubmitArgs {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         let jobs = self.jobs(config)?;
         let mut signals = Signals::listen()?;
         let format = Format::of_flag(self.json);
         let requests = jobs.iter().map(|(id, request)| (id.clone(), Some(*request)));
-        let following = Following::new(requests, config, format);
+        let job_wait = JobWait::new(requests, config, format);
         let Some(queued) = signals.unless_any(self.queue(&jobs, config)).await else {
             output::talk(format_args!(
                 "interrupted while submitting; {}",
@@ -93,7 +93,7 @@ impl Submit {
         let exit = if self.detach {
             print_ids(&jobs, format)
         } else {
-            following.until_all_ended(&client, &mut signals).await
+            job_wait.until_all_ended(&client, &mut signals).await
         };
         client.close().await;
         exit
