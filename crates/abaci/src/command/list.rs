@@ -46,6 +46,21 @@ pub(crate) struct ListArgs {
     json: bool,
 }
 
+/// The text of one column for a job, at a moment of the database's clock.
+type Cell = fn(&Job, i64) -> String;
+
+/// The columns of the table: a new one is a row here.
+const COLUMNS: [(&str, Cell); 8] = [
+    ("ID", |job, _| job.workflow_id.to_string()),
+    ("STATE", |job, _| job.state.to_string()),
+    ("N", |job, _| shown(job.n)),
+    ("ALGORITHM", |job, _| shown(job.algorithm)),
+    ("QUEUE", |job, _| shown(job.queue.as_deref())),
+    ("AGE", |job, now_ms| output::age(job.created_at_ms, now_ms)),
+    ("ATTEMPTS", |job, _| job.attempts.to_string()),
+    ("WORKER", |job, _| shown(job.executor_id.as_deref())),
+];
+
 /// Printed where nobody has ever submitted.
 const NOTHING_EVER: &str = "no jobs; submit one with: abaci submit 100";
 
@@ -114,27 +129,9 @@ fn nothing(filter: &ListFilter) -> &'static str {
 }
 
 fn table(jobs: &[Job], now_ms: i64) -> Table {
-    let mut table = Table::new([
-        "ID",
-        "STATE",
-        "N",
-        "ALGORITHM",
-        "QUEUE",
-        "AGE",
-        "ATTEMPTS",
-        "WORKER",
-    ]);
+    let mut table = Table::new(COLUMNS.map(|(name, _)| name));
     for job in jobs {
-        table.row([
-            job.workflow_id.to_string(),
-            job.state.to_string(),
-            shown(job.n),
-            shown(job.algorithm),
-            shown(job.queue.as_deref()),
-            output::age(job.created_at_ms, now_ms),
-            job.attempts.to_string(),
-            shown(job.executor_id.as_deref()),
-        ]);
+        table.row(COLUMNS.map(|(_, cell)| cell(job, now_ms)));
     }
     table
 }
