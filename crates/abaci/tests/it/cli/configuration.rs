@@ -30,7 +30,7 @@ fn shown(command: Command, key: &str) -> (String, String) {
 }
 
 #[test]
-fn a_flag_wins_over_the_environment_over_the_file_over_the_default() {
+fn a_flag_wins_over_variable_over_file_over_default() {
     let home = TempDir::new();
     let show = || bare(&home, ["config", "show", "--json"]);
     assert_eq!(

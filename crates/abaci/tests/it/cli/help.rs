@@ -53,7 +53,7 @@ fn the_long_help_of_db_start_says_what_it_is_for() {
 }
 
 #[test]
-fn no_command_at_all_is_answered_with_the_help_and_counts_as_misuse() {
+fn no_command_is_answered_with_the_help_and_counts_as_misuse() {
     let output = run(bare(&TempDir::new(), [""; 0]));
     assert_eq!(code(&output), 2);
     assert!(

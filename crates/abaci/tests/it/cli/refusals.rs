@@ -98,7 +98,7 @@ fn an_unknown_algorithm_or_field_is_refused_with_its_name() {
 }
 
 #[test]
-fn a_fault_that_could_never_strike_is_refused_with_what_is_wrong_about_it() {
+fn a_fault_that_could_never_strike_is_refused_with_the_reason() {
     refused(&["submit", "--fault", "abort@5", "10"], &["abort@5", "stepwise"]);
     let stepwise = ["submit", "--algorithm", "stepwise", "--fault"];
     refused(
@@ -144,7 +144,7 @@ fn settings_that_cannot_be_read_are_refused_with_their_name() {
 }
 
 #[test]
-fn a_database_url_of_another_kind_is_refused_without_its_password() {
+fn a_url_of_another_kind_is_refused_without_its_password() {
     let url = "mysql://ada:s3cret@localhost/abaci";
     let output = run(bare(&TempDir::new(), ["list", "--database-url", url]));
     assert_refused(&output, 2, &["mysql", "postgres://"]);

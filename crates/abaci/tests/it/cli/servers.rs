@@ -70,7 +70,7 @@ fn a_server_that_is_asked_to_stop_says_what_it_did_and_succeeds() {
 }
 
 #[test]
-fn a_slot_that_a_living_server_holds_is_refused_with_its_process() {
+fn a_slot_of_a_living_server_is_refused_with_its_process() {
     let rig = Rig::new();
     let first = rig.server(&["--slot", "4"]);
     let second = rig.run(["serve", "--slot", "4"]);

@@ -48,7 +48,7 @@ fn replace_by_force(fleet: &Fleet) {
 }
 
 #[test]
-fn a_killed_worker_is_in_the_last_exit_and_the_restarts_of_its_slot_and_of_no_other() {
+fn a_killed_worker_shows_in_its_slot_and_in_no_other() {
     let rig = Rig::new();
     let fleet = Fleet::start(&rig, &["--workers", "2"]);
     let killed = fleet.pid(0).to_string();
@@ -187,7 +187,7 @@ fn a_slot_that_is_somebody_elses_shows_by_whom_it_is_taken() {
 }
 
 #[test]
-fn on_a_terminal_a_watch_draws_every_look_in_place_of_the_one_before() {
+fn on_a_terminal_a_watch_draws_each_look_over_the_last() {
     let rig = Rig::new();
     let fleet = Fleet::start(&rig, &["--workers", "1"]);
     let mut watch = OnTerminal::spawn(rig.abaci(["status", "--watch"]));

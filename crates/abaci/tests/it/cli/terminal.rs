@@ -228,7 +228,7 @@ fn on_a_terminal_the_level_of_an_event_has_a_colour() {
 }
 
 #[test]
-fn under_nohup_a_fleet_stays_deaf_to_sighup_and_reloads_only_by_word() {
+fn under_nohup_a_fleet_ignores_sighup_and_reloads_by_command() {
     let rig = Rig::new();
     let fleet = rig.abaci(["fleet", "--workers", "1", "--health-addr", "none"]);
     let fleet = Process::spawn(through(&["nohup"], &fleet));

@@ -14,6 +14,14 @@ const BOUND: Duration = Duration::from_secs(30);
 /// Minutes of one core.
 const ENDLESS: [&str; 3] = ["--algorithm", "recursive", "50"];
 
+/// A cut of the path while a job runs.
+struct Cut {
+    id: String,
+    /// The server's processes of the sessions that it cut off.
+    sessions: Vec<String>,
+    at: Instant,
+}
+
 /// The program on a database behind a pooler, to which the path can be cut.
 struct Pooled {
     path: CutPath,
@@ -47,6 +55,26 @@ impl Pooled {
         job["attempts"].as_u64().unwrap_or_default()
     }
 
+    /// Submits a job, cuts the path once `started` has seen it run, and returns what is cut.
+    fn cut_under_a_job(&self, started: impl FnOnce()) -> Cut {
+        let id = self.rig.submit(&ENDLESS).remove(0);
+        started();
+        let sessions = self.sessions();
+        self.path.cut();
+        let at = Instant::now();
+        Cut { id, sessions, at }
+    }
+
+    /// Asserts that the work went on in time, and without the sessions of before.
+    fn assert_went_on(&self, cut: &Cut) {
+        let took = cut.at.elapsed();
+        eprintln!("all went on {took:?} after the cut");
+        assert!(took < BOUND, "{took:?}");
+        let sessions = self.sessions();
+        let left: Vec<_> = sessions.iter().filter(|pid| cut.sessions.contains(pid)).collect();
+        assert!(left.is_empty(), "dead sessions stay: {left:?}");
+    }
+
     /// The server's processes of all sessions that workers have.
     fn sessions(&self) -> Vec<String> {
         let pids = "select pid from pg_stat_activity where application_name like 'abaci %' \
@@ -66,15 +94,12 @@ impl Pooled {
 fn a_fleet_behind_a_pooler_outlasts_a_cut_in_silence() {
     let pooled = Pooled::new();
     let fleet = Fleet::start(&pooled, &["--workers", "2"]);
-    let id = pooled.rig.submit(&ENDLESS).remove(0);
     let before: Vec<u32> = workers_in(&fleet.health()).iter().map(pid_of).collect();
-    fleet.busy_worker();
-    let old_sessions = pooled.sessions();
-
-    pooled.path.cut();
-    let cut = Instant::now();
+    let cut = pooled.cut_under_a_job(|| {
+        fleet.busy_worker();
+    });
     let bound = Deadline::after(BOUND);
-    bound.eventually("the job on a new worker", || pooled.attempts(&id) == 2);
+    bound.eventually("the job on a new worker", || pooled.attempts(&cut.id) == 2);
     bound.eventually("two new workers that take jobs", || {
         let workers = workers_in(&fleet.health());
         let is_new = |worker: &serde_json::Value| {
@@ -87,15 +112,9 @@ fn a_fleet_behind_a_pooler_outlasts_a_cut_in_silence() {
             Err(workers)
         }
     });
-    eprintln!("all went on {:?} after the cut", cut.elapsed());
+    pooled.assert_went_on(&cut);
     pooled.assert_serves();
-    let left: Vec<String> = pooled
-        .sessions()
-        .into_iter()
-        .filter(|pid| old_sessions.contains(pid))
-        .collect();
-    assert!(left.is_empty(), "dead sessions stay: {left:?}");
-    let output = pooled.rig.run(["cancel", &id]);
+    let output = pooled.rig.run(["cancel", &cut.id]);
     assert_eq!(code(&output), 0, "{output:#?}");
     fleet.stop();
 }
@@ -105,23 +124,13 @@ fn a_server_behind_a_pooler_begins_anew_after_a_cut_in_silence() {
     let pooled = Pooled::new();
     let server = Process::spawn(pooled.command(&["serve", "--poll-interval", "5ms"]));
     server.wait_for_line("ready");
-    let id = pooled.rig.submit(&ENDLESS).remove(0);
-    server.wait_for_line("job started");
-    let old_sessions = pooled.sessions();
-
-    pooled.path.cut();
-    let cut = Instant::now();
+    let cut = pooled.cut_under_a_job(|| {
+        server.wait_for_line("job started");
+    });
     server.wait_for_line("cut in silence");
     let ready = server.wait_for_lines("ready executor_id", 2).remove(1);
-    assert!(cut.elapsed() < BOUND, "{:?}", cut.elapsed());
     assert!(ready.contains("/0"), "it has another id now: {ready}");
     server.wait_for_lines("job started", 2);
-    eprintln!("all went on {:?} after the cut", cut.elapsed());
-    let left: Vec<String> = pooled
-        .sessions()
-        .into_iter()
-        .filter(|pid| old_sessions.contains(pid))
-        .collect();
-    assert!(left.is_empty(), "dead sessions stay: {left:?}");
-    assert_eq!(pooled.attempts(&id), 2);
+    pooled.assert_went_on(&cut);
+    assert_eq!(pooled.attempts(&cut.id), 2);
 }

@@ -66,7 +66,7 @@ fn the_private_database_is_made_used_and_left_to_end_by_itself() {
 }
 
 #[test]
-fn a_database_held_by_hand_runs_until_ctrl_c_and_can_be_stopped_by_force() {
+fn a_database_held_by_hand_runs_until_ctrl_c_or_force() {
     let home = TempDir::new();
     let holder = Process::spawn(bare(&home, ["db", "start"]));
     holder.wait_for_line("postgres:///abaci");
@@ -85,7 +85,7 @@ fn a_database_held_by_hand_runs_until_ctrl_c_and_can_be_stopped_by_force() {
 }
 
 #[test]
-fn the_doctor_of_a_fresh_machine_finds_nothing_wrong_and_makes_no_tables() {
+fn on_a_fresh_machine_doctor_finds_no_fault_and_makes_no_tables() {
     let home = TempDir::new();
     for _ in 0..2 {
         let output = run(bare(&home, ["doctor", "--json"]));
@@ -134,7 +134,7 @@ fn workers_of(health: &Value) -> Vec<(Value, Value)> {
 }
 
 #[test]
-fn a_private_database_that_is_down_is_told_of_with_the_reason_until_it_is_back_and_no_worker_is_restarted() {
+fn a_private_database_is_shown_down_with_no_worker_restarted() {
     let home = TempDir::new();
     let abaci = |arguments: &[&str]| run(bare(&home, arguments));
     let line_of_status = || {

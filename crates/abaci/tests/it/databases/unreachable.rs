@@ -50,7 +50,7 @@ fn a_server_waits_for_its_database_for_as_long_as_it_is_told() {
 }
 
 #[test]
-fn a_server_that_started_before_its_database_serves_once_it_is_there() {
+fn a_server_started_before_its_database_serves_once_it_is_up() {
     let mut postgres = PrivateServer::new();
     let url = postgres.create_database("abaci");
     postgres.stop();
@@ -140,7 +140,7 @@ fn a_data_directory_that_cannot_be_written_is_a_setting_to_fix() {
 }
 
 #[test]
-fn programs_that_are_not_where_they_were_said_to_be_are_a_setting_to_fix() {
+fn missing_programs_of_the_database_are_a_setting_to_fix() {
     let home = TempDir::new();
     let mut submit = bare(&home, ["submit", "10"]);
     submit.env("ABACI_PG_BIN", home.path());

@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
+use durable_jobs::worker::RunningJob;
 use testkit::{Deadline, eventually, is_alive};
 
 use crate::children::{children_of, files};
@@ -55,6 +56,19 @@ fn is_at_rest() -> bool {
     processor_ticks() - before <= 4
 }
 
+/// The job that runs on a worker.
+fn running(worker: &OwnWorker) -> Option<RunningJob> {
+    worker.observer().report().running.into_iter().next()
+}
+
+/// Waits until a worker has done this share of its job.
+fn await_share(worker: &OwnWorker, share: f64) {
+    eventually("the job to be so far", || {
+        let progress = running(worker).and_then(|job| job.progress);
+        progress.is_some_and(|done| done >= share)
+    });
+}
+
 #[test]
 fn a_waiting_job_never_starts() {
     let rig = Rig::new();
@@ -76,14 +90,9 @@ fn a_job_on_a_thread_stops() {
         let rig = Rig::new();
         let worker = OwnWorker::start_with(&rig, |settings| settings.isolation = None);
         let id = rig.submit(job).remove(0);
-        let running = || worker.observer().report().running.into_iter().next();
-        eventually("the job to be so far", || {
-            running()
-                .and_then(|job| job.progress)
-                .is_some_and(|done| done >= share)
-        });
+        await_share(&worker, share);
         let bound = cancel(&rig, &id);
-        bound.eventually("the worker to be free", || running().is_none());
+        bound.eventually("the worker to be free", || running(&worker).is_none());
         bound.eventually("the thread to stop", is_at_rest);
         assert_cancelled(&rig, &id);
         worker.stop();
@@ -97,15 +106,10 @@ fn a_job_in_a_child_stops_computing_or_writing_digits() {
         let worker = OwnWorker::start(&rig, |_| {});
         let id = rig.submit(job).remove(0);
         let child = worker.child();
-        let running = || worker.observer().report().running.into_iter().next();
-        eventually("the job to be so far", || {
-            running()
-                .and_then(|job| job.progress)
-                .is_some_and(|done| done >= share)
-        });
+        await_share(&worker, share);
         let bound = cancel(&rig, &id);
         bound.eventually("the child to be gone", || !is_alive(child));
-        bound.eventually("the worker to be free", || running().is_none());
+        bound.eventually("the worker to be free", || running(&worker).is_none());
         assert_cancelled(&rig, &id);
         worker.stop();
     }

@@ -39,7 +39,7 @@ impl OwnServer {
 const LONG: [&str; 3] = ["--algorithm", "recursive", "45"];
 
 #[test]
-fn a_server_killed_in_the_middle_of_a_step_costs_the_waiting_client_nothing_but_time() {
+fn a_server_killed_in_a_step_costs_its_client_nothing_but_time() {
     let rig = Rig::new();
     let mut server = rig.server(&[]);
     let client = Process::spawn(rig.abaci(["submit", "--json"].iter().chain(&LONG)));
@@ -90,19 +90,23 @@ fn a_recorded_step_does_not_run_again_after_a_kill() {
     );
 }
 
+/// Asks a server to stop once it computes, and asserts what it says last.
+#[track_caller]
+fn assert_drains(server: Process, last_words: &str) {
+    server.wait_for_line("job started");
+    server.signal(Signal::TERM);
+    let output = server.finish();
+    assert_eq!(code(&output), 0, "{output:#?}");
+    let last = output.stderr.last().unwrap();
+    assert!(last.contains(last_words), "{output:#?}");
+}
+
 #[test]
 fn a_server_that_is_asked_to_stop_finishes_what_it_computes() {
     let rig = Rig::new();
     let server = rig.server(&[]);
     let ids = rig.submit(&["--algorithm", "recursive", "43", "10"]);
-    server.wait_for_line("job started");
-    server.signal(Signal::TERM);
-    let output = server.finish();
-    assert_eq!(code(&output), 0, "{output:#?}");
-    assert!(
-        output.stderr.last().unwrap().contains("finished=1 handed_back=0"),
-        "{output:#?}"
-    );
+    assert_drains(server, "finished=1 handed_back=0");
     let state = |id: &str| objects(&rig.run(["show", "--json", id]))[0]["state"].clone();
     assert_eq!(
         (state(&ids[0]), state(&ids[1])),
@@ -115,14 +119,7 @@ fn a_grace_time_too_short_puts_the_job_back_for_another_server() {
     let rig = Rig::new();
     let server = rig.server(&["--grace", "0s"]);
     let id = rig.submit(&LONG).remove(0);
-    server.wait_for_line("job started");
-    server.signal(Signal::TERM);
-    let output = server.finish();
-    assert_eq!(code(&output), 0, "{output:#?}");
-    assert!(
-        output.stderr.last().unwrap().contains("finished=0 handed_back=1"),
-        "{output:#?}"
-    );
+    assert_drains(server, "finished=0 handed_back=1");
     assert_eq!(objects(&rig.run(["show", "--json", &id]))[0]["state"], "queued");
     let second = rig.server(&[]);
     let output = rig.run(["wait", "--json", &id]);
@@ -144,7 +141,7 @@ fn a_second_signal_ends_a_drain_at_once() {
 }
 
 #[test]
-fn a_database_that_is_away_for_ten_seconds_costs_no_job_and_no_client() {
+fn a_database_away_for_ten_seconds_costs_no_job_and_no_client() {
     let mut own = OwnServer::new();
     let server = Process::spawn(own.abaci(&["serve"]));
     server.wait_for_line("ready");
@@ -171,7 +168,7 @@ fn a_database_that_is_away_for_ten_seconds_costs_no_job_and_no_client() {
 }
 
 #[test]
-fn two_servers_share_a_queue_and_one_finishes_what_the_killed_other_had() {
+fn of_two_servers_one_finishes_the_job_of_the_killed_other() {
     let home = TempDir::new();
     let serve = || {
         let server = Process::spawn(bare(&home, ["serve"]));
@@ -240,7 +237,7 @@ fn a_stopped_server_is_not_dead_and_keeps_its_job() {
 }
 
 #[test]
-fn a_job_that_kills_three_servers_is_parked_and_the_next_job_runs() {
+fn a_job_that_kills_three_servers_is_parked_and_the_next_runs() {
     let rig = Rig::new();
     let id = rig.submit(&["--algorithm", "recursive", "50"]).remove(0);
     for _ in 0..3 {
@@ -260,7 +257,7 @@ fn a_job_that_kills_three_servers_is_parked_and_the_next_job_runs() {
 }
 
 #[test]
-fn a_server_that_starts_during_a_long_outage_takes_nothing_from_one_that_lives() {
+fn a_server_started_in_an_outage_takes_no_job_of_a_living_one() {
     let mut own = OwnServer::new();
     let first = Process::spawn(own.abaci(&["serve"]));
     first.wait_for_line("ready");

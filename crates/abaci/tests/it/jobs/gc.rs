@@ -15,7 +15,7 @@ fn orphan_beside(artifact: &std::path::Path) -> PathBuf {
 }
 
 #[test]
-fn what_no_job_refers_to_is_removed_once_it_was_said_what_that_is() {
+fn what_no_job_refers_to_is_listed_and_then_removed() {
     let rig = Rig::new();
     let _server = rig.server(&[]);
     assert_eq!(code(&rig.run(["submit", "--id", "large", "100000"])), 0);
@@ -48,7 +48,7 @@ fn what_no_job_refers_to_is_removed_once_it_was_said_what_that_is() {
 }
 
 #[test]
-fn old_jobs_go_with_their_values_and_only_when_that_is_asked_for() {
+fn old_jobs_go_with_their_values_only_when_asked_for() {
     let rig = Rig::new();
     let _server = rig.server(&[]);
     assert_eq!(code(&rig.run(["submit", "--id", "large", "100000"])), 0);
@@ -77,7 +77,7 @@ fn a_place_that_cannot_be_used_is_one_line() {
 }
 
 #[test]
-fn a_server_deletes_jobs_and_values_that_it_need_not_keep_any_longer() {
+fn a_server_deletes_jobs_and_values_past_their_retention() {
     let rig = Rig::new();
     let keeping = rig.server(&[]);
     assert_eq!(code(&rig.run(["submit", "--id", "large", "100000"])), 0);
@@ -93,7 +93,7 @@ fn a_server_deletes_jobs_and_values_that_it_need_not_keep_any_longer() {
 }
 
 #[test]
-fn a_server_that_would_delete_results_before_they_are_read_does_not_start() {
+fn a_retention_too_short_to_read_results_is_refused() {
     let rig = Rig::new();
     let output = rig.run(["serve", "--retention", "0s"]);
     assert_refused(&output, 2, &["retention is 0s", "1s or more"]);

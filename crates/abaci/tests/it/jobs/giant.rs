@@ -84,7 +84,7 @@ fn state(rig: &Rig) -> PathBuf {
 }
 
 #[test]
-fn a_giant_goes_from_state_to_digits_and_leaves_nothing_but_its_value() {
+fn a_giant_leaves_nothing_but_its_value() {
     let rig = Rig::new();
     let server = rig.server(&[]);
     let id = submit(&rig, N);
@@ -95,7 +95,7 @@ fn a_giant_goes_from_state_to_digits_and_leaves_nothing_but_its_value() {
 }
 
 #[test]
-fn a_small_giant_needs_no_process_and_has_the_same_digits_as_any_other() {
+fn a_small_giant_needs_no_process_and_has_the_same_digits() {
     let rig = Rig::new();
     let server = rig.server(&[]);
     let id = submit(&rig, SMALL_N);
@@ -107,7 +107,7 @@ fn a_small_giant_needs_no_process_and_has_the_same_digits_as_any_other() {
 }
 
 #[test]
-fn a_server_killed_after_a_state_is_followed_by_one_that_goes_on_from_it() {
+fn after_a_killed_server_another_goes_on_from_the_last_state() {
     let rig = Rig::new();
     let id = killed_after_the_state(&rig);
     let state = state(&rig);
@@ -124,7 +124,7 @@ fn a_server_killed_after_a_state_is_followed_by_one_that_goes_on_from_it() {
 }
 
 #[test]
-fn a_state_that_was_spoilt_or_lost_is_noticed_and_computed_again() {
+fn a_spoilt_or_lost_state_is_noticed_and_computed_again() {
     let flipped = |path: &PathBuf| {
         let mut bytes = fs::read(path).unwrap();
         let middle = bytes.len() / 2;
@@ -157,7 +157,7 @@ fn a_state_that_was_spoilt_or_lost_is_noticed_and_computed_again() {
 }
 
 #[test]
-fn a_child_killed_after_a_state_is_followed_by_one_that_goes_on_from_it() {
+fn after_a_killed_child_another_goes_on_from_the_last_state() {
     let rig = Rig::new();
     let server = rig.server(&[]);
     let id = submit(&rig, "400000000");
@@ -258,7 +258,7 @@ fn a_bucket_keeps_values_and_states_and_this_host_keeps_nothing() {
 }
 
 #[test]
-fn a_bucket_that_vanishes_or_is_closed_is_the_reason_and_nothing_half_made_is_left() {
+fn a_bucket_gone_or_closed_is_the_reason_and_leaves_nothing() {
     for (close, word) in [
         (
             ObjectServer::remove_bucket as fn(&ObjectServer),

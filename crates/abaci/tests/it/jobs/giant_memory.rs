@@ -21,7 +21,7 @@ fn needed_megabytes(rig: &Rig, n: u64) -> u64 {
 }
 
 #[test]
-fn a_job_that_is_accepted_at_exactly_what_it_is_said_to_need_succeeds() {
+fn a_job_accepted_at_exactly_its_estimate_succeeds() {
     let rig = Rig::new();
     let needed = needed_megabytes(&rig, N);
     let n = N.to_string();

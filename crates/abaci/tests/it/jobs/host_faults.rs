@@ -131,6 +131,13 @@ fn a_fleet_whose_program_was_removed_works_on() {
     fleet.await_health();
 }
 
+/// Asserts that the trouble of a host is one line of the log, however long it lasts.
+#[track_caller]
+fn assert_reported_once(fleet: &Fleet) {
+    let count = lines(&fleet.process, "this host cannot work");
+    assert_eq!(count, 1, "{:#?}", fleet.process.stderr());
+}
+
 #[test]
 fn a_worker_without_descriptors_waits_for_them_with_its_jobs() {
     let rig = Rig::new();
@@ -162,12 +169,7 @@ fn a_worker_without_descriptors_waits_for_them_with_its_jobs() {
         "1",
         "it waits since it was given back only"
     );
-    assert_eq!(
-        lines(&fleet.process, "this host cannot work"),
-        1,
-        "{:#?}",
-        fleet.process.stderr()
-    );
+    assert_reported_once(&fleet);
     may_open_files(worker, Files::AsUsual);
     assert_eq!(assert_unharmed(&rig, &id)["pid"], worker);
     await_status(&fleet.address, "/readyz", 200);
@@ -227,12 +229,7 @@ fn values_wait_for_a_place_that_can_be_written_to() {
             &format!("cannot use the artifacts in {}", place.display()),
         );
         eventually("the job to wait", || rows(&rig) == "ENQUEUED|0");
-        assert_eq!(
-            lines(&fleet.process, "this host cannot work"),
-            1,
-            "{:#?}",
-            fleet.process.stderr()
-        );
+        assert_reported_once(&fleet);
         fs::remove_file(&place).unwrap();
         fs::rename(&aside, &place).unwrap();
         assert_unharmed(&rig, &id);

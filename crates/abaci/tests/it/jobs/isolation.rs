@@ -73,7 +73,7 @@ fn a_small_job_starts_no_process() {
 }
 
 #[test]
-fn a_child_that_is_killed_costs_the_job_an_attempt_and_the_worker_nothing() {
+fn a_killed_child_costs_its_job_an_attempt_and_no_more() {
     let rig = Rig::new();
     let mut server = rig.server(&[]);
     let id = rig.submit(&HEAVY).remove(0);

@@ -30,7 +30,7 @@ fn assert_parked(rig: &Rig, id: &str, words: &[&str]) {
 }
 
 #[test]
-fn a_job_whose_child_dies_three_times_is_parked_and_completes_when_it_is_resumed() {
+fn a_job_whose_child_dies_three_times_is_parked_and_resumed() {
     let rig = Rig::new();
     let mut server = rig.server(&[]);
     let id = rig.submit(&HEAVY).remove(0);
@@ -65,7 +65,7 @@ fn a_job_whose_child_dies_three_times_is_parked_and_completes_when_it_is_resumed
 }
 
 #[test]
-fn a_job_that_needs_more_memory_is_parked_until_it_is_granted_more() {
+fn a_job_that_needs_more_memory_is_parked_until_granted_it() {
     let rig = Rig::new();
     let worker = OwnWorker::start(&rig, |isolation| isolation.memory_bytes = 1_000_000);
     let id = rig.submit(&["200000000"]).remove(0);

@@ -37,7 +37,7 @@ fn assert_ends_with_detail(output: &Output, state: &str) {
 }
 
 #[test]
-fn the_progress_of_a_running_job_is_shown_and_grows_and_goes_with_the_job() {
+fn the_progress_of_a_job_is_shown_and_grows_and_ends_with_it() {
     let rig = Rig::new();
     let _server = rig.server(&[]);
     let id = rig.submit(&ENDLESS).remove(0);
@@ -122,7 +122,7 @@ fn a_watch_says_who_is_missing_and_goes_on_when_somebody_comes() {
 }
 
 #[test]
-fn a_watch_of_a_job_that_waits_for_its_turn_says_so_and_its_cancellation_is_a_no() {
+fn a_watch_of_a_queued_job_says_so_and_its_cancel_is_a_no() {
     let rig = Rig::new();
     let server = rig.server(&[]);
     rig.submit(&ENDLESS);
@@ -179,7 +179,7 @@ fn on_a_terminal_a_watch_is_drawn_in_place() {
 }
 
 #[test]
-fn on_a_terminal_the_line_of_a_submit_says_what_the_running_job_is_at() {
+fn on_a_terminal_submit_shows_the_progress_of_the_running_job() {
     let rig = Rig::new();
     let _server = rig.server(&[]);
     let mut submit = OnTerminal::spawn(rig.abaci(["submit"].iter().chain(&ENDLESS)));

@@ -44,7 +44,7 @@ fn runs_by_index(process: &Process) -> BTreeMap<u64, usize> {
 }
 
 #[test]
-fn random_segmentation_faults_cost_no_index_and_no_digit_and_repeat_no_recorded_step() {
+fn random_crashes_cost_no_digit_and_repeat_no_recorded_step() {
     let rig = Rig::new();
     let fleet = fleet_with_faults(&rig, "2");
     rig.database.psql(WATCH_WRITES);
@@ -96,7 +96,7 @@ fn random_segmentation_faults_cost_no_index_and_no_digit_and_repeat_no_recorded_
 }
 
 #[test]
-fn each_fault_kills_its_worker_once_and_the_job_goes_on_at_that_index() {
+fn each_fault_kills_one_worker_and_the_job_goes_on_there() {
     let rig = Rig::new();
     let fleet = fleet_with_faults(&rig, "1");
     for (restarts, (fault, signal)) in [
@@ -128,7 +128,7 @@ fn each_fault_kills_its_worker_once_and_the_job_goes_on_at_that_index() {
 }
 
 #[test]
-fn a_server_without_faults_refuses_a_job_that_asks_for_one_and_goes_on() {
+fn a_server_without_faults_refuses_a_job_that_asks_for_one() {
     let rig = Rig::new();
     let server = rig.server(&[]);
     let output = rig.run([
@@ -194,7 +194,7 @@ fn a_server_killed_from_outside_is_succeeded_at_the_next_index() {
 }
 
 #[test]
-fn an_index_over_its_limit_in_a_foreign_row_is_refused_by_the_server() {
+fn a_foreign_row_over_the_index_limit_is_refused() {
     let rig = Rig::new();
     let _server = rig.server(&[]);
     rig.database.psql(

@@ -64,7 +64,7 @@ fn a_result_as_json_has_exactly_the_fields_of_the_contract() {
 }
 
 #[test]
-fn one_failed_job_hides_none_of_the_others_and_the_exit_code_is_1() {
+fn one_failed_job_hides_no_other_and_the_exit_code_is_1() {
     let rig = Rig::new();
     let _server = rig.server(&["--max-n", "1000"]);
     let output = rig.run(["submit", "--json", "10", "5000", "20"]);
@@ -171,7 +171,7 @@ fn handles_survive_the_client() {
 }
 
 #[test]
-fn waiting_for_a_job_that_does_not_exist_says_so_and_waits_for_the_rest() {
+fn a_wait_names_a_missing_job_and_waits_for_the_rest() {
     let rig = Rig::new();
     let _server = rig.server(&[]);
     let id = rig.submit(&["10"]).remove(0);
@@ -200,7 +200,7 @@ fn detached_jobs_as_json_name_what_was_queued() {
 }
 
 #[test]
-fn submitting_under_one_id_twice_is_one_job_and_another_request_is_refused() {
+fn one_id_is_one_job_and_another_request_for_it_is_refused() {
     let rig = Rig::new();
     let _server = rig.server(&[]);
     for _ in 0..2 {
