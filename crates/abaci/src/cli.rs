@@ -1,4 +1,4 @@
-//! The command line: what can be said, and how it is refused.
+//! The command line, and the one line by which it is refused.
 //!
 //! Flags of settings only carry values to [`crate::config`], whose precedence is and which knows their variables;
 //! meaning is the commands'.
@@ -31,7 +31,7 @@ use crate::output::visible;
 pub(crate) struct Cli {
     #[command(flatten)]
     global: Global,
-    /// What to do.
+    /// The subcommand.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -50,10 +50,10 @@ struct Global {
 }
 
 impl Cli {
-    /// Parses a command line into its command and what it says about the configuration.
+    /// Parses a command line into its command and the settings that it gives.
     ///
     /// # Errors
-    /// A refusal, or the help or the version where one was asked for; [`report`] tells them apart.
+    /// A refusal, or the help or the version where one was asked for, for [`report`].
     pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<(Self, Flags), clap::Error> {
         let mut command = Self::command();
         let matches = command.try_get_matches_from_mut(arguments)?;

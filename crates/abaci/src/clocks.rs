@@ -17,7 +17,7 @@ pub(crate) struct WrongClock {
 }
 
 /// Finds the clocks that differ, this machine's first and each worker's that lives; those of workers that differ alike
-/// are told together.
+/// are one entry.
 pub(crate) fn wrong_clocks(own: Option<ClockOffset>, workers: &[Presence]) -> Vec<WrongClock> {
     let mut by_seconds = BTreeMap::new();
     for worker in workers.iter().filter(|worker| worker.is_live()) {

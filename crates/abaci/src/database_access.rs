@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{error, info};
 
-use crate::config::Config;
+use crate::config::{Config, Layer};
 use crate::snapshot::PrivateDatabase;
 use crate::this_process::host_name;
 
@@ -203,10 +203,14 @@ pub(crate) fn place_of(config: &Config) -> String {
 pub(crate) fn private_settings(config: &Config) -> anyhow::Result<Settings> {
     let program = std::env::current_exe().context("finding the path of this program")?;
     let data_dir = std::path::absolute(&config.data_dir.value).context("finding the data directory")?;
-    let mut keeper = KeeperCommand::new(program, ["db", "keep"]).env("ABACI_DATA_DIR", &data_dir);
-    if let Some(pg_bin) = &config.pg_bin.value {
-        keeper = keeper.env("ABACI_PG_BIN", pg_bin);
-    }
+    let layer = Layer {
+        data_dir: Some(data_dir.clone()),
+        pg_bin: config.pg_bin.value.clone(),
+        ..Layer::default()
+    };
+    let keeper = KeeperCommand::new(program, ["db", "keep"]);
+    let variables = layer.to_environment().into_iter();
+    let keeper = variables.fold(keeper, |keeper, (name, value)| keeper.env(name, value));
     let settings = Settings::new(data_dir.join("postgres"), keeper);
     Ok(Settings {
         bin_dir: config.pg_bin.value.clone(),
@@ -220,11 +224,9 @@ pub(crate) fn private_failure(config: &Config, error: local_postgres::Error) -> 
     let (data_dir, pg_bin) = (&config.data_dir, &config.pg_bin);
     let setting = match (&error, &pg_bin.value) {
         (Error::DataDirectory { .. } | Error::Unreachable { .. }, _) => {
-            format!("data_dir is {} ({})", data_dir.value.display(), data_dir.source)
+            data_dir.named(data_dir.value.display())
         }
-        (Error::ProgramMissing { .. }, Some(directory)) => {
-            format!("pg_bin is {} ({})", directory.display(), pg_bin.source)
-        }
+        (Error::ProgramMissing { .. }, Some(directory)) => pg_bin.named(directory.display()),
         _ => return anyhow::Error::new(error).context("starting the private database"),
     };
     anyhow::Error::new(error).context(setting)

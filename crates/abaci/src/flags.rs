@@ -91,7 +91,7 @@ impl ComputeFlags {
 
 /// Reads the name of one of these values.
 ///
-/// So the help lists the names, a shell offers them, and who misspells one is told the nearest.
+/// So the help lists the names, a shell offers them, and the refusal of a misspelt one names the nearest.
 pub(crate) fn one_of<T: Copy + Send + Sync + 'static, const COUNT: usize>(
     values: [T; COUNT],
     name: fn(T) -> &'static str,

@@ -23,7 +23,7 @@ use crate::exit::Failed;
 use crate::output::{visible, visible_json};
 use crate::this_process::host_name;
 
-/// More than a server says in a second of trouble.
+/// More lines than a server logs in a second of trouble.
 const BUFFERED_LINES: usize = 4096;
 
 /// The readers of a command's log.
@@ -44,8 +44,7 @@ pub(crate) enum Audience {
 /// A usage error when the level is not one.
 pub(crate) fn start(config: &Config, audience: Audience) -> Result<WorkerGuard, Failed> {
     let level = level(config, audience);
-    let filter =
-        filter(&level).map_err(|way_out| config.log_level.refused_text("log_level", &level, way_out))?;
+    let filter = filter(&level).map_err(|way_out| config.log_level.refused_text(&level, way_out))?;
     let is_terminal = io::stderr().is_terminal();
     let colour = is_terminal && !config.surroundings.forbids_colour;
     let (writer, guard) = NonBlockingBuilder::default()

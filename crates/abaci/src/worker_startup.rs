@@ -31,23 +31,23 @@ const SHORTEST_RETENTION: Duration = Duration::from_secs(1);
 
 /// Refuses settings that no worker can work with.
 pub(crate) fn check(config: &Config) -> anyhow::Result<()> {
-    at_least_one("concurrency", &config.concurrency)?;
+    at_least_one(&config.concurrency)?;
     if let Some(threads) = config.job_threads.given() {
-        at_least_one("job_threads", &threads)?;
+        at_least_one(&threads)?;
     }
     let connections = config.max_connections.given();
     if let Some(few) = connections.filter(|most| most.value < FEWEST_CONNECTIONS) {
         let way_out = format!("give {FEWEST_CONNECTIONS} or more");
-        return Err(few.refused("max_connections", way_out).into());
+        return Err(few.refused(way_out).into());
     }
     config.artifact_place()?;
     let retention = config.retention.given();
     if let Some(keep) = retention.filter(|keep| keep.value.0 < SHORTEST_RETENTION) {
-        return Err(keep.refused("retention", "give 1s or more").into());
+        return Err(keep.refused("give 1s or more").into());
     }
-    a_pause("poll_interval", &config.poll_interval)?;
+    a_pause(&config.poll_interval)?;
     if config.grace.value.0 > LONGEST_GRACE {
-        return Err(config.grace.refused("grace", "give at most 30days").into());
+        return Err(config.grace.refused("give at most 30days").into());
     }
     Ok(())
 }
@@ -135,7 +135,7 @@ pub(crate) fn share_of_processors(jobs_at_once: u32) -> NonZero<usize> {
     NonZero::new(processors / jobs_at_once.max(1) as usize).unwrap_or(NonZero::<usize>::MIN)
 }
 
-/// Logs that a worker takes jobs; health and systemd have to be told before.
+/// Logs that a worker takes jobs; health and systemd come first.
 pub(crate) fn announce(worker: &Worker, access: &Access, config: &Config) {
     info!(
         executor_id = worker.executor_id(),

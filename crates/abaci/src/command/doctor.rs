@@ -1,6 +1,6 @@
 //! `abaci doctor`: checks what abaci needs, one line each, with the way out where something is missing.
 //!
-//! It looks and does not repair: the private database is started, since nothing else tells whether it can be, but no
+//! It looks and does not repair: the private database is started, since nothing else shows whether it can be, but no
 //! table is made and nothing is queued.
 
 use std::time::Duration;

@@ -127,7 +127,7 @@ impl Command {
         }
     }
 
-    /// Returns whether this process is a worker of a fleet, which tells its supervisor why it gives up.
+    /// Returns whether this process is a worker of a fleet, which reports to its supervisor why it gives up.
     #[must_use]
     pub(crate) fn is_fleet_worker(&self) -> bool {
         matches!(self, Self::Fleet(fleet) if fleet.is_worker())

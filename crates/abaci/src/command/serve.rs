@@ -1,4 +1,4 @@
-//! `abaci serve`: one server, which takes jobs from the queue until it is told to stop.
+//! `abaci serve`: one server, which takes jobs from the queue until it is asked to stop.
 //!
 //! The first SIGINT or SIGTERM drains: nothing new is started, what runs may finish within the grace time, the rest goes
 //! back to the queue for others. A second signal, half a second later or more, hands back at once what still runs, and the

@@ -1,6 +1,6 @@
 //! Groups of flags, and the settings that each command takes from the command line.
 //!
-//! A field of a group's type, flattened into a command, says where in the help its flags stand.
+//! A field of a group's type, flattened into a command, puts its flags at that place of the help.
 //! It holds no value: all values go to [`super::Layer`], whatever command has them.
 
 use clap::{ArgMatches, Args, Command, FromArgMatches};

@@ -3,7 +3,7 @@
 //! A flag wins over the environment, the environment over the file, the file over the default; each setting on its
 //! own.
 //! The file is TOML at `$XDG_CONFIG_HOME/abaci/config.toml` (or `~/.config/abaci/config.toml`), or wherever
-//! `--config` or `ABACI_CONFIG` says; a file that is named must exist, and a key that means nothing is refused.
+//! `--config` or `ABACI_CONFIG` points; a file that is named must exist, and a key that means nothing is refused.
 //!
 //! All settings stand in one table, `settings.rs`: a row there is all that a new one needs.
 //!
@@ -52,7 +52,7 @@ use source::Layers;
 /// The variable that names the configuration file.
 pub(crate) const FILE: &str = "ABACI_CONFIG";
 
-/// Returns a help text with the variable and the default of a setting behind it, for a flag that says more than it.
+/// Returns a help text with the variable and the default of a setting behind it, for a flag that is no setting itself.
 pub(crate) fn help_of(key: &str, text: &str) -> String {
     let row = settings::TABLE.iter().find(|row| row.key == key);
     row.map_or_else(|| text.to_owned(), |row| row.help(text))
@@ -152,13 +152,7 @@ impl Config {
         let Some(url) = &self.database_url.value else {
             return Ok(None);
         };
-        let which = || {
-            format!(
-                "database_url is {} ({})",
-                redacted_url(url),
-                self.database_url.source
-            )
-        };
+        let which = || self.database_url.named(redacted_url(url));
         canonical_url(url).with_context(which).map(Some)
     }
 
@@ -173,7 +167,7 @@ impl Config {
             Some(url) if url.starts_with("s3://") => (usual(), Some(url.to_owned())),
             Some(text) if text.is_empty() || has_scheme(text) => {
                 let way_out = "give a directory, s3://bucket or s3://bucket/prefix";
-                return Err(self.artifacts.refused_text("artifacts", text, way_out).into());
+                return Err(self.artifacts.refused_text(text, way_out).into());
             }
             Some(directory) => (PathBuf::from(directory), None),
         };

@@ -1,4 +1,4 @@
-//! The table of settings: one row holds all that there is to say of a setting.
+//! The table of settings: one row holds everything about a setting.
 //!
 //! A row begins with the key of the file, the type and the default, where the help is to show another text than the
 //! default's own with that text; then come the variable, the flag, and the groups of flags that it belongs to, each
@@ -24,10 +24,10 @@ use crate::exit::Failed;
 /// The interval at which one worker asks for jobs.
 const POLL_INTERVAL: Period = Period(Duration::from_millis(50));
 
-/// The longest interval at which a worker of a large fleet asks for jobs, unless somebody has said how often.
+/// The longest interval at which a worker of a large fleet asks for jobs, unless an interval is given.
 pub(crate) const LONGEST_POLL_INTERVAL: Period = Period(Duration::from_millis(200));
 
-/// The address at which a fleet answers health when nobody says otherwise.
+/// The address of a fleet's health endpoints, unless one is given.
 pub(crate) const FLEET_HEALTH_ADDR: HealthAddr =
     HealthAddr::At(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080)));
 

@@ -17,7 +17,7 @@ pub(crate) enum Source {
     Environment(&'static str),
     /// The configuration file at this path.
     File(PathBuf),
-    /// Nobody said anything.
+    /// None of these.
     Default,
 }
 
@@ -35,6 +35,8 @@ impl fmt::Display for Source {
 /// A value and its source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Setting<T> {
+    /// The key, as in the file.
+    pub(crate) key: &'static str,
     pub(crate) value: T,
     pub(crate) source: Source,
 }
@@ -42,8 +44,11 @@ pub(crate) struct Setting<T> {
 impl<T: Clone> Setting<Option<T>> {
     /// Returns the setting where it has a value.
     pub(crate) fn given(&self) -> Option<Setting<T>> {
-        let (value, source) = (self.value.clone()?, self.source.clone());
-        Some(Setting { value, source })
+        Some(Setting {
+            key: self.key,
+            value: self.value.clone()?,
+            source: self.source.clone(),
+        })
     }
 }
 
@@ -58,9 +63,9 @@ pub(crate) struct Entry {
 }
 
 impl<T: Kind> Setting<T> {
-    pub(super) fn entry(&self, key: &'static str) -> Entry {
+    pub(super) fn entry(&self) -> Entry {
         Entry {
-            key,
+            key: self.key,
             value: self.value.shown(),
             source: self.source.to_string(),
         }
@@ -77,22 +82,23 @@ pub(super) struct Layers {
 }
 
 impl Layers {
-    /// Takes a setting from the strongest source that gives it, or else its default.
+    /// Takes a setting, with this key and variable, from the strongest source that gives it, or else its default.
     pub(super) fn settle<T: Kind>(
         &self,
-        variable: &'static str,
+        (key, variable): (&'static str, &'static str),
         field: impl Fn(&Layer) -> &Option<T::Given>,
         default: impl FnOnce() -> T,
     ) -> Setting<T> {
         let given = |layer, source| {
             let value = T::of(field(layer).clone()?);
-            Some(Setting { value, source })
+            Some(Setting { key, value, source })
         };
         let path = || self.path.clone().unwrap_or_default();
         given(&self.flags, Source::Flag)
             .or_else(|| given(&self.environment, Source::Environment(variable)))
             .or_else(|| given(&self.file, Source::File(path())))
             .unwrap_or_else(|| Setting {
+                key,
                 value: default(),
                 source: Source::Default,
             })

@@ -126,14 +126,14 @@ macro_rules! settings {
             /// Settles every setting: the strongest source that gives it wins, and the default where none does.
             pub(super) fn settle(layers: &Layers, $environment: &Environment, surroundings: Surroundings) -> Self {
                 Self {
-                    $($key: layers.settle($variable, |layer| &layer.$key, || $default),)*
+                    $($key: layers.settle((stringify!($key), $variable), |layer| &layer.$key, || $default),)*
                     surroundings,
                 }
             }
 
             /// Returns every setting with its source, as it is; there may be a password in it.
             pub(super) fn all(&self) -> Vec<Entry> {
-                vec![$(self.$key.entry(stringify!($key)),)*]
+                vec![$(self.$key.entry(),)*]
             }
         }
     };

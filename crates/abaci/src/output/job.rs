@@ -2,7 +2,7 @@
 
 use durable_jobs::worker::RunningJob;
 
-/// The phase that needs no word: a step that computes says so by its name.
+/// The phase that is not shown: the name of a step that computes shows it.
 const UNSAID_PHASE: &str = "computing";
 
 /// The number that is asked for, or the job's id before that is known.

@@ -4,7 +4,7 @@
 //! is a [`Paint`]. Colour is used only on a terminal and never with `NO_COLOR`.
 //! Every line of data is flushed, so that a reader at the other end of a pipe sees it when it is there; a reader that
 //! left is an error of the kind [`std::io::ErrorKind::BrokenPipe`], which [`crate::exit`] counts as success.
-//! Talk that cannot be printed is dropped: nobody is left to hear it.
+//! Talk that cannot be printed is dropped: its reader is gone.
 
 mod advice;
 mod format;

@@ -1,6 +1,6 @@
 //! The fleet of this machine, asked when nobody takes the jobs that are waited for.
 //!
-//! The database alone does not tell a queue that nobody serves from one whose workers are between two starts.
+//! By the database alone, a queue that nobody serves looks like one whose workers are between two starts.
 //! A fleet on the same data directory knows; one of another machine is not asked, and counts as any absence.
 
 use std::path::PathBuf;

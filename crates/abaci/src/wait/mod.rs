@@ -4,7 +4,7 @@
 //! go to stderr.
 //! Each value is checked here against a certificate computed here: a value that does not stand counts as failed.
 //!
-//! Giving up, being interrupted or being killed loses nothing: the jobs are in the database, and the last line says how
+//! Giving up, being interrupted or being killed loses nothing: the jobs are in the database, and the last line shows how
 //! to wait for them again.
 
 mod fleet;

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::output;
 
-/// The least time of computing of which a speed-up is told.
+/// The least time of computing for which a speed-up is shown.
 const LEAST_COMPUTE_SECONDS: f64 = 1.0;
 
 /// The sums of a set of jobs, with the clock that started with it.

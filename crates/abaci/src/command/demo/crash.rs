@@ -5,7 +5,7 @@
 //! has the job and has recorded nothing of it is killed. Any other goes on, and the next look chooses again.
 //!
 //! It does not promise that a statement which the worker sent right before it was stopped is not carried out after the
-//! look; the result then names the dead process, and the demo says so.
+//! look; the result then names the dead process, and the demo prints so.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant, SystemTime};
@@ -19,7 +19,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::fleet::DemoFleet;
 
-/// A job has to have run for this long, for the crash to cost it something.
+/// The shortest time that a job has to have run, for the crash to cost it something.
 const A_MOMENT: Duration = Duration::from_millis(50);
 
 /// The same for the last job, after which there is no other chance.

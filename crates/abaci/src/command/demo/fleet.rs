@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::sandbox::Sandbox;
-use crate::config::{self, Environment};
+use crate::config::{self, Environment, Layer};
 use crate::database_access::Access;
 use crate::snapshot::{Snapshot, WorkerView};
 use crate::supervisor::{self, Answer, Request};
@@ -136,14 +136,18 @@ fn command(sandbox: &Sandbox, access: &Access, log: &Path) -> anyhow::Result<Com
     for variable in Environment::settings() {
         command.env_remove(variable);
     }
+    let settings = Layer {
+        database_url: Some(access.url().to_owned()),
+        data_dir: Some(sandbox.directory().to_owned()),
+        ..Layer::default()
+    };
     command
         .args(["fleet", "--until-stdin-closes", "--health-addr", "127.0.0.1:0"])
         // Whatever way it ends, no job that is left is waited for.
         .args(["--grace", "0s"])
         .args(["--workers", &WORKERS.to_string()])
         .env(config::FILE, "/dev/null")
-        .env("ABACI_DATABASE_URL", access.url())
-        .env("ABACI_DATA_DIR", sandbox.directory())
+        .envs(settings.to_environment())
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(log);

@@ -2,7 +2,7 @@
 //!
 //! On a fresh private database in a temporary directory a fleet of two workers computes some jobs; one worker is killed
 //! with SIGKILL while it computes; another process takes its place and its job is finished; every value is checked against
-//! its certificate and against another algorithm. What happened is told with the numbers of this very run.
+//! its certificate and against another algorithm. The last lines sum it up with the numbers of this very run.
 //!
 //! Whatever way it ends, with success, an error, Ctrl-C or SIGTERM, it leaves no process and no file behind. Only a
 //! SIGKILL of the demo itself leaves the directory; the processes notice and end by themselves.

@@ -1,6 +1,6 @@
 //! `abaci fleet`: a supervisor, a health process and several workers, each a process of its own.
 //!
-//! With a word behind it, it speaks to the fleet that runs already on the same data directory.
+//! With a subcommand, it speaks to the fleet that runs already on the same data directory.
 //!
 //! Settings of flags reach the workers as environment variables, which win over the configuration file just as
 //! the flags do; the file is read by each worker anew, so a reload takes up what has changed in it. Where the jobs are, the
@@ -119,7 +119,7 @@ impl FleetArgs {
     }
 }
 
-/// Starts a fleet and looks after it until it is told to stop, or `stop` completes.
+/// Starts a fleet and looks after it until it is asked to stop, or `stop` completes.
 async fn supervise(config: &Config, stop: impl Future<Output = &'static str>) -> anyhow::Result<Exit> {
     worker_startup::check(config)?;
     check(config)?;
@@ -173,14 +173,14 @@ fn announce(config: &Config, health: Option<&HealthChild>, database: &Database) 
 
 /// Refuses what no fleet can be made of.
 fn check(config: &Config) -> anyhow::Result<()> {
-    let workers = at_least_one("workers", &config.workers)?;
+    let workers = at_least_one(&config.workers)?;
     if workers > MOST_WORKERS {
         let way_out = format_args!("give at most {MOST_WORKERS}");
-        return Err(config.workers.refused("workers", way_out).into());
+        return Err(config.workers.refused(way_out).into());
     }
     if config.first_slot.value > HIGHEST_FIRST_SLOT {
         let way_out = format_args!("give at most {HIGHEST_FIRST_SLOT}");
-        return Err(config.first_slot.refused("first_slot", way_out).into());
+        return Err(config.first_slot.refused(way_out).into());
     }
     Ok(())
 }
@@ -201,7 +201,7 @@ async fn bind_soon(address: SocketAddr) -> anyhow::Result<TcpListener> {
 fn times(config: &Config) -> anyhow::Result<Times> {
     let watchdog = config.watchdog.value.0;
     if !(Duration::from_secs(1)..=LONGEST_WATCHDOG).contains(&watchdog) {
-        return Err(config.watchdog.refused("watchdog", "give 1s to 1h").into());
+        return Err(config.watchdog.refused("give 1s to 1h").into());
     }
     Ok(Times {
         watchdog,
@@ -209,12 +209,12 @@ fn times(config: &Config) -> anyhow::Result<Times> {
         start: config.wait_for_database.value.0.saturating_add(START_MARGIN),
         intensity: Intensity {
             max_restarts: config.max_restarts.value,
-            window: a_pause("restart_window", &config.restart_window)?,
+            window: a_pause(&config.restart_window)?,
         },
     })
 }
 
-/// This program with what its workers are to be told besides what they find themselves.
+/// Builds the program of the workers, with the settings that they do not find themselves.
 ///
 /// Settings that the supervisor and the health process keep for good are given to the workers, too.
 fn worker_program(config: &Config) -> anyhow::Result<Program> {
@@ -239,7 +239,7 @@ fn settled_place(config: &Config) -> anyhow::Result<String> {
     Ok(place.bucket.clone().unwrap_or_else(directory))
 }
 
-/// This program with all that its health process needs; it reads no file, so that a broken one does not silence it.
+/// Builds the program of the health process, with all that it needs; it reads no file, so that a broken one does not end it.
 fn health_program(config: &Config) -> anyhow::Result<Program> {
     let layer = Layer {
         log_format: Some(config.log_format.value),
@@ -265,7 +265,7 @@ fn environment_of(layer: &Layer) -> Vec<(OsString, OsString)> {
     all.map(|(name, value)| (name.into(), value)).collect()
 }
 
-/// Says something to the fleet that runs on this data directory.
+/// Sends a request to the fleet that runs on this data directory.
 async fn tell(config: &Config, request: Request) -> anyhow::Result<Exit> {
     let directory = supervisor::directory_in(&config.data_dir.value)?;
     match supervisor::ask(&directory, request).await? {
@@ -280,7 +280,7 @@ async fn tell(config: &Config, request: Request) -> anyhow::Result<Exit> {
     }
 }
 
-/// The channel that a process of a fleet has to its supervisor; without one somebody else has started it.
+/// Returns the channel of a fleet's process to its supervisor; without one something else has started it.
 fn channel_to_supervisor<T>(inherited: std::io::Result<T>) -> anyhow::Result<T> {
     inherited
         .map_err(|_| Failed::usage("this process belongs to a fleet; start one with: abaci fleet").into())

@@ -1,7 +1,7 @@
 //! `abaci fleet worker`: one worker of a fleet, started by its supervisor and by nobody else.
 //!
 //! It is `abaci serve` with a supervisor: it takes the executor id of its slot, sends heartbeats, drains on SIGTERM, hands
-//! back at once what it has on SIGUSR1, and says why it gives up instead of printing it, so that it is said once.
+//! back at once what it has on SIGUSR1, and reports why it gives up instead of printing it, so that it is logged once.
 
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ impl WorkerArgs {
         }
     }
 
-    /// A larger fleet asks less often per worker, unless somebody has said how often.
+    /// Lengthens the poll interval by the size of the fleet, unless one is given.
     fn share_polling(&self, poll_interval: &mut Setting<Period>) {
         if poll_interval.source == Source::Default {
             let shared = poll_interval.value.0 * self.fleet_size.max(1);
@@ -77,7 +77,9 @@ impl WorkerArgs {
         }
     }
 
-    /// A computation on two threads costs all others of the fleet as much as it gains, unless there are processors to spare.
+    /// Gives each computation its share of the processors.
+    ///
+    /// A second thread costs the others of the fleet as much as it gains, unless there are processors to spare.
     fn share_processors(&self, config: &mut Config) {
         let jobs_at_once = self.fleet_size.saturating_mul(config.concurrency.value);
         let share = worker_startup::share_of_processors(jobs_at_once).get();
@@ -135,7 +137,7 @@ fn last_words(error: &anyhow::Error) -> FromWorker {
     }
 }
 
-/// Ends a worker that has not begun: its supervisor is told why, and without one the error stays.
+/// Ends a worker that has not begun: reports the reason to its supervisor; without one the error is returned.
 pub(crate) fn give_up(error: anyhow::Error) -> anyhow::Result<Exit> {
     match say_at_once(&last_words(&error)) {
         Ok(()) => Ok(exit::of_error(&error)),

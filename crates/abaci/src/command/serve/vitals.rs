@@ -1,4 +1,4 @@
-//! The state of a server while it starts, works and drains: shown by the health endpoints and told to systemd.
+//! The state of a server while it starts, works and drains, for the health endpoints and systemd.
 //!
 //! Health is answered from a thread of its own, so that a loop that stands still can be seen from outside. The beat is
 //! that loop's: it stamps the heartbeat and is what systemd's watchdog waits for. An outage of the database is none of

@@ -206,7 +206,7 @@ struct DatabaseAnswer {
     offset: ClockOffset,
 }
 
-/// Asks the database; `is_elsewhere` says that the fleet, if one runs, does not use the private one.
+/// Asks the database; `is_elsewhere` means that the fleet, if one runs, does not use the private one.
 async fn ask_database(config: &Config, is_elsewhere: bool) -> anyhow::Result<DatabaseAnswer> {
     if config.database_url.value.is_none() {
         if is_elsewhere {

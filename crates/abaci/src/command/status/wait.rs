@@ -21,10 +21,10 @@ use crate::wait::nobody_listens;
 /// The pause between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
-/// A wait that lasts longer than this says what is missing before its deadline.
+/// A wait that lasts longer than this prints what is missing before its deadline.
 const WORTH_A_WORD: Duration = Duration::from_secs(3);
 
-/// Waits for at most `limit`, shows how things stand then, and says what is missing.
+/// Waits for at most `limit`, and prints the state then and what is missing.
 pub(super) async fn run(config: &Config, limit: Period, format: Format) -> anyhow::Result<Exit> {
     let mut signals = Signals::listen()?;
     let Some(report) = signals.unless_any(until_ready(config, limit)).await else {

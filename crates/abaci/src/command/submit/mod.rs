@@ -3,7 +3,7 @@
 //! Everything is checked before anything is queued. Once queued, a job no longer needs this process: `--detach` leaves
 //! at once, and an interrupted wait is taken up again with `abaci wait`.
 //! The jobs of one submission have ids that begin alike, so that those which were queued are found if it is cut short; a
-//! large one says so beforehand, since it may be killed without a word.
+//! large one prints that beginning beforehand, since it may be killed at any moment.
 
 mod random;
 mod workload;
