@@ -10,14 +10,14 @@ use serde::Serialize;
 /// A clock that differs from the database's by over a second.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct WrongClock {
-    /// Whose it is: the workers', or this machine's where it is nobody's.
+    /// The workers that have it; none where it is this machine's.
     workers: Vec<String>,
-    /// How far it is ahead.
+    /// The lead over the database's clock.
     offset_ms: ClockOffset,
 }
 
 /// Finds the clocks that differ, this machine's first and each worker's that lives; those of workers that differ alike
-/// are told together.
+/// are one entry.
 pub(crate) fn wrong_clocks(own: Option<ClockOffset>, workers: &[Presence]) -> Vec<WrongClock> {
     let mut by_seconds = BTreeMap::new();
     for worker in workers.iter().filter(|worker| worker.is_live()) {

@@ -1,4 +1,4 @@
-//! How a command ends: the exit codes, and which error means which of them.
+//! The exit codes of commands, and the errors that stand for them.
 //!
 //! An error is printed here and nowhere else, as one line on stderr; only the end of a log follows on lines of its own.
 //! A reader that closed the pipe has what it wanted, so that counts as success.
@@ -11,7 +11,7 @@ use crate::output;
 
 /// The exit codes of every command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Exit {
+pub(crate) enum Exit {
     /// 0: done.
     Done,
     /// 1: a job failed, or the answer is no.
@@ -27,9 +27,9 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// The number that the process ends with.
+    /// Returns the number that the process ends with.
     #[must_use]
-    pub fn code(self) -> u8 {
+    pub(crate) fn code(self) -> u8 {
         match self {
             Self::Done => 0,
             Self::No => 1,
@@ -49,30 +49,30 @@ impl From<Exit> for ExitCode {
 
 /// An error that carries its own exit code, for what no library's error stands for.
 #[derive(Debug)]
-pub struct Failed {
+pub(crate) struct Failed {
     exit: Exit,
     message: String,
 }
 
 impl Failed {
-    /// The answer is no.
-    pub fn no(message: impl Into<String>) -> Self {
+    /// Makes an error for the answer no.
+    pub(crate) fn no(message: impl Into<String>) -> Self {
         Self {
             exit: Exit::No,
             message: message.into(),
         }
     }
 
-    /// The command line or the configuration is wrong.
-    pub fn usage(message: impl Into<String>) -> Self {
+    /// Makes an error for a wrong command line or configuration.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self {
             exit: Exit::Usage,
             message: message.into(),
         }
     }
 
-    /// The database or a server cannot be reached or used.
-    pub fn unreachable(message: impl Into<String>) -> Self {
+    /// Makes an error for a database or a server that cannot be reached or used.
+    pub(crate) fn unreachable(message: impl Into<String>) -> Self {
         Self {
             exit: Exit::Unreachable,
             message: message.into(),
@@ -90,7 +90,7 @@ impl std::error::Error for Failed {}
 
 /// Prints the error, if there is one, and returns the exit code that it stands for.
 #[must_use]
-pub fn conclude(outcome: anyhow::Result<Exit>) -> Exit {
+pub(crate) fn conclude(outcome: anyhow::Result<Exit>) -> Exit {
     match outcome {
         Ok(exit) => exit,
         Err(error) if is_broken_pipe(&error) => Exit::Done,
@@ -114,11 +114,11 @@ fn print(error: &anyhow::Error) {
     lines.for_each(output::talk);
 }
 
-/// The causes of an error, outermost first, in one line.
+/// Writes the causes of an error, outermost first, in one line.
 ///
 /// It is `{error:#}` without the repetition of libraries whose message quotes its cause already.
 #[must_use]
-pub fn one_line(error: &anyhow::Error) -> String {
+pub(crate) fn one_line(error: &anyhow::Error) -> String {
     let mut line = String::new();
     for cause in error.chain().map(ToString::to_string) {
         if !line.contains(&cause) {
@@ -129,9 +129,9 @@ pub fn one_line(error: &anyhow::Error) -> String {
     line
 }
 
-/// The exit code that an error stands for; the outermost cause that has one decides.
+/// Returns the exit code that an error stands for; the outermost cause that has one decides.
 #[must_use]
-pub fn of_error(error: &anyhow::Error) -> Exit {
+pub(crate) fn of_error(error: &anyhow::Error) -> Exit {
     error.chain().find_map(of_cause).unwrap_or(Exit::No)
 }
 

@@ -1,52 +1,85 @@
-//! abaci, a durable Fibonacci calculator: the product around [`durable_jobs`].
+//! abaci, a durable Fibonacci calculator: the program around [`durable_jobs`].
 //!
 //! [`run`] parses the arguments, settles the configuration (flag, then environment, then file, then default), starts
 //! the log and hands over to one subcommand.
-//! What goes to stdout is data and what goes to stderr is talk; the exit codes are those of [`exit::Exit`].
+//! Data goes to stdout and talk to stderr; the exit codes are those of `exit::Exit`.
 //!
-//! Nothing outside of [`config`] reads the environment, but for what systemd says to [`notify`]; and nothing in this
-//! crate speaks SQL.
+//! Nothing outside of `config` reads the environment, but for the variables of systemd, which [`notify`] reads; and
+//! nothing in this crate speaks SQL.
+//!
+//! # Layout
+//!
+//! A file imports only from rows below its own.
+//!
+//! | module | has |
+//! |---|---|
+//! | `cli` | the command line, and the one line by which it is refused |
+//! | `command` | one file or folder a subcommand |
+//! | `wait` | waiting for jobs: results as they come, obstacles, timeouts, the summary |
+//! | `supervisor`, `health` | the processes of a fleet; the health endpoints |
+//! | `worker_startup` | one worker from its settings to ready, for `serve` and `fleet worker` |
+//! | `database_access` | the database of a command, given or private |
+//! | `flags`, `telemetry` | flags that several commands share; the log |
+//! | `config` | all settings in one table, and their sources |
+//! | `exit` | exit codes, and the one place that prints an error |
+//! | `output` | stdout and stderr: tables, colours, JSON, nothing that steers a terminal |
+//! | `snapshot`, `notify`, `clocks` | the state of a fleet as JSON; systemd; clocks that differ from the database's |
+//! | `signals`, `parent`, `this_process` | signals; death with the parent process; program, name and host of this process |
+//!
+//! # Entry points
+//!
+//! | path | begins in |
+//! |---|---|
+//! | every command line | [`run`], then `command::Command::run` |
+//! | submitting jobs and waiting for them | `command/submit/mod.rs`, then `wait::JobWait::until_all_ended` |
+//! | one worker | `command/serve.rs`, then `worker_startup::start` |
+//! | a fleet, one of its workers, its health process | `command/fleet/mod.rs`, `worker.rs`, `health.rs` there |
+//! | one heavy computation in a process of its own | `command/compute.rs` |
+//! | a new setting | a row of `config/settings.rs` |
+//! | a new subcommand | a file in `command/`, a variant of `command::Command` |
 
-pub mod cli;
+mod cli;
 mod clocks;
-pub mod command;
-pub mod config;
-pub mod database;
-pub mod exit;
-mod follow;
+mod command;
+mod config;
+mod database_access;
+mod exit;
+mod flags;
 pub mod health;
 pub mod notify;
 mod output;
 mod parent;
-mod program;
 mod signals;
 pub mod snapshot;
 mod supervisor;
 mod telemetry;
-mod work;
+mod this_process;
+mod wait;
+mod worker_startup;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::Parser;
+use clap::CommandFactory;
 use tokio::runtime::Builder;
 
 use cli::Cli;
-use config::{Config, Environment};
+pub use config::Environment;
+use config::{Config, Flags};
 use exit::Exit;
 use telemetry::Audience;
 
 /// Runs one command line and returns what the process ends with.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment) -> ExitCode {
-    let outcome = match Cli::try_parse_from(arguments) {
-        Ok(cli) => execute(cli, environment),
+    let outcome = match Cli::read(arguments) {
+        Ok((cli, flags)) => execute(cli, flags, environment),
         Err(error) => cli::report(&error),
     };
     exit::conclude(outcome).into()
 }
 
-/// Says which variables are called as ours are and mean nothing.
+/// Warns of variables that have names like ours and are no settings.
 ///
 /// They are no errors: a service of this name in Kubernetes sets some, and an older program may meet one of a newer's.
 fn warn_of_unknown(environment: &Environment, audience: Audience) {
@@ -62,12 +95,12 @@ fn warn_of_unknown(environment: &Environment, audience: Audience) {
     }
 }
 
-fn execute(cli: Cli, environment: &Environment) -> anyhow::Result<Exit> {
+fn execute(cli: Cli, flags: Flags, environment: &Environment) -> anyhow::Result<Exit> {
     if let command::Command::Compute(compute) = &cli.command {
         return compute.run();
     }
-    let config = match Config::resolve(cli.flags(), environment) {
-        Err(error) if cli.command.is_fleet_worker() => return command::fleet::give_up(error),
+    let config = match Config::resolve(flags, environment) {
+        Err(error) if cli.command.is_fleet_worker() => return command::give_up(error),
         resolved => resolved?,
     };
     // Dropped last, so that the last line is written.
@@ -76,7 +109,7 @@ fn execute(cli: Cli, environment: &Environment) -> anyhow::Result<Exit> {
         warn_of_unknown(environment, cli.command.audience());
     }
     if cli.command.is_keeper() {
-        return command::db::keep(&config);
+        return command::keep(&config);
     }
     let mut runtime = if cli.command.is_single_threaded() {
         Builder::new_current_thread()
@@ -87,7 +120,7 @@ fn execute(cli: Cli, environment: &Environment) -> anyhow::Result<Exit> {
         .enable_all()
         .build()
         .context("starting the async runtime")?;
-    let outcome = runtime.block_on(cli.command.run(&config));
+    let outcome = runtime.block_on(cli.command.run(&config, Cli::command));
     // A computation that outlived its grace time must not hold the process back.
     runtime.shutdown_background();
     outcome

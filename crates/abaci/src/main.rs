@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use abaci::config::Environment;
+use abaci::Environment;
 
 fn main() -> ExitCode {
     abaci::run(std::env::args_os(), &Environment::of_process())

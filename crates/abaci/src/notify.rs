@@ -1,7 +1,7 @@
 //! What a service tells systemd: that it is ready, what it is doing, that it lives, that it ends.
 //!
 //! It is said on the socket that `NOTIFY_SOCKET` names, and how often life is expected is in `WATCHDOG_USEC`; both are
-//! read by the crate of the protocol itself, the one exception to the rule that only [`crate::config`] reads the
+//! read by the crate of the protocol itself, the one exception to the rule that only `config` reads the
 //! environment. Without that variable nothing is said and nothing fails.
 //!
 //! A message that cannot be sent is mentioned in the log at level debug and lost: no service should end for want of

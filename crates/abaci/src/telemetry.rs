@@ -18,15 +18,15 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::format::{self, Writer};
 
-use crate::config::{Config, LogFormat, Source};
+use crate::config::{Config, LOG_LEVEL_OF_COMMANDS, LogFormat, Source};
 use crate::exit::Failed;
 use crate::output::{visible, visible_json};
-use crate::work::host_name;
+use crate::this_process::host_name;
 
-/// More than a server says in a second of trouble.
+/// More lines than a server logs in a second of trouble.
 const BUFFERED_LINES: usize = 4096;
 
-/// Who reads the log of a command.
+/// The readers of a command's log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Audience {
     /// Whoever runs a server: events are the output.
@@ -44,10 +44,9 @@ pub(crate) enum Audience {
 /// A usage error when the level is not one.
 pub(crate) fn start(config: &Config, audience: Audience) -> Result<WorkerGuard, Failed> {
     let level = level(config, audience);
-    let filter =
-        filter(&level).map_err(|way_out| config.log_level.refused_text("log_level", &level, way_out))?;
+    let filter = filter(&level).map_err(|way_out| config.log_level.refused_text(&level, way_out))?;
     let is_terminal = io::stderr().is_terminal();
-    let colour = is_terminal && !config.forbids_colour;
+    let colour = is_terminal && !config.surroundings.forbids_colour;
     let (writer, guard) = NonBlockingBuilder::default()
         .lossy(true)
         .buffered_lines_limit(BUFFERED_LINES)
@@ -106,7 +105,7 @@ impl<W: Write> Write for JsonEvents<W> {
 
 fn level(config: &Config, audience: Audience) -> String {
     match (audience, &config.log_level.source) {
-        (Audience::Person, Source::Default) => "warn".to_owned(),
+        (Audience::Person, Source::Default) => LOG_LEVEL_OF_COMMANDS.to_owned(),
         _ => config.log_level.value.clone(),
     }
 }

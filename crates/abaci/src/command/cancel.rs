@@ -5,19 +5,19 @@ use durable_jobs::client::CancelOutcome;
 use durable_jobs::{JobId, State};
 
 use crate::config::Config;
-use crate::database::Access;
+use crate::database_access::Access;
 use crate::exit::Exit;
 use crate::output;
 
 /// Cancel jobs, waiting or running.
 #[derive(Debug, Args)]
-pub struct Cancel {
+pub(crate) struct CancelArgs {
     /// Ids of the jobs
     #[arg(value_name = "ID", required = true)]
     ids: Vec<String>,
 }
 
-impl Cancel {
+impl CancelArgs {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         let (_access, client) = Access::connect_to_write(config).await?;
         let mut exit = Exit::Done;

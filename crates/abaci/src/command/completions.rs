@@ -3,29 +3,26 @@
 //! It offers what the help shows: not the commands by which our own processes start each other, and for a value that is
 //! no path no names of files.
 
-use std::sync::LazyLock;
-
-use clap::{Args, Command, CommandFactory, ValueHint};
+use clap::{Args, Command, ValueHint};
 use clap_complete::Shell;
 
-use crate::cli::Cli;
 use crate::exit::Exit;
 use crate::output;
 
-/// The whole command line; the names of what is offered are borrowed from it.
-static WHOLE: LazyLock<Command> = LazyLock::new(Cli::command);
-
 /// Print a completion script for a shell.
 #[derive(Debug, Args)]
-pub struct Completions {
+pub(crate) struct CompletionsArgs {
     /// Shell to complete in
     shell: Shell,
 }
 
-impl Completions {
-    pub(crate) fn run(self) -> anyhow::Result<Exit> {
+impl CompletionsArgs {
+    /// Prints the script for the command line that is `whole`.
+    pub(crate) fn run(self, whole: Command) -> anyhow::Result<Exit> {
+        // The names in the script are borrowed from it.
+        let whole = Box::leak(Box::new(whole));
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut offered(&WHOLE), "abaci", &mut script);
+        clap_complete::generate(self.shell, &mut offered(whole), "abaci", &mut script);
         output::bytes(&script)?;
         Ok(Exit::Done)
     }

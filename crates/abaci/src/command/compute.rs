@@ -13,15 +13,15 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use crate::exit::{Exit, Failed};
+use crate::flags::ComputeFlags;
 use crate::parent::die_with_parent;
-use crate::program;
+use crate::this_process;
 
 /// One computation.
 #[derive(Debug, Args)]
-pub struct Compute {
-    /// Process id of the worker
-    #[arg(long, value_name = "PID")]
-    worker: u32,
+pub(crate) struct ComputeArgs {
+    #[command(flatten)]
+    parent: ComputeFlags,
 }
 
 /// Outlasts the signals that a service manager sends to all processes of a service: the worker decides what becomes of the
@@ -34,21 +34,12 @@ fn outlast_signals() -> anyhow::Result<Arc<AtomicBool>> {
     Ok(asked)
 }
 
-impl Compute {
-    /// The arguments with which a worker starts its computing processes.
-    pub(crate) fn arguments(worker: u32) -> Vec<String> {
-        ["compute", "--worker"]
-            .map(str::to_owned)
-            .into_iter()
-            .chain([worker.to_string()])
-            .collect()
-    }
-
+impl ComputeArgs {
     pub(crate) fn run(&self) -> anyhow::Result<Exit> {
-        die_with_parent(self.worker, Signal::KILL)
+        die_with_parent(self.parent.worker, Signal::KILL)
             .map_err(|_| Failed::usage("this process belongs to a worker; start one with: abaci serve"))?;
         let _asked = outlast_signals()?;
-        program::take_name();
+        this_process::take_name();
         process::compute_for_worker(&fibonacci_jobs::tasks()).context("computing for a worker")?;
         Ok(Exit::Done)
     }

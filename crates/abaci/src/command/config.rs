@@ -6,16 +6,16 @@ use crate::config::Config;
 use crate::exit::Exit;
 use crate::output::{self, Format, Table};
 
-/// What can be asked about the configuration.
+/// Subcommands about the configuration.
 #[derive(Debug, Subcommand)]
-pub enum ConfigCommand {
+pub(crate) enum ConfigCommand {
     /// Show every setting with its value and where it came from; passwords are left out
-    Show(Show),
+    Show(ShowConfigArgs),
 }
 
 /// Show every setting with its value and where it came from; passwords are left out.
 #[derive(Debug, Args)]
-pub struct Show {
+pub(crate) struct ShowConfigArgs {
     /// Print one JSON object per setting
     #[arg(long)]
     json: bool,

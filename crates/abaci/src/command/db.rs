@@ -9,15 +9,15 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use local_postgres::{Force, Programs, Status, Stopped};
 
-use crate::config::Config;
-use crate::database::{Access, keeper_settings, on_blocking_thread, without_password};
+use crate::config::{Config, without_password};
+use crate::database_access::{Access, keeper_settings, on_blocking_thread};
 use crate::exit::{Exit, Failed};
 use crate::output;
 use crate::signals::Signals;
 
-/// What can be done with the private database.
+/// Subcommands about the private database.
 #[derive(Debug, Subcommand)]
-pub enum Db {
+pub(crate) enum DbCommand {
     /// Hold the private database for programs of your own, until Ctrl-C
     ///
     /// No command of abaci needs this: each starts the private database by itself, which ends some seconds after its last
@@ -42,7 +42,7 @@ pub enum Db {
 
 /// Stop the private database.
 #[derive(Debug, Args)]
-pub struct Stop {
+pub(crate) struct Stop {
     /// Stop it even while other processes use it; their connections break
     #[arg(long)]
     force: bool,
@@ -50,13 +50,13 @@ pub struct Stop {
 
 /// Open psql on the database.
 #[derive(Debug, Args)]
-pub struct Psql {
+pub(crate) struct Psql {
     /// Arguments for psql, such as -c 'select 1'
     #[arg(value_name = "ARGUMENT", trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
 }
 
-impl Db {
+impl DbCommand {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         match self {
             Self::Start => start(config).await,
@@ -72,8 +72,8 @@ impl Db {
 /// Runs the private database while somebody uses it: the body of the keeper process.
 ///
 /// # Errors
-/// Why the server does not start; the line goes to the server's log.
-pub fn keep(config: &Config) -> anyhow::Result<Exit> {
+/// Explains why the server does not start; the line goes to the server's log.
+pub(crate) fn keep(config: &Config) -> anyhow::Result<Exit> {
     local_postgres::keep(&keeper_settings(config))?;
     Ok(Exit::Done)
 }

@@ -1,6 +1,6 @@
 //! `abaci doctor`: checks what abaci needs, one line each, with the way out where something is missing.
 //!
-//! It looks and does not repair: the private database is started, since nothing else tells whether it can be, but no
+//! It looks and does not repair: the private database is started, since nothing else shows whether it can be, but no
 //! table is made and nothing is queued.
 
 use std::time::Duration;
@@ -14,30 +14,30 @@ use fibonacci_jobs::client_types;
 use local_postgres::Programs;
 use serde::Serialize;
 
-use crate::cli::QueueFlags;
 use crate::clocks::{WrongClock, wrong_clocks};
-use crate::config::{Config, Layer};
-use crate::database::{Access, check_writable, on_blocking_thread};
+use crate::config::Config;
+use crate::database_access::{Access, check_writable, on_blocking_thread};
 use crate::exit::{Exit, one_line};
+use crate::flags::QueueFlags;
 use crate::output::{self, Format, Paint};
 
-/// How long the database may take to answer.
+/// The longest time for an answer of the database.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Check what abaci needs, and say how to get what is missing.
 #[derive(Debug, Args)]
-pub struct Doctor {
+pub(crate) struct DoctorArgs {
     /// Print one JSON object per check
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    queue: QueueFlags,
+    _queue: QueueFlags,
 }
 
-/// How a check went.
+/// The outcome of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Verdict {
+enum Finding {
     Ok,
     /// Worth knowing, and no fault.
     Note,
@@ -47,20 +47,16 @@ enum Verdict {
 #[derive(Debug, Serialize)]
 struct Check {
     subject: &'static str,
-    verdict: Verdict,
+    verdict: Finding,
     detail: String,
 }
 
-impl Doctor {
-    pub(crate) fn fill(&self, layer: &mut Layer) {
-        self.queue.fill(layer);
-    }
-
+impl DoctorArgs {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         let format = Format::of_flag(self.json);
         let mut has_failed = false;
         let mut print = |check: Check| {
-            has_failed |= check.verdict == Verdict::Fail;
+            has_failed |= check.verdict == Finding::Fail;
             check.print(format)
         };
         print(configuration(config))?;
@@ -80,7 +76,7 @@ impl Check {
     fn ok(subject: &'static str, detail: impl Into<String>) -> Self {
         Self {
             subject,
-            verdict: Verdict::Ok,
+            verdict: Finding::Ok,
             detail: detail.into(),
         }
     }
@@ -88,7 +84,7 @@ impl Check {
     fn note(subject: &'static str, detail: impl Into<String>) -> Self {
         Self {
             subject,
-            verdict: Verdict::Note,
+            verdict: Finding::Note,
             detail: detail.into(),
         }
     }
@@ -96,7 +92,7 @@ impl Check {
     fn fail(subject: &'static str, detail: impl Into<String>) -> Self {
         Self {
             subject,
-            verdict: Verdict::Fail,
+            verdict: Finding::Fail,
             detail: detail.into(),
         }
     }
@@ -107,15 +103,15 @@ impl Check {
         }
         let Self { subject, detail, .. } = self;
         match self.verdict {
-            Verdict::Ok => output::line(format_args!("{}  {subject:<11}  {detail}", "ok  ".green())),
-            Verdict::Note => output::line(format_args!("{}  {subject:<11}  {detail}", "note".yellow())),
-            Verdict::Fail => output::line(format_args!("{}  {subject:<11}  {detail}", "fail".red())),
+            Finding::Ok => output::line(format_args!("{}  {subject:<11}  {detail}", "ok  ".green())),
+            Finding::Note => output::line(format_args!("{}  {subject:<11}  {detail}", "note".yellow())),
+            Finding::Fail => output::line(format_args!("{}  {subject:<11}  {detail}", "fail".red())),
         }
     }
 }
 
 fn configuration(config: &Config) -> Check {
-    match &config.file {
+    match &config.surroundings.file {
         Some(path) => Check::ok("config", path.display().to_string()),
         None => Check::ok("config", "no file; flags, environment and defaults"),
     }

@@ -9,7 +9,7 @@ use durable_jobs::client::{GcMode, GcOptions, GcReport};
 use serde::Serialize;
 
 use crate::config::{Config, Period};
-use crate::database::Access;
+use crate::database_access::Access;
 use crate::exit::Exit;
 use crate::output::{self, Format};
 
@@ -19,7 +19,7 @@ use crate::output::{self, Format};
 /// Only what lies in the place of large values (--artifacts) under the name of this database is looked at.
 /// What killed runs of `abaci lab` have left in the database goes too, whatever its age.
 #[derive(Debug, Args)]
-pub struct Gc {
+pub(crate) struct GcArgs {
     /// Delete the jobs that ended longer ago as well, with their values; also parked ones, which cannot be resumed then
     #[arg(long, value_name = "TIME")]
     keep: Option<Period>,
@@ -42,7 +42,7 @@ struct Removed {
     lab_schemas: Vec<Leftover>,
 }
 
-impl Gc {
+impl GcArgs {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         let (mode, removal) = if self.dry_run {
             (GcMode::Report, Removal::Report)

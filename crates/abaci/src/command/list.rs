@@ -4,10 +4,10 @@ use clap::Args;
 use durable_jobs::client::ListFilter;
 use durable_jobs::{Client, Job, State};
 
-use crate::cli::one_of;
 use crate::config::Config;
-use crate::database::Access;
+use crate::database_access::Access;
 use crate::exit::Exit;
+use crate::flags::one_of;
 use crate::output::{self, Format, Table};
 
 /// Every state, in the order of a job's life.
@@ -23,7 +23,7 @@ const STATES: [State; 7] = [
 
 /// List the jobs of every queue, the newest first.
 #[derive(Debug, Args)]
-pub struct List {
+pub(crate) struct ListArgs {
     /// Only jobs in these states
     #[arg(
         long = "state",
@@ -46,10 +46,27 @@ pub struct List {
     json: bool,
 }
 
-/// What to say where nobody has ever submitted.
+/// The text of one column for a job, at a moment of the database's clock.
+type Cell = fn(&Job, i64) -> String;
+
+/// The columns of the table: a new one is a row here.
+const COLUMNS: [(&str, Cell); 8] = [
+    ("ID", |job, _| job.workflow_id.to_string()),
+    ("STATE", |job, _| job.state.to_string()),
+    ("N", |job, _| shown(output::detail(&job.details, "n"))),
+    ("ALGORITHM", |job, _| {
+        shown(output::detail(&job.details, "algorithm"))
+    }),
+    ("QUEUE", |job, _| shown(job.queue.as_deref())),
+    ("AGE", |job, now_ms| output::age(job.created_at_ms, now_ms)),
+    ("ATTEMPTS", |job, _| job.attempts.to_string()),
+    ("WORKER", |job, _| shown(job.executor_id.as_deref())),
+];
+
+/// Printed where nobody has ever submitted.
 const NOTHING_EVER: &str = "no jobs; submit one with: abaci submit 100";
 
-impl List {
+impl ListArgs {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         let Some((_access, client)) = Access::connect_if_used(config).await? else {
             output::talk(NOTHING_EVER);
@@ -114,27 +131,9 @@ fn nothing(filter: &ListFilter) -> &'static str {
 }
 
 fn table(jobs: &[Job], now_ms: i64) -> Table {
-    let mut table = Table::new([
-        "ID",
-        "STATE",
-        "N",
-        "ALGORITHM",
-        "QUEUE",
-        "AGE",
-        "ATTEMPTS",
-        "WORKER",
-    ]);
+    let mut table = Table::new(COLUMNS.map(|(name, _)| name));
     for job in jobs {
-        table.row([
-            job.workflow_id.to_string(),
-            job.state.to_string(),
-            shown(output::detail(&job.details, "n")),
-            shown(output::detail(&job.details, "algorithm")),
-            shown(job.queue.as_deref()),
-            output::age(job.created_at_ms, now_ms),
-            job.attempts.to_string(),
-            shown(job.executor_id.as_deref()),
-        ]);
+        table.row(COLUMNS.map(|(_, cell)| cell(job, now_ms)));
     }
     table
 }

@@ -1,80 +1,83 @@
 //! The subcommands, one file or folder each.
 
-pub mod cancel;
-pub mod completions;
-pub mod compute;
-pub mod config;
-pub mod db;
-pub mod demo;
-pub mod doctor;
-pub mod fleet;
-pub mod gc;
-pub mod lab;
-pub mod list;
-pub mod resume;
-pub mod serve;
-pub mod show;
-pub mod status;
-pub mod submit;
-pub mod verify;
-pub mod wait;
+mod cancel;
+mod completions;
+mod compute;
+mod config;
+mod db;
+mod demo;
+mod doctor;
+mod fleet;
+mod gc;
+mod lab;
+mod list;
+mod resume;
+mod serve;
+mod show;
+mod status;
+mod submit;
+mod verify;
+mod wait;
 
 use clap::Subcommand;
 
-use crate::config::{Config, Layer};
+pub(crate) use db::keep;
+pub(crate) use fleet::give_up;
+
+use crate::config::Config;
 use crate::exit::Exit;
 use crate::telemetry::Audience;
 
-/// What abaci can do.
+/// The subcommands of abaci.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Show it all at work: jobs, a worker killed in the middle, every result exact
-    Demo(demo::Demo),
+    Demo(demo::DemoArgs),
     /// Run a server that takes jobs from the queue
-    Serve(serve::Serve),
+    Serve(serve::ServeArgs),
     /// Run a fleet: several workers under a supervisor, with a health server
-    Fleet(fleet::Fleet),
+    Fleet(fleet::FleetArgs),
     /// Show the workers, what they do and how long the queue is
-    Status(status::Status),
+    Status(status::StatusArgs),
     /// Submit jobs and print their results as they complete
-    Submit(submit::Submit),
+    Submit(submit::SubmitArgs),
     /// Wait for jobs that were submitted before
-    Wait(wait::Wait),
+    Wait(wait::WaitArgs),
     /// List the jobs of every queue, the newest first
-    List(list::List),
+    List(list::ListArgs),
     /// Show one job with its steps
-    Show(show::Show),
+    Show(show::ShowArgs),
     /// Cancel jobs, waiting or running
-    Cancel(cancel::Cancel),
+    Cancel(cancel::CancelArgs),
     /// Put jobs that failed, were parked or were cancelled back into their queue
-    Resume(resume::Resume),
+    Resume(resume::ResumeArgs),
     /// Check the value of a job that succeeded
-    Verify(verify::Verify),
+    Verify(verify::VerifyArgs),
     /// Remove large values and states that no job refers to, and on request old jobs
-    Gc(gc::Gc),
+    Gc(gc::GcArgs),
     /// Run experiments on durable execution that crash for real
-    Lab(lab::Lab),
+    Lab(lab::LabArgs),
     /// Check what abaci needs, and say how to get what is missing
-    Doctor(doctor::Doctor),
+    Doctor(doctor::DoctorArgs),
     /// Look at the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
     /// Handle the private database by hand
     #[command(subcommand)]
-    Db(db::Db),
+    Db(db::DbCommand),
     /// Print a completion script for a shell
-    Completions(completions::Completions),
+    Completions(completions::CompletionsArgs),
     /// Compute for a worker
     #[command(hide = true)]
-    Compute(compute::Compute),
+    Compute(compute::ComputeArgs),
 }
 
 impl Command {
-    /// Runs the command to its end.
+    /// Runs the command, one of the command line that is `whole`, to its end.
     ///
     /// # Errors
-    /// Whatever kept it from its task; [`crate::exit`] turns it into a line and a code.
-    pub async fn run(self, config: &Config) -> anyhow::Result<Exit> {
+    /// Any error that ended it; [`crate::exit`] turns it into a line and a code.
+    pub(crate) async fn run(self, config: &Config, whole: fn() -> clap::Command) -> anyhow::Result<Exit> {
         match self {
             Self::Demo(demo) => demo.run(config).await,
             Self::Serve(serve) => serve.run(config).await,
@@ -92,12 +95,12 @@ impl Command {
             Self::Doctor(doctor) => doctor.run(config).await,
             Self::Config(command) => command.run(config),
             Self::Db(db) => db.run(config).await,
-            Self::Completions(completions) => completions.run(),
+            Self::Completions(completions) => completions.run(whole()),
             Self::Compute(compute) => compute.run(),
         }
     }
 
-    /// Who reads the log of this command.
+    /// Returns the readers of this command's log.
     #[must_use]
     pub(crate) fn audience(&self) -> Audience {
         match self {
@@ -107,13 +110,13 @@ impl Command {
         }
     }
 
-    /// Whether this process is to be the keeper of the private database, which needs nothing else of a command.
+    /// Returns whether this process is to be the keeper of the private database, which needs nothing else of a command.
     #[must_use]
-    pub fn is_keeper(&self) -> bool {
-        matches!(self, Self::Db(db::Db::Keep))
+    pub(crate) fn is_keeper(&self) -> bool {
+        matches!(self, Self::Db(db::DbCommand::Keep))
     }
 
-    /// Says whether another process of this program started this one, and has given every warning before.
+    /// Returns whether another process of this program started this one, and has given every warning before.
     #[must_use]
     pub(crate) fn is_child(&self) -> bool {
         match self {
@@ -124,29 +127,15 @@ impl Command {
         }
     }
 
-    /// Whether this process is a worker of a fleet, which tells its supervisor why it gives up.
+    /// Returns whether this process is a worker of a fleet, which reports to its supervisor why it gives up.
     #[must_use]
     pub(crate) fn is_fleet_worker(&self) -> bool {
         matches!(self, Self::Fleet(fleet) if fleet.is_worker())
     }
 
-    /// Whether one thread is all that the process needs: it computes nothing, and starts its children from that thread.
+    /// Returns whether the process needs one thread only: it computes nothing, and starts its children from that thread.
     #[must_use]
     pub(crate) fn is_single_threaded(&self) -> bool {
         matches!(self, Self::Fleet(fleet) if !fleet.is_worker())
-    }
-
-    /// Adds what the command's own flags say to the layer of flags.
-    pub(crate) fn fill(&self, layer: &mut Layer) {
-        match self {
-            Self::Serve(serve) => serve.fill(layer),
-            Self::Fleet(fleet) => fleet.fill(layer),
-            Self::Status(status) => status.fill(layer),
-            Self::Submit(submit) => submit.fill(layer),
-            Self::Wait(wait) => wait.fill(layer),
-            Self::Resume(resume) => resume.fill(layer),
-            Self::Doctor(doctor) => doctor.fill(layer),
-            _ => {}
-        }
     }
 }

@@ -4,35 +4,28 @@ use clap::Args;
 use durable_jobs::JobId;
 use durable_jobs::client::{ResumeOptions, ResumeOutcome};
 
-use crate::config::{Bytes, Config, Layer};
-use crate::database::Access;
+use crate::config::{Bytes, Config};
+use crate::database_access::Access;
 use crate::exit::Exit;
+use crate::flags::ResumeFlags;
 use crate::output;
 
 /// Put jobs that failed, were parked or were cancelled back into their queue; recorded steps are kept.
 ///
 /// A job goes back to its own queue, whatever queue is configured here.
 #[derive(Debug, Args)]
-pub struct Resume {
+pub(crate) struct ResumeArgs {
     /// Ids of the jobs
     #[arg(value_name = "ID", required = true)]
     ids: Vec<String>,
     /// Memory that these jobs may need from now on, whatever the limit of their server
     #[arg(long, value_name = "SIZE")]
     job_memory: Option<Bytes>,
-    #[arg(
-        long,
-        value_name = "NAME",
-        help = "Queue of a job whose own is not known any more [env: ABACI_QUEUE] [default: fibonacci]"
-    )]
-    queue: Option<String>,
+    #[command(flatten)]
+    _queue: ResumeFlags,
 }
 
-impl Resume {
-    pub(crate) fn fill(&self, layer: &mut Layer) {
-        layer.queue.clone_from(&self.queue);
-    }
-
+impl ResumeArgs {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         let (_access, client) = Access::connect_to_write(config).await?;
         let options = ResumeOptions {

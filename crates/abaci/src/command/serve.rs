@@ -1,4 +1,4 @@
-//! `abaci serve`: one server, which takes jobs from the queue until it is told to stop.
+//! `abaci serve`: one server, which takes jobs from the queue until it is asked to stop.
 //!
 //! The first SIGINT or SIGTERM drains: nothing new is started, what runs may finish within the grace time, the rest goes
 //! back to the queue for others. A second signal, half a second later or more, hands back at once what still runs, and the
@@ -19,46 +19,38 @@ use durable_jobs::worker::{Loss, Slot};
 use tracing::{info, warn};
 
 use self::vitals::Vitals;
-use crate::cli::{HealthFlags, LimitFlags, QueueFlags, StarterFlags, TableFlags, WorkFlags};
-use crate::config::{Config, Layer};
-use crate::database::Access;
+use crate::config::Config;
+use crate::database_access::Access;
 use crate::exit::{Exit, Failed};
+use crate::flags::{HealthFlags, LimitFlags, QueueFlags, StarterFlags, TableFlags, WorkFlags};
 use crate::signals::{Insistence, Signals};
-use crate::work;
+use crate::worker_startup;
 
 /// Run a server that takes jobs from the queue.
 ///
 /// The first SIGINT or SIGTERM lets running jobs finish and hands the rest back to the queue; the second ends at once.
 #[derive(Debug, Args)]
-pub struct Serve {
+pub(crate) struct ServeArgs {
     #[command(flatten)]
-    queue: QueueFlags,
+    _queue: QueueFlags,
     #[command(flatten)]
-    work: WorkFlags,
+    _work: WorkFlags,
     /// Number of the executor id on this machine [default: the lowest free]
     #[arg(long, value_name = "NUMBER")]
     slot: Option<u32>,
     #[command(flatten)]
-    health: HealthFlags,
+    _health: HealthFlags,
     #[command(flatten)]
-    limits: LimitFlags,
+    _limits: LimitFlags,
     #[command(flatten)]
-    tables: TableFlags,
+    _tables: TableFlags,
     #[command(flatten)]
     starter: StarterFlags,
 }
 
-impl Serve {
-    pub(crate) fn fill(&self, layer: &mut Layer) {
-        self.queue.fill(layer);
-        self.work.fill(layer);
-        self.health.fill(layer);
-        self.limits.fill(layer);
-        self.tables.fill(layer);
-    }
-
+impl ServeArgs {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
-        work::check(config)?;
+        worker_startup::check(config)?;
         let vitals = Vitals::begin(config, self.slot)?;
         let outcome = self.serve(config, &vitals).await;
         vitals.end().await;
@@ -71,7 +63,7 @@ impl Serve {
         let start = async {
             let access = Access::open(config).await?;
             vitals.know_database(access.url(), &config.queue.value)?;
-            let worker = work::start(&access, config, slot).await?;
+            let worker = worker_startup::start(&access, config, slot).await?;
             anyhow::Ok((access, worker))
         };
         let (access, mut worker) = tokio::select! {
@@ -85,7 +77,7 @@ impl Serve {
         let mut left = pin!(self.starter.starter_left());
         loop {
             vitals.ready(&worker, &kept);
-            work::announce(&worker, &access, config);
+            worker_startup::announce(&worker, &access, config);
             let loss = tokio::select! {
                 signal = asked_to_stop(&mut signals, left.as_mut()) => {
                     vitals.draining();
@@ -102,7 +94,7 @@ impl Serve {
             );
             vitals.starting_anew();
             worker = tokio::select! {
-                started = work::start_anew(worker, &access, config, slot) => started?,
+                started = worker_startup::start_anew(worker, &access, config, slot) => started?,
                 signal = asked_to_stop(&mut signals, left.as_mut()) => {
                     info!(signal, "stopped before it was ready again");
                     return Ok(Exit::Done);

@@ -12,7 +12,7 @@ use serde::Serialize;
 use value::Ends;
 
 use crate::config::Config;
-use crate::database::Access;
+use crate::database_access::Access;
 use crate::exit::Exit;
 use crate::output::{self, Format};
 use crate::signals::Signals;
@@ -27,7 +27,7 @@ use crate::signals::Signals;
 /// With --watch, exit code 0: the job succeeded; 1: it ended otherwise; 130: interrupted, which stops the watching and not
 /// the job.
 #[derive(Debug, Args)]
-pub struct Show {
+pub(crate) struct ShowArgs {
     /// Id of the job
     #[arg(value_name = "ID")]
     id: String,
@@ -53,15 +53,15 @@ pub struct Show {
 struct Look {
     #[serde(flatten)]
     detail: JobDetail,
-    /// What a worker says that it is at, while it runs.
+    /// The progress that a worker reports while the job runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     progress: Option<RunningJob>,
-    /// What it waits for, if somebody looked.
+    /// The obstacle that the job waits for, where one was looked for.
     #[serde(skip)]
     waits: Option<String>,
 }
 
-impl Show {
+impl ShowArgs {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         if self.watch {
             let mut signals = Signals::listen()?;

@@ -6,7 +6,7 @@ use fibonacci_jobs::JobResult;
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::database::{Access, on_blocking_thread};
+use crate::database_access::{Access, on_blocking_thread};
 use crate::exit::Exit;
 use crate::output::{self, Format};
 
@@ -15,7 +15,7 @@ use crate::output::{self, Format};
 /// All digits are read, from the database, the directory or the bucket. Exit code 0: they are those of F(n); 1: they are not,
 /// or cannot be read, or there are none.
 #[derive(Debug, Args)]
-pub struct Verify {
+pub(crate) struct VerifyArgs {
     /// Id of the job
     #[arg(value_name = "ID")]
     id: String,
@@ -24,19 +24,19 @@ pub struct Verify {
     json: bool,
 }
 
-/// What came of it.
+/// The outcome, as JSON.
 #[derive(Debug, Serialize)]
-struct Verdict {
+struct Verification {
     workflow_id: JobId,
     n: u64,
     digits: u64,
     verified: bool,
-    /// What does not agree, or why the digits cannot be read.
+    /// The first disagreement, or the reason that the digits cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<String>,
 }
 
-impl Verify {
+impl VerifyArgs {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         let id = JobId::new(self.id);
         let (_access, client) = Access::connect_to_look(config, &id).await?;
@@ -47,20 +47,24 @@ impl Verify {
             output::error(format_args!("job {id} has no value: it is {}", detail.job.state));
             return Ok(Exit::No);
         };
-        let verdict = verdict(id, result.read()?, config).await?;
+        let verification = verification(id, result.read()?, config).await?;
         match Format::of_flag(self.json) {
-            Format::Json => output::json(&verdict)?,
-            Format::Human => print(&verdict)?,
+            Format::Json => output::json(&verification)?,
+            Format::Human => print(&verification)?,
         }
-        Ok(if verdict.verified { Exit::Done } else { Exit::No })
+        Ok(if verification.verified {
+            Exit::Done
+        } else {
+            Exit::No
+        })
     }
 }
 
-async fn verdict(id: JobId, result: JobResult, config: &Config) -> anyhow::Result<Verdict> {
+async fn verification(id: JobId, result: JobResult, config: &Config) -> anyhow::Result<Verification> {
     let access = config.bucket_access();
     let (n, digits) = (result.n, result.digits);
     let verified = on_blocking_thread(move || result.verify_all(&access)).await?;
-    Ok(Verdict {
+    Ok(Verification {
         workflow_id: id,
         n,
         digits,
@@ -69,9 +73,9 @@ async fn verdict(id: JobId, result: JobResult, config: &Config) -> anyhow::Resul
     })
 }
 
-fn print(verdict: &Verdict) -> anyhow::Result<()> {
-    let Verdict { n, digits, .. } = verdict;
-    match &verdict.error {
+fn print(verification: &Verification) -> anyhow::Result<()> {
+    let Verification { n, digits, .. } = verification;
+    match &verification.error {
         None => output::line(format_args!(
             "F({n}) verified: {digits} digits, residues modulo three primes and BLAKE3 agree"
         )),

@@ -3,19 +3,19 @@
 use clap::Args;
 use durable_jobs::JobId;
 
-use crate::cli::PatienceFlags;
-use crate::config::{Config, Layer};
-use crate::database::Access;
+use crate::config::Config;
+use crate::database_access::Access;
 use crate::exit::Exit;
-use crate::follow::Following;
+use crate::flags::WaitFlags;
 use crate::output::{self, Format};
 use crate::signals::Signals;
+use crate::wait::JobWait;
 
 /// Wait for jobs that were submitted before, and print their results as they complete.
 ///
 /// The jobs may be in different queues; a queue that nobody serves is named.
 #[derive(Debug, Args)]
-pub struct Wait {
+pub(crate) struct WaitArgs {
     /// Ids of the jobs
     #[arg(value_name = "ID", required = true)]
     ids: Vec<String>,
@@ -26,14 +26,10 @@ pub struct Wait {
     #[arg(long, value_name = "NAME", hide = true)]
     queue: Option<String>,
     #[command(flatten)]
-    patience: PatienceFlags,
+    _wait: WaitFlags,
 }
 
-impl Wait {
-    pub(crate) fn fill(&self, layer: &mut Layer) {
-        self.patience.fill(layer);
-    }
-
+impl WaitArgs {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         let mut signals = Signals::listen()?;
         let Some(connected) = signals.unless_any(Access::connect_if_used(config)).await else {
@@ -47,8 +43,8 @@ impl Wait {
         };
         let _kept = access.keep_running();
         let jobs = self.ids.into_iter().map(|id| (JobId::new(id), None));
-        let following = Following::new(jobs, config, Format::of_flag(self.json));
-        let exit = following.until_all_ended(&client, &mut signals).await;
+        let job_wait = JobWait::new(jobs, config, Format::of_flag(self.json));
+        let exit = job_wait.until_all_ended(&client, &mut signals).await;
         client.close().await;
         exit
     }

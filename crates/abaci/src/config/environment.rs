@@ -1,4 +1,4 @@
-//! What the process was given by its surroundings, read once.
+//! The environment of the process, read once.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -6,7 +6,9 @@ use std::fmt::{self, Display};
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::FILE;
 use super::names::nearest;
+use super::settings::TABLE;
 use crate::exit::Failed;
 
 /// The beginning of the name of every variable of ours.
@@ -23,7 +25,7 @@ pub struct Environment {
 
 /// A variable that is no setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unknown {
+pub(crate) struct Unknown {
     /// Its name.
     pub variable: String,
     /// The setting's variable that may be meant.
@@ -33,7 +35,7 @@ pub struct Unknown {
 impl Unknown {
     fn new(name: &str) -> Self {
         let own_part = |name: &'static str| name.strip_prefix(PREFIX);
-        let known = Environment::SETTINGS.into_iter().filter_map(own_part);
+        let known = Environment::settings().filter_map(own_part);
         let meant = match name
             .strip_prefix(PREFIX)
             .unwrap_or(name)
@@ -62,37 +64,11 @@ impl fmt::Display for Unknown {
 }
 
 impl Environment {
-    /// Every variable that is a setting of ours.
-    pub const SETTINGS: [&str; 28] = [
-        "ABACI_ARTIFACTS",
-        "ABACI_CONCURRENCY",
-        "ABACI_CONFIG",
-        "ABACI_DATABASE_URL",
-        "ABACI_DATA_DIR",
-        "ABACI_ENABLE_FAULTS",
-        "ABACI_FIRST_SLOT",
-        "ABACI_GRACE",
-        "ABACI_HEALTH_ADDR",
-        "ABACI_JOB_CPU_TIME",
-        "ABACI_JOB_MEMORY",
-        "ABACI_JOB_THREADS",
-        "ABACI_JOB_TIME",
-        "ABACI_LOG",
-        "ABACI_LOG_FORMAT",
-        "ABACI_MAX_CONNECTIONS",
-        "ABACI_MAX_N",
-        "ABACI_MAX_RESTARTS",
-        "ABACI_MIGRATE",
-        "ABACI_PG_BIN",
-        "ABACI_POLL_INTERVAL",
-        "ABACI_QUEUE",
-        "ABACI_RESTART_WINDOW",
-        "ABACI_RETENTION",
-        "ABACI_WAIT_FOR_DATABASE",
-        "ABACI_WAIT_FOR_SERVER",
-        "ABACI_WATCHDOG",
-        "ABACI_WORKERS",
-    ];
+    /// Returns the names of all variables of ours.
+    pub(crate) fn settings() -> impl Iterator<Item = &'static str> {
+        let of_settings = TABLE.iter().map(|row| row.variable);
+        of_settings.chain([FILE])
+    }
 
     /// Reads the environment of this process.
     #[must_use]
@@ -104,8 +80,8 @@ impl Environment {
     }
 
     /// An environment of an ordinary user with these variables and no others.
-    #[must_use]
-    pub fn of_user<K: Into<OsString>, V: Into<OsString>>(
+    #[cfg(test)]
+    pub(crate) fn of_user<K: Into<OsString>, V: Into<OsString>>(
         variables: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
         let variables = variables
@@ -118,18 +94,8 @@ impl Environment {
         }
     }
 
-    /// The same environment, for the account root.
-    #[must_use]
-    pub fn as_root(self) -> Self {
-        Self {
-            is_root: true,
-            ..self
-        }
-    }
-
     /// Reads a variable as a path.
-    #[must_use]
-    pub fn path(&self, name: &str) -> Option<PathBuf> {
+    pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
         self.get(name).map(PathBuf::from)
     }
 
@@ -137,7 +103,7 @@ impl Environment {
     ///
     /// # Errors
     /// A usage error that names the variable when it cannot be read.
-    pub fn parsed<T: FromStr<Err: Display>>(&self, name: &str) -> Result<Option<T>, Failed> {
+    pub(crate) fn parsed<T: FromStr<Err: Display>>(&self, name: &str) -> Result<Option<T>, Failed> {
         let Some(value) = self.get(name) else {
             return Ok(None);
         };
@@ -150,18 +116,17 @@ impl Environment {
     }
 
     /// Returns the variables that are called as ours are and are no settings.
-    #[must_use]
-    pub fn unknown(&self) -> Vec<Unknown> {
+    pub(crate) fn unknown(&self) -> Vec<Unknown> {
         let names = self.variables.keys().filter_map(|name| name.to_str());
-        let ours = names.filter(|name| name.starts_with(PREFIX) && !Self::SETTINGS.contains(name));
+        let ours = names
+            .filter(|name| name.starts_with(PREFIX) && !Self::settings().any(|setting| setting == *name));
         ours.filter(|name| self.get(name).is_some())
             .map(Unknown::new)
             .collect()
     }
 
     /// The variables by which the AWS tools reach buckets; secrets are among them.
-    #[must_use]
-    pub fn of_buckets(&self) -> Vec<(String, String)> {
+    pub(crate) fn of_buckets(&self) -> Vec<(String, String)> {
         let texts = self
             .variables
             .iter()
@@ -171,15 +136,13 @@ impl Environment {
             .collect()
     }
 
-    /// Whether the account is root.
-    #[must_use]
-    pub fn is_root(&self) -> bool {
+    /// Returns whether the account is root.
+    pub(crate) fn is_root(&self) -> bool {
         self.is_root
     }
 
-    /// Whether colour is unwanted, whatever the terminal can do.
-    #[must_use]
-    pub fn forbids_colour(&self) -> bool {
+    /// Returns whether colour is unwanted, whatever the terminal can do.
+    pub(crate) fn forbids_colour(&self) -> bool {
         self.get("NO_COLOR").is_some() || self.get("TERM").is_some_and(|term| term == "dumb")
     }
 

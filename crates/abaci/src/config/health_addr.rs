@@ -6,10 +6,10 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-/// Where health is answered, or `none`.
+/// An address of the health endpoints, or `none`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub enum HealthAddr {
+pub(crate) enum HealthAddr {
     /// Nowhere.
     Off,
     /// There, over HTTP.

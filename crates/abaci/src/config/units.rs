@@ -9,7 +9,7 @@ use serde::Deserialize;
 /// A length of time, written such as `20ms`, `30s` or `1h 30m`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Period(pub Duration);
+pub(crate) struct Period(pub Duration);
 
 impl FromStr for Period {
     type Err = String;
@@ -39,7 +39,7 @@ impl fmt::Display for Period {
 /// An amount of memory in bytes, written such as `512MB` (10^6) or `8GiB` (2^30).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub struct Bytes(pub u64);
+pub(crate) struct Bytes(pub u64);
 
 /// Units and their sizes, the largest first, binary before decimal.
 const UNITS: [(&str, u64); 9] = [

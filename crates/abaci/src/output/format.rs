@@ -7,7 +7,7 @@ use fibonacci_jobs::JobResult;
 /// Values of up to this many digits are printed whole on a line.
 const WHOLE_DIGITS: usize = 40;
 
-/// How many digits of either end stand for a longer value.
+/// Number of digits at either end that stand for a longer value.
 const END_DIGITS: usize = 12;
 
 /// A time span in seconds, to the millisecond.
@@ -49,7 +49,7 @@ pub(crate) fn time(milliseconds: i64) -> String {
     }
 }
 
-/// How long a moment was before another by the same clock, both in milliseconds since 1970, in its one largest unit.
+/// Writes the time from one moment to another by the same clock, both in milliseconds since 1970, in its one largest unit.
 pub(crate) fn age(milliseconds: i64, now_ms: i64) -> String {
     match u64::try_from(now_ms.saturating_sub(milliseconds)).unwrap_or_default() / 1_000 {
         seconds @ 0..60 => format!("{seconds}s"),

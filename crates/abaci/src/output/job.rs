@@ -2,7 +2,7 @@
 
 use durable_jobs::record::{Details, RunningJob};
 
-/// The phase that needs no word: a step that computes says so by its name.
+/// The phase that is not shown: the name of a step that computes shows it.
 const UNSAID_PHASE: &str = "computing";
 
 /// The number that is asked for, or the job's id before that is known.
@@ -19,7 +19,7 @@ pub(crate) fn detail(details: &Details, name: &str) -> Option<String> {
     Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
 }
 
-/// What a job is at, such as `compute 43 %, writing, 12 MB`; nothing between two steps.
+/// Writes the progress of a job, such as `compute 43 %, writing, 12 MB`; nothing between two steps.
 pub(crate) fn progress(job: &RunningJob) -> Option<String> {
     let step = job.step.as_deref()?;
     let share = job

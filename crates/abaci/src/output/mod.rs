@@ -1,10 +1,10 @@
-//! What goes to the terminal: data to stdout, talk to stderr.
+//! Output: data to stdout, talk to stderr.
 //!
 //! Every line is made [`visible`] here, whoever wrote what is in it, and none has a line break inside; a colour that we mean
 //! is a [`Paint`]. Colour is used only on a terminal and never with `NO_COLOR`.
 //! Every line of data is flushed, so that a reader at the other end of a pipe sees it when it is there; a reader that
 //! left is an error of the kind [`std::io::ErrorKind::BrokenPipe`], which [`crate::exit`] counts as success.
-//! Talk that cannot be printed is dropped: nobody is left to hear it.
+//! Talk that cannot be printed is dropped: its reader is gone.
 
 mod advice;
 mod format;

@@ -1,4 +1,4 @@
-//! Colour for words of our own.
+//! Colour for texts of our own.
 //!
 //! A line is made [`visible`] as a whole when it is written, so a colour is a mark in it until then. The mark has a random
 //! number of this process, which nobody who writes into the database can know.
@@ -14,7 +14,7 @@ static MARK: LazyLock<String> = LazyLock::new(|| format!("<{:016x}>", fastrand::
 /// Stands after the mark where a colour ends.
 const END: char = '0';
 
-/// Marks words for a colour.
+/// Marks a text for a colour.
 pub(crate) trait Paint: Display + Sized {
     fn bold(self) -> Painted<Self> {
         Painted('b', self)
@@ -39,7 +39,7 @@ pub(crate) trait Paint: Display + Sized {
 
 impl<T: Display> Paint for T {}
 
-/// Words between two marks; the character says the colour.
+/// A text between two marks; the first mark stands for the colour.
 pub(crate) struct Painted<T>(char, T);
 
 impl<T: Display> Display for Painted<T> {
@@ -59,7 +59,7 @@ pub(crate) fn unpainted(line: &str) -> String {
     rewritten(line, |_| "")
 }
 
-/// Whether a colour begins or ends in a text.
+/// Returns whether a colour begins or ends in a text.
 pub(super) fn is_painted(text: &str) -> bool {
     text.contains(MARK.as_str())
 }

@@ -20,7 +20,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use super::channel::{self, Heard, Receiver, Sender};
-use crate::program;
+use crate::this_process;
 
 /// How long what a dead child has said is waited for; it lies in the socket already.
 const LAST_WORDS: Duration = Duration::from_millis(200);
@@ -61,7 +61,7 @@ impl Program {
     pub(super) fn or_as_it_runs(&self) -> Self {
         let mut program = self.clone();
         if !program.path.exists()
-            && let Ok(running) = program::running()
+            && let Ok(running) = this_process::running()
         {
             program.path = running;
         }

@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 use super::channel::ToHealth;
 use super::{AbortOnDrop, Event};
 use crate::config::Config;
-use crate::database::{on_blocking_thread, place_of, private_failure, private_settings};
+use crate::database_access::{on_blocking_thread, place_of, private_failure, private_settings};
 use crate::snapshot::PrivateDatabase;
 
 /// How often the private database is looked at.

@@ -1,7 +1,7 @@
 //! Log lines for a person at a terminal: the time of day, and of each event what fits on one line.
 //!
 //! Files and pipes get every field in full; here a job is named by the end of its id and a worker of this host by its slot.
-//! What is still too long loses the fields that say least, and then the end of its longest value. Warnings and errors
+//! A line that is still too long loses the least useful fields, and then the end of its longest value. Warnings and errors
 //! lose nothing, since a reason that is cut is none.
 //!
 //! Values are escaped: some of them come from rows that anybody can write.
@@ -19,10 +19,10 @@ use tracing_subscriber::registry::LookupSpan;
 
 use crate::output::visible;
 
-/// The width of a terminal that does not say.
+/// The width of a terminal that does not report one.
 const USUAL_COLUMNS: usize = 100;
 
-/// The fields that say least, the least first.
+/// The least useful fields, the least useful first.
 const DISPENSABLE: [&str; 7] = [
     "concurrency",
     "algorithm",
@@ -71,7 +71,7 @@ fn columns() -> usize {
     columns.filter(|columns| *columns > 0).unwrap_or(USUAL_COLUMNS)
 }
 
-/// The words of one event.
+/// The parts of one event.
 struct Said<'a> {
     host: &'a str,
     time: String,
@@ -122,7 +122,7 @@ impl<'a> Said<'a> {
         self.time.len() + " LEVEL ".len() + self.message.chars().count() + fields.sum::<usize>()
     }
 
-    /// Leaves out what says least until the line fits, and then cuts the longest value.
+    /// Leaves out the least useful fields until the line fits, and then cuts the longest value.
     fn fit(&mut self, columns: usize) {
         for dispensable in DISPENSABLE {
             if self.width() <= columns {
@@ -185,7 +185,7 @@ fn job(id: &str) -> &str {
     id.rsplit('-').next().filter(|_| is_made).unwrap_or(id)
 }
 
-/// A value that is one word and writes nothing but itself.
+/// A value that is one word, written as it is.
 fn plain(value: &str) -> String {
     let is_word = |letter: char| !letter.is_whitespace() && !letter.is_control() && letter != '"';
     if !value.is_empty() && value.chars().all(is_word) {

@@ -5,7 +5,7 @@
 //! has the job and has recorded nothing of it is killed. Any other goes on, and the next look chooses again.
 //!
 //! It does not promise that a statement which the worker sent right before it was stopped is not carried out after the
-//! look; the result then names the dead process, and the demo says so.
+//! look; the result then names the dead process, and the demo prints so.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant, SystemTime};
@@ -18,9 +18,9 @@ use fibonacci_jobs::Request;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::cast::Fleet;
+use super::fleet::DemoFleet;
 
-/// A job has to have run for this long, for the crash to cost it something.
+/// The shortest time that a job has to have run, for the crash to cost it something.
 const A_MOMENT: Duration = Duration::from_millis(50);
 
 /// The same for the last job, after which there is no other chance.
@@ -55,7 +55,7 @@ struct StoppedWorker {
 /// Kills a worker that computes one of `jobs`, if it is time and one is found in the middle of it.
 pub(super) async fn bring_about(
     client: &Client,
-    fleet: &Fleet,
+    fleet: &DemoFleet,
     jobs: &[(JobId, Request)],
 ) -> anyhow::Result<Option<Crash>> {
     let rows = client.list(&ListFilter::default()).await?;
@@ -117,7 +117,7 @@ fn has_run_for(job: &Job, at: SystemTime) -> Duration {
 
 impl StoppedWorker {
     /// Stops the worker that has a job; nothing when there is none, or it has gone by itself.
-    async fn stop(fleet: &Fleet, job: &Job) -> anyhow::Result<Option<Self>> {
+    async fn stop(fleet: &DemoFleet, job: &Job) -> anyhow::Result<Option<Self>> {
         let Some(executor_id) = job.executor_id.clone() else {
             return Ok(None);
         };

@@ -2,34 +2,34 @@
 //!
 //! On a fresh private database in a temporary directory a fleet of two workers computes some jobs; one worker is killed
 //! with SIGKILL while it computes; another process takes its place and its job is finished; every value is checked against
-//! its certificate and against another algorithm. What happened is told with the numbers of this very run.
+//! its certificate and against another algorithm. The last lines sum it up with the numbers of this very run.
 //!
 //! Whatever way it ends, with success, an error, Ctrl-C or SIGTERM, it leaves no process and no file behind. Only a
 //! SIGKILL of the demo itself leaves the directory; the processes notice and end by themselves.
 
-mod cast;
 mod crash;
-mod narration;
-mod plot;
-mod stage;
+mod fleet;
+mod output;
+mod sandbox;
+mod scenario;
 
 use clap::Args;
 use durable_jobs::JobId;
 use fibonacci_jobs::{Algorithm, Request};
 
 use crate::config::Config;
-use crate::database::{Access, on_blocking_thread};
+use crate::database_access::{Access, on_blocking_thread};
 use crate::exit::{Exit, Failed};
 use crate::signals::Signals;
 
-use plot::Plot;
-use stage::Stage;
+use sandbox::Sandbox;
+use scenario::Scenario;
 
 /// Show it all at work: jobs, a worker killed in the middle, every result exact.
 ///
 /// It needs no configuration, changes nothing outside of a temporary directory and cleans up after itself.
 #[derive(Debug, Args)]
-pub struct Demo {
+pub(crate) struct DemoArgs {
     /// Indices to compute with the algorithm recursive
     #[arg(
         long,
@@ -40,17 +40,17 @@ pub struct Demo {
     jobs: Vec<String>,
 }
 
-impl Demo {
+impl DemoArgs {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         let jobs = self.jobs()?;
         let mut signals = Signals::listen()?;
-        let stage = Stage::build(config)?;
+        let sandbox = Sandbox::build(config)?;
         // Opening is not interrupted half-way: a signal that comes meanwhile is seen right after it.
-        let outcome = match stage.open().await {
-            Ok(access) => perform(&stage, access, jobs, &mut signals).await,
+        let outcome = match sandbox.open().await {
+            Ok(access) => perform(&sandbox, access, jobs, &mut signals).await,
             Err(error) => Err(error),
         };
-        on_blocking_thread(move || drop(stage)).await?;
+        on_blocking_thread(move || drop(sandbox)).await?;
         outcome
     }
 
@@ -69,7 +69,7 @@ impl Demo {
 }
 
 async fn perform(
-    stage: &Stage,
+    sandbox: &Sandbox,
     access: Access,
     jobs: Vec<(JobId, Request)>,
     signals: &mut Signals,
@@ -77,9 +77,9 @@ async fn perform(
     tokio::select! {
         biased;
         _ = signals.next() => {
-            narration::interrupted();
+            output::interrupted();
             Ok(Exit::Interrupted)
         }
-        outcome = Plot::new(stage, &access, jobs).play() => outcome,
+        outcome = Scenario::new(sandbox, &access, jobs).run() => outcome,
     }
 }

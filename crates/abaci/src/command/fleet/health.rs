@@ -20,10 +20,10 @@ use tracing::{error, info};
 use crate::exit::Exit;
 use crate::health::{HealthServer, Link, Sighting, Source};
 use crate::parent::die_with_parent;
-use crate::program;
 use crate::signals::Signals;
 use crate::snapshot::Snapshot;
 use crate::supervisor::{FromHealth, Heard, Receiver, Sender, ToHealth, inherited};
+use crate::this_process;
 
 /// How often the supervisor hears that this process answers.
 const BEAT_INTERVAL: Duration = Duration::from_millis(500);
@@ -33,7 +33,7 @@ const FAREWELL: Duration = Duration::from_millis(500);
 
 /// The health process of a fleet.
 #[derive(Debug, Args)]
-pub(super) struct Health {
+pub(super) struct HealthArgs {
     /// Process id of the supervisor
     #[arg(long)]
     supervisor: u32,
@@ -50,12 +50,12 @@ struct Known {
     is_supervisor_gone: bool,
 }
 
-impl Health {
+impl HealthArgs {
     pub(super) async fn run(self) -> anyhow::Result<Exit> {
         let (mut sender, receiver) = super::channel_to_supervisor(inherited())?;
         // Not a signal that ends it: a stopped process is to wake up, see the end of the channel and say so.
         die_with_parent(self.supervisor, Signal::CONT)?;
-        program::take_name();
+        this_process::take_name();
         let mut signals = Signals::listen()?;
         let listener = inherited_listener().context("taking over the listening socket")?;
         let (told, (probe, probes)) = (Told::nothing_yet(), watch::channel(None));

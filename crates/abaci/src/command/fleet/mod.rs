@@ -1,8 +1,8 @@
 //! `abaci fleet`: a supervisor, a health process and several workers, each a process of its own.
 //!
-//! With a word behind it, it speaks to the fleet that runs already on the same data directory.
+//! With a subcommand, it speaks to the fleet that runs already on the same data directory.
 //!
-//! What was said by flags reaches the workers as environment variables, which win over the configuration file just as
+//! Settings of flags reach the workers as environment variables, which win over the configuration file just as
 //! the flags do; the file is read by each worker anew, so a reload takes up what has changed in it. Where the jobs are, the
 //! queue, the grace time and the watchdog's are the whole fleet's and stay as they were at its start.
 
@@ -19,27 +19,24 @@ use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use tracing::info;
 
-use crate::cli::{FleetFlags, HealthFlags, LimitFlags, QueueFlags, StarterFlags, TableFlags, WorkFlags};
-use crate::config::{Config, HealthAddr, Layer, a_pause, at_least_one};
+use crate::config::{self, Config, FLEET_HEALTH_ADDR, HealthAddr, Layer, a_pause, at_least_one};
 use crate::exit::{Exit, Failed};
+use crate::flags::{FleetFlags, HealthFlags, LimitFlags, QueueFlags, StarterFlags, TableFlags, WorkFlags};
 use crate::health::bind;
 use crate::output;
 use crate::supervisor::{
     self, Answer, Database, HealthChild, Intensity, MOST_WORKERS, Orders, Plan, Program, Request, Seat,
     Times, check_workers,
 };
-use crate::work;
-
-/// Where health is answered when nobody says otherwise.
-const DEFAULT_HEALTH_ADDR: &str = "127.0.0.1:8080";
+use crate::worker_startup;
 
 /// A heartbeat that may be older than this watches nobody.
 const LONGEST_WATCHDOG: Duration = Duration::from_hours(1);
 
-/// How much longer than the wait for its database a new worker may take until it takes jobs.
+/// Time beyond the wait for its database in which a new worker has to take jobs.
 const START_MARGIN: Duration = Duration::from_mins(1);
 
-/// How long the health process of a killed fleet may hold its address.
+/// The longest time that the health process of a killed fleet may hold its address.
 const PREDECESSOR_PATIENCE: Duration = Duration::from_secs(2);
 
 /// More slots than any machine has; the sum of the first and the number of workers stays far from an overflow.
@@ -51,26 +48,26 @@ const HIGHEST_FIRST_SLOT: u32 = 1_000_000;
 /// back; a second one ends at once. SIGHUP replaces the workers one by one; SIGTTIN and SIGTTOU add and remove one.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, flatten_help = false)]
-pub struct Fleet {
+pub(crate) struct FleetArgs {
     #[command(subcommand)]
     command: Option<FleetCommand>,
     #[command(flatten)]
-    supervision: FleetFlags,
+    _supervision: FleetFlags,
     #[command(flatten)]
-    health: HealthFlags,
+    _health: HealthFlags,
     #[command(flatten)]
-    queue: QueueFlags,
+    _queue: QueueFlags,
     #[command(flatten)]
-    work: WorkFlags,
+    _work: WorkFlags,
     #[command(flatten)]
-    limits: LimitFlags,
+    _limits: LimitFlags,
     #[command(flatten)]
-    tables: TableFlags,
+    _tables: TableFlags,
     #[command(flatten)]
     starter: StarterFlags,
 }
 
-/// What can be said to a running fleet, and the processes that it consists of.
+/// Commands to a running fleet, and the processes that it consists of.
 #[derive(Debug, Subcommand)]
 enum FleetCommand {
     /// Change the number of workers of the running fleet
@@ -81,27 +78,18 @@ enum FleetCommand {
     /// Replace the workers of the running fleet one by one, by the program and the configuration as they are now
     Reload,
     #[command(hide = true)]
-    Worker(worker::Worker),
+    Worker(worker::WorkerArgs),
     #[command(hide = true)]
-    Health(health::Health),
+    Health(health::HealthArgs),
 }
 
-impl Fleet {
-    pub(crate) fn fill(&self, layer: &mut Layer) {
-        self.supervision.fill(layer);
-        self.health.fill(layer);
-        self.queue.fill(layer);
-        self.work.fill(layer);
-        self.limits.fill(layer);
-        self.tables.fill(layer);
-    }
-
-    /// Whether this process computes, and so needs threads of its own for the async side.
+impl FleetArgs {
+    /// Returns whether this process computes, and so needs threads of its own for the async side.
     pub(crate) fn is_worker(&self) -> bool {
         matches!(self.command, Some(FleetCommand::Worker(_)))
     }
 
-    /// Says whether a supervisor started this process.
+    /// Returns whether a supervisor started this process.
     pub(crate) fn is_child(&self) -> bool {
         matches!(
             self.command,
@@ -109,7 +97,7 @@ impl Fleet {
         )
     }
 
-    /// Whether this is one of the processes of a fleet and not a word to it.
+    /// Returns whether this is one of the processes of a fleet and not a command to it.
     pub(crate) fn is_service(&self) -> bool {
         !matches!(
             self.command,
@@ -131,9 +119,9 @@ impl Fleet {
     }
 }
 
-/// Starts a fleet and looks after it until it is told to stop, or `stop` completes.
+/// Starts a fleet and looks after it until it is asked to stop, or `stop` completes.
 async fn supervise(config: &Config, stop: impl Future<Output = &'static str>) -> anyhow::Result<Exit> {
-    work::check(config)?;
+    worker_startup::check(config)?;
     check(config)?;
     let mut orders = Orders::listen()?;
     let Some(prepared) = orders.unless_stopped(Box::pin(prepare(config))).await else {
@@ -149,14 +137,9 @@ async fn prepare(config: &Config) -> anyhow::Result<(Plan, Seat, Database)> {
     let times = times(config)?;
     let seat = Seat::take(&supervisor::directory_in(&config.data_dir.value)?).await?;
     // Bound before anything is started, and by the one process that stays.
-    let listener = match config
-        .health_addr
-        .value
-        .map_or_else(|| DEFAULT_HEALTH_ADDR.parse(), Ok)
-    {
-        Ok(HealthAddr::At(address)) => Some(bind_soon(address).await?),
-        Ok(HealthAddr::Off) => None,
-        Err(error) => bail!("the default health address: {error}"),
+    let listener = match config.health_addr.value.unwrap_or(FLEET_HEALTH_ADDR) {
+        HealthAddr::At(address) => Some(bind_soon(address).await?),
+        HealthAddr::Off => None,
     };
     let database = Database::settle(config).await?;
     let health = listener.map(|listener| {
@@ -190,14 +173,14 @@ fn announce(config: &Config, health: Option<&HealthChild>, database: &Database) 
 
 /// Refuses what no fleet can be made of.
 fn check(config: &Config) -> anyhow::Result<()> {
-    let workers = at_least_one("workers", &config.workers)?;
+    let workers = at_least_one(&config.workers)?;
     if workers > MOST_WORKERS {
         let way_out = format_args!("give at most {MOST_WORKERS}");
-        return Err(config.workers.refused("workers", way_out).into());
+        return Err(config.workers.refused(way_out).into());
     }
     if config.first_slot.value > HIGHEST_FIRST_SLOT {
         let way_out = format_args!("give at most {HIGHEST_FIRST_SLOT}");
-        return Err(config.first_slot.refused("first_slot", way_out).into());
+        return Err(config.first_slot.refused(way_out).into());
     }
     Ok(())
 }
@@ -218,7 +201,7 @@ async fn bind_soon(address: SocketAddr) -> anyhow::Result<TcpListener> {
 fn times(config: &Config) -> anyhow::Result<Times> {
     let watchdog = config.watchdog.value.0;
     if !(Duration::from_secs(1)..=LONGEST_WATCHDOG).contains(&watchdog) {
-        return Err(config.watchdog.refused("watchdog", "give 1s to 1h").into());
+        return Err(config.watchdog.refused("give 1s to 1h").into());
     }
     Ok(Times {
         watchdog,
@@ -226,16 +209,16 @@ fn times(config: &Config) -> anyhow::Result<Times> {
         start: config.wait_for_database.value.0.saturating_add(START_MARGIN),
         intensity: Intensity {
             max_restarts: config.max_restarts.value,
-            window: a_pause("restart_window", &config.restart_window)?,
+            window: a_pause(&config.restart_window)?,
         },
     })
 }
 
-/// This program with what its workers are to be told besides what they find themselves.
+/// Builds the program of the workers, with the settings that they do not find themselves.
 ///
-/// What the supervisor and the health process have settled for good is settled for the workers, too.
+/// Settings that the supervisor and the health process keep for good are given to the workers, too.
 fn worker_program(config: &Config) -> anyhow::Result<Program> {
-    let mut layer = config.flags.layer.clone();
+    let mut layer = config.surroundings.flags.layer.clone();
     layer.data_dir = Some(std::path::absolute(&config.data_dir.value).context("finding the data directory")?);
     layer.artifacts = Some(settled_place(config)?);
     layer.database_url.clone_from(&config.database_url.value);
@@ -243,20 +226,20 @@ fn worker_program(config: &Config) -> anyhow::Result<Program> {
     layer.grace = Some(config.grace.value);
     layer.watchdog = Some(config.watchdog.value);
     let mut environment = environment_of(&layer);
-    if let Some(file) = &config.flags.file {
-        environment.push(("ABACI_CONFIG".into(), file.into()));
+    if let Some(file) = &config.surroundings.flags.file {
+        environment.push((config::FILE.into(), file.into()));
     }
     program(environment)
 }
 
-/// Where artifacts are kept: one place for all workers, whatever a file says later, and wherever each of them is.
+/// Returns the place of artifacts: one for all workers, whatever a file says later, and wherever each of them is.
 fn settled_place(config: &Config) -> anyhow::Result<String> {
     let place = config.artifact_place()?;
     let directory = || place.directory.display().to_string();
     Ok(place.bucket.clone().unwrap_or_else(directory))
 }
 
-/// This program with all that its health process needs; it reads no file, so that a broken one does not silence it.
+/// Builds the program of the health process, with all that it needs; it reads no file, so that a broken one does not end it.
 fn health_program(config: &Config) -> anyhow::Result<Program> {
     let layer = Layer {
         log_format: Some(config.log_format.value),
@@ -264,7 +247,7 @@ fn health_program(config: &Config) -> anyhow::Result<Program> {
         ..Layer::default()
     };
     let mut environment = environment_of(&layer);
-    environment.push(("ABACI_CONFIG".into(), "/dev/null".into()));
+    environment.push((config::FILE.into(), "/dev/null".into()));
     program(environment)
 }
 
@@ -282,7 +265,7 @@ fn environment_of(layer: &Layer) -> Vec<(OsString, OsString)> {
     all.map(|(name, value)| (name.into(), value)).collect()
 }
 
-/// Says something to the fleet that runs on this data directory.
+/// Sends a request to the fleet that runs on this data directory.
 async fn tell(config: &Config, request: Request) -> anyhow::Result<Exit> {
     let directory = supervisor::directory_in(&config.data_dir.value)?;
     match supervisor::ask(&directory, request).await? {
@@ -297,7 +280,7 @@ async fn tell(config: &Config, request: Request) -> anyhow::Result<Exit> {
     }
 }
 
-/// The channel that a process of a fleet has to its supervisor; without one somebody else has started it.
+/// Returns the channel of a fleet's process to its supervisor; without one something else has started it.
 fn channel_to_supervisor<T>(inherited: std::io::Result<T>) -> anyhow::Result<T> {
     inherited
         .map_err(|_| Failed::usage("this process belongs to a fleet; start one with: abaci fleet").into())

@@ -1,7 +1,7 @@
 //! `abaci fleet worker`: one worker of a fleet, started by its supervisor and by nobody else.
 //!
 //! It is `abaci serve` with a supervisor: it takes the executor id of its slot, sends heartbeats, drains on SIGTERM, hands
-//! back at once what it has on SIGUSR1, and says why it gives up instead of printing it, so that it is said once.
+//! back at once what it has on SIGUSR1, and reports why it gives up instead of printing it, so that it is logged once.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use rustix::process::Signal;
 use tokio::sync::watch;
 use tracing::info;
 
-use crate::config::{Config, Period, Setting, Source};
-use crate::database::Access;
+use crate::config::{Config, LONGEST_POLL_INTERVAL, Period, Setting, Source};
+use crate::database_access::Access;
 use crate::exit::{self, Exit, Failed};
 use crate::parent::die_with_parent;
-use crate::program;
 use crate::signals::{Hurry, Signals};
 use crate::supervisor::{FromWorker, Receiver, Sender, inherited, say_at_once};
-use crate::work;
+use crate::this_process;
+use crate::worker_startup;
 
 /// A heartbeat is sent this many times before the watchdog bites.
 const BEATS_PER_WATCHDOG: u32 = 20;
@@ -29,12 +29,9 @@ const SHORTEST_BEAT_INTERVAL: Duration = Duration::from_millis(50);
 /// The longest time between two heartbeats.
 const LONGEST_BEAT_INTERVAL: Duration = Duration::from_millis(500);
 
-/// A fleet as a whole asks for jobs as often as one server does, but each worker at least this often.
-const LONGEST_POLL_INTERVAL: Duration = Duration::from_millis(200);
-
 /// One worker of a fleet.
 #[derive(Debug, Args)]
-pub(super) struct Worker {
+pub(super) struct WorkerArgs {
     /// Number of the executor id on this machine
     #[arg(long)]
     slot: u32,
@@ -46,14 +43,14 @@ pub(super) struct Worker {
     supervisor: u32,
 }
 
-/// What the heartbeat tells of: nothing until the worker takes jobs.
+/// The worker that heartbeats report on: none until it takes jobs.
 type Observed = watch::Receiver<Option<WorkerObserver>>;
 
-impl Worker {
+impl WorkerArgs {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         let (mut sender, receiver) = super::channel_to_supervisor(inherited())?;
         die_with_parent(self.supervisor, Signal::KILL)?;
-        program::take_name();
+        this_process::take_name();
         let mut config = config.clone();
         self.share_polling(&mut config.poll_interval);
         self.share_processors(&mut config);
@@ -72,18 +69,20 @@ impl Worker {
         }
     }
 
-    /// A larger fleet asks less often per worker, unless somebody has said how often.
+    /// Lengthens the poll interval by the size of the fleet, unless one is given.
     fn share_polling(&self, poll_interval: &mut Setting<Period>) {
         if poll_interval.source == Source::Default {
             let shared = poll_interval.value.0 * self.fleet_size.max(1);
-            poll_interval.value = Period(shared.min(LONGEST_POLL_INTERVAL));
+            poll_interval.value = Period(shared.min(LONGEST_POLL_INTERVAL.0));
         }
     }
 
-    /// A computation on two threads costs all others of the fleet as much as it gains, unless there are processors to spare.
+    /// Gives each computation its share of the processors.
+    ///
+    /// A second thread costs the others of the fleet as much as it gains, unless there are processors to spare.
     fn share_processors(&self, config: &mut Config) {
         let jobs_at_once = self.fleet_size.saturating_mul(config.concurrency.value);
-        let share = work::share_of_processors(jobs_at_once).get();
+        let share = worker_startup::share_of_processors(jobs_at_once).get();
         let usual = u32::try_from(share).unwrap_or(u32::MAX);
         config.job_threads.value.get_or_insert(usual);
     }
@@ -93,11 +92,11 @@ impl Worker {
         config: &Config,
         observer: &watch::Sender<Option<WorkerObserver>>,
     ) -> anyhow::Result<Exit> {
-        work::check(config)?;
+        worker_startup::check(config)?;
         let (mut signals, mut hurry) = (Signals::listen()?, Hurry::listen()?);
         let start = async {
             let access = Access::open(config).await?;
-            let worker = work::start(&access, config, Slot::Number(self.slot)).await?;
+            let worker = worker_startup::start(&access, config, Slot::Number(self.slot)).await?;
             anyhow::Ok((access, worker))
         };
         let Some(started) = signals.unless_any(Box::pin(start)).await else {
@@ -106,7 +105,7 @@ impl Worker {
         let (access, worker) = started?;
         let _kept = access.keep_running();
         observer.send_replace(Some(worker.observer()));
-        work::announce(&worker, &access, config);
+        worker_startup::announce(&worker, &access, config);
         let signal = tokio::select! {
             signal = signals.next() => signal,
             () = hurry.wait() => "SIGUSR1",
@@ -128,7 +127,7 @@ impl Worker {
     }
 }
 
-/// What a worker says that gives up.
+/// Builds the last message of a worker that gives up.
 fn last_words(error: &anyhow::Error) -> FromWorker {
     let engine = error.chain().find_map(|cause| cause.downcast_ref());
     FromWorker::Failed {
@@ -138,7 +137,7 @@ fn last_words(error: &anyhow::Error) -> FromWorker {
     }
 }
 
-/// Ends a worker that has not begun: its supervisor is told why, and without one the error stays.
+/// Ends a worker that has not begun: reports the reason to its supervisor; without one the error is returned.
 pub(crate) fn give_up(error: anyhow::Error) -> anyhow::Result<Exit> {
     match say_at_once(&last_words(&error)) {
         Ok(()) => Ok(exit::of_error(&error)),

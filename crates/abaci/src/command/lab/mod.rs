@@ -13,7 +13,7 @@ use durable_jobs::database::inspect;
 
 use self::page::Page;
 use crate::config::Config;
-use crate::database::Access;
+use crate::database_access::Access;
 use crate::exit::{Exit, Failed};
 use crate::output::{self, Format, Table};
 use crate::signals::Signals;
@@ -27,7 +27,7 @@ const ACT: &str = "act";
 /// Run experiments that crash for real: what goes wrong in durable execution, why, and how it is done right.
 #[derive(Debug, Args)]
 #[command(after_help = "Exit codes: 0 what the experiment claims was observed, 1 it was not.")]
-pub struct Lab {
+pub(crate) struct LabArgs {
     /// Name of the experiment, such as ex1; list for all names, all to run every one
     #[arg(value_name = "EXPERIMENT")]
     what: String,
@@ -42,7 +42,7 @@ pub struct Lab {
     swapped: bool,
 }
 
-impl Lab {
+impl LabArgs {
     /// Says whether an experiment started this process.
     pub(crate) fn is_child(&self) -> bool {
         self.what == ACT

@@ -143,7 +143,7 @@ fn in_words(trace: &Trace) -> String {
     trace.event.clone() + &details.collect::<String>()
 }
 
-/// The word for what came of an experiment.
+/// Returns the word for the outcome of an experiment.
 fn verdict(report: &Report) -> &'static str {
     if report.observed {
         "OBSERVED"
@@ -152,7 +152,7 @@ fn verdict(report: &Report) -> &'static str {
     }
 }
 
-/// The word for what came of an experiment, in its colour.
+/// Returns the word for the outcome of an experiment, in its colour.
 pub(super) fn painted_verdict(report: &Report) -> String {
     let form = if report.observed { "right" } else { "broken" };
     painted(form, verdict(report))

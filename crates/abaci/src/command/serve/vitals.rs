@@ -1,4 +1,4 @@
-//! What a server shows of itself while it starts, works and drains: the health endpoints and the word to systemd.
+//! The state of a server while it starts, works and drains, for the health endpoints and systemd.
 //!
 //! Health is answered from a thread of its own, so that a loop that stands still can be seen from outside. The beat is
 //! that loop's: it stamps the heartbeat and is what systemd's watchdog waits for. An outage of the database is none of
@@ -19,17 +19,17 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tracing::warn;
 
 use crate::config::{Config, HealthAddr};
-use crate::database::KeptRunning;
+use crate::database_access::KeptRunning;
 use crate::health::{self, HealthServer, OneWorker};
 use crate::notify::Notifier;
 
-/// How often the heartbeat is stamped.
+/// Interval at which the heartbeat is stamped.
 const BEAT_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A contact with the database that is older than this has failed, or nobody looks after it any more.
 const CONTACT_EXPIRY: Duration = Duration::from_secs(30);
 
-/// How long the last answers may take; the server of the answers itself takes a second at most.
+/// The longest time for the last answers; the server of the answers itself takes a second at most.
 const END_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The signs of life of one server.
@@ -157,7 +157,7 @@ async fn beat(worker: OneWorker, notifier: Notifier) {
     }
 }
 
-/// Whether the worker either has heard from the database or knows that it does not answer.
+/// Returns whether the worker either has heard from the database or knows that it does not answer.
 fn is_looked_after(contact: &DatabaseContact) -> bool {
     contact.failure.is_some() || contact.age_seconds < CONTACT_EXPIRY.as_secs_f64()
 }

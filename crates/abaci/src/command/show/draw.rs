@@ -1,4 +1,4 @@
-//! What `abaci show` looks like.
+//! The lines of `abaci show`.
 
 use durable_jobs::record::{JobOutput, StepRecord};
 use fibonacci_jobs::JobResult;
@@ -34,7 +34,7 @@ pub(super) fn lines(look: &Look) -> Vec<String> {
     lines
 }
 
-/// What changes while a job is on its way, in one line.
+/// Writes the changing facts of a job in one line.
 pub(super) fn line(look: &Look) -> String {
     let state = look.detail.job.state;
     let waits = look.waits.clone();

@@ -10,14 +10,14 @@ use durable_jobs::artifact::{self, BucketAccess};
 use durable_jobs::record::JobDetail;
 use fibonacci_jobs::JobResult;
 
-use crate::database::on_blocking_thread;
+use crate::database_access::on_blocking_thread;
 use crate::exit::{Exit, Failed};
 use crate::output;
 
-/// What stands between both ends of a value, on a line of its own.
+/// The line between both ends of a value.
 const GAP: &[u8] = "\n…\n".as_bytes();
 
-/// Which ends of a value are printed; neither for all of it.
+/// The ends of a value that are printed; neither for all of it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Ends {
     pub(super) head: Option<u64>,
@@ -27,9 +27,9 @@ pub(super) struct Ends {
 /// Tells what is printed from what is passed over, in the order of the digits.
 struct Selection {
     digits: u64,
-    /// What is passed over.
+    /// The digits that are passed over.
     gap: Range<u64>,
-    /// How far it is.
+    /// The number of digits so far.
     offset: u64,
 }
 
@@ -63,7 +63,7 @@ fn print_checked(result: &JobResult, ends: Ends, access: &BucketAccess) -> anyho
     output::line("")
 }
 
-/// What is wrong with an artifact is wrong with the answer; anything else, such as a closed pipe, stays what it is.
+/// Turns a fault of an artifact into the answer no; any other error, such as a closed pipe, stays as it is.
 fn unless_ours(error: anyhow::Error) -> anyhow::Error {
     match error.downcast::<Error>() {
         Ok(error) => Failed::no(error.to_string()).into(),
@@ -86,7 +86,7 @@ impl Selection {
         }
     }
 
-    /// What is printed of the next piece.
+    /// Returns the part of the next piece that is printed.
     fn parts<'a>(&mut self, piece: &'a [u8]) -> [&'a [u8]; 3] {
         let at = |position: u64| {
             let within = position.saturating_sub(self.offset);

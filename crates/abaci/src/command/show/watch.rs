@@ -15,13 +15,13 @@ use tokio::time::MissedTickBehavior;
 use super::{Look, draw};
 use crate::config::Config;
 use crate::exit::{Exit, Failed};
-use crate::follow::{LocalFleet, Patience, nobody_listens};
 use crate::output::{self, Format};
+use crate::wait::{LocalFleet, WaitTimeouts, nobody_listens};
 
-/// How often it looks.
+/// Interval at which it looks.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// Where looks are shown.
+/// The place where looks are shown.
 enum Surface {
     Terminal,
     /// With the line that was printed last.
@@ -32,7 +32,7 @@ enum Surface {
 /// Shows the job until it has ended.
 ///
 /// # Errors
-/// When there is no such job, or the database was away for too long.
+/// An error when there is no such job, or the database was away for too long.
 pub(super) async fn watch(
     client: &Client,
     id: &JobId,
@@ -40,8 +40,8 @@ pub(super) async fn watch(
     config: &Config,
 ) -> anyhow::Result<Exit> {
     let mut surface = Surface::of(format);
-    // Patience with a missing server has no end here: who watches wants to see it come.
-    let mut patience = Patience::new(Duration::MAX, config.wait_for_database.value.0);
+    // A missing server is waited for without an end: the person who watches wants to see it come.
+    let mut timeouts = WaitTimeouts::new(Duration::MAX, config.wait_for_database.value.0);
     let fleet = LocalFleet::of(config);
     let mut looks = tokio::time::interval(INTERVAL);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -51,11 +51,11 @@ pub(super) async fn watch(
             Ok(look) => look,
             Err(error @ Error::NotFound { .. }) => return Err(error.into()),
             Err(error) => {
-                outage(&mut patience, &error)?;
+                outage(&mut timeouts, &error)?;
                 continue;
             }
         };
-        let back = patience.consider(&WaitEvent::DatabaseBack);
+        let back = timeouts.consider(&WaitEvent::DatabaseBack);
         back.notice.into_iter().for_each(output::talk);
         surface.show(&look)?;
         let state = look.detail.job.state;
@@ -87,13 +87,13 @@ async fn look(client: &Client, id: &JobId, fleet: &LocalFleet) -> Result<Look, E
     Ok(look)
 }
 
-fn outage(patience: &mut Patience, error: &Error) -> Result<(), Failed> {
-    let verdict = patience.consider(&WaitEvent::DatabaseLost {
+fn outage(timeouts: &mut WaitTimeouts, error: &Error) -> Result<(), Failed> {
+    let response = timeouts.consider(&WaitEvent::DatabaseLost {
         since: Duration::ZERO,
         reason: error.to_string(),
     });
-    verdict.notice.into_iter().for_each(output::talk);
-    verdict
+    response.notice.into_iter().for_each(output::talk);
+    response
         .gave_up
         .map_or(Ok(()), |reason| Err(Failed::unreachable(reason)))
 }

@@ -1,4 +1,4 @@
-//! What `abaci status` looks like.
+//! The lines of `abaci status`.
 
 use durable_jobs::client::QueueStatus;
 use durable_jobs::database::ConnectionLimit;
@@ -63,7 +63,7 @@ pub(super) fn lines(report: &Report, columns: Option<usize>) -> Vec<String> {
     lines
 }
 
-/// A label and what there is to say.
+/// A label and the text behind it.
 type Fact = (&'static str, String);
 
 fn fleet_facts(fleet: &Snapshot, queue: &str) -> Vec<Fact> {
@@ -182,7 +182,7 @@ fn worker_table(workers: &[WorkerView]) -> Table {
     table
 }
 
-/// The word for a state; in capitals where somebody should look, so that it stands out without colour, too.
+/// Returns the word for a state; in capitals where attention is needed, so that it stands out without colour, too.
 fn word(state: WorkerState) -> String {
     if is_trouble(state) {
         state.name().to_uppercase()
@@ -216,7 +216,7 @@ fn paint(line: &mut String, column: usize, state: WorkerState) {
     line.replace_range(range, &painted);
 }
 
-/// Says why a worker takes no jobs, in the words of its host's system or of its last process, and what is tried when.
+/// Explains why a worker takes no jobs, with the message of its host's system or of its last process, and the next attempt.
 fn trouble(worker: &WorkerView) -> Option<(String, String)> {
     let label = format!("slot {}    ", worker.slot);
     if let Some(host) = worker.host.as_ref().filter(|_| worker.state.is_ready()) {
@@ -245,7 +245,7 @@ fn others_table(workers: &[Presence]) -> Table {
     table
 }
 
-/// The word for a worker of which only the database tells.
+/// Returns the word for a worker that is known from the database only.
 fn state_of(worker: &Presence) -> &'static str {
     match (worker.is_live(), worker.connected) {
         (false, false) => "gone",

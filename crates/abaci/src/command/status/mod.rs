@@ -19,20 +19,20 @@ use fibonacci_jobs::VERSION;
 use serde::Serialize;
 use tokio::time::timeout;
 
-use crate::cli::{QueueFlags, ReadinessFlags};
 use crate::clocks::{WrongClock, wrong_clocks};
-use crate::config::{Config, Layer};
-use crate::database::{Access, on_blocking_thread};
+use crate::config::Config;
+use crate::database_access::{Access, on_blocking_thread};
 use crate::exit::{self, Exit};
+use crate::flags::{QueueFlags, ReadinessFlags};
 use crate::output::{self, Format};
 use crate::signals::Signals;
 use crate::snapshot::{Snapshot, WorkerView};
 use crate::supervisor::{self, Answer, Request};
 
-/// How long the database may take to answer.
+/// The longest time for an answer of the database.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How often `--watch` looks.
+/// Interval at which `--watch` looks.
 const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Show the workers, what they do and how long the queue is.
@@ -40,9 +40,9 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(1);
 /// Exit code 0: jobs are taken, with --wait by all workers of the fleet here; 1: they are not; 3: the database cannot be
 /// reached.
 #[derive(Debug, Args)]
-pub struct Status {
+pub(crate) struct StatusArgs {
     #[command(flatten)]
-    queue: QueueFlags,
+    _queue: QueueFlags,
     /// Look again every second until interrupted
     #[arg(long)]
     watch: bool,
@@ -56,11 +56,11 @@ pub struct Status {
 /// Everything that is known.
 #[derive(Debug, Serialize)]
 struct Report {
-    /// Where the fleet of this data directory has its place.
+    /// The directory of the fleet of this data directory.
     fleet_directory: String,
     /// The fleet of this data directory, if one runs.
     fleet: Option<Snapshot>,
-    /// Why a fleet that runs does not say how it stands.
+    /// The reason why a fleet that runs does not answer.
     fleet_reason: Option<String>,
     database: DatabaseReport,
     /// Clocks that differ from the database's by over a second.
@@ -73,19 +73,15 @@ struct Report {
 struct DatabaseReport {
     /// The queue that was asked for.
     name: String,
-    /// How it stands; absent when the database does not say.
+    /// The state of the queue; absent when the database does not answer.
     queue: Option<QueueStatus>,
-    /// The limit that leaves the fewest connections; absent when the database does not say.
+    /// The limit that leaves the fewest connections; absent when the database does not answer.
     connections: Option<ConnectionLimit>,
-    /// Why the database does not say.
+    /// The reason why the database does not answer.
     reason: Option<String>,
 }
 
-impl Status {
-    pub(crate) fn fill(&self, layer: &mut Layer) {
-        self.queue.fill(layer);
-    }
-
+impl StatusArgs {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         let format = Format::of_flag(self.json);
         if let Some(limit) = self.readiness.limit(config) {
@@ -201,17 +197,17 @@ async fn look(config: &Config) -> anyhow::Result<Report> {
     })
 }
 
-/// What the database told.
-struct Told {
+/// The answers of the database.
+struct DatabaseAnswer {
     queue: QueueStatus,
     connections: ConnectionLimit,
     workers: Vec<Presence>,
-    /// How far this machine's clock is ahead of the database's.
+    /// The lead of this machine's clock over the database's.
     offset: ClockOffset,
 }
 
-/// Asks the database; `is_elsewhere` says that the fleet, if one runs, does not use the private one.
-async fn ask_database(config: &Config, is_elsewhere: bool) -> anyhow::Result<Told> {
+/// Asks the database; `is_elsewhere` means that the fleet, if one runs, does not use the private one.
+async fn ask_database(config: &Config, is_elsewhere: bool) -> anyhow::Result<DatabaseAnswer> {
     if config.database_url.value.is_none() {
         if is_elsewhere {
             bail!("the fleet has another database than the private one; give the same --database-url");
@@ -234,7 +230,7 @@ async fn ask_database(config: &Config, is_elsewhere: bool) -> anyhow::Result<Tol
     let workers = client.workers().await?;
     let connections = client.tightest_limit().await?;
     client.close().await;
-    Ok(Told {
+    Ok(DatabaseAnswer {
         queue,
         connections,
         workers,

@@ -1,6 +1,6 @@
 //! `abaci status --wait`: until jobs are taken.
 //!
-//! Where a fleet of the queue runs on this data directory, all its workers have to take jobs and nothing of it may be
+//! If a fleet of the queue runs on this data directory, all its workers have to take jobs and nothing of it may be
 //! shown as missing; where none does, one worker of the queue is enough, wherever it is.
 //! There is one deadline, and a look that is under way then is given up, but for the first one, which has bounds of its
 //! own.
@@ -14,18 +14,18 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::{Report, look};
 use crate::config::{Config, Period};
 use crate::exit::Exit;
-use crate::follow::nobody_listens;
 use crate::output::{self, Format};
 use crate::signals::Signals;
 use crate::snapshot::{LastExit, Phase, Snapshot, WorkerView};
+use crate::wait::nobody_listens;
 
 /// The pause between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);
 
-/// A wait that lasts longer than this says what is missing before its deadline.
+/// A wait that lasts longer than this prints what is missing before its deadline.
 const WORTH_A_WORD: Duration = Duration::from_secs(3);
 
-/// Waits for at most `limit`, shows how things stand then, and says what is missing.
+/// Waits for at most `limit`, and prints the state then and what is missing.
 pub(super) async fn run(config: &Config, limit: Period, format: Format) -> anyhow::Result<Exit> {
     let mut signals = Signals::listen()?;
     let Some(report) = signals.unless_any(until_ready(config, limit)).await else {

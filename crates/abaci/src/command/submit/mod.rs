@@ -3,7 +3,7 @@
 //! Everything is checked before anything is queued. Once queued, a job no longer needs this process: `--detach` leaves
 //! at once, and an interrupted wait is taken up again with `abaci wait`.
 //! The jobs of one submission have ids that begin alike, so that those which were queued are found if it is cut short; a
-//! large one says so beforehand, since it may be killed without a word.
+//! large one prints that beginning beforehand, since it may be killed at any moment.
 
 mod random;
 mod workload;
@@ -16,13 +16,13 @@ use fibonacci_jobs::record::RequestError;
 use fibonacci_jobs::{Algorithm, Request, new_jobs};
 use serde::Serialize;
 
-use crate::cli::{LimitFlags, PatienceFlags, QueueFlags, TableFlags, one_of};
-use crate::config::{Config, Layer, Period};
-use crate::database::Access;
+use crate::config::{Config, Period};
+use crate::database_access::Access;
 use crate::exit::{Exit, Failed};
-use crate::follow::Following;
+use crate::flags::{LimitFlags, QueueFlags, TableFlags, WaitFlags, one_of};
 use crate::output::{self, Format};
 use crate::signals::Signals;
+use crate::wait::JobWait;
 
 use workload::Workload;
 
@@ -34,7 +34,7 @@ const LARGE: usize = 300;
 /// Each result is one line on stdout; the summary and what is in the way go to stderr. Ctrl-C stops the waiting, not the
 /// jobs.
 #[derive(Debug, Args)]
-pub struct Submit {
+pub(crate) struct SubmitArgs {
     #[command(flatten)]
     workload: Workload,
     /// Algorithm [default: doubling, and giant for n from 600000000 on]
@@ -57,13 +57,13 @@ pub struct Submit {
     #[arg(long, value_name = "TIME")]
     timeout: Option<Period>,
     #[command(flatten)]
-    queue: QueueFlags,
+    _queue: QueueFlags,
     #[command(flatten)]
-    limits: LimitFlags,
+    _limits: LimitFlags,
     #[command(flatten)]
-    tables: TableFlags,
+    _tables: TableFlags,
     #[command(flatten)]
-    patience: PatienceFlags,
+    _wait: WaitFlags,
 }
 
 /// A job that was queued, as JSON.
@@ -75,20 +75,13 @@ struct Queued<'a> {
     request: &'a Request,
 }
 
-impl Submit {
-    pub(crate) fn fill(&self, layer: &mut Layer) {
-        self.queue.fill(layer);
-        self.limits.fill(layer);
-        self.tables.fill(layer);
-        self.patience.fill(layer);
-    }
-
+impl SubmitArgs {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         let jobs = self.jobs(config)?;
         let mut signals = Signals::listen()?;
         let format = Format::of_flag(self.json);
         let requests = jobs.iter().map(|(id, request)| (id.clone(), Some(*request)));
-        let following = Following::new(requests, config, format);
+        let job_wait = JobWait::new(requests, config, format);
         let Some(queued) = signals.unless_any(self.queue(&jobs, config)).await else {
             output::talk(format_args!(
                 "interrupted while submitting; {}",
@@ -101,7 +94,7 @@ impl Submit {
         let exit = if self.detach {
             print_ids(&jobs, format)
         } else {
-            following.until_all_ended(&client, &mut signals).await
+            job_wait.until_all_ended(&client, &mut signals).await
         };
         client.close().await;
         exit

@@ -1,4 +1,4 @@
-//! What to submit: indices on the command line, from a file, or at random.
+//! The jobs of a submission: indices on the command line, from a file, or at random.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ use super::random::{IndexRange, Random};
 use crate::exit::Failed;
 use crate::output;
 
-/// Where the requests come from.
+/// The sources of requests.
 #[derive(Debug, Args)]
 pub(super) struct Workload {
     /// Indices, or requests such as '{"n": 100, "algorithm": "doubling"}'

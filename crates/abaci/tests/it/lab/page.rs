@@ -2,8 +2,8 @@
 
 use testkit::eventually;
 
+use crate::cli::terminal::OnTerminal;
 use crate::rig::{Rig, code};
-use crate::terminal::OnTerminal;
 
 const RED_BROKEN: &str = "\x1b[31mbroken";
 const GREEN_RIGHT: &str = "\x1b[32mright";

@@ -1,0 +1,122 @@
+//! The command line, and the one line by which it is refused.
+//!
+//! Flags of settings only carry values to [`crate::config`], whose precedence is and which knows their variables;
+//! meaning is the commands'.
+
+#![allow(
+    clippy::doc_markdown,
+    reason = "the docs of flags are the help texts, which show no backticks"
+)]
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, ValueHint};
+
+use crate::command::Command;
+use crate::config::Flags;
+use crate::exit::{Exit, Failed};
+use crate::flags::{LogFlags, PlaceFlags};
+use crate::output::visible;
+
+/// Durable Fibonacci numbers: a job that was accepted is finished with the exact value, whatever dies meanwhile.
+#[derive(Debug, Parser)]
+#[command(name = "abaci", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 a job failed or the answer is no, 2 usage or configuration,\n\
+    3 database or server unreachable, 130 interrupted.\n\n\
+    Start here: abaci demo"
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    global: Global,
+    /// The subcommand.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags that every command takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+struct Global {
+    #[command(flatten)]
+    _places: PlaceFlags,
+    /// Configuration file [env: ABACI_CONFIG] [default: ~/.config/abaci/config.toml]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath, global = true)]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    _log: LogFlags,
+}
+
+impl Cli {
+    /// Parses a command line into its command and the settings that it gives.
+    ///
+    /// # Errors
+    /// A refusal, or the help or the version where one was asked for, for [`report`].
+    pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<(Self, Flags), clap::Error> {
+        let mut command = Self::command();
+        let matches = command.try_get_matches_from_mut(arguments)?;
+        let cli = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+        let flags = Flags::new(cli.global.config.clone(), &matches);
+        Ok((cli, flags))
+    }
+}
+
+/// Prints what was asked for (help, version), or turns the refusal into one line.
+///
+/// # Errors
+/// A usage error, unless help or the version was asked for.
+pub(crate) fn report(error: &clap::Error) -> anyhow::Result<Exit> {
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            error.print()?;
+            Ok(Exit::Done)
+        }
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            error.print()?;
+            Ok(Exit::Usage)
+        }
+        _ => Err(Failed::usage(one_line(&shown(error))).into()),
+    }
+}
+
+/// Renders an error with what it refuses as it was given: the parser leaves out what it takes for colours.
+fn shown(error: &clap::Error) -> String {
+    let kinds = [
+        ContextKind::InvalidValue,
+        ContextKind::InvalidArg,
+        ContextKind::InvalidSubcommand,
+    ];
+    let mut rendered = error.to_string();
+    for given in kinds.into_iter().filter_map(|kind| error.get(kind)) {
+        let ContextValue::String(given) = given else {
+            continue;
+        };
+        let stripped = anstream::adapter::strip_str(given).to_string();
+        rendered = rendered.replacen(&format!("'{stripped}'"), &format!("'{}'", visible(given)), 1);
+    }
+    rendered
+}
+
+/// Keeps the message and the tip of a refusal, and drops the usage, which `--help` shows.
+fn one_line(rendered: &str) -> String {
+    let paragraphs = rendered.split("\n\n").map(|paragraph| {
+        paragraph
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty())
+            .collect::<Vec<_>>()
+            .join(" ")
+    });
+    let kept: Vec<String> = paragraphs
+        .take_while(|paragraph| !paragraph.starts_with("Usage:") && !paragraph.starts_with("For more"))
+        .map(|paragraph| {
+            paragraph
+                .trim_start_matches("error: ")
+                .trim_start_matches("tip: ")
+                .to_owned()
+        })
+        .collect();
+    format!("{}; see --help", kept.join("; "))
+}

@@ -1,0 +1,14 @@
+//! The command line: settings, help, refusals, tables, colours.
+
+mod configuration;
+mod demo;
+mod help;
+mod hostile;
+mod long_lists;
+mod managing;
+mod refusals;
+mod servers;
+mod status;
+mod status_wait;
+mod streams;
+pub(crate) mod terminal;

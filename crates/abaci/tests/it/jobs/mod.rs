@@ -1,0 +1,16 @@
+//! Jobs from their submission to their end, and whatever dies on the way.
+
+mod cancelling;
+mod clocks;
+mod faults;
+mod gc;
+mod giant;
+mod giant_memory;
+mod hard_stops;
+mod host_faults;
+mod isolation;
+mod poison;
+mod progress;
+mod stepwise;
+mod submitting;
+mod verifying;
