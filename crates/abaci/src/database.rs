@@ -19,9 +19,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{error, info};
 use url::Url;
+use worker_fleet::snapshot::PrivateDatabase;
 
 use crate::config::Config;
-use crate::snapshot::PrivateDatabase;
 use crate::work::host_name;
 
 /// How often a long-lived user of the private database looks whether its keeper lives.
@@ -282,6 +282,14 @@ fn percent_decoded(text: &str) -> String {
         .collect()
 }
 
+/// Shows a private database that cannot be had.
+pub(crate) fn lost(error: &local_postgres::Error) -> PrivateDatabase {
+    PrivateDatabase {
+        removed: matches!(error, local_postgres::Error::Removed { .. }),
+        ..PrivateDatabase::down(error)
+    }
+}
+
 /// Says it once when the private database is lost and once when it is back.
 async fn look_after(lease: Arc<Lease>, seen: watch::Sender<Option<PrivateDatabase>>) {
     let mut was_lost = false;
@@ -290,7 +298,7 @@ async fn look_after(lease: Arc<Lease>, seen: watch::Sender<Option<PrivateDatabas
         let looked = Arc::clone(&lease);
         let now = match on_blocking_thread(move || looked.ensure_running()).await {
             Ok(Ok(())) => PrivateDatabase::RUNNING,
-            Ok(Err(error)) => PrivateDatabase::failed(&error),
+            Ok(Err(error)) => lost(&error),
             Err(error) => PrivateDatabase::down(error),
         };
         match &now.reason {

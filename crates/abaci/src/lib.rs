@@ -4,7 +4,7 @@
 //! the log and hands over to one subcommand.
 //! What goes to stdout is data and what goes to stderr is talk; the exit codes are those of [`exit::Exit`].
 //!
-//! Nothing outside of [`config`] reads the environment, but for what systemd says to [`notify`]; and nothing in this
+//! Nothing outside of [`config`] reads the environment, but for what systemd says to [`worker_fleet::Notifier`]; and nothing in this
 //! crate speaks SQL.
 
 pub mod cli;
@@ -14,14 +14,8 @@ pub mod config;
 pub mod database;
 pub mod exit;
 mod follow;
-pub mod health;
-pub mod notify;
 mod output;
-mod parent;
 mod program;
-mod signals;
-pub mod snapshot;
-mod supervisor;
 mod telemetry;
 mod work;
 
@@ -36,6 +30,13 @@ use cli::Cli;
 use config::{Config, Environment};
 use exit::Exit;
 use telemetry::Audience;
+use worker_fleet::health::Application;
+
+/// This program, as it answers questions about health.
+const APPLICATION: Application = Application {
+    name: env!("CARGO_PKG_NAME"),
+    version: env!("CARGO_PKG_VERSION"),
+};
 
 /// Runs one command line and returns what the process ends with.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment) -> ExitCode {

@@ -20,7 +20,9 @@ use tracing_subscriber::fmt::format::{self, Writer};
 
 use crate::config::{Config, LogFormat, Source};
 use crate::exit::Failed;
-use crate::output::{visible, visible_json};
+use durable_jobs::record::visible_json;
+
+use crate::output::visible;
 use crate::work::host_name;
 
 /// More than a server says in a second of trouble.

@@ -1,9 +1,9 @@
 //! Groups of flags that several commands share.
 
 use clap::Args;
+use worker_fleet::signals::stdin_closed;
 
 use crate::config::{Bytes, Config, HealthAddr, Layer, Period};
-use crate::signals::stdin_closed;
 
 /// Which queue.
 #[derive(Debug, Args)]

@@ -11,9 +11,9 @@ use durable_jobs::isolation;
 use rustix::process::Signal;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
+use worker_fleet::die_with_parent;
 
 use crate::exit::{Exit, Failed};
-use crate::parent::die_with_parent;
 use crate::program;
 
 /// One computation.

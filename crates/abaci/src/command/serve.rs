@@ -17,13 +17,13 @@ use clap::Args;
 use durable_jobs::Worker;
 use durable_jobs::worker::{Loss, Slot};
 use tracing::{info, warn};
+use worker_fleet::signals::{Insistence, Signals};
 
 use self::vitals::Vitals;
 use crate::cli::{HealthFlags, LimitFlags, QueueFlags, StarterFlags, TableFlags, WorkFlags};
 use crate::config::{Config, Layer};
 use crate::database::Access;
 use crate::exit::{Exit, Failed};
-use crate::signals::{Insistence, Signals};
 use crate::work;
 
 /// Run a server that takes jobs from the queue.

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use durable_jobs::JobId;
+use worker_fleet::signals::Signals;
 
 use crate::cli::PatienceFlags;
 use crate::config::{Config, Layer};
@@ -9,7 +10,6 @@ use crate::database::Access;
 use crate::exit::Exit;
 use crate::follow::Following;
 use crate::output::{self, Format};
-use crate::signals::Signals;
 
 /// Wait for jobs that were submitted before, and print their results as they complete.
 ///

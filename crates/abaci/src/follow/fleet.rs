@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use durable_jobs::client::QueueVersion;
 use durable_jobs::{APPLICATION_VERSION, ENGINE_QUEUE};
+use worker_fleet::snapshot::{Phase, Snapshot, WorkerState, WorkerView};
+use worker_fleet::supervisor::{Answer, Request, ask, directory_in};
 
 use crate::config::Config;
 use crate::database::place_of;
-use crate::snapshot::{Phase, Snapshot, WorkerState, WorkerView};
-use crate::supervisor::{Answer, Request, ask, directory_in};
 
 /// How long the fleet may take to answer; a wait is held up for no longer.
 const TIMEOUT: Duration = Duration::from_secs(1);

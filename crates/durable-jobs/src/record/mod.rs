@@ -18,5 +18,5 @@ pub use job::{Job, JobDetail, JobId, JobIdError, State, StepRecord};
 pub use limits::Limits;
 pub use request::{Algorithm, Request, RequestError};
 pub use result::{ArtifactRecord, CertificateRecord, INLINE_DIGITS, JobResult, VerifyError};
-pub use visible::{is_hidden, visible};
+pub use visible::{is_hidden, visible, visible_json};
 pub use workflow_name::WorkflowName;

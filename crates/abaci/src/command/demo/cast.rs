@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
+use worker_fleet::snapshot::{Snapshot, WorkerView};
+use worker_fleet::supervisor::{self, Answer, Request};
 
 use super::stage::Stage;
 use crate::config::Environment;
 use crate::database::Access;
-use crate::snapshot::{Snapshot, WorkerView};
-use crate::supervisor::{self, Answer, Request};
 
 /// How many workers the fleet has.
 pub(super) const WORKERS: u32 = 2;

@@ -15,11 +15,11 @@ mod stage;
 
 use clap::Args;
 use durable_jobs::{Algorithm, JobId, Request};
+use worker_fleet::signals::Signals;
 
 use crate::config::Config;
 use crate::database::{Access, on_blocking_thread};
 use crate::exit::{Exit, Failed};
-use crate::signals::Signals;
 
 use plot::Plot;
 use stage::Stage;

@@ -4,12 +4,12 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use durable_jobs::{Failure, JobId, JobResult, Request};
+use worker_fleet::snapshot::Snapshot;
 
 use super::crash::Crash;
 use super::stage::Stage;
 use crate::follow::Tally;
 use crate::output::{self, Paint};
-use crate::snapshot::Snapshot;
 
 /// How the job that was cut off came to its value.
 pub(super) struct Recovery {

@@ -15,14 +15,15 @@ use durable_jobs::client::QueueProbe;
 use rustix::process::Signal;
 use tokio::sync::watch;
 use tracing::{error, info};
+use worker_fleet::die_with_parent;
+use worker_fleet::health::{HealthServer, Link, Sighting, Source};
+use worker_fleet::signals::Signals;
+use worker_fleet::snapshot::Snapshot;
+use worker_fleet::supervisor::{FromHealth, Heard, Receiver, Sender, ToHealth, inherited};
 
+use crate::APPLICATION;
 use crate::exit::Exit;
-use crate::health::{HealthServer, Link, Sighting, Source};
-use crate::parent::die_with_parent;
 use crate::program;
-use crate::signals::Signals;
-use crate::snapshot::Snapshot;
-use crate::supervisor::{FromHealth, Heard, Receiver, Sender, ToHealth, inherited};
 
 /// How often the supervisor hears that this process answers.
 const BEAT_INTERVAL: Duration = Duration::from_millis(500);
@@ -36,6 +37,13 @@ pub(super) struct Health {
     /// Process id of the supervisor
     #[arg(long)]
     supervisor: u32,
+}
+
+/// The arguments of the health process, as they are parsed here.
+pub(super) fn arguments() -> Vec<String> {
+    let supervisor = std::process::id();
+    let line = format!("fleet health --supervisor {supervisor}");
+    line.split(' ').map(str::to_owned).collect()
 }
 
 /// What the supervisor has said last.
@@ -58,7 +66,7 @@ impl Health {
         let mut signals = Signals::listen()?;
         let listener = inherited_listener().context("taking over the listening socket")?;
         let (told, (probe, probes)) = (Told::nothing_yet(), watch::channel(None));
-        let server = HealthServer::new(listener, told.clone(), probes)?;
+        let server = HealthServer::new(APPLICATION, listener, told.clone(), probes)?;
         let stop = async {
             tokio::select! {
                 () = listen(receiver, &told, &probe) => {

@@ -6,6 +6,7 @@
 //! the flags do; the file is read by each worker anew, so a reload takes up what has changed in it. Where the jobs are, the
 //! queue, the grace time and the watchdog's are the whole fleet's and stay as they were at its start.
 
+mod database;
 mod health;
 mod worker;
 
@@ -18,17 +19,19 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use tracing::info;
+use worker_fleet::health::bind;
+use worker_fleet::supervisor::{
+    self, Answer, HealthChild, Intensity, MOST_WORKERS, Orders, Pace, Plan, Program, Request, Seat, Times,
+    check_workers,
+};
 
 use crate::cli::{FleetFlags, HealthFlags, LimitFlags, QueueFlags, StarterFlags, TableFlags, WorkFlags};
 use crate::config::{Config, HealthAddr, Layer, a_pause, at_least_one};
 use crate::exit::{Exit, Failed};
-use crate::health::bind;
 use crate::output;
-use crate::supervisor::{
-    self, Answer, Database, HealthChild, Intensity, MOST_WORKERS, Orders, Plan, Program, Request, Seat,
-    Times, check_workers,
-};
+use crate::program;
 use crate::work;
+use database::Database;
 
 /// Where health is answered when nobody says otherwise.
 const DEFAULT_HEALTH_ADDR: &str = "127.0.0.1:8080";
@@ -140,12 +143,15 @@ async fn supervise(config: &Config, stop: impl Future<Output = &'static str>) ->
         info!(pid = std::process::id(), "stopped before anything was started");
         return Ok(Exit::Interrupted);
     };
-    let (plan, seat, database) = prepared?;
-    supervisor::run(plan, seat, database, orders, stop).await
+    let (plan, seat) = prepared?;
+    Ok(match supervisor::run(plan, seat, orders, stop).await? {
+        Pace::InOrder => Exit::Done,
+        Pace::AtOnce => Exit::Interrupted,
+    })
 }
 
 /// Takes what a fleet needs: its place, its address and its database.
-async fn prepare(config: &Config) -> anyhow::Result<(Plan, Seat, Database)> {
+async fn prepare(config: &Config) -> anyhow::Result<(Plan, Seat)> {
     let times = times(config)?;
     let seat = Seat::take(&supervisor::directory_in(&config.data_dir.value)?).await?;
     // Bound before anything is started, and by the one process that stays.
@@ -161,12 +167,22 @@ async fn prepare(config: &Config) -> anyhow::Result<(Plan, Seat, Database)> {
     let database = Database::settle(config).await?;
     let health = listener.map(|listener| {
         let program = health_program(config)?;
-        HealthChild::new(program, listener, database.for_health(), times.intensity)
+        let arguments = health::arguments();
+        let child = HealthChild::new(
+            program,
+            arguments,
+            listener,
+            database.for_health(),
+            times.intensity,
+        );
+        child.context("preparing the health process")
     });
-    let health = health.transpose().context("preparing the health process")?;
+    let health = health.transpose()?;
     announce(config, health.as_ref(), &database);
     let plan = Plan {
         program: worker_program(config)?,
+        worker_arguments: worker::arguments,
+        private_database: database.watch(),
         queue: config.queue.value.clone(),
         database: database.place().to_owned(),
         workers: config.workers.value,
@@ -174,7 +190,7 @@ async fn prepare(config: &Config) -> anyhow::Result<(Plan, Seat, Database)> {
         times,
         health,
     };
-    Ok((plan, seat, database))
+    Ok((plan, seat))
 }
 
 fn announce(config: &Config, health: Option<&HealthChild>, database: &Database) {
@@ -210,7 +226,7 @@ async fn bind_soon(address: SocketAddr) -> anyhow::Result<TcpListener> {
             Err(_) if began.elapsed() < PREDECESSOR_PATIENCE => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
-            bound => return bound,
+            bound => return Ok(bound?),
         }
     }
 }
@@ -246,7 +262,7 @@ fn worker_program(config: &Config) -> anyhow::Result<Program> {
     if let Some(file) = &config.flags.file {
         environment.push(("ABACI_CONFIG".into(), file.into()));
     }
-    program(environment)
+    program_with(environment)
 }
 
 /// Where artifacts are kept: one place for all workers, whatever a file says later, and wherever each of them is.
@@ -265,13 +281,14 @@ fn health_program(config: &Config) -> anyhow::Result<Program> {
     };
     let mut environment = environment_of(&layer);
     environment.push(("ABACI_CONFIG".into(), "/dev/null".into()));
-    program(environment)
+    program_with(environment)
 }
 
-fn program(environment: Vec<(OsString, OsString)>) -> anyhow::Result<Program> {
+fn program_with(environment: Vec<(OsString, OsString)>) -> anyhow::Result<Program> {
     let path = std::env::current_exe().context("finding the path of this program")?;
     Ok(Program {
         name: path.clone().into(),
+        running: program::running().unwrap_or_else(|_| path.clone()),
         path,
         environment,
     })

@@ -10,14 +10,14 @@ use durable_jobs::worker::{Slot, WorkerObserver};
 use rustix::process::Signal;
 use tokio::sync::watch;
 use tracing::info;
+use worker_fleet::die_with_parent;
+use worker_fleet::signals::{Hurry, Signals};
+use worker_fleet::supervisor::{FromWorker, Receiver, Sender, inherited, say_at_once};
 
 use crate::config::{Config, Period, Setting, Source};
 use crate::database::Access;
 use crate::exit::{self, Exit, Failed};
-use crate::parent::die_with_parent;
 use crate::program;
-use crate::signals::{Hurry, Signals};
-use crate::supervisor::{FromWorker, Receiver, Sender, inherited, say_at_once};
 use crate::work;
 
 /// A heartbeat is sent this many times before the watchdog bites.
@@ -44,6 +44,13 @@ pub(super) struct Worker {
     /// Process id of the supervisor
     #[arg(long)]
     supervisor: u32,
+}
+
+/// The arguments of the worker in a slot, for a fleet of this size, as they are parsed here.
+pub(super) fn arguments(slot: u32, fleet_size: u32) -> Vec<String> {
+    let supervisor = std::process::id();
+    let line = format!("fleet worker --slot {slot} --fleet-size {fleet_size} --supervisor {supervisor}");
+    line.split(' ').map(str::to_owned).collect()
 }
 
 /// What the heartbeat tells of: nothing until the worker takes jobs.

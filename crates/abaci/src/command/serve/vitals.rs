@@ -16,11 +16,12 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tracing::warn;
+use worker_fleet::Notifier;
+use worker_fleet::health::{self, HealthServer, OneWorker};
 
+use crate::APPLICATION;
 use crate::config::{Config, HealthAddr};
 use crate::database::KeptRunning;
-use crate::health::{self, HealthServer, OneWorker};
-use crate::notify::Notifier;
 
 /// How often the heartbeat is stamped.
 const BEAT_INTERVAL: Duration = Duration::from_millis(500);
@@ -111,7 +112,7 @@ impl Answering {
         worker: OneWorker,
         probes: watch::Receiver<Option<QueueProbe>>,
     ) -> anyhow::Result<Self> {
-        let server = HealthServer::new(health::bind(address)?, worker, probes)?;
+        let server = HealthServer::new(APPLICATION, health::bind(address)?, worker, probes)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()

@@ -18,6 +18,9 @@ use durable_jobs::database::{ClockOffset, ConnectionLimit};
 use durable_jobs::presence::Presence;
 use serde::Serialize;
 use tokio::time::timeout;
+use worker_fleet::signals::Signals;
+use worker_fleet::snapshot::{Snapshot, WorkerView};
+use worker_fleet::supervisor::{self, Answer, Request};
 
 use crate::cli::{QueueFlags, ReadinessFlags};
 use crate::clocks::{WrongClock, wrong_clocks};
@@ -25,9 +28,6 @@ use crate::config::{Config, Layer};
 use crate::database::{Access, on_blocking_thread};
 use crate::exit::{self, Exit};
 use crate::output::{self, Format};
-use crate::signals::Signals;
-use crate::snapshot::{Snapshot, WorkerView};
-use crate::supervisor::{self, Answer, Request};
 
 /// How long the database may take to answer.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -163,7 +163,7 @@ async fn look(config: &Config) -> anyhow::Result<Report> {
         Ok(Some(Answer::Status { snapshot })) => (Some(*snapshot), None),
         Ok(Some(_)) => (None, Some("the fleet answered something else".to_owned())),
         Ok(None) => (None, None),
-        Err(error) => (None, Some(exit::one_line(&error))),
+        Err(error) => (None, Some(exit::one_line(&error.into()))),
     };
     let is_elsewhere = fleet
         .as_ref()

@@ -9,14 +9,14 @@ use std::time::Duration;
 
 use durable_jobs::client::QueueVersion;
 use tokio::time::{Instant, sleep, timeout_at};
+use worker_fleet::signals::Signals;
+use worker_fleet::snapshot::{LastExit, Phase, Snapshot, WorkerView};
 
 use super::{Report, look};
 use crate::config::{Config, Period};
 use crate::exit::Exit;
 use crate::follow::nobody_listens;
 use crate::output::{self, Format};
-use crate::signals::Signals;
-use crate::snapshot::{LastExit, Phase, Snapshot, WorkerView};
 
 /// The pause between two looks.
 const LOOK_INTERVAL: Duration = Duration::from_millis(200);

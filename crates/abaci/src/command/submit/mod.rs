@@ -14,6 +14,7 @@ use durable_jobs::client::SubmitOptions;
 use durable_jobs::record::RequestError;
 use durable_jobs::{Algorithm, Client, Error, JobId, Request, State};
 use serde::Serialize;
+use worker_fleet::signals::Signals;
 
 use crate::cli::{LimitFlags, PatienceFlags, QueueFlags, TableFlags, one_of};
 use crate::config::{Config, Layer, Period};
@@ -21,7 +22,6 @@ use crate::database::Access;
 use crate::exit::{Exit, Failed};
 use crate::follow::Following;
 use crate::output::{self, Format};
-use crate::signals::Signals;
 
 use workload::Workload;
 

@@ -1,0 +1,103 @@
+//! The failures of a fleet, one variant for each decision that a caller can take.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A failure of a fleet, or of talking to one.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused something.
+    #[error("{doing}")]
+    System {
+        /// The operation, such as `listening for signals`.
+        doing: &'static str,
+        /// The reason.
+        source: io::Error,
+    },
+
+    /// The path of the control socket is longer than the operating system allows.
+    #[error("{} is too long for a socket, {longest} bytes at most", socket.display())]
+    SocketPath {
+        /// The path.
+        socket: PathBuf,
+        /// The longest possible path in bytes.
+        longest: usize,
+    },
+
+    /// The directory of the fleet cannot be used.
+    #[error("cannot use {}: {source}", directory.display())]
+    Directory {
+        /// The directory.
+        directory: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+
+    /// Another fleet holds the directory.
+    #[error("a fleet runs already in {}, {holder}", directory.display())]
+    Running {
+        /// The directory.
+        directory: PathBuf,
+        /// The process that holds it, such as `process 17`.
+        holder: String,
+    },
+
+    /// The address of the health server cannot be bound.
+    #[error("health address {address}: {source}")]
+    HealthAddress {
+        /// The address.
+        address: SocketAddr,
+        /// The reason.
+        source: io::Error,
+    },
+
+    /// A fleet does not answer in time.
+    #[error("the fleet does not answer within {} s", timeout.as_secs())]
+    NoAnswer {
+        /// The time that it had.
+        timeout: Duration,
+    },
+
+    /// A fleet runs and its control socket does not lead to it.
+    #[error(
+        "a fleet runs in {}, {holder}, but {} does not lead to it: {source}; try again, or end that process",
+        directory.display(),
+        socket.display()
+    )]
+    Unreachable {
+        /// The directory of the fleet.
+        directory: PathBuf,
+        /// The process that holds it.
+        holder: String,
+        /// The socket.
+        socket: PathBuf,
+        /// The reason.
+        source: io::Error,
+    },
+
+    /// The answer of a fleet makes no sense.
+    #[error("the fleet ended, or is of another version")]
+    Answer {
+        /// The reason.
+        source: serde_json::Error,
+    },
+
+    /// The fleet did not come up.
+    #[error("{reason}")]
+    NotStarted {
+        /// The exit code of the worker that could not start, or 1.
+        code: u8,
+        /// The last message of that worker, or why no worker could be started.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// Returns what turns an error of the operating system into one of ours.
+    pub(crate) fn system(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::System { doing, source }
+    }
+}

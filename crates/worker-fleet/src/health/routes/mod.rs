@@ -1,0 +1,144 @@
+//! The paths and their answers.
+
+pub(crate) mod document;
+pub(crate) mod metrics;
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use durable_jobs::record::visible_json;
+use serde::Serialize;
+
+use document::{Answerer, Document};
+
+use super::Source;
+use super::current_view::Seen;
+use super::probe::Questions;
+use super::verdict::{Status, Verdict};
+
+/// The program that answers.
+#[derive(Debug, Clone, Copy)]
+pub struct Application {
+    /// Its name, which the name of each metric begins with.
+    pub name: &'static str,
+    /// Its version.
+    pub version: &'static str,
+}
+
+/// What the answers are made of.
+pub(crate) struct Known {
+    pub(crate) application: Application,
+    pub(crate) source: Box<dyn Source>,
+    pub(crate) questions: Questions,
+}
+
+impl Known {
+    fn seen(&self) -> Seen {
+        Seen::new(self.source.look())
+    }
+}
+
+/// The answer of `/livez` and `/readyz`.
+#[derive(Serialize)]
+struct Word {
+    status: &'static str,
+    reasons: Vec<String>,
+}
+
+/// The answer to what is not there.
+#[derive(Serialize)]
+struct Refusal {
+    error: &'static str,
+}
+
+pub(crate) fn router(known: Arc<Known>) -> Router {
+    Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/health", get(health))
+        .route("/metrics", get(metrics))
+        .method_not_allowed_fallback(wrong_method)
+        .fallback(wrong_path)
+        .with_state(known)
+}
+
+async fn livez(State(known): State<Arc<Known>>) -> Response {
+    let reasons = known.seen().silence.into_iter().collect();
+    word(["alive", "not alive"], reasons)
+}
+
+async fn readyz(State(known): State<Arc<Known>>) -> Response {
+    let asked = known.questions.fresh().await;
+    let verdict = Verdict::of(&known.seen(), &asked);
+    word(["ready", "not ready"], verdict.obstacles)
+}
+
+async fn health(State(known): State<Arc<Known>>) -> Response {
+    let asked = known.questions.recent().await;
+    let seen = known.seen();
+    let verdict = Verdict::of(&seen, &asked);
+    let code = match verdict.status {
+        Status::Healthy | Status::Degraded => StatusCode::OK,
+        Status::Draining | Status::Unhealthy => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    json(
+        code,
+        &Document::new(&seen, &asked, &verdict, &answerer(known.application)),
+    )
+}
+
+async fn metrics(State(known): State<Arc<Known>>) -> Response {
+    let asked = known.questions.recent().await;
+    let seen = known.seen();
+    let verdict = Verdict::of(&seen, &asked);
+    let page = metrics::page(known.application, &seen, &asked, &verdict);
+    text(StatusCode::OK, metrics::CONTENT_TYPE, page)
+}
+
+async fn wrong_path() -> Response {
+    let error = "there is nothing here; try /livez, /readyz, /health or /metrics";
+    json(StatusCode::NOT_FOUND, &Refusal { error })
+}
+
+async fn wrong_method() -> Response {
+    let error = "only GET and HEAD are answered";
+    let allow = [(header::ALLOW, "GET, HEAD")];
+    (allow, json(StatusCode::METHOD_NOT_ALLOWED, &Refusal { error })).into_response()
+}
+
+/// Says yes, or no with the reasons.
+fn word([yes, no]: [&'static str; 2], reasons: Vec<String>) -> Response {
+    let (code, status) = match reasons.as_slice() {
+        [] => (StatusCode::OK, yes),
+        _ => (StatusCode::SERVICE_UNAVAILABLE, no),
+    };
+    json(code, &Word { status, reasons })
+}
+
+fn answerer(application: Application) -> Answerer {
+    Answerer {
+        version: application.version,
+        since_1970: SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default(),
+        pid: std::process::id(),
+        ppid: rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get().unsigned_abs()),
+    }
+}
+
+fn json(code: StatusCode, body: &impl Serialize) -> Response {
+    let body = serde_json::to_string(body).expect("every key is a string and no number is infinite");
+    let line = format!("{}\n", visible_json(&body));
+    text(code, "application/json", line)
+}
+
+fn text(code: StatusCode, content_type: &'static str, body: String) -> Response {
+    let headers: [(HeaderName, &str); 2] = [
+        (header::CONTENT_TYPE, content_type),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    (code, headers, body).into_response()
+}

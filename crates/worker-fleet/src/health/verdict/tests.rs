@@ -1,0 +1,442 @@
+//! Literal snapshots and what follows from them.
+
+use durable_jobs::worker::DatabaseContact;
+use serde_json::{Value, json};
+
+use super::super::current_view::Seen;
+use super::super::routes::document::{Answerer, Document};
+use super::super::routes::{Application, metrics};
+use super::super::{Link, Sighting};
+use super::*;
+use crate::snapshot::{HealthView, LastExit, PrivateDatabase, Snapshot, SupervisorView};
+
+const APPLICATION: Application = Application {
+    name: "abaci",
+    version: "VERSION",
+};
+
+fn worker(slot: u32, state: WorkerState) -> WorkerView {
+    WorkerView {
+        slot,
+        executor_id: Some(format!("host/{slot}")),
+        pid: Some(100 + slot),
+        state,
+        state_seconds: 3.0,
+        heartbeat_age_seconds: Some(0.2),
+        database: Some(DatabaseContact {
+            age_seconds: 0.5,
+            failure: None,
+        }),
+        host: None,
+        restarts: 0,
+        restart_in_seconds: None,
+        start_failure: None,
+        last_exit: None,
+        running: Vec::new(),
+    }
+}
+
+fn killed(slot: u32, state: WorkerState, restart_in_seconds: f64) -> WorkerView {
+    let last_exit = LastExit {
+        pid: 99,
+        code: None,
+        signal: Some("SIGKILL".to_owned()),
+        reason: None,
+        ran_seconds: 7.0,
+        age_seconds: 0.1,
+    };
+    WorkerView {
+        pid: None,
+        heartbeat_age_seconds: None,
+        database: None,
+        restarts: 3,
+        restart_in_seconds: Some(restart_in_seconds),
+        last_exit: Some(last_exit),
+        ..worker(slot, state)
+    }
+}
+
+fn sighting(workers: Vec<WorkerView>) -> Sighting {
+    let snapshot = Snapshot {
+        supervisor: Some(SupervisorView {
+            database: String::new(),
+            pid: 1,
+            uptime_seconds: 60.0,
+        }),
+        phase: Phase::Running,
+        queue: "fibonacci".to_owned(),
+        wanted: u32::try_from(workers.len()).unwrap(),
+        workers,
+        health: Some(HealthView {
+            pid: Some(2),
+            address: "127.0.0.1:8080".to_owned(),
+            restarts: 0,
+            last_exit: None,
+        }),
+        private_database: Some(PrivateDatabase::RUNNING),
+    };
+    Sighting {
+        snapshot: Some(snapshot),
+        age: Duration::ZERO,
+        link: Link::Alive,
+    }
+}
+
+fn answered(age: Duration) -> Asked {
+    let queue = QueueStatus {
+        queued: 7,
+        running: 2,
+        oldest_waiting_seconds: Some(1.5),
+        stranded: 1,
+    };
+    Asked {
+        last: Some((Ok(()), age)),
+        queue: Some((queue, age)),
+    }
+}
+
+fn recently() -> Asked {
+    answered(Duration::from_millis(50))
+}
+
+fn verdict(sighting: Sighting, asked: &Asked) -> Verdict {
+    Verdict::of(&Seen::new(sighting), asked)
+}
+
+fn document(sighting: Sighting, asked: &Asked) -> Value {
+    let seen = Seen::new(sighting);
+    let answerer = Answerer {
+        version: APPLICATION.version,
+        since_1970: Duration::from_millis(1_795_409_729_100),
+        pid: 2,
+        ppid: 1,
+    };
+    serde_json::to_value(Document::new(&seen, asked, &Verdict::of(&seen, asked), &answerer)).unwrap()
+}
+
+/// What is said when the only worker is this one.
+#[track_caller]
+fn assert_unready(worker: WorkerView, reason: &str) {
+    let verdict = verdict(sighting(vec![worker]), &recently());
+    assert_eq!(
+        verdict.obstacles,
+        [format!("no worker takes jobs: worker 0 {reason}")]
+    );
+    assert_eq!((verdict.status, verdict.ready_workers), (Status::Unhealthy, 0));
+}
+
+#[test]
+fn a_server_is_healthy_when_every_worker_is_idle_or_busy_and_the_database_answers() {
+    let workers = vec![worker(0, WorkerState::Idle), worker(1, WorkerState::Busy)];
+    let verdict = verdict(sighting(workers), &recently());
+    assert_eq!((verdict.status, verdict.ready_workers), (Status::Healthy, 2));
+    assert!(verdict.is_ready() && verdict.flaws.is_empty(), "{verdict:?}");
+}
+
+#[test]
+fn a_worker_in_any_other_state_is_not_ready_and_its_state_is_the_reason() {
+    assert_unready(worker(0, WorkerState::Starting), "has been starting for 3.0 s");
+    assert_unready(worker(0, WorkerState::Draining), "is draining");
+    let stale = WorkerView {
+        heartbeat_age_seconds: Some(12.34),
+        ..worker(0, WorkerState::Wedged)
+    };
+    assert_unready(stale, "is wedged, its last heartbeat was 12.3 s ago");
+    let dead = killed(0, WorkerState::Dead, 0.4);
+    assert_unready(dead, "is dead (SIGKILL), restarted in 0.4 s");
+    let mut looping = killed(0, WorkerState::CrashLoop, 42.0);
+    looping.last_exit = looping.last_exit.map(|exit| LastExit {
+        code: Some(3),
+        signal: None,
+        reason: Some("no database answers".to_owned()),
+        ..exit
+    });
+    assert_unready(
+        looping,
+        "is in a crash loop (exit code 3: no database answers), restarted in 42.0 s",
+    );
+    assert_unready(
+        worker(0, WorkerState::Unknown),
+        "is unknown, its last heartbeat was 0.2 s ago",
+    );
+}
+
+#[test]
+fn a_worker_without_the_database_is_not_ready_whatever_its_state() {
+    let contact = |age_seconds, failure: Option<&str>| WorkerView {
+        database: Some(DatabaseContact {
+            age_seconds,
+            failure: failure.map(str::to_owned),
+        }),
+        ..worker(0, WorkerState::Idle)
+    };
+    assert_unready(
+        contact(3.0, Some("connection refused")),
+        "cannot work with the database: connection refused",
+    );
+    assert_unready(contact(11.0, None), "has not heard from the database for 11.0 s");
+    let never = WorkerView {
+        database: None,
+        ..worker(0, WorkerState::Idle)
+    };
+    assert_unready(never, "has not reached the database yet");
+}
+
+#[test]
+fn a_worker_that_its_host_fails_is_not_ready() {
+    let failed = WorkerView {
+        host: Some(HostTrouble {
+            reason: "cannot start a computing process: Too many open files (os error 24)".to_owned(),
+            retry_in_seconds: 4.2,
+        }),
+        ..worker(0, WorkerState::Busy)
+    };
+    assert!(!failed.takes_jobs());
+    assert_unready(
+        failed,
+        "cannot start a computing process: Too many open files (os error 24); trying again in 4 s",
+    );
+}
+
+#[test]
+fn one_ready_worker_of_two_is_degraded_and_still_ready() {
+    let workers = vec![worker(0, WorkerState::Idle), killed(1, WorkerState::Dead, 0.4)];
+    let verdict = verdict(sighting(workers), &recently());
+    assert_eq!((verdict.status, verdict.ready_workers), (Status::Degraded, 1));
+    assert!(verdict.is_ready(), "{verdict:?}");
+    assert_eq!(verdict.flaws, ["worker 1 is dead (SIGKILL), restarted in 0.4 s"]);
+}
+
+#[test]
+fn a_worker_that_is_missing_altogether_is_missed() {
+    let mut one_of_two = sighting(vec![worker(0, WorkerState::Idle)]);
+    one_of_two.snapshot.as_mut().unwrap().wanted = 2;
+    let one_of_two = verdict(one_of_two, &recently());
+    assert_eq!(one_of_two.status, Status::Degraded);
+    assert_eq!(one_of_two.flaws, ["only 1 of 2 workers are there"]);
+    let none = verdict(sighting(Vec::new()), &recently());
+    assert_eq!(none.obstacles, ["no worker takes jobs: there is none"]);
+}
+
+#[test]
+fn the_reasons_of_a_large_fleet_stay_readable() {
+    let workers = (0..64).map(|slot| killed(slot, WorkerState::Dead, 0.4)).collect();
+    let verdict = verdict(sighting(workers), &recently());
+    assert!(verdict.obstacles[0].ends_with("; and 60 more"), "{verdict:?}");
+}
+
+#[test]
+fn what_drains_is_not_ready_and_says_so() {
+    let mut draining = sighting(vec![worker(0, WorkerState::Busy)]);
+    draining.snapshot.as_mut().unwrap().phase = Phase::Draining;
+    let verdict = verdict(draining, &recently());
+    assert_eq!(
+        (verdict.status, verdict.obstacles),
+        (Status::Draining, vec!["draining".to_owned()])
+    );
+}
+
+#[test]
+fn what_replaces_its_workers_one_by_one_is_ready_meanwhile() {
+    let workers = vec![worker(0, WorkerState::Draining), worker(1, WorkerState::Idle)];
+    let mut reloading = sighting(workers);
+    reloading.snapshot.as_mut().unwrap().phase = Phase::Reloading;
+    let verdict = verdict(reloading, &recently());
+    assert!(
+        verdict.is_ready() && verdict.status == Status::Degraded,
+        "{verdict:?}"
+    );
+}
+
+#[test]
+fn an_old_heartbeat_makes_a_worker_unknown_however_recent_the_snapshot() {
+    for heartbeat_age_seconds in [Some(10.1), None] {
+        let stale = WorkerView {
+            heartbeat_age_seconds,
+            ..worker(0, WorkerState::Busy)
+        };
+        let seen = Seen::new(sighting(vec![stale]));
+        assert_eq!(seen.workers()[0].state, WorkerState::Unknown);
+        assert!(seen.silence.is_none());
+    }
+}
+
+#[test]
+fn a_heartbeat_ages_with_the_snapshot_that_it_came_in() {
+    let aged = |age| Sighting {
+        age: Duration::from_secs(age),
+        ..sighting(vec![worker(0, WorkerState::Idle)])
+    };
+    let state = |age| Seen::new(aged(age)).workers()[0].state;
+    assert_eq!((state(9), state(10)), (WorkerState::Idle, WorkerState::Unknown));
+}
+
+#[test]
+fn a_supervisor_that_is_silent_or_gone_makes_every_worker_unknown_and_the_server_unhealthy() {
+    let cases = [
+        (Link::Alive, 11, "the supervisor has been silent for 11.0 s"),
+        (Link::Gone, 1, "the supervisor is gone"),
+    ];
+    for (link, age, reason) in cases {
+        let sighting = Sighting {
+            age: Duration::from_secs(age),
+            link,
+            ..sighting(vec![
+                worker(0, WorkerState::Idle),
+                worker(1, WorkerState::Draining),
+            ])
+        };
+        let seen = Seen::new(sighting);
+        assert_eq!(seen.silence.as_deref(), Some(reason));
+        assert!(
+            seen.workers()
+                .iter()
+                .all(|worker| worker.state == WorkerState::Unknown)
+        );
+        let verdict = Verdict::of(&seen, &recently());
+        assert_eq!((verdict.status, verdict.is_ready()), (Status::Unhealthy, false));
+        assert_eq!(verdict.obstacles[0], reason);
+    }
+}
+
+#[test]
+fn a_process_that_looks_after_itself_is_alive_only_while_its_own_loop_turns() {
+    let of_age = |heartbeat_age_seconds| {
+        let alone = WorkerView {
+            heartbeat_age_seconds: Some(heartbeat_age_seconds),
+            ..worker(0, WorkerState::Idle)
+        };
+        Seen::new(Sighting {
+            link: Link::InProcess,
+            ..sighting(vec![alone])
+        })
+    };
+    assert_eq!(of_age(0.4).silence, None);
+    assert_eq!(
+        of_age(10.4).silence.as_deref(),
+        Some("the server has stood still for 10.4 s")
+    );
+}
+
+#[test]
+fn without_any_snapshot_the_server_is_unhealthy_and_not_ready_but_alive() {
+    let nothing = Sighting {
+        snapshot: None,
+        age: Duration::from_secs(1),
+        link: Link::Alive,
+    };
+    let seen = Seen::new(nothing);
+    let verdict = Verdict::of(&seen, &recently());
+    assert_eq!((seen.silence, verdict.status), (None, Status::Unhealthy));
+    assert_eq!(verdict.obstacles, ["nothing is known of the workers yet"]);
+}
+
+#[test]
+fn a_database_that_does_not_answer_makes_it_unhealthy_with_the_reason() {
+    let refused = Asked {
+        last: Some((Err("connection refused".to_owned()), Duration::ZERO)),
+        ..recently()
+    };
+    let verdict = verdict(sighting(vec![worker(0, WorkerState::Idle)]), &refused);
+    assert_eq!(verdict.status, Status::Unhealthy);
+    assert_eq!(
+        verdict.obstacles,
+        ["the database does not answer: connection refused"]
+    );
+}
+
+#[test]
+fn a_worker_that_starts_again_says_why_the_last_one_ended() {
+    let mut starting = killed(0, WorkerState::Starting, 0.0);
+    let last_exit = starting.last_exit.as_mut().unwrap();
+    (last_exit.signal, last_exit.code) = (None, Some(2));
+    last_exit.reason = Some("executor id host/0 is in use".to_owned());
+    let verdict = verdict(sighting(vec![starting]), &recently());
+    assert_eq!(
+        verdict.obstacles,
+        [
+            "no worker takes jobs: worker 0 has been starting for 3.0 s, after exit code 2: executor id host/0 is in use"
+        ]
+    );
+}
+
+#[test]
+fn a_removed_database_is_unhealthy_whatever_answers_there() {
+    let mut lost = sighting(vec![worker(0, WorkerState::Idle)]);
+    let snapshot = lost.snapshot.as_mut().unwrap();
+    snapshot.private_database = Some(PrivateDatabase {
+        removed: true,
+        ..PrivateDatabase::down("its files are gone")
+    });
+    let verdict = verdict(lost, &recently());
+    assert_eq!((verdict.status, verdict.is_ready()), (Status::Unhealthy, false));
+    assert_eq!(verdict.obstacles, ["its files are gone"]);
+}
+
+#[test]
+fn a_database_that_nobody_asked_lately_is_unknown_and_unknown_is_unhealthy() {
+    for asked in [Asked::default(), answered(Duration::from_secs(6))] {
+        let verdict = verdict(sighting(vec![worker(0, WorkerState::Idle)]), &asked);
+        assert_eq!(
+            (verdict.status, verdict.is_ready()),
+            (Status::Unhealthy, false),
+            "{asked:?}"
+        );
+        assert!(
+            verdict.obstacles[0].starts_with("the database is unknown: "),
+            "{verdict:?}"
+        );
+    }
+}
+
+#[test]
+fn every_age_goes_on_while_a_snapshot_is_kept() {
+    let old = Sighting {
+        age: Duration::from_secs(2),
+        ..sighting(vec![
+            worker(0, WorkerState::Idle),
+            killed(1, WorkerState::Dead, 1.0),
+        ])
+    };
+    let document = document(old, &recently());
+    assert_eq!(
+        document["supervisor"],
+        json!({"pid": 1, "uptime_seconds": 62.0, "silent_seconds": 2.0})
+    );
+    let (first, second) = (&document["workers"][0], &document["workers"][1]);
+    assert_eq!(
+        (
+            &first["state_seconds"],
+            &first["heartbeat_age_seconds"],
+            &first["database"]["age_seconds"]
+        ),
+        (&json!(5.0), &json!(2.2), &json!(2.5))
+    );
+    assert_eq!(
+        (&second["restart_in_seconds"], &second["last_exit"]["age_seconds"]),
+        (&json!(0.0), &json!(2.1))
+    );
+}
+
+#[test]
+fn the_document_is_what_was_agreed() {
+    let workers = vec![
+        worker(0, WorkerState::Busy),
+        killed(1, WorkerState::CrashLoop, 42.0),
+    ];
+    let mut document = document(sighting(workers), &recently());
+    assert_eq!(document["version"].take(), APPLICATION.version);
+    insta::assert_snapshot!(serde_json::to_string_pretty(&document).unwrap());
+}
+
+#[test]
+fn the_metrics_are_what_was_agreed() {
+    let workers = vec![
+        worker(0, WorkerState::Busy),
+        killed(1, WorkerState::CrashLoop, 42.0),
+    ];
+    let seen = Seen::new(sighting(workers));
+    let verdict = Verdict::of(&seen, &recently());
+    let page = metrics::page(APPLICATION, &seen, &recently(), &verdict);
+    insta::assert_snapshot!(page);
+}

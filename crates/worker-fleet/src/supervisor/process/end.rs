@@ -1,0 +1,75 @@
+//! How a process ended, in words.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::time::{Duration, Instant};
+
+use crate::snapshot::LastExit;
+
+/// The end of one process.
+#[derive(Debug, Clone)]
+pub(crate) struct End {
+    pid: u32,
+    status: ExitStatus,
+    reason: Option<String>,
+    started: Instant,
+    ended: Instant,
+}
+
+impl End {
+    /// The end of a process; `reason` is what it said last or why it was killed.
+    pub(crate) fn new(
+        pid: u32,
+        started: Instant,
+        status: ExitStatus,
+        reason: Option<String>,
+        ended: Instant,
+    ) -> Self {
+        Self {
+            pid,
+            status,
+            reason,
+            started,
+            ended,
+        }
+    }
+
+    /// How long it had run.
+    pub(crate) fn ran(&self) -> Duration {
+        self.ended.saturating_duration_since(self.started)
+    }
+
+    /// The form in which others see it.
+    pub(crate) fn view(&self, now: Instant) -> LastExit {
+        LastExit {
+            pid: self.pid,
+            code: self.status.code(),
+            signal: self.status.signal().map(signal_name),
+            reason: self.reason.clone(),
+            ran_seconds: self.ran().as_secs_f64(),
+            age_seconds: now.saturating_duration_since(self.ended).as_secs_f64(),
+        }
+    }
+}
+
+/// The name of a signal, or its number where it has none.
+fn signal_name(number: i32) -> String {
+    let name = signal_hook::low_level::signal_name(number);
+    name.map_or_else(|| format!("signal {number}"), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_says_code_or_signal_and_why() {
+        let start = Instant::now();
+        let end = |raw, reason| End::new(7, start, ExitStatus::from_raw(raw), reason, start).view(start);
+        let killed = end(9, None);
+        assert_eq!((killed.code, killed.signal.as_deref()), (None, Some("SIGKILL")));
+        let exited = end(3 << 8, Some("no".to_owned()));
+        assert_eq!((exited.code, exited.signal), (Some(3), None));
+        assert_eq!(exited.reason.as_deref(), Some("no"));
+    }
+}
