@@ -148,6 +148,7 @@ fn way_out(error: &worker_fleet::Error) -> Option<&'static str> {
         Error::Running { .. } => {
             Some("change it with: abaci fleet scale, or give this one another --data-dir")
         }
+        Error::NoSupervisor { .. } => Some("start one with: abaci fleet"),
         Error::HealthAddress { .. } => Some("choose another with --health-addr, or none"),
         _ => None,
     }
@@ -194,6 +195,7 @@ fn of_fleet(error: &worker_fleet::Error) -> Option<Exit> {
         | Error::Directory { .. }
         | Error::Running { .. }
         | Error::HealthAddress { .. }
+        | Error::NoSupervisor { .. }
         | Error::NotStarted { code: 2, .. } => Some(Exit::Usage),
         Error::NoAnswer { .. } | Error::Unreachable { .. } | Error::NotStarted { code: 3, .. } => {
             Some(Exit::Unreachable)

@@ -85,6 +85,13 @@ pub enum Error {
         source: serde_json::Error,
     },
 
+    /// This process is none that a supervisor has started.
+    #[error("this process belongs to a fleet")]
+    NoSupervisor {
+        /// The reason.
+        source: io::Error,
+    },
+
     /// The fleet did not come up.
     #[error("{reason}")]
     NotStarted {

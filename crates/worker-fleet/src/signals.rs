@@ -1,4 +1,4 @@
-//! The signals, and the other sign, that ask a process to end.
+//! The signals that ask a process to end, and the close of its standard input, which does too.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -9,23 +9,24 @@ use crate::Error;
 
 /// Asks a worker of a fleet to hand back at once what it has, and to end.
 ///
-/// A service manager sends it to nobody by itself: those that it does send to all processes ask a worker to drain.
-pub(crate) const AT_ONCE: rustix::process::Signal = rustix::process::Signal::USR1;
+/// No service manager sends it by itself: the signals that one sends to all processes ask a worker to drain.
+pub(crate) const HAND_BACK: rustix::process::Signal = rustix::process::Signal::USR1;
 
 /// Signals so soon after the first one are that one: `timeout` sends two at once, to the process and to its group.
-const SAME_WISH: Duration = Duration::from_millis(500);
+const SAME_REQUEST: Duration = Duration::from_millis(500);
 
-/// Tells who wants an end at once from who has asked for an end, maybe by two signals in one moment.
+/// Distinguishes a second request to end, which asks for an end at once, from the first one, which may come as two signals in one
+/// moment.
 #[derive(Debug, Default)]
-pub struct Insistence {
-    asked: Option<Instant>,
+pub struct StopRequests {
+    first: Option<Instant>,
 }
 
-impl Insistence {
-    /// Takes note that the end is asked for at `now`; says whether that was asked for before.
-    pub fn ask(&mut self, now: Instant) -> bool {
-        let first = *self.asked.get_or_insert(now);
-        now.saturating_duration_since(first) >= SAME_WISH
+impl StopRequests {
+    /// Records a request at `now`, and says whether it is a second one.
+    pub fn is_second(&mut self, now: Instant) -> bool {
+        let first = *self.first.get_or_insert(now);
+        now.saturating_duration_since(first) >= SAME_REQUEST
     }
 }
 
@@ -69,36 +70,36 @@ impl Signals {
         }
     }
 
-    /// Waits for a signal that hastens an end which was asked for, as `insistence` knows, and returns its name.
+    /// Waits for a signal that is a second request to end, and returns its name.
     /// Cancel-safe.
     ///
-    /// SIGHUP does not: of a terminal that goes away both the shell and the kernel may tell.
-    pub async fn next_in_haste(&mut self, insistence: &mut Insistence) -> &'static str {
+    /// SIGHUP does not: of a terminal that goes away both the shell and the kernel may send it.
+    pub async fn next_second(&mut self, requests: &mut StopRequests) -> &'static str {
         loop {
             let signal = tokio::select! {
                 _ = self.interrupt.recv() => "SIGINT",
                 _ = self.terminate.recv() => "SIGTERM",
             };
-            if insistence.ask(Instant::now()) {
+            if requests.is_second(Instant::now()) {
                 return signal;
             }
         }
     }
 }
 
-/// Listens for [`AT_ONCE`] from its making on, and remembers it.
-pub struct Hurry {
+/// Listens for [`HAND_BACK`] from its making on, and remembers it.
+pub struct HandBackSignal {
     signal: Signal,
     has_come: bool,
 }
 
-impl Hurry {
+impl HandBackSignal {
     /// Starts listening; the signal no longer ends the process by itself.
     ///
     /// # Errors
     /// When the operating system refuses.
     pub fn listen() -> Result<Self, Error> {
-        let kind = SignalKind::from_raw(AT_ONCE.as_raw());
+        let kind = SignalKind::from_raw(HAND_BACK.as_raw());
         Ok(Self {
             signal: signal(kind).map_err(Error::system("listening for signals"))?,
             has_come: false,
@@ -152,16 +153,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_signals_in_one_moment_are_one_wish() {
-        let mut insistence = Insistence::default();
+    fn two_signals_in_one_moment_are_one_request() {
+        let mut requests = StopRequests::default();
         let first = Instant::now();
-        let asked_again = |after| insistence.ask(first + after);
+        let asked_again = |after| requests.is_second(first + after);
         let moments = [
             Duration::ZERO,
             Duration::ZERO,
-            SAME_WISH / 2,
-            SAME_WISH,
-            2 * SAME_WISH,
+            SAME_REQUEST / 2,
+            SAME_REQUEST,
+            2 * SAME_REQUEST,
         ];
         assert_eq!(moments.map(asked_again), [false, false, false, true, true]);
     }

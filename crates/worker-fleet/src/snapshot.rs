@@ -1,28 +1,28 @@
-//! What is known of a server's workers at one moment: the one language between the supervisor, the health process and
-//! `abaci status`, where it travels as one line of JSON.
+//! All that is known of a server's workers at one moment: the form that the supervisor, the health process and those who ask
+//! for the status exchange, as one line of JSON.
 //!
 //! Times are ages in seconds at the moment that the snapshot was made; whoever keeps one adds how long they have kept it.
-//! What is not known is absent. Nothing here is ever guessed.
+//! Anything unknown is absent, and nothing is ever guessed.
 
 use std::fmt::Display;
 use std::time::Duration;
 
-use durable_jobs::worker::{DatabaseContact, HostTrouble, RunningJob};
+use durable_jobs::worker::{DatabaseContact, HostTrouble, RunningJob, WorkerReport};
 use serde::{Deserialize, Serialize};
 
-/// Whoever has said nothing for longer than this is not believed any more.
+/// The age after which a last sign of life counts for nothing.
 pub(crate) const SILENCE: Duration = Duration::from_secs(10);
 
 /// All workers of one server, and who looks after them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// The process that looks after the workers; absent where the one worker looks after itself, as in `abaci serve`.
+    /// The process that looks after the workers; absent where the one worker looks after itself, as a server of one process does.
     pub supervisor: Option<SupervisorView>,
-    /// What the server as a whole is doing.
+    /// The phase of the server as a whole.
     pub phase: Phase,
     /// The queue that the workers take jobs from.
     pub queue: String,
-    /// How many workers there should be.
+    /// The number of workers that there should be.
     pub wanted: u32,
     /// The workers, by slot.
     pub workers: Vec<WorkerView>,
@@ -32,7 +32,7 @@ pub struct Snapshot {
     pub private_database: Option<PrivateDatabase>,
 }
 
-/// What a server as a whole is doing.
+/// The phase of a server as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Phase {
@@ -49,9 +49,9 @@ pub enum Phase {
 pub struct SupervisorView {
     /// Its process id.
     pub pid: u32,
-    /// How long it has run.
+    /// The time for which it has run.
     pub uptime_seconds: f64,
-    /// Where the jobs are, without user and password; empty from an older program.
+    /// The place of the jobs, without user and password; empty from an older program.
     #[serde(default)]
     pub database: String,
 }
@@ -61,35 +61,35 @@ pub struct SupervisorView {
 pub struct WorkerView {
     /// Its number on this machine, the second half of the executor id.
     pub slot: u32,
-    /// `<host>/<slot>`; absent until the worker has said it.
+    /// `<host>/<slot>`; absent before its first report.
     pub executor_id: Option<String>,
     /// Its process; absent while there is none.
     pub pid: Option<u32>,
-    /// What it is doing.
+    /// Its state.
     pub state: WorkerState,
-    /// For how long it has been in that state.
+    /// The time for which it has been in that state.
     pub state_seconds: f64,
-    /// How old its last heartbeat is; absent before the first one of this process.
+    /// The age of its last heartbeat; absent before the first one of this process.
     pub heartbeat_age_seconds: Option<f64>,
     /// Its last contact with the database, as of that heartbeat.
     pub database: Option<DatabaseContact>,
-    /// Why it claims nothing for now, where its host is to blame.
+    /// The trouble of its host, while that keeps it from claiming jobs.
     #[serde(default)]
     pub host: Option<HostTrouble>,
-    /// How often its process was started again after it had ended by itself; in `abaci serve`, how often it began anew
-    /// since its executor id had gone to another.
+    /// The number of times that its process was started again after it had ended by itself; without a supervisor, that it
+    /// began anew because another had its executor id.
     pub restarts: u32,
-    /// When the next process is started, while there is none.
+    /// The time until the next process is started, while there is none.
     pub restart_in_seconds: Option<f64>,
-    /// Why its process could not be started, while there is none.
+    /// The reason why its process could not be started, while there is none.
     pub start_failure: Option<String>,
-    /// How its last process ended.
+    /// The end of its last process.
     pub last_exit: Option<LastExit>,
     /// The jobs that it has in hand, as of its last heartbeat.
     pub running: Vec<RunningJob>,
 }
 
-/// What a worker is doing.
+/// The state of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum WorkerState {
@@ -111,7 +111,7 @@ pub enum WorkerState {
     Unknown,
 }
 
-/// How a process ended.
+/// The end of a process.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LastExit {
     /// The process.
@@ -120,33 +120,33 @@ pub struct LastExit {
     pub code: Option<i32>,
     /// The signal that ended it, such as `SIGKILL`, if one did.
     pub signal: Option<String>,
-    /// What it said last, or why it was killed, as far as that is known.
+    /// Its last message, or why it was killed, as far as that is known.
     pub reason: Option<String>,
-    /// How long it had run.
+    /// The time for which it had run.
     pub ran_seconds: f64,
-    /// How long ago that was.
+    /// The time since then.
     pub age_seconds: f64,
 }
 
-/// The process that answers questions about health.
+/// The process that answers `/health`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HealthView {
     /// Its process; absent while there is none.
     pub pid: Option<u32>,
-    /// Where it listens.
+    /// The address that it listens on.
     pub address: String,
-    /// How often it was started again.
+    /// The number of times that it was started again.
     pub restarts: u32,
-    /// How its last process ended.
+    /// The end of its last process.
     pub last_exit: Option<LastExit>,
 }
 
 /// The private database, as seen without connecting to it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PrivateDatabase {
-    /// Whether its server runs.
+    /// Its server runs.
     pub running: bool,
-    /// Why it does not run, as far as that is known.
+    /// The reason why it does not run, as far as that is known.
     pub reason: Option<String>,
     /// Its files were removed while it was in use, so that it does not come back by itself.
     #[serde(default)]
@@ -154,14 +154,14 @@ pub struct PrivateDatabase {
 }
 
 impl PrivateDatabase {
-    /// One that runs.
+    /// A database that runs.
     pub const RUNNING: Self = Self {
         running: true,
         reason: None,
         removed: false,
     };
 
-    /// One that does not run, for this reason.
+    /// Describes a database that does not run, for this reason.
     #[must_use]
     pub fn down(reason: impl Display) -> Self {
         Self {
@@ -173,7 +173,7 @@ impl PrivateDatabase {
 }
 
 impl LastExit {
-    /// How it ended and why, in words.
+    /// Describes the end and its reason in words.
     #[must_use]
     pub fn how(&self) -> String {
         let how = match (&self.signal, self.code) {
@@ -189,7 +189,7 @@ impl LastExit {
 }
 
 impl WorkerView {
-    /// Whether it takes jobs by its own word, reaches the database and is not failed by its host.
+    /// Says whether it takes jobs, reaches the database and is not failed by its host.
     #[must_use]
     pub fn takes_jobs(&self) -> bool {
         let reaches = |contact: &DatabaseContact| contact.failure.is_none();
@@ -198,7 +198,17 @@ impl WorkerView {
 }
 
 impl WorkerState {
-    /// The word for it in JSON, tables and metrics.
+    /// Derives the state from a worker's own report; without one it is starting.
+    pub(crate) fn of_report(report: Option<&WorkerReport>) -> Self {
+        match report {
+            None => Self::Starting,
+            Some(report) if report.draining => Self::Draining,
+            Some(report) if report.running.is_empty() => Self::Idle,
+            Some(_) => Self::Busy,
+        }
+    }
+
+    /// Returns its name in JSON, tables and metrics.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -213,7 +223,7 @@ impl WorkerState {
         }
     }
 
-    /// Whether a worker in this state takes jobs.
+    /// Says whether a worker in this state takes jobs.
     #[must_use]
     pub fn is_ready(self) -> bool {
         matches!(self, Self::Idle | Self::Busy)

@@ -1,8 +1,8 @@
-//! What a service tells systemd: that it is ready, what it is doing, that it lives, that it ends.
+//! The messages of a service to systemd: that it is ready, what it is doing, that it lives, that it ends.
 //!
-//! It is said on the socket that `NOTIFY_SOCKET` names, and how often life is expected is in `WATCHDOG_USEC`; both are
-//! read by the crate of the protocol itself, the one exception to the rule that only the configuration reads the
-//! environment. Without that variable nothing is said and nothing fails.
+//! They go to the socket that `NOTIFY_SOCKET` names, and `WATCHDOG_USEC` sets how often a sign of life is expected; both are
+//! read by the crate of the protocol itself, for which a program that reads its
+//! environment in one place makes an exception. Without that variable nothing is sent and nothing fails.
 //!
 //! A message that cannot be sent is mentioned in the log at level debug and lost: no service should end for want of
 //! somebody to tell.
@@ -14,14 +14,14 @@ use std::time::Duration;
 use sd_notify::NotifyState;
 use tracing::debug;
 
-/// A voice that systemd hears, if it listens.
+/// Sends messages to systemd, if it listens.
 #[derive(Debug, Clone, Copy)]
 pub struct Notifier {
     watchdog_interval: Option<Duration>,
 }
 
 impl Notifier {
-    /// Finds out what systemd wants to hear.
+    /// Finds out which messages systemd expects.
     #[must_use]
     #[expect(
         clippy::new_without_default,
@@ -33,44 +33,44 @@ impl Notifier {
         }
     }
 
-    /// The service does what it is there for.
+    /// Reports that the service does its work.
     pub fn ready(&self) {
-        tell(&[NotifyState::Ready]);
+        send(&[NotifyState::Ready]);
     }
 
-    /// What the service is doing, in a few words.
+    /// Reports what the service is doing, in a few words.
     pub fn status(&self, words: &str) {
         // A line break would end the message.
-        tell(&[NotifyState::Status(&words.replace('\n', " "))]);
+        send(&[NotifyState::Status(&words.replace('\n', " "))]);
     }
 
-    /// The service lives; due every [`Notifier::watchdog_interval`].
+    /// Reports that the service lives; due every [`Notifier::watchdog_interval`].
     pub fn watchdog(&self) {
-        tell(&[NotifyState::Watchdog]);
+        send(&[NotifyState::Watchdog]);
     }
 
-    /// How often to say that the service lives, which is half of what is tolerated; nothing when nobody waits for it.
+    /// Returns the time between two signs of life, half of what is tolerated; nothing when none is expected.
     #[must_use]
     pub fn watchdog_interval(&self) -> Option<Duration> {
         self.watchdog_interval
     }
 
-    /// The service is about to end.
+    /// Reports that the service is about to end.
     pub fn stopping(&self) {
-        tell(&[NotifyState::Stopping]);
+        send(&[NotifyState::Stopping]);
     }
 
-    /// The service takes up its configuration anew, until it says that it is ready again.
+    /// Reports that the service reads its configuration anew, until it reports that it is ready again.
     pub fn reloading(&self) {
         match NotifyState::monotonic_usec_now() {
             // The time tells this reload from an earlier one.
-            Ok(now) => tell(&[NotifyState::Reloading, now]),
-            Err(_) => tell(&[NotifyState::Reloading]),
+            Ok(now) => send(&[NotifyState::Reloading, now]),
+            Err(_) => send(&[NotifyState::Reloading]),
         }
     }
 }
 
-fn tell(state: &[NotifyState]) {
+fn send(state: &[NotifyState]) {
     if let Err(error) = sd_notify::notify(state) {
         debug!(%error, ?state, "systemd was not told");
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use durable_jobs::client::QueueVersion;
 use durable_jobs::{APPLICATION_VERSION, ENGINE_QUEUE};
 use worker_fleet::snapshot::{Phase, Snapshot, WorkerState, WorkerView};
-use worker_fleet::supervisor::{Answer, Request, ask, directory_in};
+use worker_fleet::supervisor::{FleetAnswer, FleetRequest, ask, directory_in};
 
 use crate::config::Config;
 use crate::database::place_of;
@@ -38,9 +38,9 @@ impl LocalFleet {
             return None;
         }
         let directory = self.directory.as_ref()?;
-        let answer = tokio::time::timeout(TIMEOUT, ask(directory, Request::Status)).await;
+        let answer = tokio::time::timeout(TIMEOUT, ask(directory, FleetRequest::Status)).await;
         match answer.ok()?.ok()?? {
-            Answer::Status { snapshot } => prospect(&snapshot, &of.queue, self.database.as_deref()),
+            FleetAnswer::Status { snapshot } => prospect(&snapshot, &of.queue, self.database.as_deref()),
             _ => None,
         }
     }

@@ -1,26 +1,26 @@
-//! What a sighting is worth now: ages go on, and what nobody vouches for any more is unknown.
+//! A sample as of now: ages go on, and what nobody confirms any more is unknown.
 
-use super::{Link, Sighting};
+use super::sample::{Link, SnapshotSample};
 use crate::snapshot::{LastExit, Phase, SILENCE, Snapshot, WorkerState, WorkerView};
 
-/// A sighting as of now.
-pub(super) struct Seen {
-    /// Why nothing is known of the workers although something was; absent while the server is heard of.
+/// A sample as of now.
+pub(super) struct CurrentView {
+    /// The reason why nothing is known of the workers although something was; absent while the server is heard of.
     pub(super) silence: Option<String>,
-    /// How old the last word is.
+    /// The age of the sample.
     pub(super) silent_seconds: f64,
     /// The last snapshot with all its ages as of now, and with unknown for every state that does not count any more.
     pub(super) snapshot: Option<Snapshot>,
 }
 
-impl Seen {
-    pub(super) fn new(sighting: Sighting) -> Self {
-        let silent_seconds = sighting.age.as_secs_f64();
-        let mut snapshot = sighting.snapshot;
+impl CurrentView {
+    pub(super) fn new(sample: SnapshotSample) -> Self {
+        let silent_seconds = sample.age.as_secs_f64();
+        let mut snapshot = sample.snapshot;
         if let Some(snapshot) = &mut snapshot {
             advance(snapshot, silent_seconds);
         }
-        let silence = match sighting.link {
+        let silence = match sample.link {
             Link::Gone => Some("the supervisor is gone".to_owned()),
             Link::Alive => is_silence(silent_seconds)
                 .then(|| format!("the supervisor has been silent for {silent_seconds:.1} s")),
@@ -47,12 +47,13 @@ impl Seen {
     }
 }
 
-/// Whether an age is too old to be believed.
+/// Says whether an age is too old to be believed.
 pub(super) fn is_silence(age_seconds: f64) -> bool {
     age_seconds > SILENCE.as_secs_f64()
 }
 
-/// In one process the worker's heartbeat is the only word of the loop that does everything else.
+/// Returns the reason when a server in one process stands still: the worker's heartbeat is the only sign of the loop that does
+/// everything else.
 fn standstill(snapshot: &Snapshot) -> Option<String> {
     let ages = snapshot
         .workers
@@ -62,7 +63,7 @@ fn standstill(snapshot: &Snapshot) -> Option<String> {
     is_silence(latest).then(|| format!("the server has stood still for {latest:.1} s"))
 }
 
-/// Shows a worker as unknown unless somebody vouches for its state.
+/// Shows a worker as unknown unless its state is confirmed.
 fn doubt(worker: &mut WorkerView, is_unheard: bool) {
     let is_stale = worker.heartbeat_age_seconds.is_none_or(is_silence);
     if is_unheard || (worker.state.is_ready() && is_stale) {
@@ -70,7 +71,7 @@ fn doubt(worker: &mut WorkerView, is_unheard: bool) {
     }
 }
 
-/// Lets time pass for a snapshot.
+/// Makes a snapshot older.
 fn advance(snapshot: &mut Snapshot, by: f64) {
     if let Some(supervisor) = &mut snapshot.supervisor {
         older(&mut supervisor.uptime_seconds, by);
@@ -110,7 +111,7 @@ fn older(seconds: &mut f64, by: f64) {
     *seconds = rounded(*seconds + by);
 }
 
-/// Milliseconds are all that is meant.
+/// Rounds to milliseconds, which are all that is meant.
 pub(super) fn rounded(seconds: f64) -> f64 {
     (seconds * 1e3).round() / 1e3
 }

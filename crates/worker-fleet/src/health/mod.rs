@@ -1,4 +1,4 @@
-//! The health endpoints: what a server says of itself over HTTP.
+//! The health endpoints: the state of a server over HTTP.
 //!
 //! | path | answers |
 //! |---|---|
@@ -7,70 +7,53 @@
 //! | `/health` | everything that is known, as one JSON object |
 //! | `/metrics` | the same in numbers, for Prometheus |
 //!
-//! What is known comes from a [`Source`], which is the server itself or what its supervisor said last, and from a
-//! question to the database, which all requests share (`probe`). What follows from it is decided without any
-//! input or output in `current_view` and `verdict`; `routes` puts it into answers and `server` is the server.
+//! The facts come from a [`SnapshotSource`], which is the server itself or the last message of its supervisor, and from
+//! a question to the database, which all requests share.
 //!
 //! Nothing that is old counts as good: a source that is silent for over ten seconds makes every worker unknown, an
 //! answer of the database that is over five seconds old makes it unknown, and unknown is never healthy.
 //!
 //! It does not promise that what it says is still true when it is read, and it has no say in anything: `GET` changes
 //! nothing, and there is nothing but `GET`.
+//!
+//! # Layout
+//!
+//! | module | holds |
+//! |---|---|
+//! | `routes` | the paths and their answers; `routes/document` is `/health`, `routes/metrics` is `/metrics` |
+//! | `server` | the HTTP server under them, with its limits |
+//! | `probe` | the question to the database, asked once for all requests |
+//! | `verdict` | what follows from what is known, without input or output: healthy or not, ready or not, and why |
+//! | `current_view` | a sample as of now: ages go on, and what is too old is unknown |
+//! | `one_worker` | the source of a server of one worker without a supervisor |
+//! | `sample` | the source of snapshots |
 
 mod current_view;
 mod one_worker;
 mod probe;
 mod routes;
+mod sample;
 mod server;
 mod verdict;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::time::Duration;
 
 use durable_jobs::client::QueueProbe;
 use tokio::sync::watch;
 use tracing::{error, info};
 
 use crate::Error;
-use crate::snapshot::Snapshot;
 pub use one_worker::OneWorker;
-use probe::Questions;
+use probe::DatabaseProbe;
 pub use routes::Application;
-use routes::Known;
-
-/// Where the server's state comes from.
-pub trait Source: Send + Sync + 'static {
-    /// Returns what is known at this moment; never blocks.
-    fn look(&self) -> Sighting;
-}
-
-/// What is known of a server, and how well.
-#[derive(Debug, Clone)]
-pub struct Sighting {
-    /// The last snapshot; absent before the first one.
-    pub snapshot: Option<Snapshot>,
-    /// How long ago it was received, or how long it has been waited for.
-    pub age: Duration,
-    /// Whether there can be another one.
-    pub link: Link,
-}
-
-/// The way to whoever makes the snapshots.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Link {
-    /// This process makes them itself.
-    InProcess,
-    /// The supervisor's end of the pipe is open.
-    Alive,
-    /// The supervisor's end of the pipe was closed.
-    Gone,
-}
+use routes::Endpoints;
+pub use sample::{Link, SnapshotSample, SnapshotSource};
 
 /// The server of the endpoints.
 pub struct HealthServer {
     listener: TcpListener,
-    known: Arc<Known>,
+    endpoints: Arc<Endpoints>,
     capacity: usize,
 }
 
@@ -85,20 +68,20 @@ impl HealthServer {
     pub fn new(
         application: Application,
         listener: TcpListener,
-        source: impl Source,
+        source: impl SnapshotSource,
         probes: watch::Receiver<Option<QueueProbe>>,
     ) -> Result<Self, Error> {
         listener
             .set_nonblocking(true)
             .map_err(Error::system("preparing the health listener"))?;
-        let known = Known {
+        let endpoints = Endpoints {
             application,
             source: Box::new(source),
-            questions: Questions::new(probes),
+            probe: DatabaseProbe::new(probes),
         };
         Ok(Self {
             listener,
-            known: Arc::new(known),
+            endpoints: Arc::new(endpoints),
             capacity: server::capacity(),
         })
     }
@@ -114,10 +97,10 @@ impl HealthServer {
         if let Ok(address) = listener.local_addr() {
             info!(%address, "health");
         }
-        let router = routes::router(Arc::clone(&self.known));
+        let router = routes::router(Arc::clone(&self.endpoints));
         tokio::select! {
             () = server::serve(listener, router, self.capacity, stop) => {}
-            () = self.known.questions.keep_recent() => {}
+            () = self.endpoints.probe.keep_recent() => {}
         }
     }
 }

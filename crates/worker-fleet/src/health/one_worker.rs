@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use durable_jobs::worker::{WorkerObserver, WorkerReport};
 use tokio::sync::watch;
 
-use super::{Link, Sighting, Source};
+use super::sample::{Link, SnapshotSample, SnapshotSource};
 use crate::snapshot::{Phase, PrivateDatabase, Snapshot, WorkerState, WorkerView};
 
 /// One worker that looks after itself. Cheap to clone; all clones are one.
@@ -30,7 +30,7 @@ struct Shared {
 }
 
 impl OneWorker {
-    /// A worker that is being started; its slot is what it was asked to take, until it says which one it took.
+    /// Describes a worker that is being started; its slot is the one asked for, until its report names the one it took.
     #[must_use]
     pub fn starting(slot: Option<u32>, queue: &str) -> Self {
         let now = Instant::now();
@@ -46,7 +46,7 @@ impl OneWorker {
         }))
     }
 
-    /// The worker takes jobs from now on.
+    /// Records that the worker takes jobs from now on.
     pub fn started(
         &self,
         observer: WorkerObserver,
@@ -57,13 +57,13 @@ impl OneWorker {
         let _ = self.0.private_database.set(private_database);
     }
 
-    /// The worker is discarded, and another one is being started.
+    /// Records that the worker is discarded and another one is being started.
     pub fn starts_anew(&self) {
         *locked(&self.0.observer) = None;
         self.0.restarts.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The worker takes no new jobs from now on.
+    /// Records that the worker takes no new jobs from now on.
     pub fn drain(&self) {
         self.0.is_draining.store(true, Ordering::Release);
     }
@@ -75,7 +75,7 @@ impl OneWorker {
         self.state(self.report().as_ref());
     }
 
-    /// What the worker says of itself; nothing before it takes jobs.
+    /// Returns the worker's report; nothing before it takes jobs.
     pub fn report(&self) -> Option<WorkerReport> {
         locked(&self.0.observer).as_ref().map(WorkerObserver::report)
     }
@@ -84,14 +84,11 @@ impl OneWorker {
         self.0.is_draining.load(Ordering::Acquire)
     }
 
-    /// The state, and for how long it has been that.
+    /// Returns the state, and for how long it has been that.
     fn state(&self, report: Option<&WorkerReport>) -> (WorkerState, Duration) {
         let now = match report {
             _ if self.is_draining() => WorkerState::Draining,
-            None => WorkerState::Starting,
-            Some(report) if report.draining => WorkerState::Draining,
-            Some(report) if report.running.is_empty() => WorkerState::Idle,
-            Some(_) => WorkerState::Busy,
+            report => WorkerState::of_report(report),
         };
         let mut state = locked(&self.0.state);
         if state.0 != now {
@@ -130,8 +127,8 @@ impl OneWorker {
     }
 }
 
-impl Source for OneWorker {
-    fn look(&self) -> Sighting {
+impl SnapshotSource for OneWorker {
+    fn sample(&self) -> SnapshotSample {
         let snapshot = Snapshot {
             supervisor: None,
             phase: if self.is_draining() {
@@ -149,7 +146,7 @@ impl Source for OneWorker {
                 .get()
                 .and_then(|seen| seen.borrow().clone()),
         };
-        Sighting {
+        SnapshotSample {
             snapshot: Some(snapshot),
             age: Duration::ZERO,
             link: Link::InProcess,
@@ -157,7 +154,7 @@ impl Source for OneWorker {
     }
 }
 
-/// The slot of `<host>/<slot>`.
+/// Returns the slot of `<host>/<slot>`.
 fn slot_of(executor_id: &str) -> Option<u32> {
     executor_id.rsplit_once('/')?.1.parse().ok()
 }
@@ -183,9 +180,9 @@ mod tests {
             (4, WorkerState::Starting)
         );
         worker.drain();
-        let sighting = worker.look();
+        let sample = worker.sample();
         assert_eq!(
-            sighting.snapshot.map(|snapshot| snapshot.phase),
+            sample.snapshot.map(|snapshot| snapshot.phase),
             Some(Phase::Draining)
         );
         assert_eq!(state_of(&worker), WorkerState::Draining);

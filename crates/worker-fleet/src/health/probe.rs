@@ -1,4 +1,4 @@
-//! The question whether the database answers and how the queue stands, asked once for everyone who wants to know.
+//! The question whether the database answers and how the queue stands, asked once for all requests.
 //!
 //! There is at most one question under way, all who ask meanwhile wait for its answer, and a good answer is used again
 //! for a while; a failure is the answer of those who came before it was asked, and of nobody later. However many requests
@@ -14,52 +14,52 @@ use durable_jobs::client::{QueueProbe, QueueStatus};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::verdict::Asked;
+use super::verdict::ProbeResult;
 
-/// How long the database may take for its answer.
+/// The time that the database has for its answer.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How old an answer may be for readiness.
+/// The oldest answer that will do for readiness.
 const FRESH: Duration = Duration::from_millis(100);
 
-/// How old a good answer may be before another one is wanted.
+/// The age of a good answer at which another one is asked for.
 const RECENT: Duration = Duration::from_secs(1);
 
-/// How long after its question an answer is waited for where an old one will do.
+/// The wait for an answer, counted from its question, where an old one will do.
 const SHORT_PATIENCE: Duration = Duration::from_millis(5);
 
-/// How often a database that answers is asked while nobody looks just now.
+/// The time between two questions while nobody looks and the database answers.
 const IDLE_INTERVAL: Duration = Duration::from_secs(2);
 
-/// How often one is asked that does not answer.
+/// The time between two questions while it does not answer.
 const OUTAGE_INTERVAL: Duration = Duration::from_millis(500);
 
 /// All questions of one server. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Questions(Arc<Shared>);
+pub(super) struct DatabaseProbe(Arc<Shared>);
 
 struct Shared {
     probes: watch::Receiver<Option<QueueProbe>>,
     /// Since when the question is under way that is.
     under_way: Mutex<Option<Instant>>,
-    answers: watch::Sender<Answers>,
+    answers: watch::Sender<ProbeAnswers>,
     /// The first answer is waited for a little longer: there is none before it that would do.
     began: Instant,
 }
 
 #[derive(Default)]
-struct Answers {
+struct ProbeAnswers {
     last: Option<(Result<(), String>, Instant)>,
     queue: Option<(QueueStatus, Instant)>,
 }
 
-impl Answers {
+impl ProbeAnswers {
     fn is_good(&self) -> bool {
         matches!(self.last, Some((Ok(()), _)))
     }
 
-    /// When the last answer was asked for, if it is that recent; a failure is doubted sooner, since its end is what is
-    /// waited for.
+    /// Returns the time of the last question, if its answer is recent enough; a failure is old sooner, since its end is waited
+    /// for.
     fn asked_within(&self, max_age: Duration) -> Option<Instant> {
         let max_age = if self.is_good() {
             max_age
@@ -71,18 +71,18 @@ impl Answers {
     }
 }
 
-/// Where an answer is.
+/// The state of the last answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Answer {
+enum Freshness {
     /// There, and recent enough.
-    There { asked: Instant },
+    Recent { asked: Instant },
     /// Under way.
-    Coming { asked: Instant },
+    UnderWay { asked: Instant },
     /// No database is known yet.
-    Unasked,
+    NoDatabase,
 }
 
-impl Questions {
+impl DatabaseProbe {
     pub(super) fn new(probes: watch::Receiver<Option<QueueProbe>>) -> Self {
         Self(Arc::new(Shared {
             probes,
@@ -93,27 +93,27 @@ impl Questions {
     }
 
     /// Waits for an answer that is true now, for as long as the database may take.
-    pub(super) async fn fresh(&self) -> Asked {
+    pub(super) async fn fresh(&self) -> ProbeResult {
         // A little longer than the question takes at most, so that its own failure is what is reported.
         let patience = TIMEOUT + TIMEOUT / 10;
         if timeout(patience, self.wait_for_truth()).await.is_ok() {
             return self.known();
         }
         let failure = Err(format!("no answer within {} s", TIMEOUT.as_secs()));
-        Asked {
+        ProbeResult {
             last: Some((failure, Duration::ZERO)),
             ..self.known()
         }
     }
 
     /// Returns the last answer, and makes sure that the next who looks finds a newer one.
-    pub(super) async fn recent(&self) -> Asked {
+    pub(super) async fn recent(&self) -> ProbeResult {
         let mut answers = self.0.answers.subscribe();
         let patience = match self.ask_unless_within(RECENT) {
-            Answer::There { .. } => return self.known(),
+            Freshness::Recent { .. } => return self.known(),
             // The last one does if this one takes its time.
-            Answer::Coming { asked } => SHORT_PATIENCE.saturating_sub(asked.elapsed()),
-            Answer::Unasked => Duration::ZERO,
+            Freshness::UnderWay { asked } => SHORT_PATIENCE.saturating_sub(asked.elapsed()),
+            Freshness::NoDatabase => Duration::ZERO,
         };
         let patience = patience.max(self.first_patience());
         let _ = timeout(patience, answers.changed()).await;
@@ -144,26 +144,26 @@ impl Questions {
         let mut answers = self.0.answers.subscribe();
         loop {
             match self.ask_unless_within(FRESH) {
-                Answer::Unasked => {
+                Freshness::NoDatabase => {
                     let patience = self.first_patience();
                     if timeout(patience, answers.changed()).await.is_err() {
                         return;
                     }
                 }
-                Answer::Coming { .. } => {
+                Freshness::UnderWay { .. } => {
                     // The sender lives as long as we do.
                     let _ = answers.changed().await;
                     if self.0.answers.borrow().is_good() {
                         return;
                     }
                 }
-                Answer::There { asked } if asked >= came || self.0.answers.borrow().is_good() => return,
-                Answer::There { asked } => sleep(FRESH.saturating_sub(asked.elapsed())).await,
+                Freshness::Recent { asked } if asked >= came || self.0.answers.borrow().is_good() => return,
+                Freshness::Recent { asked } => sleep(FRESH.saturating_sub(asked.elapsed())).await,
             }
         }
     }
 
-    /// How long the first answer is still waited for.
+    /// Returns how long the first answer is still waited for.
     fn first_patience(&self) -> Duration {
         match self.0.answers.borrow().last {
             None => TIMEOUT.saturating_sub(self.0.began.elapsed()),
@@ -172,21 +172,21 @@ impl Questions {
     }
 
     /// Makes sure that a question is under way unless the last one was asked that recently.
-    fn ask_unless_within(&self, max_age: Duration) -> Answer {
+    fn ask_unless_within(&self, max_age: Duration) -> Freshness {
         let mut under_way = self.under_way();
         if let Some(asked) = *under_way {
-            return Answer::Coming { asked };
+            return Freshness::UnderWay { asked };
         }
         if let Some(asked) = self.0.answers.borrow().asked_within(max_age) {
-            return Answer::There { asked };
+            return Freshness::Recent { asked };
         }
         let Some(probe) = self.0.probes.borrow().clone() else {
-            return Answer::Unasked;
+            return Freshness::NoDatabase;
         };
         let asked = Instant::now();
         *under_way = Some(asked);
         tokio::spawn(self.clone().ask(probe, asked));
-        Answer::Coming { asked }
+        Freshness::UnderWay { asked }
     }
 
     async fn ask(self, probe: QueueProbe, asked: Instant) {
@@ -207,11 +207,11 @@ impl Questions {
         *under_way = None;
     }
 
-    fn known(&self) -> Asked {
+    fn known(&self) -> ProbeResult {
         let answers = self.0.answers.borrow();
         let last = answers.last.as_ref();
         let queue = answers.queue.as_ref();
-        Asked {
+        ProbeResult {
             last: last.map(|(answer, asked)| (answer.clone(), asked.elapsed())),
             queue: queue.map(|(status, asked)| (status.clone(), asked.elapsed())),
         }
@@ -223,7 +223,7 @@ impl Questions {
     }
 }
 
-/// What the engine says, without the place, which the reader of these answers knows.
+/// Returns the reason of a failure without the place, which the reader of these answers knows.
 fn reason(error: &Error) -> String {
     match error {
         Error::Unreachable { reason, .. } => reason.clone(),

@@ -5,7 +5,7 @@
 //! | a client that is slow, or silent | the header of each request has five seconds, the first one and every later one |
 //! | a client that never reads its answers | a connection lives for five minutes at most |
 //! | many clients | a number of connections; the next ones wait in the listener's backlog until one ends |
-//! | no file descriptors left | a pause before the next try, said once |
+//! | no file descriptors left | a pause before the next try, logged once |
 //! | a huge header | a small buffer; the answer is 431 |
 //! | a body | nobody reads it |
 
@@ -24,22 +24,22 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
-/// How many connections may be open at once.
+/// The number of connections that may be open at once.
 const MAX_CONNECTIONS: usize = 2048;
 
-/// How long a client may take for the header of a request, and how long it may be silent between two.
+/// The time for the header of a request, and for the silence between two.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long a connection lives at most.
+/// The longest life of a connection.
 const LIFETIME: Duration = Duration::from_mins(5);
 
-/// How long an answer under way may take when its connection, or the server, ends.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// The time that an answer under way has when its connection, or the server, ends.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
-/// How long to wait when nothing can be accepted.
+/// The pause when nothing can be accepted.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// What is read ahead of a connection, so also the longest header, in bytes.
+/// The bytes that are read ahead of a connection, so also the longest header.
 const BUFFER_BYTES: usize = 16 * 1024;
 
 /// Raises the process's limit of open files as far as it may be, and returns how many connections fit under it.
@@ -69,7 +69,7 @@ pub(super) async fn serve(
     stop: impl Future<Output = ()>,
 ) {
     let (end, ended) = watch::channel(());
-    let mut connections = Connections {
+    let mut connections = HttpConnections {
         router,
         slots: Arc::new(Semaphore::new(capacity)),
         ended,
@@ -82,11 +82,11 @@ pub(super) async fn serve(
     drop((listener, end));
     let all = async { while connections.open.join_next().await.is_some() {} };
     // What has not finished by then is cut off with the set.
-    let _ = timeout(LAST_WORDS, all).await;
+    let _ = timeout(LAST_ANSWERS, all).await;
 }
 
 /// The connections of one server.
-struct Connections {
+struct HttpConnections {
     router: Router,
     slots: Arc<Semaphore>,
     /// Closed when the connections are to end.
@@ -94,7 +94,7 @@ struct Connections {
     open: JoinSet<()>,
 }
 
-impl Connections {
+impl HttpConnections {
     /// Accepts connections for ever, while there is room for them.
     async fn accept(&mut self, listener: &TcpListener) {
         let mut is_failing = false;
@@ -145,10 +145,10 @@ async fn converse(stream: TcpStream, router: Router, mut ended: watch::Receiver<
         _ = ended.changed() => {}
     }
     connection.as_mut().graceful_shutdown();
-    let _ = timeout(LAST_WORDS, connection).await;
+    let _ = timeout(LAST_ANSWERS, connection).await;
 }
 
-/// Whether the connection that was to be accepted is what failed, and not the accepting.
+/// Says whether the connection that was to be accepted has failed, and not the accepting.
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
     matches!(

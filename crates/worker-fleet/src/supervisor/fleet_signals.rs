@@ -8,13 +8,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::Error;
 use crate::signals::{hang_up, next_of};
 
-/// What a signal asks for.
+/// A signal to a fleet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Order {
+pub(crate) enum FleetSignal {
     /// SIGINT or SIGTERM: drain, and end at once when it comes again after half a second.
     Stop(&'static str),
-    /// SIGHUP of a terminal that is gone: drain, and never more than that, since both the shell and the kernel may tell of
-    /// it.
+    /// SIGHUP of a terminal that is gone: drain, and never more than that, since both the shell and the kernel may send it.
     LoseTerminal,
     /// SIGHUP otherwise: replace the workers one by one. Where it is ignored, as under nohup, it stays so.
     Reload,
@@ -24,8 +23,8 @@ pub(crate) enum Order {
     Fewer,
 }
 
-/// Listens from its making on, so that no signal is missed.
-pub struct Orders {
+/// Listens to the signals of a fleet from its making on, so that none is missed.
+pub struct FleetSignals {
     interrupt: Signal,
     terminate: Signal,
     hang_up: Option<Signal>,
@@ -34,7 +33,7 @@ pub struct Orders {
     fewer: Signal,
 }
 
-impl Orders {
+impl FleetSignals {
     /// Starts listening; the signals no longer end the process by themselves.
     ///
     /// # Errors
@@ -54,23 +53,28 @@ impl Orders {
     }
 
     /// Waits for the next one. Cancel-safe.
-    pub(super) async fn next(&mut self) -> Order {
+    pub(super) async fn next(&mut self) -> FleetSignal {
         tokio::select! {
-            _ = self.interrupt.recv() => Order::Stop("SIGINT"),
-            _ = self.terminate.recv() => Order::Stop("SIGTERM"),
+            _ = self.interrupt.recv() => FleetSignal::Stop("SIGINT"),
+            _ = self.terminate.recv() => FleetSignal::Stop("SIGTERM"),
             () = next_of(&mut self.hang_up) => {
                 let lost_terminal = self.had_terminal && !io::stderr().is_terminal();
-                if lost_terminal { Order::LoseTerminal } else { Order::Reload }
+                if lost_terminal { FleetSignal::LoseTerminal } else { FleetSignal::Reload }
             }
-            _ = self.more.recv() => Order::More,
-            _ = self.fewer.recv() => Order::Fewer,
+            _ = self.more.recv() => FleetSignal::More,
+            _ = self.fewer.recv() => FleetSignal::Fewer,
         }
     }
 
-    /// Completes `work`, or abandons it at the first order to stop and returns nothing. Other orders are for a fleet that
+    /// Completes `work`, or abandons it at the first signal to stop and returns nothing. Other signals are for a fleet that
     /// there is not yet.
     pub async fn unless_stopped<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
-        let stop = async { while !matches!(self.next().await, Order::Stop(_) | Order::LoseTerminal) {} };
+        let stop = async {
+            while !matches!(
+                self.next().await,
+                FleetSignal::Stop(_) | FleetSignal::LoseTerminal
+            ) {}
+        };
         tokio::select! {
             outcome = work => Some(outcome),
             () = stop => None,

@@ -1,24 +1,43 @@
 //! The supervisor of a fleet: it starts worker processes and the health process, watches them, and does nothing else.
 //!
-//! It computes nothing and opens no database connection, so there is little that could go wrong with it; what it knows of
-//! its workers they have told it over a socket pair each, or the kernel did when they ended.
+//! It computes nothing and opens no database connection, so there is little that could go wrong with it. All that it knows
+//! of a worker came over the worker's socket pair, or from the kernel when the process ended.
 //!
-//! How it decides: everything that happens is an [`Event`]; after each one, and at the next moment that something is due,
-//! it compares what is with what should be ([`fleet::Fleet::reconcile`]) and does the difference.
+//! Everything that happens is an [`Event`]; after each one, and at the next moment that something is due,
+//! it compares what is with what should be (`FleetState::reconcile`) and does the difference.
 //! Nothing else starts, stops or kills anything but the second signal: it asks all workers to hand back at once what they
 //! have, and kills those that are not gone a second later.
 //!
 //! It does not promise that a job goes on without interruption: a worker that dies costs the steps that it was in, and a
 //! worker that is silent for the watchdog's time is killed on suspicion.
+//!
+//! # Layout
+//!
+//! This file is the event loop.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `fleet` | the state of a fleet; its `reconcile` starts, stops and kills |
+//! | `fleet_signals` | the signals that steer a fleet |
+//! | `reload` | the replacement of all workers one by one |
+//! | `worker_slot` | the place of one worker |
+//! | `health_child` | the health process |
+//! | `event` | the events of the loop |
+//! | `control` | the control socket |
+//! | `process` | one process: start, silence, end, restart |
+//! | `ipc` | the channel to a child |
 
 mod control;
+mod event;
 mod fleet;
 mod fleet_signals;
-mod ipc;
+mod health_child;
+pub(crate) mod ipc;
 mod process;
 mod reload;
-mod slot;
+mod worker_slot;
 
+use std::ops::ControlFlow;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
@@ -27,20 +46,19 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-pub use control::{Answer, Request, Seat, ask, directory_in};
-pub use fleet::{MOST_WORKERS, Plan, check_workers};
-pub use fleet_signals::Orders;
-pub use ipc::{FromHealth, FromWorker, Heard, Receiver, Sender, ToHealth, inherited, say_at_once};
-pub use process::{HealthChild, Intensity, Program};
-pub use slot::Times;
+pub use control::{FleetAnswer, FleetLock, FleetRequest, ask, directory_in};
+pub use fleet::{FleetPlan, MOST_WORKERS, check_workers};
+pub use fleet_signals::FleetSignals;
+pub use health_child::HealthChild;
+pub use ipc::{QueueAddress, WorkerFailure};
+pub use process::{Intensity, Program, WorkerTimes};
 
-use fleet::Fleet;
-use fleet_signals::Order;
-use process::News;
+use event::Event;
+use fleet::FleetState;
+use fleet_signals::FleetSignal;
 
 use crate::Error;
-use crate::signals::Insistence;
-use crate::snapshot::PrivateDatabase;
+use crate::signals::StopRequests;
 use crate::systemd::Notifier;
 
 /// The longest time between two looks at everything with any watchdog.
@@ -55,122 +73,89 @@ const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 /// The most that the loop may be late before it counts as not running.
 const LATE: Duration = Duration::from_secs(2);
 
-/// How long what was said meanwhile may take to be heard, when the loop goes on.
+/// The time to receive the messages that came meanwhile, when the loop goes on.
 const SETTLE: Duration = Duration::from_millis(200);
 
 /// Bounds the time in which workers hand back at once what they have: twice what each of them gives itself.
-const HURRY_PATIENCE: Duration = Duration::from_secs(1);
+const HAND_BACK_LIMIT: Duration = Duration::from_secs(1);
 
-/// How long killed processes may take to be gone.
-const KILL_PATIENCE: Duration = Duration::from_secs(2);
+/// Bounds the time in which killed processes are gone.
+const KILL_LIMIT: Duration = Duration::from_secs(2);
 
-/// Something that happened.
-#[derive(Debug)]
-pub(crate) enum Event {
-    /// To a worker's process.
-    Worker {
-        slot: u32,
-        incarnation: u64,
-        news: News<FromWorker>,
-    },
-    /// To the health process.
-    Health {
-        incarnation: u64,
-        news: News<FromHealth>,
-    },
-    /// To the private database.
-    Database(PrivateDatabase),
-    /// Somebody asked over the control socket.
-    Asked(control::Asked),
-}
-
-/// Runs a fleet until it is told to stop, or `stop` completes with a reason to, or it cannot start.
+/// Runs a fleet until it is asked to stop, or `stop` completes with a reason to, or it cannot start.
 ///
 /// # Errors
 /// [`Error::NotStarted`], with the line and the exit code of the first worker that could not start.
 pub async fn run(
-    plan: Plan,
-    seat: Seat,
-    mut orders: Orders,
+    plan: FleetPlan,
+    lock: FleetLock,
+    mut signals: FleetSignals,
     stop: impl Future<Output = &'static str>,
-) -> Result<Pace, Error> {
+) -> Result<FleetEnd, Error> {
     let (mut stop, mut is_stopped) = (pin!(stop), false);
     let (events, mut happened) = mpsc::unbounded_channel();
-    let _answering = AbortOnDrop(tokio::spawn(control::serve(seat, events.clone())));
-    let mut private_database = plan.private_database.clone();
-    let mut supervisor = Supervisor::new(plan, events);
+    let requests = events.clone();
+    let hand_on = move |request| requests.send(Event::Request(request)).is_ok();
+    let _answering = AbortOnDrop(tokio::spawn(control::serve(lock, hand_on)));
+    let mut supervisor = EventLoop::new(plan, events);
     while !supervisor.look() {
         let due = supervisor.next_look();
-        let pace = tokio::select! {
-            Some(event) = happened.recv() => {
-                supervisor.take_in(event, &mut happened);
-                Pace::InOrder
-            }
-            Ok(()) = private_database.changed() => {
-                let seen = private_database.borrow_and_update().clone();
-                if let Some(seen) = seen {
-                    supervisor.take_in(Event::Database(seen), &mut happened);
-                }
-                Pace::InOrder
-            }
-            order = orders.next() => supervisor.follow(order),
+        tokio::select! {
+            Some(event) = happened.recv() => supervisor.handle(event, &mut happened),
+            signal = signals.next() => if supervisor.obey(signal).is_break() {
+                end_at_once(&mut supervisor.fleet, &mut happened).await;
+                return supervisor.conclude(FleetEnd::AtOnce);
+            },
             reason = &mut stop, if !is_stopped => {
                 is_stopped = true;
                 supervisor.stop(reason);
-                Pace::InOrder
             }
-            () = tokio::time::sleep_until(due.into()) => Pace::InOrder,
-        };
-        if pace == Pace::AtOnce {
-            end_at_once(&mut supervisor.fleet, &mut happened).await;
-            return supervisor.conclude(Pace::AtOnce);
+            () = tokio::time::sleep_until(due.into()) => {}
         }
     }
     info!(pid = std::process::id(), "fleet stopped");
-    supervisor.conclude(Pace::InOrder)
+    supervisor.conclude(FleetEnd::InOrder)
 }
 
-/// How a fleet ends.
+/// The way in which a fleet ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pace {
+pub enum FleetEnd {
     /// Every worker finished or handed back what it had.
     InOrder,
     /// A second signal asked for it.
     AtOnce,
 }
 
-struct Supervisor {
-    fleet: Fleet,
+struct EventLoop {
+    fleet: FleetState,
     notifier: Notifier,
     /// The longest time between two looks at everything, whatever happens.
     look_interval: Duration,
-    /// A loop that is this late was not running itself, and blames nobody for the silence.
+    /// A loop that is this late was not running itself, so silence is nobody's fault.
     late: Duration,
     last_look: Instant,
     /// Nothing is judged before this moment.
     settles: Instant,
     last_beat: Option<Instant>,
     last_status: String,
-    /// Knows whether a signal asks for the end, or for the end at once.
-    insistence: Insistence,
-    /// Whether systemd knows of the reload that is under way.
-    has_told_of_reload: bool,
+    stop_requests: StopRequests,
+    has_notified_reload: bool,
 }
 
-impl Supervisor {
-    fn new(plan: Plan, events: mpsc::UnboundedSender<Event>) -> Self {
+impl EventLoop {
+    fn new(plan: FleetPlan, events: mpsc::UnboundedSender<Event>) -> Self {
         let now = Instant::now();
         Self {
             look_interval: (plan.times.watchdog / LOOKS_PER_WATCHDOG).min(LONGEST_LOOK_INTERVAL),
             late: (plan.times.watchdog / 2).min(LATE),
-            fleet: Fleet::new(plan, events),
+            fleet: FleetState::new(plan, events),
             notifier: Notifier::new(),
             last_look: now,
             settles: now,
             last_beat: None,
             last_status: String::new(),
-            insistence: Insistence::default(),
-            has_told_of_reload: false,
+            stop_requests: StopRequests::default(),
+            has_notified_reload: false,
         }
     }
 
@@ -183,29 +168,29 @@ impl Supervisor {
             return false;
         }
         let was_starting = self.fleet.is_starting();
-        if self.fleet.is_reloading() && !std::mem::replace(&mut self.has_told_of_reload, true) {
+        if self.fleet.is_reloading() && !std::mem::replace(&mut self.has_notified_reload, true) {
             self.notifier.reloading();
         }
         self.fleet.reconcile(now);
         self.fleet.publish(now);
         if self.fleet.is_running() {
-            self.tell_of_readiness(was_starting);
+            self.notify_readiness(was_starting);
         }
-        self.tell_status(now);
+        self.notify_status(now);
         self.fleet.is_over()
     }
 
-    /// Says that the start is over, or the reload.
-    fn tell_of_readiness(&mut self, was_starting: bool) {
+    /// Notifies systemd that the start is over, or the reload.
+    fn notify_readiness(&mut self, was_starting: bool) {
         if was_starting {
             info!(pid = std::process::id(), "fleet ready");
         }
-        if std::mem::take(&mut self.has_told_of_reload) || was_starting {
+        if std::mem::take(&mut self.has_notified_reload) || was_starting {
             self.notifier.ready();
         }
     }
 
-    /// Notices that this process was not running, and gives what was said meanwhile the time to be heard.
+    /// Notices that this process was not running, and leaves time to receive the messages that came meanwhile.
     fn notice_absence(&mut self, now: Instant) {
         let last_look = std::mem::replace(&mut self.last_look, now);
         let absence = now.saturating_duration_since(last_look);
@@ -215,11 +200,11 @@ impl Supervisor {
                 "the supervisor was not running; nobody is blamed for the silence"
             );
             self.settles = now + SETTLE;
-            self.fleet.forgive(self.settles);
+            self.fleet.reset_deadlines(self.settles);
         }
     }
 
-    /// Tells systemd that this loop turns, where it wants to know.
+    /// Feeds systemd's watchdog, where there is one.
     fn beat(&mut self, now: Instant) {
         let Some(interval) = self.notifier.watchdog_interval() else {
             return;
@@ -230,8 +215,8 @@ impl Supervisor {
         }
     }
 
-    /// Tells systemd how things stand, when that has changed.
-    fn tell_status(&mut self, now: Instant) {
+    /// Notifies systemd of the status, when that has changed.
+    fn notify_status(&mut self, now: Instant) {
         let status = self.fleet.summary(now);
         if status != self.last_status {
             self.notifier.status(&status);
@@ -239,35 +224,35 @@ impl Supervisor {
         }
     }
 
-    /// Takes in what happened, and all that happened meanwhile.
-    fn take_in(&mut self, event: Event, happened: &mut mpsc::UnboundedReceiver<Event>) {
-        self.fleet.take_in(event, Instant::now());
+    /// Records an event, and all that came meanwhile.
+    fn handle(&mut self, event: Event, happened: &mut mpsc::UnboundedReceiver<Event>) {
+        self.fleet.handle(event, Instant::now());
         while let Ok(event) = happened.try_recv() {
-            self.fleet.take_in(event, Instant::now());
+            self.fleet.handle(event, Instant::now());
         }
     }
 
     fn next_look(&self) -> Instant {
         let latest = self.last_look + self.look_interval;
         let due = self.fleet.deadline(self.last_look);
-        // What is overdue was done, or waits for something that will be heard of.
+        // What is overdue was done, or waits for an event.
         let soonest = self.settles.max(self.last_look + SHORTEST_PAUSE);
         due.map_or(latest, |due| due.min(latest)).max(soonest)
     }
 
-    fn follow(&mut self, order: Order) -> Pace {
-        match order {
-            Order::Stop(signal) if self.insistence.ask(Instant::now()) => {
+    fn obey(&mut self, signal: FleetSignal) -> ControlFlow<()> {
+        match signal {
+            FleetSignal::Stop(signal) if self.stop_requests.is_second(Instant::now()) => {
                 warn!(signal, "ending at once; what runs goes back to the queue");
-                return Pace::AtOnce;
+                return ControlFlow::Break(());
             }
-            Order::Stop(signal) => self.stop(signal),
-            Order::LoseTerminal => self.stop("SIGHUP"),
-            Order::Reload => self.reload(),
-            Order::More => self.scale_by(1),
-            Order::Fewer => self.scale_by(-1),
+            FleetSignal::Stop(signal) => self.stop(signal),
+            FleetSignal::LoseTerminal => self.stop("SIGHUP"),
+            FleetSignal::Reload => self.reload(),
+            FleetSignal::More => self.scale_by(1),
+            FleetSignal::Fewer => self.scale_by(-1),
         }
-        Pace::InOrder
+        ControlFlow::Continue(())
     }
 
     /// Begins to drain, if that has not begun.
@@ -278,7 +263,7 @@ impl Supervisor {
         info!(signal = reason, "asked to stop; a second signal ends it at once");
         self.notifier.stopping();
         self.fleet.drain();
-        // The word that it is not ready is on its way before any worker is asked to go.
+        // The health process learns that the fleet is not ready before any worker is asked to go.
         self.fleet.publish(Instant::now());
     }
 
@@ -288,7 +273,7 @@ impl Supervisor {
         };
         warn!(reason, "not reloaded");
         if self.fleet.is_reloading() {
-            // systemd waits for the end of a reload that it was told of after its signal: that of this one.
+            // systemd waits for the end of a reload that is announced after its signal: the one under way.
             self.notifier.reloading();
         }
     }
@@ -300,38 +285,38 @@ impl Supervisor {
         }
     }
 
-    /// The end of the fleet, or why it could not start.
-    fn conclude(mut self, pace: Pace) -> Result<Pace, Error> {
+    /// Returns the end of the fleet, or why it could not start.
+    fn conclude(mut self, end: FleetEnd) -> Result<FleetEnd, Error> {
         match self.fleet.take_refusal() {
-            None => Ok(pace),
+            None => Ok(end),
             Some((code, reason)) => Err(Error::NotStarted { code, reason }),
         }
     }
 }
 
 /// Gives the workers a moment to hand back what they have, and kills those that need longer.
-async fn end_at_once(fleet: &mut Fleet, happened: &mut mpsc::UnboundedReceiver<Event>) {
-    fleet.hurry_all(Instant::now());
-    if timeout(HURRY_PATIENCE, all_ends(fleet, happened)).await.is_ok() {
+async fn end_at_once(fleet: &mut FleetState, happened: &mut mpsc::UnboundedReceiver<Event>) {
+    fleet.hand_back_all(Instant::now());
+    if timeout(HAND_BACK_LIMIT, all_ends(fleet, happened)).await.is_ok() {
         return;
     }
     fleet.kill_all();
-    if timeout(KILL_PATIENCE, all_ends(fleet, happened)).await.is_err() {
+    if timeout(KILL_LIMIT, all_ends(fleet, happened)).await.is_err() {
         warn!("some processes are not gone yet; they end with this one");
     }
 }
 
 /// Completes when all processes are gone.
-async fn all_ends(fleet: &mut Fleet, happened: &mut mpsc::UnboundedReceiver<Event>) {
+async fn all_ends(fleet: &mut FleetState, happened: &mut mpsc::UnboundedReceiver<Event>) {
     while fleet.has_processes()
         && let Some(event) = happened.recv().await
     {
-        fleet.take_in(event, Instant::now());
+        fleet.handle(event, Instant::now());
     }
 }
 
 /// A task that ends with its handle.
-pub(super) struct AbortOnDrop(JoinHandle<()>);
+struct AbortOnDrop(JoinHandle<()>);
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {

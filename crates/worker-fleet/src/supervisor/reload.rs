@@ -3,9 +3,9 @@
 //! A spare worker in a slot of its own comes first: it tries the program and the configuration as they are now, before
 //! anybody has gone, and covers for those who go. When it does not start, nothing has happened to the fleet.
 //! A worker is asked to go only while another one is ready. The first new worker that does not start, or takes too long
-//! to, ends the reload; the old ones that are left stay, and a slot that is left without a worker is said.
+//! to, ends the reload; the old ones that are left stay, and the answer names a slot that is left without a worker.
 //!
-//! Where every slot for a spare one is somebody else's, a fleet of two or more reloads without.
+//! If every slot for a spare one belongs to others, a fleet of two or more reloads without.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
@@ -13,10 +13,10 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 use tracing::{info, warn};
 
-use super::control::Answer;
-use super::slot::Slot;
+use super::control::FleetAnswer;
+use super::worker_slot::WorkerSlot;
 
-/// How many slots may be somebody else's before a spare worker is given up.
+/// The number of slots that may belong to others before a spare worker is given up.
 const MOST_TAKEN: u32 = 3;
 
 /// A reload under way.
@@ -30,7 +30,7 @@ pub(super) struct Reload {
     replaced: usize,
     failure: Option<String>,
     began: Instant,
-    answer: Option<oneshot::Sender<Answer>>,
+    answer: Option<oneshot::Sender<FleetAnswer>>,
 }
 
 /// The spare worker.
@@ -55,9 +55,9 @@ impl Spare {
     }
 }
 
-/// What comes next.
+/// The next step of a reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum ReloadStep {
     /// Something under way has to end.
     Wait,
     /// A spare worker is needed.
@@ -79,7 +79,11 @@ fn workers(count: usize) -> String {
 }
 
 impl Reload {
-    pub(super) fn new(slots: VecDeque<u32>, answer: Option<oneshot::Sender<Answer>>, now: Instant) -> Self {
+    pub(super) fn new(
+        slots: VecDeque<u32>,
+        answer: Option<oneshot::Sender<FleetAnswer>>,
+        now: Instant,
+    ) -> Self {
         Self {
             has_others: slots.len() > 1,
             waiting: slots,
@@ -108,12 +112,12 @@ impl Reload {
         }
     }
 
-    /// Whether the end of this slot's process by itself is the end of the reload.
+    /// Says whether the end of this slot's process by itself ends the reload.
     pub(super) fn concerns(&self, slot: u32) -> bool {
         self.surge() == Some(slot) || self.current.is_some_and(|(current, _)| current == slot)
     }
 
-    /// Takes note that there is no new worker in a slot. A spare one may try elsewhere.
+    /// Records that there is no new worker in a slot. A spare one may try elsewhere.
     pub(super) fn failed(&mut self, slot: u32, why: NotStarted) {
         let NotStarted {
             reason,
@@ -138,40 +142,40 @@ impl Reload {
     }
 
     /// Asks the next worker to go, when the last one is replaced and others are ready.
-    pub(super) fn step(&mut self, slots: &mut BTreeMap<u32, Slot>, now: Instant) -> Step {
+    pub(super) fn step(&mut self, slots: &mut BTreeMap<u32, WorkerSlot>, now: Instant) -> ReloadStep {
         if let Some(reason) = self.lateness(slots, now) {
             self.fail(reason);
         }
         if self.failure.is_some() {
-            return Step::Over;
+            return ReloadStep::Over;
         }
         if let Some((number, old)) = self.current {
             let replacement = slots.get(&number).filter(|slot| slot.incarnation() != old);
             if !replacement.is_some_and(|slot| slot.is_ready(now)) {
-                return Step::Wait;
+                return ReloadStep::Wait;
             }
             self.replaced += 1;
             self.current = None;
         }
         let Some(next) = self.waiting.front().copied() else {
-            return Step::Over;
+            return ReloadStep::Over;
         };
         if let Spare::Wanted { .. } = self.spare {
-            return Step::Surge;
+            return ReloadStep::Surge;
         }
         if !self.is_covered(next, slots, now) {
-            return Step::Wait;
+            return ReloadStep::Wait;
         }
         self.waiting.pop_front();
         if let Some(slot) = slots.get_mut(&next) {
             self.current = Some((next, slot.incarnation()));
             slot.replace(now);
         }
-        Step::Wait
+        ReloadStep::Wait
     }
 
-    /// Says that a new worker takes too long to start, if one does.
-    fn lateness(&self, slots: &BTreeMap<u32, Slot>, now: Instant) -> Option<String> {
+    /// Describes a new worker that takes too long to start, if one does.
+    fn lateness(&self, slots: &BTreeMap<u32, WorkerSlot>, now: Instant) -> Option<String> {
         let current = self.current.map(|(number, _)| number);
         let starting = self.surge().into_iter().chain(current);
         let mut starting = starting.filter_map(|number| slots.get(&number));
@@ -179,7 +183,7 @@ impl Reload {
     }
 
     /// Says whether others take jobs while the worker in this slot does not, the spare one among them if there is one.
-    fn is_covered(&self, next: u32, slots: &BTreeMap<u32, Slot>, now: Instant) -> bool {
+    fn is_covered(&self, next: u32, slots: &BTreeMap<u32, WorkerSlot>, now: Instant) -> bool {
         match self.surge() {
             Some(spare) => slots.get(&spare).is_some_and(|slot| slot.takes_jobs(now)),
             None => slots
@@ -188,13 +192,13 @@ impl Reload {
         }
     }
 
-    /// Says how it went, and which slot it leaves without a worker.
-    pub(super) fn conclude(self, slots: &BTreeMap<u32, Slot>, now: Instant) {
+    /// Logs and answers how it went, and which slot it leaves without a worker.
+    pub(super) fn conclude(self, slots: &BTreeMap<u32, WorkerSlot>, now: Instant) {
         let (replaced, seconds) = (self.replaced, (now - self.began).as_secs_f64());
         let answer = match self.failure {
             None => {
                 info!(replaced, seconds, "reloaded");
-                Answer::Done {
+                FleetAnswer::Done {
                     message: format!("replaced {} in {seconds:.1} s", workers(replaced)),
                 }
             }
@@ -206,7 +210,7 @@ impl Reload {
                     replaced,
                     seconds, slot_without_worker, reason, "the reload was broken off"
                 );
-                Answer::Refused {
+                FleetAnswer::Refused {
                     reason: format!("{reason}; {}", remains(replaced, vacant, now)),
                 }
             }
@@ -219,7 +223,7 @@ impl Reload {
 }
 
 /// Describes the slots after a reload that was broken off.
-fn remains(replaced: usize, vacant: Option<&Slot>, now: Instant) -> String {
+fn remains(replaced: usize, vacant: Option<&WorkerSlot>, now: Instant) -> String {
     let before = match replaced {
         0 => "no worker was replaced".to_owned(),
         replaced => format!("replaced before: {}", workers(replaced)),

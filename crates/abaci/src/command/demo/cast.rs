@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use worker_fleet::snapshot::{Snapshot, WorkerView};
-use worker_fleet::supervisor::{self, Answer, Request};
+use worker_fleet::supervisor::{self, FleetAnswer, FleetRequest};
 
 use super::stage::Stage;
 use crate::config::Environment;
@@ -60,10 +60,12 @@ impl Fleet {
 
     /// How the fleet stands; nothing while it does not answer.
     pub(super) async fn look(&self) -> anyhow::Result<Option<Snapshot>> {
-        Ok(match supervisor::ask(&self.directory, Request::Status).await? {
-            Some(Answer::Status { snapshot }) => Some(*snapshot),
-            _ => None,
-        })
+        Ok(
+            match supervisor::ask(&self.directory, FleetRequest::Status).await? {
+                Some(FleetAnswer::Status { snapshot }) => Some(*snapshot),
+                _ => None,
+            },
+        )
     }
 
     /// The worker with an executor id that has a process.

@@ -1,4 +1,4 @@
-//! Where a fleet's jobs are, and whether the private database runs; seen without ever connecting.
+//! The database of a fleet, looked after without ever connecting to it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use local_postgres::{Health, Lease};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 use worker_fleet::snapshot::PrivateDatabase;
-use worker_fleet::supervisor::ToHealth;
+use worker_fleet::supervisor::QueueAddress;
 
 use crate::config::Config;
 use crate::database::{lost, on_blocking_thread, place_of, private_failure, private_settings};
@@ -17,20 +17,19 @@ use crate::database::{lost, on_blocking_thread, place_of, private_failure, priva
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The database of a fleet, which its workers and its health process connect to and its supervisor does not.
-#[derive(Clone)]
-pub(crate) struct Database {
+pub(super) struct FleetDatabase {
     url: String,
     place: String,
     queue: String,
     lease: Option<Arc<Lease>>,
 }
 
-impl Database {
+impl FleetDatabase {
     /// Settles which database it is, and has the private one started if that is the one.
     ///
     /// # Errors
     /// An address that makes no sense, or a private database that cannot be had.
-    pub(crate) async fn settle(config: &Config) -> anyhow::Result<Self> {
+    pub(super) async fn settle(config: &Config) -> anyhow::Result<Self> {
         let queue = config.queue.value.clone();
         if let Some(url) = config.given_database()? {
             return Ok(Self {
@@ -53,20 +52,20 @@ impl Database {
     }
 
     /// The database's address, fit to be shown.
-    pub(crate) fn place(&self) -> &str {
+    pub(super) fn place(&self) -> &str {
         &self.place
     }
 
-    /// What the health process has to know.
-    pub(crate) fn for_health(&self) -> ToHealth {
-        ToHealth::Database {
+    /// Returns the queue, for the health process to ask.
+    pub(super) fn address(&self) -> QueueAddress {
+        QueueAddress {
             url: self.url.clone(),
             queue: self.queue.clone(),
         }
     }
 
-    /// Looks at the private database again and again, brings it back when it and its keeper are gone, and says so, until
-    /// nobody wants to know any more; nothing is known of another database.
+    /// Looks at the private database again and again, brings it back when it and its keeper are gone, and publishes what it
+    /// sees until nobody receives it; of any other database nothing is known.
     pub(super) fn watch(&self) -> watch::Receiver<Option<PrivateDatabase>> {
         let Some(lease) = self.lease.clone() else {
             return watch::channel(None).1;

@@ -21,8 +21,8 @@ use clap::{Args, Subcommand};
 use tracing::info;
 use worker_fleet::health::bind;
 use worker_fleet::supervisor::{
-    self, Answer, HealthChild, Intensity, MOST_WORKERS, Orders, Pace, Plan, Program, Request, Seat, Times,
-    check_workers,
+    self, FleetAnswer, FleetEnd, FleetLock, FleetPlan, FleetRequest, FleetSignals, HealthChild, Intensity,
+    MOST_WORKERS, Program, WorkerTimes, check_workers,
 };
 
 use crate::cli::{FleetFlags, HealthFlags, LimitFlags, QueueFlags, StarterFlags, TableFlags, WorkFlags};
@@ -31,7 +31,7 @@ use crate::exit::{Exit, Failed};
 use crate::output;
 use crate::program;
 use crate::work;
-use database::Database;
+use database::FleetDatabase;
 
 /// Where health is answered when nobody says otherwise.
 const DEFAULT_HEALTH_ADDR: &str = "127.0.0.1:8080";
@@ -125,9 +125,9 @@ impl Fleet {
             None => Box::pin(supervise(config, self.starter.starter_left())).await,
             Some(FleetCommand::Scale { workers }) => {
                 check_workers(workers).map_err(Failed::usage)?;
-                tell(config, Request::Scale { workers }).await
+                tell(config, FleetRequest::Scale { workers }).await
             }
-            Some(FleetCommand::Reload) => tell(config, Request::Reload).await,
+            Some(FleetCommand::Reload) => tell(config, FleetRequest::Reload).await,
             Some(FleetCommand::Worker(worker)) => Box::pin(worker.run(config)).await,
             Some(FleetCommand::Health(health)) => health.run().await,
         }
@@ -138,22 +138,23 @@ impl Fleet {
 async fn supervise(config: &Config, stop: impl Future<Output = &'static str>) -> anyhow::Result<Exit> {
     work::check(config)?;
     check(config)?;
-    let mut orders = Orders::listen()?;
-    let Some(prepared) = orders.unless_stopped(Box::pin(prepare(config))).await else {
+    let mut signals = FleetSignals::listen()?;
+    let Some(prepared) = signals.unless_stopped(Box::pin(prepare(config))).await else {
         info!(pid = std::process::id(), "stopped before anything was started");
         return Ok(Exit::Interrupted);
     };
-    let (plan, seat) = prepared?;
-    Ok(match supervisor::run(plan, seat, orders, stop).await? {
-        Pace::InOrder => Exit::Done,
-        Pace::AtOnce => Exit::Interrupted,
+    // The database is held until the last process of the fleet is gone.
+    let (plan, lock, _database) = prepared?;
+    Ok(match supervisor::run(plan, lock, signals, stop).await? {
+        FleetEnd::InOrder => Exit::Done,
+        FleetEnd::AtOnce => Exit::Interrupted,
     })
 }
 
-/// Takes what a fleet needs: its place, its address and its database.
-async fn prepare(config: &Config) -> anyhow::Result<(Plan, Seat)> {
+/// Takes what a fleet needs: its directory, its address and its database.
+async fn prepare(config: &Config) -> anyhow::Result<(FleetPlan, FleetLock, FleetDatabase)> {
     let times = times(config)?;
-    let seat = Seat::take(&supervisor::directory_in(&config.data_dir.value)?).await?;
+    let lock = FleetLock::take(&supervisor::directory_in(&config.data_dir.value)?).await?;
     // Bound before anything is started, and by the one process that stays.
     let listener = match config
         .health_addr
@@ -164,22 +165,15 @@ async fn prepare(config: &Config) -> anyhow::Result<(Plan, Seat)> {
         Ok(HealthAddr::Off) => None,
         Err(error) => bail!("the default health address: {error}"),
     };
-    let database = Database::settle(config).await?;
+    let database = FleetDatabase::settle(config).await?;
     let health = listener.map(|listener| {
         let program = health_program(config)?;
-        let arguments = health::arguments();
-        let child = HealthChild::new(
-            program,
-            arguments,
-            listener,
-            database.for_health(),
-            times.intensity,
-        );
+        let child = HealthChild::new(program, listener, database.address(), times.intensity);
         child.context("preparing the health process")
     });
     let health = health.transpose()?;
     announce(config, health.as_ref(), &database);
-    let plan = Plan {
+    let plan = FleetPlan {
         program: worker_program(config)?,
         worker_arguments: worker::arguments,
         private_database: database.watch(),
@@ -190,10 +184,10 @@ async fn prepare(config: &Config) -> anyhow::Result<(Plan, Seat)> {
         times,
         health,
     };
-    Ok((plan, seat))
+    Ok((plan, lock, database))
 }
 
-fn announce(config: &Config, health: Option<&HealthChild>, database: &Database) {
+fn announce(config: &Config, health: Option<&HealthChild>, database: &FleetDatabase) {
     info!(
         pid = std::process::id(),
         workers = config.workers.value,
@@ -231,12 +225,12 @@ async fn bind_soon(address: SocketAddr) -> anyhow::Result<TcpListener> {
     }
 }
 
-fn times(config: &Config) -> anyhow::Result<Times> {
+fn times(config: &Config) -> anyhow::Result<WorkerTimes> {
     let watchdog = config.watchdog.value.0;
     if !(Duration::from_secs(1)..=LONGEST_WATCHDOG).contains(&watchdog) {
         return Err(config.watchdog.refused("watchdog", "give 1s to 1h").into());
     }
-    Ok(Times {
+    Ok(WorkerTimes {
         watchdog,
         grace: config.grace.value.0,
         start: config.wait_for_database.value.0.saturating_add(START_MARGIN),
@@ -262,7 +256,7 @@ fn worker_program(config: &Config) -> anyhow::Result<Program> {
     if let Some(file) = &config.flags.file {
         environment.push(("ABACI_CONFIG".into(), file.into()));
     }
-    program_with(environment)
+    program_with(Vec::new(), environment)
 }
 
 /// Where artifacts are kept: one place for all workers, whatever a file says later, and wherever each of them is.
@@ -281,15 +275,16 @@ fn health_program(config: &Config) -> anyhow::Result<Program> {
     };
     let mut environment = environment_of(&layer);
     environment.push(("ABACI_CONFIG".into(), "/dev/null".into()));
-    program_with(environment)
+    program_with(health::arguments(), environment)
 }
 
-fn program_with(environment: Vec<(OsString, OsString)>) -> anyhow::Result<Program> {
+fn program_with(arguments: Vec<String>, environment: Vec<(OsString, OsString)>) -> anyhow::Result<Program> {
     let path = std::env::current_exe().context("finding the path of this program")?;
     Ok(Program {
         name: path.clone().into(),
         running: program::running().unwrap_or_else(|_| path.clone()),
         path,
+        arguments,
         environment,
     })
 }
@@ -300,12 +295,12 @@ fn environment_of(layer: &Layer) -> Vec<(OsString, OsString)> {
 }
 
 /// Says something to the fleet that runs on this data directory.
-async fn tell(config: &Config, request: Request) -> anyhow::Result<Exit> {
+async fn tell(config: &Config, request: FleetRequest) -> anyhow::Result<Exit> {
     let directory = supervisor::directory_in(&config.data_dir.value)?;
     match supervisor::ask(&directory, request).await? {
-        Some(Answer::Done { message }) => output::line(message).map(|()| Exit::Done),
-        Some(Answer::Refused { reason }) => bail!(reason),
-        Some(Answer::Status { .. }) => bail!("the fleet answered something else"),
+        Some(FleetAnswer::Done { message }) => output::line(message).map(|()| Exit::Done),
+        Some(FleetAnswer::Refused { reason }) => bail!(reason),
+        Some(FleetAnswer::Status { .. }) => bail!("the fleet answered something else"),
         None => Err(Failed::unreachable(format!(
             "no fleet runs in {}; start one with: abaci fleet",
             directory.display()
@@ -314,8 +309,7 @@ async fn tell(config: &Config, request: Request) -> anyhow::Result<Exit> {
     }
 }
 
-/// The channel that a process of a fleet has to its supervisor; without one somebody else has started it.
-fn channel_to_supervisor<T>(inherited: std::io::Result<T>) -> anyhow::Result<T> {
-    inherited
-        .map_err(|_| Failed::usage("this process belongs to a fleet; start one with: abaci fleet").into())
+/// Splits a line of arguments that hold no blanks.
+fn words(line: &str) -> Vec<String> {
+    line.split(' ').map(str::to_owned).collect()
 }

@@ -20,7 +20,7 @@ use serde::Serialize;
 use tokio::time::timeout;
 use worker_fleet::signals::Signals;
 use worker_fleet::snapshot::{Snapshot, WorkerView};
-use worker_fleet::supervisor::{self, Answer, Request};
+use worker_fleet::supervisor::{self, FleetAnswer, FleetRequest};
 
 use crate::cli::{QueueFlags, ReadinessFlags};
 use crate::clocks::{WrongClock, wrong_clocks};
@@ -159,8 +159,8 @@ impl Report {
 
 async fn look(config: &Config) -> anyhow::Result<Report> {
     let directory = supervisor::directory_in(&config.data_dir.value)?;
-    let (fleet, fleet_reason) = match supervisor::ask(&directory, Request::Status).await {
-        Ok(Some(Answer::Status { snapshot })) => (Some(*snapshot), None),
+    let (fleet, fleet_reason) = match supervisor::ask(&directory, FleetRequest::Status).await {
+        Ok(Some(FleetAnswer::Status { snapshot })) => (Some(*snapshot), None),
         Ok(Some(_)) => (None, Some("the fleet answered something else".to_owned())),
         Ok(None) => (None, None),
         Err(error) => (None, Some(exit::one_line(&error.into()))),

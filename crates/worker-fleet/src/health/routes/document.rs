@@ -1,19 +1,19 @@
 //! The answer of `/health`: a superset of `{"status", "timestamp", "pid", "ppid"}`.
 //!
-//! Fields are added and never renamed or removed. What is not known is `null`.
+//! Fields are added and never renamed or removed. Anything unknown is `null`.
 
 use std::time::Duration;
 
 use durable_jobs::client::QueueStatus;
 use serde::Serialize;
 
-use crate::health::current_view::{Seen, rounded};
-use crate::health::verdict::{Asked, Database, Status, Verdict};
+use crate::health::current_view::{CurrentView, rounded};
+use crate::health::verdict::{DatabaseState, HealthStatus, HealthVerdict, ProbeResult};
 use crate::snapshot::{HealthView, Phase, PrivateDatabase, WorkerView};
 
 #[derive(Serialize)]
 pub(crate) struct Document<'a> {
-    status: Status,
+    status: HealthStatus,
     /// Seconds since 1970.
     timestamp: f64,
     /// The process that answers.
@@ -21,7 +21,7 @@ pub(crate) struct Document<'a> {
     ppid: u32,
     version: &'static str,
     phase: Option<Phase>,
-    supervisor: Option<Supervisor>,
+    supervisor: Option<SupervisorStatus>,
     workers: &'a [WorkerView],
     ready_workers: usize,
     wanted_workers: Option<u32>,
@@ -33,7 +33,7 @@ pub(crate) struct Document<'a> {
 }
 
 #[derive(Serialize)]
-struct Supervisor {
+struct SupervisorStatus {
     pid: u32,
     uptime_seconds: f64,
     silent_seconds: f64,
@@ -53,7 +53,7 @@ struct DatabaseView {
     age_seconds: Option<f64>,
 }
 
-/// Who answers, and when.
+/// The process that answers, and the time.
 pub(crate) struct Answerer {
     pub(crate) version: &'static str,
     pub(crate) since_1970: Duration,
@@ -62,8 +62,13 @@ pub(crate) struct Answerer {
 }
 
 impl<'a> Document<'a> {
-    pub(crate) fn new(seen: &'a Seen, asked: &'a Asked, verdict: &'a Verdict, answerer: &Answerer) -> Self {
-        let snapshot = seen.snapshot.as_ref();
+    pub(crate) fn new(
+        view: &'a CurrentView,
+        probed: &'a ProbeResult,
+        verdict: &'a HealthVerdict,
+        answerer: &Answerer,
+    ) -> Self {
+        let snapshot = view.snapshot.as_ref();
         let supervisor = snapshot.and_then(|snapshot| snapshot.supervisor.as_ref());
         let reasons = verdict.obstacles.iter().chain(&verdict.flaws);
         Self {
@@ -72,19 +77,19 @@ impl<'a> Document<'a> {
             pid: answerer.pid,
             ppid: answerer.ppid,
             version: answerer.version,
-            phase: seen.phase(),
-            supervisor: supervisor.map(|supervisor| Supervisor {
+            phase: view.phase(),
+            supervisor: supervisor.map(|supervisor| SupervisorStatus {
                 pid: supervisor.pid,
                 uptime_seconds: supervisor.uptime_seconds,
-                silent_seconds: seen.silent_seconds,
+                silent_seconds: view.silent_seconds,
             }),
-            workers: seen.workers(),
+            workers: view.workers(),
             ready_workers: verdict.ready_workers,
             wanted_workers: snapshot.map(|snapshot| snapshot.wanted),
             health: snapshot.and_then(|snapshot| snapshot.health.as_ref()),
             private_database: snapshot.and_then(|snapshot| snapshot.private_database.as_ref()),
-            queue: asked.queue.as_ref().map(Queue::new),
-            database: DatabaseView::new(asked),
+            queue: probed.queue.as_ref().map(Queue::new),
+            database: DatabaseView::new(probed),
             reasons: reasons.map(String::as_str).collect(),
         }
     }
@@ -100,13 +105,13 @@ impl<'a> Queue<'a> {
 }
 
 impl DatabaseView {
-    fn new(asked: &Asked) -> Self {
-        let (status, reason) = match asked.database() {
-            Database::Ok => ("ok", None),
-            Database::Unreachable(reason) => ("unreachable", Some(reason)),
-            Database::Unknown(reason) => ("unknown", Some(reason)),
+    fn new(probed: &ProbeResult) -> Self {
+        let (status, reason) = match probed.database() {
+            DatabaseState::Ok => ("ok", None),
+            DatabaseState::Unreachable(reason) => ("unreachable", Some(reason)),
+            DatabaseState::Unknown(reason) => ("unknown", Some(reason)),
         };
-        let age = asked.last.as_ref().map(|(_, age)| rounded(age.as_secs_f64()));
+        let age = probed.last.as_ref().map(|(_, age)| rounded(age.as_secs_f64()));
         Self {
             status,
             reason,

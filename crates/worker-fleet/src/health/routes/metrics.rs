@@ -1,6 +1,6 @@
 //! The answer of `/metrics`, in the `OpenMetrics` text format.
 //!
-//! What is not known has no sample, but for the three yes-or-no metrics, where 0 also stands for unknown.
+//! Anything unknown has no sample, but for the three yes-or-no metrics, where 0 also stands for unknown.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,8 +12,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::Application;
-use crate::health::current_view::Seen;
-use crate::health::verdict::{ANSWER_EXPIRY, Asked, Database, Verdict};
+use crate::health::current_view::CurrentView;
+use crate::health::verdict::{ANSWER_EXPIRY, DatabaseState, HealthVerdict, ProbeResult};
 use crate::snapshot::{WorkerState, WorkerView};
 
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -30,20 +30,25 @@ const STATES: [WorkerState; 8] = [
 ];
 
 /// Writes the page.
-pub(crate) fn page(application: Application, seen: &Seen, asked: &Asked, verdict: &Verdict) -> String {
+pub(crate) fn page(
+    application: Application,
+    view: &CurrentView,
+    probed: &ProbeResult,
+    verdict: &HealthVerdict,
+) -> String {
     let mut metrics = vec![of_build(application)];
-    metrics.extend(of_server(seen, asked, verdict));
-    metrics.extend(of_workers(seen.workers()));
-    metrics.extend(of_queue(asked));
+    metrics.extend(of_server(view, probed, verdict));
+    metrics.extend(of_workers(view.workers()));
+    metrics.extend(of_queue(probed));
     let mut registry = Registry::with_prefix(application.name);
-    registry.register_collector(Box::new(Page(metrics)));
+    registry.register_collector(Box::new(MetricsPage(metrics)));
     let mut page = String::new();
     encode(&mut page, &registry).expect("a string takes whatever is written");
     page
 }
 
 #[derive(Debug)]
-struct Page(Vec<Metric>);
+struct MetricsPage(Vec<Metric>);
 
 #[derive(Debug)]
 struct Metric {
@@ -73,7 +78,7 @@ fn of_build(application: Application) -> Metric {
     )
 }
 
-fn of_server(seen: &Seen, asked: &Asked, verdict: &Verdict) -> Vec<Metric> {
+fn of_server(view: &CurrentView, probed: &ProbeResult, verdict: &HealthVerdict) -> Vec<Metric> {
     let yes = |is: bool| Samples::Gauge(if is { 1.0 } else { 0.0 });
     let mut metrics = vec![
         metric(
@@ -84,15 +89,15 @@ fn of_server(seen: &Seen, asked: &Asked, verdict: &Verdict) -> Vec<Metric> {
         metric(
             "supervisor_up",
             "1 if the process that looks after the workers was heard of within 10 s, else 0",
-            yes(seen.silence.is_none()),
+            yes(view.silence.is_none()),
         ),
         metric(
             "database_up",
             "1 if the database answered within 1 s when it was last asked, at most 5 s ago, else 0",
-            yes(asked.database() == Database::Ok),
+            yes(probed.database() == DatabaseState::Ok),
         ),
     ];
-    if let Some(snapshot) = &seen.snapshot {
+    if let Some(snapshot) = &view.snapshot {
         let wanted = Samples::Gauge(f64::from(snapshot.wanted));
         metrics.push(metric("workers_wanted", "Workers that there should be", wanted));
     }
@@ -138,8 +143,8 @@ fn of_workers(workers: &[WorkerView]) -> Vec<Metric> {
     ]
 }
 
-fn of_queue(asked: &Asked) -> Vec<Metric> {
-    let Some((queue, _)) = asked.queue.as_ref().filter(|(_, age)| *age <= ANSWER_EXPIRY) else {
+fn of_queue(probed: &ProbeResult) -> Vec<Metric> {
+    let Some((queue, _)) = probed.queue.as_ref().filter(|(_, age)| *age <= ANSWER_EXPIRY) else {
         return Vec::new();
     };
     // Counts of jobs are far below 2^53.
@@ -186,7 +191,7 @@ fn number(count: usize) -> f64 {
     count as f64
 }
 
-impl Collector for Page {
+impl Collector for MetricsPage {
     fn encode(&self, mut encoder: DescriptorEncoder) -> fmt::Result {
         for metric in &self.0 {
             let Metric {

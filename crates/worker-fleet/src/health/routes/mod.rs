@@ -16,10 +16,10 @@ use serde::Serialize;
 
 use document::{Answerer, Document};
 
-use super::Source;
-use super::current_view::Seen;
-use super::probe::Questions;
-use super::verdict::{Status, Verdict};
+use super::current_view::CurrentView;
+use super::probe::DatabaseProbe;
+use super::sample::SnapshotSource;
+use super::verdict::{HealthStatus, HealthVerdict};
 
 /// The program that answers.
 #[derive(Debug, Clone, Copy)]
@@ -30,22 +30,22 @@ pub struct Application {
     pub version: &'static str,
 }
 
-/// What the answers are made of.
-pub(crate) struct Known {
+/// The sources of the answers.
+pub(crate) struct Endpoints {
     pub(crate) application: Application,
-    pub(crate) source: Box<dyn Source>,
-    pub(crate) questions: Questions,
+    pub(crate) source: Box<dyn SnapshotSource>,
+    pub(crate) probe: DatabaseProbe,
 }
 
-impl Known {
-    fn seen(&self) -> Seen {
-        Seen::new(self.source.look())
+impl Endpoints {
+    fn view(&self) -> CurrentView {
+        CurrentView::new(self.source.sample())
     }
 }
 
 /// The answer of `/livez` and `/readyz`.
 #[derive(Serialize)]
-struct Word {
+struct ReadinessAnswer {
     status: &'static str,
     reasons: Vec<String>,
 }
@@ -56,7 +56,7 @@ struct Refusal {
     error: &'static str,
 }
 
-pub(crate) fn router(known: Arc<Known>) -> Router {
+pub(crate) fn router(endpoints: Arc<Endpoints>) -> Router {
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
@@ -64,39 +64,39 @@ pub(crate) fn router(known: Arc<Known>) -> Router {
         .route("/metrics", get(metrics))
         .method_not_allowed_fallback(wrong_method)
         .fallback(wrong_path)
-        .with_state(known)
+        .with_state(endpoints)
 }
 
-async fn livez(State(known): State<Arc<Known>>) -> Response {
-    let reasons = known.seen().silence.into_iter().collect();
-    word(["alive", "not alive"], reasons)
+async fn livez(State(endpoints): State<Arc<Endpoints>>) -> Response {
+    let reasons = endpoints.view().silence.into_iter().collect();
+    yes_or_no(["alive", "not alive"], reasons)
 }
 
-async fn readyz(State(known): State<Arc<Known>>) -> Response {
-    let asked = known.questions.fresh().await;
-    let verdict = Verdict::of(&known.seen(), &asked);
-    word(["ready", "not ready"], verdict.obstacles)
+async fn readyz(State(endpoints): State<Arc<Endpoints>>) -> Response {
+    let probed = endpoints.probe.fresh().await;
+    let verdict = HealthVerdict::of(&endpoints.view(), &probed);
+    yes_or_no(["ready", "not ready"], verdict.obstacles)
 }
 
-async fn health(State(known): State<Arc<Known>>) -> Response {
-    let asked = known.questions.recent().await;
-    let seen = known.seen();
-    let verdict = Verdict::of(&seen, &asked);
+async fn health(State(endpoints): State<Arc<Endpoints>>) -> Response {
+    let probed = endpoints.probe.recent().await;
+    let view = endpoints.view();
+    let verdict = HealthVerdict::of(&view, &probed);
     let code = match verdict.status {
-        Status::Healthy | Status::Degraded => StatusCode::OK,
-        Status::Draining | Status::Unhealthy => StatusCode::SERVICE_UNAVAILABLE,
+        HealthStatus::Healthy | HealthStatus::Degraded => StatusCode::OK,
+        HealthStatus::Draining | HealthStatus::Unhealthy => StatusCode::SERVICE_UNAVAILABLE,
     };
     json(
         code,
-        &Document::new(&seen, &asked, &verdict, &answerer(known.application)),
+        &Document::new(&view, &probed, &verdict, &answerer(endpoints.application)),
     )
 }
 
-async fn metrics(State(known): State<Arc<Known>>) -> Response {
-    let asked = known.questions.recent().await;
-    let seen = known.seen();
-    let verdict = Verdict::of(&seen, &asked);
-    let page = metrics::page(known.application, &seen, &asked, &verdict);
+async fn metrics(State(endpoints): State<Arc<Endpoints>>) -> Response {
+    let probed = endpoints.probe.recent().await;
+    let view = endpoints.view();
+    let verdict = HealthVerdict::of(&view, &probed);
+    let page = metrics::page(endpoints.application, &view, &probed, &verdict);
     text(StatusCode::OK, metrics::CONTENT_TYPE, page)
 }
 
@@ -111,13 +111,13 @@ async fn wrong_method() -> Response {
     (allow, json(StatusCode::METHOD_NOT_ALLOWED, &Refusal { error })).into_response()
 }
 
-/// Says yes, or no with the reasons.
-fn word([yes, no]: [&'static str; 2], reasons: Vec<String>) -> Response {
+/// Answers yes, or no with the reasons.
+fn yes_or_no([yes, no]: [&'static str; 2], reasons: Vec<String>) -> Response {
     let (code, status) = match reasons.as_slice() {
         [] => (StatusCode::OK, yes),
         _ => (StatusCode::SERVICE_UNAVAILABLE, no),
     };
-    json(code, &Word { status, reasons })
+    json(code, &ReadinessAnswer { status, reasons })
 }
 
 fn answerer(application: Application) -> Answerer {

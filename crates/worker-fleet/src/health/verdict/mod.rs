@@ -1,4 +1,4 @@
-//! What follows from what is known: healthy or not, ready or not, and why.
+//! The verdict on a server: healthy or not, ready or not, and why.
 //!
 //! A worker counts as ready when it is idle or busy, its heartbeat is recent, its own contact with the database is recent and
 //! without failure, and its host does not fail its jobs. A server is ready when some worker is, the database answers, and nothing drains.
@@ -9,7 +9,7 @@ use durable_jobs::client::QueueStatus;
 use durable_jobs::worker::HostTrouble;
 use serde::Serialize;
 
-use super::current_view::{Seen, is_silence};
+use super::current_view::{CurrentView, is_silence};
 use crate::snapshot::{Phase, WorkerState, WorkerView};
 
 /// An answer of the database that is older than this says nothing any more.
@@ -18,32 +18,32 @@ pub(super) const ANSWER_EXPIRY: Duration = Duration::from_secs(5);
 /// More workers than this are not described one by one.
 const DESCRIBED_WORKERS: usize = 4;
 
-/// What is known of the database from asking it.
+/// The last answers of the database.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Asked {
+pub(super) struct ProbeResult {
     /// The last answer, or why there was none, and how old that is; absent before the first.
     pub(super) last: Option<(Result<(), String>, Duration)>,
     /// The last numbers and how old they are, whatever has been answered since.
     pub(super) queue: Option<(QueueStatus, Duration)>,
 }
 
-/// Whether the database answers.
+/// The state of the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Database {
+pub(super) enum DatabaseState {
     Ok,
     Unreachable(String),
     Unknown(String),
 }
 
-impl Asked {
-    pub(super) fn database(&self) -> Database {
+impl ProbeResult {
+    pub(super) fn database(&self) -> DatabaseState {
         match &self.last {
-            None => Database::Unknown("it has not been asked yet".to_owned()),
+            None => DatabaseState::Unknown("it has not been asked yet".to_owned()),
             Some((_, age)) if *age > ANSWER_EXPIRY => {
-                Database::Unknown(format!("its last answer is {:.1} s old", age.as_secs_f64()))
+                DatabaseState::Unknown(format!("its last answer is {:.1} s old", age.as_secs_f64()))
             }
-            Some((Ok(()), _)) => Database::Ok,
-            Some((Err(reason), _)) => Database::Unreachable(reason.clone()),
+            Some((Ok(()), _)) => DatabaseState::Ok,
+            Some((Err(reason), _)) => DatabaseState::Unreachable(reason.clone()),
         }
     }
 }
@@ -51,7 +51,7 @@ impl Asked {
 /// The whole in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Status {
+pub(super) enum HealthStatus {
     /// Every worker that should be there takes jobs.
     Healthy,
     /// Jobs are taken, and something is missing.
@@ -62,37 +62,37 @@ pub(super) enum Status {
     Unhealthy,
 }
 
-/// What follows from what is known.
+/// The verdict on a server.
 #[derive(Debug)]
-pub(super) struct Verdict {
-    pub(super) status: Status,
-    /// How many workers take jobs.
+pub(super) struct HealthVerdict {
+    pub(super) status: HealthStatus,
+    /// The number of workers that take jobs.
     pub(super) ready_workers: usize,
-    /// Why no job would be taken up now; empty when ready.
+    /// The reasons why no job would be taken up now; empty when ready.
     pub(super) obstacles: Vec<String>,
-    /// What is missing although jobs are taken.
+    /// The flaws of a server that takes jobs all the same.
     pub(super) flaws: Vec<String>,
 }
 
-impl Verdict {
-    pub(super) fn of(seen: &Seen, asked: &Asked) -> Self {
-        let troubles: Vec<String> = seen.workers().iter().filter_map(trouble).collect();
-        let ready_workers = seen.workers().len() - troubles.len();
-        let database = asked.database();
+impl HealthVerdict {
+    pub(super) fn of(view: &CurrentView, probed: &ProbeResult) -> Self {
+        let troubles: Vec<String> = view.workers().iter().filter_map(trouble).collect();
+        let ready_workers = view.workers().len() - troubles.len();
+        let database = probed.database();
         let mut obstacles = Vec::new();
-        obstacles.extend(seen.silence.clone());
-        obstacles.extend(removal(seen));
-        obstacles.extend(phase_obstacle(seen.phase()));
+        obstacles.extend(view.silence.clone());
+        obstacles.extend(removal(view));
+        obstacles.extend(phase_obstacle(view.phase()));
         let mut flaws = Vec::new();
         if ready_workers > 0 {
             flaws = troubles;
-            flaws.extend(missing(seen));
-        } else if seen.snapshot.is_some() {
+            flaws.extend(missing(view));
+        } else if view.snapshot.is_some() {
             obstacles.push(nobody(&troubles));
         }
         obstacles.extend(database_obstacle(&database));
         Self {
-            status: status(seen, ready_workers, &database, flaws.is_empty()),
+            status: status(view, ready_workers, &database, flaws.is_empty()),
             ready_workers,
             obstacles,
             flaws,
@@ -104,17 +104,22 @@ impl Verdict {
     }
 }
 
-fn status(seen: &Seen, ready_workers: usize, database: &Database, is_complete: bool) -> Status {
-    if seen.silence.is_some() || seen.snapshot.is_none() {
-        Status::Unhealthy
-    } else if seen.phase() == Some(Phase::Draining) {
-        Status::Draining
-    } else if ready_workers == 0 || *database != Database::Ok || removal(seen).is_some() {
-        Status::Unhealthy
+fn status(
+    view: &CurrentView,
+    ready_workers: usize,
+    database: &DatabaseState,
+    is_complete: bool,
+) -> HealthStatus {
+    if view.silence.is_some() || view.snapshot.is_none() {
+        HealthStatus::Unhealthy
+    } else if view.phase() == Some(Phase::Draining) {
+        HealthStatus::Draining
+    } else if ready_workers == 0 || *database != DatabaseState::Ok || removal(view).is_some() {
+        HealthStatus::Unhealthy
     } else if is_complete {
-        Status::Healthy
+        HealthStatus::Healthy
     } else {
-        Status::Degraded
+        HealthStatus::Degraded
     }
 }
 
@@ -126,24 +131,24 @@ fn phase_obstacle(phase: Option<Phase>) -> Option<String> {
     }
 }
 
-fn database_obstacle(database: &Database) -> Option<String> {
+fn database_obstacle(database: &DatabaseState) -> Option<String> {
     match database {
-        Database::Ok => None,
-        Database::Unreachable(reason) => Some(format!("the database does not answer: {reason}")),
-        Database::Unknown(reason) => Some(format!("the database is unknown: {reason}")),
+        DatabaseState::Ok => None,
+        DatabaseState::Unreachable(reason) => Some(format!("the database does not answer: {reason}")),
+        DatabaseState::Unknown(reason) => Some(format!("the database is unknown: {reason}")),
     }
 }
 
 /// Returns the reason when the private database's files are gone, whatever answers in its place.
-fn removal(seen: &Seen) -> Option<String> {
-    let database = seen.snapshot.as_ref()?.private_database.as_ref()?;
+fn removal(view: &CurrentView) -> Option<String> {
+    let database = view.snapshot.as_ref()?.private_database.as_ref()?;
     let reason = database.reason.clone().unwrap_or_default();
     database.removed.then_some(reason)
 }
 
-fn missing(seen: &Seen) -> Option<String> {
-    let wanted = seen.snapshot.as_ref().map_or(0, |snapshot| snapshot.wanted);
-    let there = seen.workers().len();
+fn missing(view: &CurrentView) -> Option<String> {
+    let wanted = view.snapshot.as_ref().map_or(0, |snapshot| snapshot.wanted);
+    let there = view.workers().len();
     (there < wanted as usize).then(|| format!("only {there} of {wanted} workers are there"))
 }
 
@@ -158,7 +163,7 @@ fn nobody(troubles: &[String]) -> String {
     }
 }
 
-/// Why a worker takes no jobs; nothing when it does.
+/// Describes why a worker takes no jobs; nothing when it does.
 fn trouble(worker: &WorkerView) -> Option<String> {
     let what = match worker.state {
         WorkerState::Idle | WorkerState::Busy => {
@@ -201,7 +206,7 @@ fn database_trouble(worker: &WorkerView) -> Option<String> {
     is_silence(age).then(|| format!("worker {slot} has not heard from the database for {age:.1} s"))
 }
 
-/// Says how the process before one that starts ended, where it gave a reason.
+/// Describes the end of the process before one that starts, where it gave a reason.
 fn predecessor(worker: &WorkerView) -> String {
     let said = worker.last_exit.as_ref().filter(|exit| exit.reason.is_some());
     said.map_or_else(String::new, |exit| format!(", after {}", exit.how()))

@@ -3,10 +3,10 @@
 use durable_jobs::worker::DatabaseContact;
 use serde_json::{Value, json};
 
-use super::super::current_view::Seen;
+use super::super::current_view::CurrentView;
 use super::super::routes::document::{Answerer, Document};
 use super::super::routes::{Application, metrics};
-use super::super::{Link, Sighting};
+use super::super::sample::{Link, SnapshotSample};
 use super::*;
 use crate::snapshot::{HealthView, LastExit, PrivateDatabase, Snapshot, SupervisorView};
 
@@ -56,7 +56,7 @@ fn killed(slot: u32, state: WorkerState, restart_in_seconds: f64) -> WorkerView 
     }
 }
 
-fn sighting(workers: Vec<WorkerView>) -> Sighting {
+fn sample(workers: Vec<WorkerView>) -> SnapshotSample {
     let snapshot = Snapshot {
         supervisor: Some(SupervisorView {
             database: String::new(),
@@ -75,61 +75,73 @@ fn sighting(workers: Vec<WorkerView>) -> Sighting {
         }),
         private_database: Some(PrivateDatabase::RUNNING),
     };
-    Sighting {
+    SnapshotSample {
         snapshot: Some(snapshot),
         age: Duration::ZERO,
         link: Link::Alive,
     }
 }
 
-fn answered(age: Duration) -> Asked {
+fn answered(age: Duration) -> ProbeResult {
     let queue = QueueStatus {
         queued: 7,
         running: 2,
         oldest_waiting_seconds: Some(1.5),
         stranded: 1,
     };
-    Asked {
+    ProbeResult {
         last: Some((Ok(()), age)),
         queue: Some((queue, age)),
     }
 }
 
-fn recently() -> Asked {
+fn recently() -> ProbeResult {
     answered(Duration::from_millis(50))
 }
 
-fn verdict(sighting: Sighting, asked: &Asked) -> Verdict {
-    Verdict::of(&Seen::new(sighting), asked)
+fn verdict(sample: SnapshotSample, probed: &ProbeResult) -> HealthVerdict {
+    HealthVerdict::of(&CurrentView::new(sample), probed)
 }
 
-fn document(sighting: Sighting, asked: &Asked) -> Value {
-    let seen = Seen::new(sighting);
+fn document(sample: SnapshotSample, probed: &ProbeResult) -> Value {
+    let view = CurrentView::new(sample);
     let answerer = Answerer {
         version: APPLICATION.version,
         since_1970: Duration::from_millis(1_795_409_729_100),
         pid: 2,
         ppid: 1,
     };
-    serde_json::to_value(Document::new(&seen, asked, &Verdict::of(&seen, asked), &answerer)).unwrap()
+    serde_json::to_value(Document::new(
+        &view,
+        probed,
+        &HealthVerdict::of(&view, probed),
+        &answerer,
+    ))
+    .unwrap()
 }
 
 /// What is said when the only worker is this one.
 #[track_caller]
 fn assert_unready(worker: WorkerView, reason: &str) {
-    let verdict = verdict(sighting(vec![worker]), &recently());
+    let verdict = verdict(sample(vec![worker]), &recently());
     assert_eq!(
         verdict.obstacles,
         [format!("no worker takes jobs: worker 0 {reason}")]
     );
-    assert_eq!((verdict.status, verdict.ready_workers), (Status::Unhealthy, 0));
+    assert_eq!(
+        (verdict.status, verdict.ready_workers),
+        (HealthStatus::Unhealthy, 0)
+    );
 }
 
 #[test]
 fn a_server_is_healthy_when_every_worker_is_idle_or_busy_and_the_database_answers() {
     let workers = vec![worker(0, WorkerState::Idle), worker(1, WorkerState::Busy)];
-    let verdict = verdict(sighting(workers), &recently());
-    assert_eq!((verdict.status, verdict.ready_workers), (Status::Healthy, 2));
+    let verdict = verdict(sample(workers), &recently());
+    assert_eq!(
+        (verdict.status, verdict.ready_workers),
+        (HealthStatus::Healthy, 2)
+    );
     assert!(verdict.is_ready() && verdict.flaws.is_empty(), "{verdict:?}");
 }
 
@@ -201,49 +213,52 @@ fn a_worker_that_its_host_fails_is_not_ready() {
 #[test]
 fn one_ready_worker_of_two_is_degraded_and_still_ready() {
     let workers = vec![worker(0, WorkerState::Idle), killed(1, WorkerState::Dead, 0.4)];
-    let verdict = verdict(sighting(workers), &recently());
-    assert_eq!((verdict.status, verdict.ready_workers), (Status::Degraded, 1));
+    let verdict = verdict(sample(workers), &recently());
+    assert_eq!(
+        (verdict.status, verdict.ready_workers),
+        (HealthStatus::Degraded, 1)
+    );
     assert!(verdict.is_ready(), "{verdict:?}");
     assert_eq!(verdict.flaws, ["worker 1 is dead (SIGKILL), restarted in 0.4 s"]);
 }
 
 #[test]
 fn a_worker_that_is_missing_altogether_is_missed() {
-    let mut one_of_two = sighting(vec![worker(0, WorkerState::Idle)]);
+    let mut one_of_two = sample(vec![worker(0, WorkerState::Idle)]);
     one_of_two.snapshot.as_mut().unwrap().wanted = 2;
     let one_of_two = verdict(one_of_two, &recently());
-    assert_eq!(one_of_two.status, Status::Degraded);
+    assert_eq!(one_of_two.status, HealthStatus::Degraded);
     assert_eq!(one_of_two.flaws, ["only 1 of 2 workers are there"]);
-    let none = verdict(sighting(Vec::new()), &recently());
+    let none = verdict(sample(Vec::new()), &recently());
     assert_eq!(none.obstacles, ["no worker takes jobs: there is none"]);
 }
 
 #[test]
 fn the_reasons_of_a_large_fleet_stay_readable() {
     let workers = (0..64).map(|slot| killed(slot, WorkerState::Dead, 0.4)).collect();
-    let verdict = verdict(sighting(workers), &recently());
+    let verdict = verdict(sample(workers), &recently());
     assert!(verdict.obstacles[0].ends_with("; and 60 more"), "{verdict:?}");
 }
 
 #[test]
 fn what_drains_is_not_ready_and_says_so() {
-    let mut draining = sighting(vec![worker(0, WorkerState::Busy)]);
+    let mut draining = sample(vec![worker(0, WorkerState::Busy)]);
     draining.snapshot.as_mut().unwrap().phase = Phase::Draining;
     let verdict = verdict(draining, &recently());
     assert_eq!(
         (verdict.status, verdict.obstacles),
-        (Status::Draining, vec!["draining".to_owned()])
+        (HealthStatus::Draining, vec!["draining".to_owned()])
     );
 }
 
 #[test]
 fn what_replaces_its_workers_one_by_one_is_ready_meanwhile() {
     let workers = vec![worker(0, WorkerState::Draining), worker(1, WorkerState::Idle)];
-    let mut reloading = sighting(workers);
+    let mut reloading = sample(workers);
     reloading.snapshot.as_mut().unwrap().phase = Phase::Reloading;
     let verdict = verdict(reloading, &recently());
     assert!(
-        verdict.is_ready() && verdict.status == Status::Degraded,
+        verdict.is_ready() && verdict.status == HealthStatus::Degraded,
         "{verdict:?}"
     );
 }
@@ -255,19 +270,19 @@ fn an_old_heartbeat_makes_a_worker_unknown_however_recent_the_snapshot() {
             heartbeat_age_seconds,
             ..worker(0, WorkerState::Busy)
         };
-        let seen = Seen::new(sighting(vec![stale]));
-        assert_eq!(seen.workers()[0].state, WorkerState::Unknown);
-        assert!(seen.silence.is_none());
+        let view = CurrentView::new(sample(vec![stale]));
+        assert_eq!(view.workers()[0].state, WorkerState::Unknown);
+        assert!(view.silence.is_none());
     }
 }
 
 #[test]
 fn a_heartbeat_ages_with_the_snapshot_that_it_came_in() {
-    let aged = |age| Sighting {
+    let aged = |age| SnapshotSample {
         age: Duration::from_secs(age),
-        ..sighting(vec![worker(0, WorkerState::Idle)])
+        ..sample(vec![worker(0, WorkerState::Idle)])
     };
-    let state = |age| Seen::new(aged(age)).workers()[0].state;
+    let state = |age| CurrentView::new(aged(age)).workers()[0].state;
     assert_eq!((state(9), state(10)), (WorkerState::Idle, WorkerState::Unknown));
 }
 
@@ -278,23 +293,26 @@ fn a_supervisor_that_is_silent_or_gone_makes_every_worker_unknown_and_the_server
         (Link::Gone, 1, "the supervisor is gone"),
     ];
     for (link, age, reason) in cases {
-        let sighting = Sighting {
+        let sample = SnapshotSample {
             age: Duration::from_secs(age),
             link,
-            ..sighting(vec![
+            ..sample(vec![
                 worker(0, WorkerState::Idle),
                 worker(1, WorkerState::Draining),
             ])
         };
-        let seen = Seen::new(sighting);
-        assert_eq!(seen.silence.as_deref(), Some(reason));
+        let view = CurrentView::new(sample);
+        assert_eq!(view.silence.as_deref(), Some(reason));
         assert!(
-            seen.workers()
+            view.workers()
                 .iter()
                 .all(|worker| worker.state == WorkerState::Unknown)
         );
-        let verdict = Verdict::of(&seen, &recently());
-        assert_eq!((verdict.status, verdict.is_ready()), (Status::Unhealthy, false));
+        let verdict = HealthVerdict::of(&view, &recently());
+        assert_eq!(
+            (verdict.status, verdict.is_ready()),
+            (HealthStatus::Unhealthy, false)
+        );
         assert_eq!(verdict.obstacles[0], reason);
     }
 }
@@ -306,9 +324,9 @@ fn a_process_that_looks_after_itself_is_alive_only_while_its_own_loop_turns() {
             heartbeat_age_seconds: Some(heartbeat_age_seconds),
             ..worker(0, WorkerState::Idle)
         };
-        Seen::new(Sighting {
+        CurrentView::new(SnapshotSample {
             link: Link::InProcess,
-            ..sighting(vec![alone])
+            ..sample(vec![alone])
         })
     };
     assert_eq!(of_age(0.4).silence, None);
@@ -320,25 +338,25 @@ fn a_process_that_looks_after_itself_is_alive_only_while_its_own_loop_turns() {
 
 #[test]
 fn without_any_snapshot_the_server_is_unhealthy_and_not_ready_but_alive() {
-    let nothing = Sighting {
+    let nothing = SnapshotSample {
         snapshot: None,
         age: Duration::from_secs(1),
         link: Link::Alive,
     };
-    let seen = Seen::new(nothing);
-    let verdict = Verdict::of(&seen, &recently());
-    assert_eq!((seen.silence, verdict.status), (None, Status::Unhealthy));
+    let view = CurrentView::new(nothing);
+    let verdict = HealthVerdict::of(&view, &recently());
+    assert_eq!((view.silence, verdict.status), (None, HealthStatus::Unhealthy));
     assert_eq!(verdict.obstacles, ["nothing is known of the workers yet"]);
 }
 
 #[test]
 fn a_database_that_does_not_answer_makes_it_unhealthy_with_the_reason() {
-    let refused = Asked {
+    let refused = ProbeResult {
         last: Some((Err("connection refused".to_owned()), Duration::ZERO)),
         ..recently()
     };
-    let verdict = verdict(sighting(vec![worker(0, WorkerState::Idle)]), &refused);
-    assert_eq!(verdict.status, Status::Unhealthy);
+    let verdict = verdict(sample(vec![worker(0, WorkerState::Idle)]), &refused);
+    assert_eq!(verdict.status, HealthStatus::Unhealthy);
     assert_eq!(
         verdict.obstacles,
         ["the database does not answer: connection refused"]
@@ -351,7 +369,7 @@ fn a_worker_that_starts_again_says_why_the_last_one_ended() {
     let last_exit = starting.last_exit.as_mut().unwrap();
     (last_exit.signal, last_exit.code) = (None, Some(2));
     last_exit.reason = Some("executor id host/0 is in use".to_owned());
-    let verdict = verdict(sighting(vec![starting]), &recently());
+    let verdict = verdict(sample(vec![starting]), &recently());
     assert_eq!(
         verdict.obstacles,
         [
@@ -362,25 +380,28 @@ fn a_worker_that_starts_again_says_why_the_last_one_ended() {
 
 #[test]
 fn a_removed_database_is_unhealthy_whatever_answers_there() {
-    let mut lost = sighting(vec![worker(0, WorkerState::Idle)]);
+    let mut lost = sample(vec![worker(0, WorkerState::Idle)]);
     let snapshot = lost.snapshot.as_mut().unwrap();
     snapshot.private_database = Some(PrivateDatabase {
         removed: true,
         ..PrivateDatabase::down("its files are gone")
     });
     let verdict = verdict(lost, &recently());
-    assert_eq!((verdict.status, verdict.is_ready()), (Status::Unhealthy, false));
+    assert_eq!(
+        (verdict.status, verdict.is_ready()),
+        (HealthStatus::Unhealthy, false)
+    );
     assert_eq!(verdict.obstacles, ["its files are gone"]);
 }
 
 #[test]
 fn a_database_that_nobody_asked_lately_is_unknown_and_unknown_is_unhealthy() {
-    for asked in [Asked::default(), answered(Duration::from_secs(6))] {
-        let verdict = verdict(sighting(vec![worker(0, WorkerState::Idle)]), &asked);
+    for probed in [ProbeResult::default(), answered(Duration::from_secs(6))] {
+        let verdict = verdict(sample(vec![worker(0, WorkerState::Idle)]), &probed);
         assert_eq!(
             (verdict.status, verdict.is_ready()),
-            (Status::Unhealthy, false),
-            "{asked:?}"
+            (HealthStatus::Unhealthy, false),
+            "{probed:?}"
         );
         assert!(
             verdict.obstacles[0].starts_with("the database is unknown: "),
@@ -391,9 +412,9 @@ fn a_database_that_nobody_asked_lately_is_unknown_and_unknown_is_unhealthy() {
 
 #[test]
 fn every_age_goes_on_while_a_snapshot_is_kept() {
-    let old = Sighting {
+    let old = SnapshotSample {
         age: Duration::from_secs(2),
-        ..sighting(vec![
+        ..sample(vec![
             worker(0, WorkerState::Idle),
             killed(1, WorkerState::Dead, 1.0),
         ])
@@ -424,7 +445,7 @@ fn the_document_is_what_was_agreed() {
         worker(0, WorkerState::Busy),
         killed(1, WorkerState::CrashLoop, 42.0),
     ];
-    let mut document = document(sighting(workers), &recently());
+    let mut document = document(sample(workers), &recently());
     assert_eq!(document["version"].take(), APPLICATION.version);
     insta::assert_snapshot!(serde_json::to_string_pretty(&document).unwrap());
 }
@@ -435,8 +456,8 @@ fn the_metrics_are_what_was_agreed() {
         worker(0, WorkerState::Busy),
         killed(1, WorkerState::CrashLoop, 42.0),
     ];
-    let seen = Seen::new(sighting(workers));
-    let verdict = Verdict::of(&seen, &recently());
-    let page = metrics::page(APPLICATION, &seen, &recently(), &verdict);
+    let view = CurrentView::new(sample(workers));
+    let verdict = HealthVerdict::of(&view, &recently());
+    let page = metrics::page(APPLICATION, &view, &recently(), &verdict);
     insta::assert_snapshot!(page);
 }

@@ -1,11 +1,11 @@
-//! The place that a fleet has on its machine: one per data directory, held by a lock, with a socket for requests.
+//! The lock of a fleet on its directory, with the socket for requests beside it.
 //!
 //! The lock is the kernel's and goes with the process, so a fleet that was killed is in nobody's way.
 //! The directory is closed to other accounts before the socket is in it.
 //!
 //! A file that is removed under a living fleet is made again. A fleet without its lock file is still found by its socket,
-//! and one without its socket by its lock, so no second fleet starts and nobody says that there is none. Only while both
-//! are missing, for half a second, can another fleet start there. It keeps the place then; on the same database its
+//! and one without its socket by its lock, so no second fleet starts and nobody believes that there is none. Only while both
+//! are missing, for half a second, can another fleet start there. It keeps the directory then; on the same database its
 //! workers are refused, since their executor ids are in use.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
@@ -29,28 +29,28 @@ const LOOK: Duration = Duration::from_millis(200);
 /// The pause between two looks.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// A fleet's place, free again when this is dropped.
+/// The hold of a fleet on its directory, released when this is dropped.
 #[derive(Debug)]
-pub struct Seat {
+pub struct FleetLock {
     directory: PathBuf,
     lock: File,
-    socket: FileId,
+    socket: InodeId,
     pub(super) listener: UnixListener,
 }
 
 /// Device and inode, which stay a file's own whatever its name.
-type FileId = (u64, u64);
+type InodeId = (u64, u64);
 
-/// The socket of the fleet whose directory this is.
+/// Returns the socket of the fleet in this directory.
 pub(crate) fn socket_in(directory: &Path) -> PathBuf {
     directory.join("control.sock")
 }
 
-impl Seat {
-    /// Takes the place, or says who has it.
+impl FleetLock {
+    /// Locks the directory and opens the socket, or reports who holds it.
     ///
     /// # Errors
-    /// When another fleet has it, or the directory cannot be used.
+    /// [`Error::Running`], [`Error::SocketPath`] or [`Error::Directory`].
     pub async fn take(directory: &Path) -> Result<Self, Error> {
         let socket = socket_in(directory);
         if socket.as_os_str().len() > LONGEST_SOCKET_PATH {
@@ -79,12 +79,12 @@ impl Seat {
         })
     }
 
-    /// Makes again what somebody has removed of the place; returns whether something was missing.
+    /// Makes again the lock file or the socket if somebody removed it; returns whether one was missing.
     ///
     /// While all is there it looks at two files and does nothing else.
     ///
     /// # Errors
-    /// Why it cannot be done; that another fleet has the place by now, whose files stay as they are.
+    /// The reason, such as that another fleet holds the directory by now, whose files stay as they are.
     pub(super) fn restore(&mut self) -> io::Result<bool> {
         let (directory, socket) = (&self.directory, socket_in(&self.directory));
         let has_socket = file_id(&socket) == Some(self.socket);
@@ -111,7 +111,7 @@ impl Seat {
     }
 }
 
-impl Drop for Seat {
+impl Drop for FleetLock {
     fn drop(&mut self) {
         let socket = socket_in(&self.directory);
         // Before the lock goes, so that it is never a successor's.
@@ -121,7 +121,7 @@ impl Drop for Seat {
     }
 }
 
-/// Says who has the place, as its process id in words; nothing when nobody has it.
+/// Names the process that holds the directory; nothing when nobody does.
 pub(super) fn holder(directory: &Path) -> Option<String> {
     let file = File::open(lock_file(directory)).ok()?;
     let is_held = flock(&file, FlockOperation::NonBlockingLockShared) == Err(rustix::io::Errno::WOULDBLOCK);
@@ -129,7 +129,7 @@ pub(super) fn holder(directory: &Path) -> Option<String> {
 }
 
 /// Makes the socket anew, in place of one that its fleet has left, and listens there.
-fn listen(socket: &Path) -> io::Result<(UnixListener, FileId)> {
+fn listen(socket: &Path) -> io::Result<(UnixListener, InodeId)> {
     match fs::remove_file(socket) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -145,11 +145,11 @@ async fn is_answered(socket: &Path) -> bool {
     !matches!(timeout(LOOK, UnixStream::connect(socket)).await, Ok(Err(_)))
 }
 
-fn file_id(path: &Path) -> Option<FileId> {
+fn file_id(path: &Path) -> Option<InodeId> {
     fs::symlink_metadata(path).ok().map(|found| id_of(&found))
 }
 
-fn id_of(found: &Metadata) -> FileId {
+fn id_of(found: &Metadata) -> InodeId {
     (found.dev(), found.ino())
 }
 
@@ -169,7 +169,7 @@ fn make_private(directory: &Path) -> io::Result<()> {
     fs::set_permissions(directory, Permissions::from_mode(0o700))
 }
 
-/// Takes the lock; who only looks at it holds it for a moment, too.
+/// Takes the lock, after a moment if need be: who only looks at it holds it for a moment, too.
 async fn lock_soon(directory: &Path) -> io::Result<Option<File>> {
     let began = Instant::now();
     loop {
@@ -222,7 +222,7 @@ fn who(directory: &Path) -> String {
     }
 }
 
-/// Where the fleet of a data directory has its place.
+/// Returns the directory of the fleet within a data directory.
 ///
 /// # Errors
 /// When the working directory cannot be found.

@@ -1,13 +1,13 @@
-//! What a fleet can be asked to do while it runs.
+//! The commands to a running fleet.
 
 use std::time::Instant;
 
 use tokio::sync::oneshot;
 use tracing::info;
 
-use super::Fleet;
+use super::FleetState;
 use crate::snapshot::Phase;
-use crate::supervisor::control::{Answer, Request};
+use crate::supervisor::control::{FleetAnswer, FleetRequest};
 use crate::supervisor::reload::Reload;
 
 /// More workers than one machine has a use for.
@@ -16,7 +16,7 @@ pub const MOST_WORKERS: u32 = 256;
 /// Refuses a number of workers that no fleet can have.
 ///
 /// # Errors
-/// Why not, in words.
+/// The reason, in words.
 pub fn check_workers(workers: u32) -> Result<(), String> {
     if (1..=MOST_WORKERS).contains(&workers) {
         return Ok(());
@@ -26,31 +26,31 @@ pub fn check_workers(workers: u32) -> Result<(), String> {
     ))
 }
 
-impl Fleet {
+impl FleetState {
     /// Replaces all workers one by one.
     ///
     /// # Errors
-    /// Why not now, in words.
+    /// The reason, in words.
     pub(crate) fn reload(
         &mut self,
-        answer: Option<oneshot::Sender<Answer>>,
+        answer: Option<oneshot::Sender<FleetAnswer>>,
         now: Instant,
     ) -> Result<(), String> {
         self.check_is_quiet()?;
-        info!(workers = self.wanted, "replacing all workers one by one");
+        info!(workers = self.plan.workers, "replacing all workers one by one");
         self.phase = Phase::Reloading;
         self.reload = Some(Reload::new(self.wanted_slots().collect(), answer, now));
         Ok(())
     }
 
-    /// Changes how many workers there are to be, and says so in words.
+    /// Changes the number of workers, and describes the change.
     ///
     /// # Errors
-    /// Why not, in words.
+    /// The reason, in words.
     pub(crate) fn scale(&mut self, workers: u32) -> Result<String, String> {
         self.check_is_quiet()?;
         check_workers(workers)?;
-        let before = std::mem::replace(&mut self.wanted, workers);
+        let before = std::mem::replace(&mut self.plan.workers, workers);
         info!(before, workers, "scaled");
         Ok(format!("scaled from {before} to {workers} workers"))
     }
@@ -66,23 +66,28 @@ impl Fleet {
         }
     }
 
-    /// Does what was asked over the control socket, and answers.
-    pub(crate) fn answer(&mut self, request: Request, answer: oneshot::Sender<Answer>, now: Instant) {
-        let said = match request {
-            Request::Status => Answer::Status {
+    /// Carries out a request from the control socket, and answers it.
+    pub(crate) fn answer(
+        &mut self,
+        request: FleetRequest,
+        answer: oneshot::Sender<FleetAnswer>,
+        now: Instant,
+    ) {
+        let response = match request {
+            FleetRequest::Status => FleetAnswer::Status {
                 snapshot: Box::new(self.snapshot(now)),
             },
-            Request::Scale { workers } => match self.scale(workers) {
-                Ok(message) => Answer::Done { message },
-                Err(reason) => Answer::Refused { reason },
+            FleetRequest::Scale { workers } => match self.scale(workers) {
+                Ok(message) => FleetAnswer::Done { message },
+                Err(reason) => FleetAnswer::Refused { reason },
             },
-            Request::Reload => match self.check_is_quiet() {
+            FleetRequest::Reload => match self.check_is_quiet() {
                 // Answered by the reload when it is over.
                 Ok(()) => return drop(self.reload(Some(answer), now)),
-                Err(reason) => Answer::Refused { reason },
+                Err(reason) => FleetAnswer::Refused { reason },
             },
         };
         // Whoever asked may have left.
-        let _ = answer.send(said);
+        let _ = answer.send(response);
     }
 }

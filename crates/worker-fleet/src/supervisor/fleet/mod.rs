@@ -1,4 +1,11 @@
-//! What a fleet is and should be, and the difference between the two.
+//! A fleet: what it is, what it should be, and the difference between the two.
+//!
+//! # Layout
+//!
+//! | module | holds |
+//! |---|---|
+//! | `commands` | what a fleet can be asked: scale, reload, status |
+//! | `view` | the state of a fleet as others see it |
 
 mod commands;
 mod view;
@@ -11,80 +18,68 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tracing::{error, info, warn};
 
-use super::Event;
-use super::control::Asked;
-use super::ipc::FromWorker;
-use super::process::{HealthChild, News, Program};
-use super::reload::{NotStarted, Reload, Step};
-use super::slot::{Failure, Slot, Times};
-use crate::snapshot::{Phase, PrivateDatabase};
-use view::Essence;
+use super::control::PendingRequest;
+use super::event::Event;
+use super::health_child::HealthChild;
+use super::ipc::WorkerFailure;
+use super::process::{ChildEvent, Program, WorkerTimes};
+use super::reload::{NotStarted, Reload, ReloadStep};
+use super::worker_slot::{UnexpectedEnd, WorkerSlot};
+use crate::snapshot::{Phase, PrivateDatabase, WorkerState};
+
+/// The part of the state whose change is published at once: the phase, the health process, and of each worker slot, process
+/// and state.
+type StateFingerprint = (Phase, Option<u32>, Vec<(u32, Option<u32>, WorkerState)>);
 
 /// The longest pause of a slot while no other worker of the fleet takes jobs.
 const LONGEST_PAUSE_ALONE: Duration = Duration::from_secs(5);
 
-/// How a fleet is to be.
-pub struct Plan {
-    /// How a worker is started; the arguments of its slot come behind these.
+/// The fleet that there is to be.
+pub struct FleetPlan {
+    /// The program of a worker; the arguments of its slot come behind its own.
     pub program: Program,
     /// The arguments of the worker in a slot, for a fleet of this size.
     pub worker_arguments: fn(slot: u32, fleet_size: u32) -> Vec<String>,
-    /// How many workers there are to be.
+    /// The number of workers.
     pub workers: u32,
-    /// The slot of the first of them.
+    /// The slot of the first worker.
     pub first_slot: u32,
-    /// The times that workers have.
-    pub times: Times,
+    /// The times that each worker has.
+    pub times: WorkerTimes,
     /// The health process, if there is to be one.
     pub health: Option<HealthChild>,
     /// The queue that the workers take jobs from.
     pub queue: String,
-    /// Where that queue is, fit to be shown.
+    /// The place of that queue, fit to be shown.
     pub database: String,
-    /// What is known of the private database, where it is the one in use.
+    /// The state of the private database, where it is the one in use.
     pub private_database: watch::Receiver<Option<PrivateDatabase>>,
 }
 
-/// A fleet as its supervisor knows it.
-pub(crate) struct Fleet {
-    program: Program,
-    worker_arguments: fn(slot: u32, fleet_size: u32) -> Vec<String>,
-    first_slot: u32,
-    times: Times,
-    pub(crate) queue: String,
-    pub(crate) database: String,
-    pub(crate) wanted: u32,
-    pub(crate) phase: Phase,
+/// The state of a fleet.
+pub(crate) struct FleetState {
+    /// The fleet that there is to be; the number of workers may change.
+    plan: FleetPlan,
+    phase: Phase,
     /// Until every worker of the first hour was ready once, or turned out to be hopeless.
     is_starting: bool,
-    pub(crate) slots: BTreeMap<u32, Slot>,
-    pub(crate) health: Option<HealthChild>,
-    pub(crate) reload: Option<Reload>,
-    pub(crate) private_database: Option<PrivateDatabase>,
+    slots: BTreeMap<u32, WorkerSlot>,
+    reload: Option<Reload>,
     refusal: Option<(u8, String)>,
     events: mpsc::UnboundedSender<Event>,
     incarnations: u64,
-    pub(crate) began: Instant,
-    pub(crate) published: Option<(Instant, Essence)>,
+    began: Instant,
+    published: Option<(Instant, StateFingerprint)>,
 }
 
-impl Fleet {
-    pub(crate) fn new(plan: Plan, events: mpsc::UnboundedSender<Event>) -> Self {
-        let private_database = plan.private_database.borrow().clone();
+impl FleetState {
+    pub(crate) fn new(plan: FleetPlan, events: mpsc::UnboundedSender<Event>) -> Self {
         Self {
-            program: plan.program,
-            worker_arguments: plan.worker_arguments,
-            first_slot: plan.first_slot,
-            times: plan.times,
-            queue: plan.queue,
-            database: plan.database,
-            wanted: plan.workers,
+            plan,
             phase: Phase::Running,
             is_starting: true,
             slots: BTreeMap::new(),
-            health: plan.health,
             reload: None,
-            private_database,
             refusal: None,
             events,
             incarnations: 0,
@@ -93,58 +88,54 @@ impl Fleet {
         }
     }
 
-    /// Takes in what happened; what follows from it is [`Fleet::reconcile`]'s.
-    pub(crate) fn take_in(&mut self, event: Event, now: Instant) {
+    /// Records an event; what follows from it is [`FleetState::reconcile`]'s.
+    pub(crate) fn handle(&mut self, event: Event, now: Instant) {
         match event {
             Event::Worker {
                 slot,
                 incarnation,
-                news,
-            } => self.take_in_worker(slot, incarnation, news, now),
-            Event::Health { incarnation, news } => {
-                if let Some(health) = &mut self.health {
-                    health.take_in(incarnation, &news, now);
+                event,
+            } => self.handle_worker(slot, incarnation, event, now),
+            Event::Health { incarnation, event } => {
+                if let Some(health) = &mut self.plan.health {
+                    health.handle(incarnation, &event, now);
                 }
             }
-            Event::Database(seen) => self.private_database = Some(seen),
-            Event::Asked(Asked { request, answer }) => self.answer(request, answer, now),
+            Event::Request(PendingRequest { request, answer }) => self.answer(request, answer, now),
         }
     }
 
-    fn take_in_worker(&mut self, number: u32, incarnation: u64, news: News<FromWorker>, now: Instant) {
+    fn handle_worker(&mut self, number: u32, incarnation: u64, event: ChildEvent, now: Instant) {
         let Some(slot) = self.slots.get_mut(&number) else {
             return;
         };
-        let status = match news {
-            News::Said(message) => return slot.hear(incarnation, message, now),
-            News::Lives => return slot.lives(incarnation, now),
-            News::Ended(status) => status,
+        let status = match event {
+            ChildEvent::Message(message) => return slot.handle(incarnation, message, now),
+            ChildEvent::Touch => return slot.touch(incarnation, now),
+            ChildEvent::Ended(status) => status,
         };
         let is_its_own = slot.incarnation() == Some(incarnation);
-        let Some(failure) = slot.ended(incarnation, status, now) else {
+        let Some(end) = slot.ended(incarnation, status, now) else {
             // One that was asked to go ends with 0, or with 130 where it had not begun.
             if is_its_own && !matches!(status.code(), Some(0 | 130)) {
-                log_end(slot, now);
+                slot.log_end(now);
             }
             return;
         };
-        self.take_in_failure(number, failure, now);
+        self.handle_unexpected_end(number, end, now);
     }
 
-    /// Takes note that a worker ended by itself.
-    fn take_in_failure(&mut self, number: u32, failure: Failure, now: Instant) {
+    /// Decides what the end of a worker by itself means for the start of the fleet and for a reload.
+    fn handle_unexpected_end(&mut self, number: u32, end: UnexpectedEnd, now: Instant) {
         self.shorten_pauses(now);
         let Some(slot) = self.slots.get(&number) else {
             return;
         };
         let was_ready = slot.was_ready();
-        let Failure {
-            refusal,
-            is_slot_taken,
-        } = failure;
-        match refusal.filter(|_| self.is_starting && !was_ready) {
-            Some((code, reason)) => self.refuse(code, reason),
-            None => log_end(slot, now),
+        let is_slot_taken = end.failure.as_ref().is_some_and(|failure| failure.is_slot_taken);
+        match end.failure.filter(|_| self.is_starting && !was_ready) {
+            Some(WorkerFailure { code, reason, .. }) => self.refuse(code, reason),
+            None => slot.log_end(now),
         }
         let end = self.slots.get(&number).and_then(|slot| slot.last_exit(now));
         let how = end.map(|end| end.how()).unwrap_or_default();
@@ -152,7 +143,7 @@ impl Fleet {
             reason: format!("the new worker does not start: {how}"),
             is_of_the_slot: is_slot_taken || was_ready,
         };
-        self.tell_reload(number, why);
+        self.notify_reload(number, why);
     }
 
     /// Shortens the pauses of the slots while nobody takes jobs and nobody is about to.
@@ -173,8 +164,8 @@ impl Fleet {
         self.drain();
     }
 
-    /// Tells a reload that waits for a worker in this slot.
-    fn tell_reload(&mut self, number: u32, why: NotStarted) {
+    /// Notifies a reload that waits for a worker in this slot.
+    fn notify_reload(&mut self, number: u32, why: NotStarted) {
         if let Some(reload) = self.reload.as_mut().filter(|reload| reload.concerns(number)) {
             reload.failed(number, why);
         }
@@ -184,10 +175,10 @@ impl Fleet {
     pub(crate) fn reconcile(&mut self, now: Instant) {
         self.advance_reload(now);
         for number in self.wanted_slots() {
-            let times = self.times;
+            let times = self.plan.times;
             self.slots
                 .entry(number)
-                .or_insert_with(|| Slot::new(number, times, now));
+                .or_insert_with(|| WorkerSlot::new(number, times, now));
         }
         self.shorten_pauses(now);
         let numbers: Vec<u32> = self.slots.keys().copied().collect();
@@ -208,7 +199,7 @@ impl Fleet {
         if !is_wanted {
             slot.stop(now);
         }
-        if let Some(reason) = slot.is_due_to_die(now) {
+        if let Some(reason) = slot.due_death(now) {
             warn!(slot = number, pid = slot.pid(), reason, "killing a worker");
             slot.kill(&reason);
         }
@@ -222,18 +213,18 @@ impl Fleet {
     fn start(&mut self, number: u32, now: Instant) {
         self.incarnations += 1;
         let (incarnation, events) = (self.incarnations, self.events.clone());
-        let arguments = (self.worker_arguments)(number, self.wanted.max(1));
+        let arguments = (self.plan.worker_arguments)(number, self.plan.workers.max(1));
         // What a reload is for is the file; without one there is nothing to reload.
         let program = match self.reload {
-            Some(_) => self.program.clone(),
-            None => self.program.or_as_it_runs(),
+            Some(_) => self.plan.program.clone(),
+            None => self.plan.program.or_as_it_runs(),
         };
-        let started = program.start(&arguments, None, move |news| {
+        let started = program.start(arguments, None, move |event| {
             // Nobody listens any more only when the supervisor is ending.
             let _ = events.send(Event::Worker {
                 slot: number,
                 incarnation,
-                news,
+                event,
             });
         });
         let Some(slot) = self.slots.get_mut(&number) else {
@@ -252,7 +243,7 @@ impl Fleet {
                     reason: reason.clone(),
                     is_of_the_slot: false,
                 };
-                self.tell_reload(number, why);
+                self.notify_reload(number, why);
                 if self.is_starting {
                     self.refuse(1, reason);
                 }
@@ -262,13 +253,15 @@ impl Fleet {
 
     fn reconcile_health(&mut self, now: Instant) {
         let is_last = self.is_draining() && self.slots.is_empty();
-        let Some(health) = &mut self.health else { return };
+        let Some(health) = &mut self.plan.health else {
+            return;
+        };
         if is_last {
             health.stop(now);
         } else {
             health.start_if_due(&self.events, now);
         }
-        health.kill_if_due(self.times.watchdog, now);
+        health.kill_if_due(self.plan.times.watchdog, now);
     }
 
     fn advance_reload(&mut self, now: Instant) {
@@ -276,13 +269,13 @@ impl Fleet {
             return;
         };
         match reload.step(&mut self.slots, now) {
-            Step::Wait => self.reload = Some(reload),
-            Step::Surge => {
+            ReloadStep::Wait => self.reload = Some(reload),
+            ReloadStep::Surge => {
                 // Nothing is scaled before the end of a reload, so those above are free, for this fleet at least.
-                reload.surge_from(self.first_slot + self.wanted);
+                reload.surge_from(self.plan.first_slot + self.plan.workers);
                 self.reload = Some(reload);
             }
-            Step::Over => {
+            ReloadStep::Over => {
                 self.phase = Phase::Running;
                 reload.conclude(&self.slots, now);
             }
@@ -299,10 +292,10 @@ impl Fleet {
     }
 
     /// Asks every worker to hand back at once what it has; nothing is started any more.
-    pub(crate) fn hurry_all(&mut self, now: Instant) {
+    pub(crate) fn hand_back_all(&mut self, now: Instant) {
         self.phase = Phase::Draining;
-        self.slots.values_mut().for_each(|slot| slot.hurry(now));
-        if let Some(health) = &mut self.health {
+        self.slots.values_mut().for_each(|slot| slot.hand_back(now));
+        if let Some(health) = &mut self.plan.health {
             health.kill(now);
         }
     }
@@ -314,11 +307,11 @@ impl Fleet {
         }
     }
 
-    /// Forgives silences that may be our own.
-    pub(crate) fn forgive(&mut self, now: Instant) {
-        self.slots.values_mut().for_each(|slot| slot.forgive(now));
-        if let Some(health) = &mut self.health {
-            health.forgive(now);
+    /// Counts every silence and delay from `now` on: the supervisor did not listen until then.
+    pub(crate) fn reset_deadlines(&mut self, now: Instant) {
+        self.slots.values_mut().for_each(|slot| slot.reset_deadlines(now));
+        if let Some(health) = &mut self.plan.health {
+            health.reset_deadlines(now);
         }
     }
 
@@ -334,44 +327,45 @@ impl Fleet {
         self.phase == Phase::Reloading
     }
 
-    /// Whether it has come up and nothing unusual is going on.
+    /// Says whether it has come up and neither reloads nor drains.
     pub(crate) fn is_running(&self) -> bool {
         self.phase == Phase::Running && !self.is_starting
     }
 
+    /// Returns how many workers there should be.
     pub(crate) fn wanted(&self) -> u32 {
-        self.wanted
+        self.plan.workers
     }
 
     pub(crate) fn has_processes(&self) -> bool {
-        let has_health = self.health.as_ref().is_some_and(|health| !health.is_empty());
+        let has_health = self.plan.health.as_ref().is_some_and(|health| !health.is_empty());
         has_health || self.slots.values().any(|slot| !slot.is_empty())
     }
 
-    /// Whether it was stopped and everything has ended.
+    /// Says whether it was stopped and everything has ended.
     pub(crate) fn is_over(&self) -> bool {
         self.is_draining() && !self.has_processes()
     }
 
-    /// Why the fleet could not start, with the exit code of the worker that said so.
+    /// Takes the reason why the fleet could not start, with the exit code of the worker that gave it.
     pub(crate) fn take_refusal(&mut self) -> Option<(u8, String)> {
         self.refusal.take()
     }
 
-    /// When something is due, if nothing happens before.
+    /// Returns when something is due, if nothing happens before.
     pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
         let slots = self.slots.values().filter_map(|slot| slot.deadline(now));
-        let health = self.health.iter().filter_map(HealthChild::deadline);
+        let health = self.plan.health.iter().filter_map(HealthChild::deadline);
         slots.chain(health).min()
     }
 
     /// Ends the start when every worker was ready once, or ends as soon as it starts; if they all do, the fleet does too.
     fn judge_start(&mut self, now: Instant) {
-        let is_settled = |slot: &Slot| slot.was_ready() || slot.is_crash_looping();
+        let is_settled = |slot: &WorkerSlot| slot.was_ready() || slot.is_crash_looping();
         if self.is_draining() {
             self.is_starting = false;
         } else if self.slots.values().all(is_settled) {
-            if self.slots.values().any(Slot::was_ready) {
+            if self.slots.values().any(WorkerSlot::was_ready) {
                 self.is_starting = false;
             } else {
                 let last = self.slots.values().find_map(|slot| slot.last_exit(now));
@@ -388,26 +382,10 @@ impl Fleet {
         self.wanted_slots().any(|wanted| wanted == number)
     }
 
-    /// The slots that should have a worker now.
+    /// Returns the slots that should have a worker now.
     pub(crate) fn wanted_slots(&self) -> impl Iterator<Item = u32> + use<> {
-        let count = if self.is_draining() { 0 } else { self.wanted };
+        let count = if self.is_draining() { 0 } else { self.plan.workers };
         let surge = self.reload.as_ref().and_then(Reload::surge);
-        (self.first_slot..self.first_slot + count).chain(surge)
+        (self.plan.first_slot..self.plan.first_slot + count).chain(surge)
     }
-}
-
-/// Logs the end of a worker that ended by itself, or otherwise than it was asked to.
-fn log_end(slot: &Slot, now: Instant) {
-    let Some(end) = slot.last_exit(now) else { return };
-    let (pid, code, signal, reason) = (end.pid, end.code, end.signal, end.reason);
-    let restart_in_seconds = slot.restart_in(now);
-    let said = match restart_in_seconds {
-        None => "worker ended before it had finished; its jobs are taken up again",
-        Some(_) if slot.is_crash_looping() => "worker ended, and did so too often; trying again later",
-        Some(_) => "worker ended; starting another",
-    };
-    warn!(
-        slot = slot.number,
-        pid, code, signal, reason, restart_in_seconds, "{said}"
-    );
 }

@@ -1,42 +1,39 @@
-//! How a fleet looks from outside, and who is told.
+//! The state of a fleet as others see it.
 
 use std::time::{Duration, Instant};
 
-use super::Fleet;
-use crate::snapshot::{Phase, Snapshot, SupervisorView, WorkerState};
-use crate::supervisor::process::HealthChild;
+use super::{FleetState, StateFingerprint};
+use crate::snapshot::{Phase, Snapshot, SupervisorView};
+use crate::supervisor::health_child::HealthChild;
 
-/// How often the state is published when nothing but ages has changed.
+/// The time between two snapshots when nothing but ages has changed.
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(500);
 
-/// What of a state is news when it changes: the phase, the health process, and of each worker slot, process and state.
-pub(crate) type Essence = (Phase, Option<u32>, Vec<(u32, Option<u32>, WorkerState)>);
-
-impl Fleet {
-    /// Tells the health process how things stand, at once when that is news and otherwise from time to time.
+impl FleetState {
+    /// Publishes a snapshot to the health process, at once when its fingerprint has changed and otherwise from time to time.
     pub(crate) fn publish(&mut self, now: Instant) {
-        let essence = self.essence(now);
+        let fingerprint = self.fingerprint(now);
         let is_due = self.published.as_ref().is_none_or(|(at, before)| {
-            *before != essence || now.saturating_duration_since(*at) >= PUBLISH_INTERVAL
+            *before != fingerprint || now.saturating_duration_since(*at) >= PUBLISH_INTERVAL
         });
         if !is_due {
             return;
         }
-        self.published = Some((now, essence));
+        self.published = Some((now, fingerprint));
         let snapshot = self.snapshot(now);
-        if let Some(health) = &self.health {
-            health.tell(snapshot);
+        if let Some(health) = &self.plan.health {
+            health.publish(snapshot);
         }
     }
 
-    fn essence(&self, now: Instant) -> Essence {
-        let health = self.health.as_ref().and_then(HealthChild::pid);
+    fn fingerprint(&self, now: Instant) -> StateFingerprint {
+        let health = self.plan.health.as_ref().and_then(HealthChild::pid);
         let slots = self.slots.values();
         let workers = slots.map(|slot| (slot.number, slot.pid(), slot.state(now)));
         (self.phase, health, workers.collect())
     }
 
-    /// One line on how things stand.
+    /// Describes the state in one line.
     pub(crate) fn summary(&self, now: Instant) -> String {
         let ready = self.slots.values().filter(|slot| slot.takes_jobs(now)).count();
         let phase = match self.phase {
@@ -44,7 +41,7 @@ impl Fleet {
             Phase::Reloading => ", reloading",
             Phase::Draining => ", stopping",
         };
-        format!("{ready} of {} workers take jobs{phase}", self.wanted)
+        format!("{ready} of {} workers take jobs{phase}", self.plan.workers)
     }
 
     pub(crate) fn snapshot(&mut self, now: Instant) -> Snapshot {
@@ -52,14 +49,14 @@ impl Fleet {
             supervisor: Some(SupervisorView {
                 pid: std::process::id(),
                 uptime_seconds: (now - self.began).as_secs_f64(),
-                database: self.database.clone(),
+                database: self.plan.database.clone(),
             }),
             phase: self.phase,
-            queue: self.queue.clone(),
-            wanted: self.wanted,
+            queue: self.plan.queue.clone(),
+            wanted: self.plan.workers,
             workers: self.slots.values_mut().map(|slot| slot.view(now)).collect(),
-            health: self.health.as_ref().map(|health| health.view(now)),
-            private_database: self.private_database.clone(),
+            health: self.plan.health.as_ref().map(|health| health.view(now)),
+            private_database: self.plan.private_database.borrow().clone(),
         }
     }
 }

@@ -1,9 +1,9 @@
-//! One child process: how it is started, signalled and reaped.
+//! A child of the operating system: its start, its signals, its messages and its end.
 //!
 //! A child is this program again, in a process group of its own, so that Ctrl-C reaches the supervisor alone.
 //! The task that reaps it is the one that signals it, so a signal never goes to a process id that was given to another.
 //!
-//! A child dies with its supervisor: it sees the end of the channel, and on Linux the kernel tells it (see
+//! A child dies with its supervisor: it sees the end of the channel, and on Linux the kernel signals it (see
 //! [`crate::die_with_parent`]), which also reaches one that is stopped or stuck.
 
 use std::ffi::OsString;
@@ -14,26 +14,27 @@ use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use serde::de::DeserializeOwned;
 use tokio::process::{Child as Process, Command};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::supervisor::ipc::{self, Heard, Receiver, Sender};
+use crate::supervisor::ipc::{self, FromChild, Received, Receiver, Sender};
 
-/// How long what a dead child has said is waited for; it lies in the socket already.
-const LAST_WORDS: Duration = Duration::from_millis(200);
+/// Bounds the wait for the last messages of a dead child; they lie in the socket already.
+const LAST_MESSAGES: Duration = Duration::from_millis(200);
 
-/// How children are started.
+/// The program that children are started from.
 #[derive(Debug, Clone)]
 pub struct Program {
     /// This program, where it was at the start; whoever replaces it there and reloads gets workers of the new one.
     pub path: PathBuf,
     /// The program that runs here, for when that file is gone.
     pub running: PathBuf,
-    /// What children are called where processes are listed.
+    /// The first arguments of children.
+    pub arguments: Vec<String>,
+    /// The name of children where processes are listed.
     pub name: OsString,
-    /// What children find in their environment besides what this process has.
+    /// The environment of children, besides what this process has.
     pub environment: Vec<(OsString, OsString)>,
 }
 
@@ -46,19 +47,19 @@ pub(crate) struct Child {
     signals: mpsc::UnboundedSender<Signal>,
 }
 
-/// What becomes known of a child.
+/// An event in the life of a child.
 #[derive(Debug)]
-pub(crate) enum News<T> {
-    /// It said something.
-    Said(T),
-    /// It said something that means nothing to us.
-    Lives,
-    /// It ended, and all it had said was heard before.
+pub(crate) enum ChildEvent {
+    /// A message.
+    Message(FromChild),
+    /// A message that means nothing to us, as from another version of the program.
+    Touch,
+    /// Its end; all its messages came before.
     Ended(ExitStatus),
 }
 
 impl Program {
-    /// The program that a process is started by again: as it runs here, where its file is gone.
+    /// Returns the program to start a process again by: the one that runs here, where its file is gone.
     pub(crate) fn or_as_it_runs(&self) -> Self {
         let mut program = self.clone();
         if !program.path.exists() {
@@ -67,19 +68,20 @@ impl Program {
         program
     }
 
-    /// Starts a child with these arguments; `stdout` is what it has instead of ours, if anything.
+    /// Starts a child with these arguments behind the program's own; `stdout` is its standard output, if it is not ours.
     ///
-    /// `tell` is called from a task for everything that becomes known of the child, its end last.
-    pub(crate) fn start<T: DeserializeOwned + Send + 'static>(
+    /// `publish` is called from a task for each event, the end last.
+    pub(crate) fn start(
         &self,
-        arguments: &[String],
+        arguments: Vec<String>,
         stdout: Option<OwnedFd>,
-        tell: impl Fn(News<T>) + Send + 'static,
+        publish: impl Fn(ChildEvent) + Send + 'static,
     ) -> io::Result<Child> {
         let (sender, receiver, theirs) = ipc::pair()?;
         let mut command = Command::new(&self.path);
         command
             .arg0(&self.name)
+            .args(&self.arguments)
             .args(arguments)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             // These are for the supervisor alone.
@@ -93,7 +95,7 @@ impl Program {
         let started = Instant::now();
         let pid = process.id().unwrap_or_default();
         let (signals, wanted) = mpsc::unbounded_channel();
-        tokio::spawn(look_after(process, receiver, wanted, tell));
+        tokio::spawn(watch(process, receiver, wanted, publish));
         Ok(Child {
             pid,
             started,
@@ -111,35 +113,37 @@ impl Child {
     }
 }
 
-/// Listens to a child and reaps it.
-async fn look_after<T: DeserializeOwned>(
+/// Receives the messages of a child and reaps it.
+async fn watch(
     mut process: Process,
     mut receiver: Receiver,
     mut signals: mpsc::UnboundedReceiver<Signal>,
-    tell: impl Fn(News<T>),
+    publish: impl Fn(ChildEvent),
 ) {
     let mut is_open = true;
     let status = loop {
         tokio::select! {
             status = process.wait() => break status,
-            heard = receiver.hear::<T>(), if is_open => match heard {
-                Some(heard) => tell(news_of(heard)),
+            message = receiver.receive(), if is_open => match message {
+                Some(message) => publish(message.into()),
                 None => is_open = false,
             },
             Some(signal) = signals.recv() => send(&process, signal),
         }
     };
-    while is_open && let Ok(Some(heard)) = timeout(LAST_WORDS, receiver.hear::<T>()).await {
-        tell(news_of(heard));
+    while is_open && let Ok(Some(message)) = timeout(LAST_MESSAGES, receiver.receive()).await {
+        publish(message.into());
     }
     // A status that cannot be had is that of a process which somebody else reaped.
-    tell(News::Ended(status.unwrap_or_default()));
+    publish(ChildEvent::Ended(status.unwrap_or_default()));
 }
 
-fn news_of<T>(heard: Heard<T>) -> News<T> {
-    match heard {
-        Heard::Message(message) => News::Said(message),
-        Heard::Noise => News::Lives,
+impl From<Received<FromChild>> for ChildEvent {
+    fn from(received: Received<FromChild>) -> Self {
+        match received {
+            Received::Message(message) => Self::Message(message),
+            Received::Unknown => Self::Touch,
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! When a process that ended by itself is started again.
+//! The pause before a process that ended by itself is started again.
 //!
 //! A run that got somewhere, or that ended in order, is no reason to wait: the next process starts after a moment.
 //! Runs that got nowhere are counted: the pause doubles with each of them within the window, and more of them than the
@@ -18,7 +18,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// The pause of a crash loop.
 const CRASH_LOOP_PAUSE: Duration = Duration::from_mins(1);
 
-/// How often a process may end without getting anywhere, and within what time.
+/// Limits how often a process may end without getting anywhere within a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Intensity {
     /// More ends than this are a crash loop.
@@ -27,9 +27,9 @@ pub struct Intensity {
     pub window: Duration,
 }
 
-/// The worth of a run that has ended without being asked to by the supervisor.
+/// Rates a run that has ended without being asked to by the supervisor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Run {
+pub(crate) enum RunOutcome {
     /// It did what it is there for, or was able to for a while.
     Useful,
     /// Somebody else asked it to go, and it went in order.
@@ -38,12 +38,10 @@ pub(crate) enum Run {
     Futile,
 }
 
-/// What to do after an end.
+/// The wait after an end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Pause {
-    /// How long to wait before the next start.
     pub(crate) length: Duration,
-    /// Whether this is a crash loop.
     pub(crate) is_crash_loop: bool,
 }
 
@@ -71,15 +69,15 @@ impl Restarts {
         }
     }
 
-    /// Takes note of the end of a run and says how long to wait.
-    pub(crate) fn after_end(&mut self, now: Instant, run: Run) -> Pause {
+    /// Records the end of a run and returns how long to wait.
+    pub(crate) fn after_end(&mut self, now: Instant, run: RunOutcome) -> Pause {
         match run {
-            Run::Useful => {
+            RunOutcome::Useful => {
                 self.forget();
                 Pause::SHORTEST
             }
-            Run::Orderly => Pause::SHORTEST,
-            Run::Futile => self.after_futile(now),
+            RunOutcome::Orderly => Pause::SHORTEST,
+            RunOutcome::Futile => self.after_futile(now),
         }
     }
 
@@ -132,7 +130,8 @@ mod tests {
     /// The pauses in milliseconds after futile runs that end at these milliseconds, and whether each is a crash loop's.
     fn pauses(restarts: &mut Restarts, ends_after_ms: &[u64]) -> Vec<(u128, bool)> {
         let start = Instant::now();
-        let pause = |after: &u64| restarts.after_end(start + Duration::from_millis(*after), Run::Futile);
+        let pause =
+            |after: &u64| restarts.after_end(start + Duration::from_millis(*after), RunOutcome::Futile);
         let pauses = ends_after_ms.iter().map(pause);
         pauses
             .map(|pause| (pause.length.as_millis(), pause.is_crash_loop))
@@ -163,7 +162,10 @@ mod tests {
     fn a_run_that_got_somewhere_ends_a_crash_loop() {
         let mut restarts = restarts();
         pauses(&mut restarts, &[0; 6]);
-        assert_eq!(restarts.after_end(Instant::now(), Run::Useful), Pause::SHORTEST);
+        assert_eq!(
+            restarts.after_end(Instant::now(), RunOutcome::Useful),
+            Pause::SHORTEST
+        );
         assert_eq!(
             pauses(&mut restarts, &[0, 0]),
             [(100, false), (200, false)],
@@ -173,7 +175,7 @@ mod tests {
 
     #[test]
     fn useful_and_orderly_runs_never_add_up() {
-        for run in [Run::Useful, Run::Orderly] {
+        for run in [RunOutcome::Useful, RunOutcome::Orderly] {
             let mut restarts = restarts();
             for _ in 0..100 {
                 assert_eq!(
@@ -189,7 +191,7 @@ mod tests {
     fn an_orderly_run_forgets_no_futile_one() {
         let mut restarts = restarts();
         pauses(&mut restarts, &[0; 4]);
-        restarts.after_end(Instant::now(), Run::Orderly);
+        restarts.after_end(Instant::now(), RunOutcome::Orderly);
         assert_eq!(pauses(&mut restarts, &[0, 0]), [(1600, false), (60_000, true)]);
     }
 

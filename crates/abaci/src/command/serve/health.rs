@@ -1,8 +1,7 @@
-//! What a server shows of itself while it starts, works and drains: the health endpoints and the word to systemd.
+//! The state of a server, shown while it starts, works and drains: by the health endpoints and by messages to systemd.
 //!
-//! Health is answered from a thread of its own, so that a loop that stands still can be seen from outside. The beat is
-//! that loop's: it stamps the heartbeat and is what systemd's watchdog waits for. An outage of the database is none of
-//! its business; a worker that neither hears from the database nor finds that it fails has a loop that stands still.
+//! Health is answered from a thread of its own, so that a loop that stands still can be seen from outside. The beat comes
+//! from that loop: it stamps the heartbeat and feeds systemd's watchdog. It goes on while the database is away; a worker that neither hears from the database nor finds that it fails has a loop that stands still.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -32,8 +31,8 @@ const CONTACT_EXPIRY: Duration = Duration::from_secs(30);
 /// How long the last answers may take; the server of the answers itself takes a second at most.
 const END_PATIENCE: Duration = Duration::from_secs(2);
 
-/// The signs of life of one server.
-pub(super) struct Vitals {
+/// The health of one server.
+pub(super) struct ServeHealth {
     worker: OneWorker,
     notifier: Notifier,
     probe: watch::Sender<Option<QueueProbe>>,
@@ -47,16 +46,16 @@ struct Answering {
     stopped: oneshot::Receiver<()>,
 }
 
-impl Vitals {
-    /// Takes the health address, if there is one, and begins to answer and to beat.
+impl ServeHealth {
+    /// Takes the health address, if there is one, and starts to answer and to beat.
     ///
     /// # Errors
     /// A usage error when the address cannot be had; nothing has begun then.
-    pub(super) fn begin(config: &Config, slot: Option<u32>) -> anyhow::Result<Self> {
+    pub(super) fn start(config: &Config, slot: Option<u32>) -> anyhow::Result<Self> {
         let (worker, notifier) = (OneWorker::starting(slot, &config.queue.value), Notifier::new());
         let (probe, probes) = watch::channel(None);
         let answering = match config.health_addr.value {
-            Some(HealthAddr::At(address)) => Some(Answering::begin(address, worker.clone(), probes)?),
+            Some(HealthAddr::At(address)) => Some(Answering::start(address, worker.clone(), probes)?),
             Some(HealthAddr::Off) | None => None,
         };
         notifier.status("starting");
@@ -69,13 +68,13 @@ impl Vitals {
         })
     }
 
-    /// The database can be asked from now on.
-    pub(super) fn know_database(&self, url: &str, queue: &str) -> anyhow::Result<()> {
+    /// Sets the database that is asked from now on.
+    pub(super) fn set_database(&self, url: &str, queue: &str) -> anyhow::Result<()> {
         self.probe.send_replace(Some(QueueProbe::new(url, queue)?));
         Ok(())
     }
 
-    /// The worker takes jobs from now on.
+    /// Records that the worker takes jobs from now on.
     pub(super) fn ready(&self, worker: &Worker, kept: &KeptRunning) {
         self.worker.started(worker.observer(), kept.seen());
         self.notifier.ready();
@@ -83,13 +82,13 @@ impl Vitals {
             .status(&format!("taking jobs as {}", worker.executor_id()));
     }
 
-    /// The worker is discarded, and another one is being started.
+    /// Records that the worker is discarded and another one is being started.
     pub(super) fn starting_anew(&self) {
         self.worker.starts_anew();
         self.notifier.status("starting anew");
     }
 
-    /// The worker takes no new jobs from now on.
+    /// Records that the worker takes no new jobs from now on.
     pub(super) fn draining(&self) {
         self.worker.drain();
         self.notifier.stopping();
@@ -107,7 +106,7 @@ impl Vitals {
 }
 
 impl Answering {
-    fn begin(
+    fn start(
         address: SocketAddr,
         worker: OneWorker,
         probes: watch::Receiver<Option<QueueProbe>>,
@@ -156,7 +155,7 @@ async fn beat(worker: OneWorker, notifier: Notifier) {
     }
 }
 
-/// Whether the worker either has heard from the database or knows that it does not answer.
+/// Says whether the worker either has heard from the database or knows that it does not answer.
 fn is_looked_after(contact: &DatabaseContact) -> bool {
     contact.failure.is_some() || contact.age_seconds < CONTACT_EXPIRY.as_secs_f64()
 }
