@@ -148,7 +148,7 @@ fn way_out(error: &worker_fleet::Error) -> Option<&'static str> {
         Error::Running { .. } => {
             Some("change it with: abaci fleet scale, or give this one another --data-dir")
         }
-        Error::NoSupervisor { .. } => Some("start one with: abaci fleet"),
+        Error::NoSupervisor => Some("start one with: abaci fleet"),
         Error::HealthAddress { .. } => Some("choose another with --health-addr, or none"),
         _ => None,
     }
@@ -195,11 +195,9 @@ fn of_fleet(error: &worker_fleet::Error) -> Option<Exit> {
         | Error::Directory { .. }
         | Error::Running { .. }
         | Error::HealthAddress { .. }
-        | Error::NoSupervisor { .. }
+        | Error::NoSupervisor
         | Error::NotStarted { code: 2, .. } => Some(Exit::Usage),
-        Error::NoAnswer { .. } | Error::Unreachable { .. } | Error::NotStarted { code: 3, .. } => {
-            Some(Exit::Unreachable)
-        }
+        Error::Unreachable { .. } | Error::NotStarted { code: 3, .. } => Some(Exit::Unreachable),
         _ => None,
     }
 }
@@ -258,6 +256,27 @@ mod tests {
         assert_eq!(exit_of(durable_jobs::Error::NotFound { id: reason() }), 1);
         assert_eq!(exit_of(Failed::usage("n is missing")), 2);
         assert_eq!(exit_of(anyhow!("anything else")), 1);
+    }
+
+    #[test]
+    fn a_fleets_error_has_its_code_and_names_the_flag_to_change() {
+        use worker_fleet::Error;
+        let reason = || String::from("no");
+        let not_started = |code| Error::NotStarted {
+            code,
+            reason: reason(),
+        };
+        assert_eq!([1, 2, 3].map(|code| exit_of(not_started(code))), [1, 2, 3]);
+        let busy = || Error::HealthAddress {
+            address: ([127, 0, 0, 1], 8080).into(),
+            source: io::ErrorKind::AddrInUse.into(),
+        };
+        assert_eq!(exit_of(busy()), 2);
+        let line = one_line(&busy().into());
+        assert!(
+            line.ends_with("; choose another with --health-addr, or none"),
+            "{line}"
+        );
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 /// A failure of a fleet, or of talking to one.
 #[derive(Debug, thiserror::Error)]
@@ -54,43 +53,16 @@ pub enum Error {
         source: io::Error,
     },
 
-    /// A fleet does not answer in time.
-    #[error("the fleet does not answer within {} s", timeout.as_secs())]
-    NoAnswer {
-        /// The time that it had.
-        timeout: Duration,
-    },
-
-    /// A fleet runs and its control socket does not lead to it.
-    #[error(
-        "a fleet runs in {}, {holder}, but {} does not lead to it: {source}; try again, or end that process",
-        directory.display(),
-        socket.display()
-    )]
+    /// A fleet runs and does not answer, or its control socket does not lead to it.
+    #[error("{reason}")]
     Unreachable {
-        /// The directory of the fleet.
-        directory: PathBuf,
-        /// The process that holds it.
-        holder: String,
-        /// The socket.
-        socket: PathBuf,
         /// The reason.
-        source: io::Error,
-    },
-
-    /// The answer of a fleet makes no sense.
-    #[error("the fleet ended, or is of another version")]
-    Answer {
-        /// The reason.
-        source: serde_json::Error,
+        reason: String,
     },
 
     /// This process is none that a supervisor has started.
     #[error("this process belongs to a fleet")]
-    NoSupervisor {
-        /// The reason.
-        source: io::Error,
-    },
+    NoSupervisor,
 
     /// The fleet did not come up.
     #[error("{reason}")]

@@ -15,8 +15,9 @@ pub(crate) const HAND_BACK: rustix::process::Signal = rustix::process::Signal::U
 /// Signals so soon after the first one are that one: `timeout` sends two at once, to the process and to its group.
 const SAME_REQUEST: Duration = Duration::from_millis(500);
 
-/// Distinguishes a second request to end, which asks for an end at once, from the first one, which may come as two signals in one
-/// moment.
+/// Distinguishes a second request to end, which asks for an end at once, from the first one.
+///
+/// The first one may come as two signals in one moment.
 #[derive(Debug, Default)]
 pub struct StopRequests {
     first: Option<Instant>,
@@ -70,10 +71,9 @@ impl Signals {
         }
     }
 
-    /// Waits for a signal that is a second request to end, and returns its name.
-    /// Cancel-safe.
+    /// Waits for a signal that is a second request to end, and returns its name. Cancel-safe.
     ///
-    /// SIGHUP does not: of a terminal that goes away both the shell and the kernel may send it.
+    /// SIGHUP is none: when a terminal goes away, both the shell and the kernel may send it.
     pub async fn next_second(&mut self, requests: &mut StopRequests) -> &'static str {
         loop {
             let signal = tokio::select! {

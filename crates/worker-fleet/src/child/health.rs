@@ -6,11 +6,10 @@
 use std::io;
 use std::net::TcpListener;
 use std::os::fd::AsFd;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use durable_jobs::client::QueueProbe;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tracing::{error, info};
 
 use crate::Error;
@@ -42,14 +41,13 @@ pub enum HealthProcessEnd {
 }
 
 /// The snapshots that the supervisor sends.
-#[derive(Clone)]
-struct SupervisorFeed(Arc<Mutex<LastSnapshot>>);
+struct SupervisorFeed(watch::Receiver<LastSnapshot>);
 
 struct LastSnapshot {
     snapshot: Option<Snapshot>,
-    /// When the snapshot came, or the wait for it began.
+    /// The moment at which the snapshot came, or the wait for it began.
     since: Instant,
-    is_supervisor_gone: bool,
+    link: Link,
 }
 
 impl HealthProcess {
@@ -58,7 +56,7 @@ impl HealthProcess {
     /// # Errors
     /// [`Error::NoSupervisor`].
     pub fn inherited(application: Application) -> Result<Self, Error> {
-        let (sender, receiver) = ipc::inherited().map_err(|source| Error::NoSupervisor { source })?;
+        let (sender, receiver) = ipc::inherited().map_err(|_| Error::NoSupervisor)?;
         Ok(Self {
             application,
             sender,
@@ -79,82 +77,61 @@ impl HealthProcess {
         } = self;
         let mut signals = Signals::listen()?;
         let listener = inherited_listener().map_err(Error::system("taking over the listening socket"))?;
-        let (feed, (probe, probes)) = (SupervisorFeed::empty(), watch::channel(None));
-        let server = HealthServer::new(application, listener, feed.clone(), probes)?;
+        let (last, feed) = watch::channel(LastSnapshot {
+            snapshot: None,
+            since: Instant::now(),
+            link: Link::Alive,
+        });
+        let (probe, probes) = watch::channel(None);
+        let server = HealthServer::new(application, listener, SupervisorFeed(feed), probes)?;
+        let mut end = HealthProcessEnd::Stopped;
         let stop = async {
             tokio::select! {
-                () = receive(receiver, &feed, &probe) => {
+                () = receive(receiver, &last, &probe) => {
                     error!(supervisor, "the supervisor is gone; ending");
                     tokio::time::sleep(FAREWELL).await;
-                    HealthProcessEnd::SupervisorGone
+                    end = HealthProcessEnd::SupervisorGone;
                 }
-                signal = signals.next() => {
-                    info!(pid = std::process::id(), signal, "health process stopped");
-                    HealthProcessEnd::Stopped
-                }
+                signal = signals.next() => info!(pid = std::process::id(), signal, "health process stopped"),
                 // In its own branch it would end the other two; a supervisor that does not listen any more is noticed there.
-                () = async { send_beats(&mut sender).await; std::future::pending().await } => HealthProcessEnd::Stopped,
+                () = async { send_beats(&mut sender).await; std::future::pending().await } => {}
             }
         };
-        let (ended, end) = oneshot::channel();
-        let stop = async {
-            // The other end waits below.
-            let _ = ended.send(stop.await);
-        };
         server.run(stop).await;
-        Ok(end.await.unwrap_or(HealthProcessEnd::Stopped))
+        Ok(end)
     }
 }
 
 impl SnapshotSource for SupervisorFeed {
     fn sample(&self) -> SnapshotSample {
-        let last = self.last();
+        let last = self.0.borrow();
         SnapshotSample {
             snapshot: last.snapshot.clone(),
             age: last.since.elapsed(),
-            link: if last.is_supervisor_gone {
-                Link::Gone
-            } else {
-                Link::Alive
-            },
+            link: last.link,
         }
     }
 }
 
-impl SupervisorFeed {
-    fn empty() -> Self {
-        Self(Arc::new(Mutex::new(LastSnapshot {
-            snapshot: None,
-            since: Instant::now(),
-            is_supervisor_gone: false,
-        })))
-    }
-
-    fn update(&self, snapshot: Snapshot) {
-        let mut last = self.last();
-        last.snapshot = Some(snapshot);
-        last.since = Instant::now();
-    }
-
-    fn last(&self) -> MutexGuard<'_, LastSnapshot> {
-        // No change can panic half-way.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// Handles the messages of the supervisor, until it is gone.
-async fn receive(mut receiver: Receiver, feed: &SupervisorFeed, probe: &watch::Sender<Option<QueueProbe>>) {
+async fn receive(
+    mut receiver: Receiver,
+    last: &watch::Sender<LastSnapshot>,
+    probe: &watch::Sender<Option<QueueProbe>>,
+) {
     while let Some(received) = receiver.receive().await {
         match received {
             Received::Message(ToHealth::Database(at)) => match QueueProbe::new(&at.url, &at.queue) {
                 Ok(ready) => drop(probe.send_replace(Some(ready))),
                 Err(error) => error!(%error, "the database cannot be asked"),
             },
-            Received::Message(ToHealth::State { snapshot }) => feed.update(*snapshot),
+            Received::Message(ToHealth::State { snapshot }) => {
+                last.send_modify(|last| (last.snapshot, last.since) = (Some(*snapshot), Instant::now()));
+            }
             Received::Unknown => {}
         }
     }
-    feed.last().is_supervisor_gone = true;
+    last.send_modify(|last| last.link = Link::Gone);
 }
 
 /// Sends heartbeats until nobody receives them.

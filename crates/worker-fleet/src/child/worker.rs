@@ -32,7 +32,7 @@ impl SupervisorLink {
     /// # Errors
     /// [`Error::NoSupervisor`].
     pub fn inherited() -> Result<Self, Error> {
-        let (sender, receiver) = ipc::inherited().map_err(|source| Error::NoSupervisor { source })?;
+        let (sender, receiver) = ipc::inherited().map_err(|_| Error::NoSupervisor)?;
         Ok(Self { sender, receiver })
     }
 

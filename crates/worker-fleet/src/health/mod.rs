@@ -27,7 +27,9 @@
 //! | `current_view` | a sample as of now: ages go on, and what is too old is unknown |
 //! | `one_worker` | the source of a server of one worker without a supervisor |
 //! | `sample` | the source of snapshots |
+//! | `application` | the name and version under which answers are given |
 
+mod application;
 mod current_view;
 mod one_worker;
 mod probe;
@@ -44,9 +46,9 @@ use tokio::sync::watch;
 use tracing::{error, info};
 
 use crate::Error;
+pub use application::Application;
 pub use one_worker::OneWorker;
 use probe::DatabaseProbe;
-pub use routes::Application;
 use routes::Endpoints;
 pub use sample::{Link, SnapshotSample, SnapshotSource};
 

@@ -15,9 +15,9 @@ use crate::snapshot::{Phase, PrivateDatabase, Snapshot, WorkerState, WorkerView}
 
 /// One worker that looks after itself. Cheap to clone; all clones are one.
 #[derive(Clone)]
-pub struct OneWorker(Arc<Shared>);
+pub struct OneWorker(Arc<WorkerFacts>);
 
-struct Shared {
+struct WorkerFacts {
     slot: u32,
     queue: String,
     /// Absent while no worker takes jobs.
@@ -34,7 +34,7 @@ impl OneWorker {
     #[must_use]
     pub fn starting(slot: Option<u32>, queue: &str) -> Self {
         let now = Instant::now();
-        Self(Arc::new(Shared {
+        Self(Arc::new(WorkerFacts {
             slot: slot.unwrap_or_default(),
             queue: queue.to_owned(),
             observer: Mutex::default(),
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_is_starting_until_it_works_and_drains_whatever_it_did() {
+    fn a_worker_is_starting_until_it_works_or_drains() {
         let worker = OneWorker::starting(Some(4), "fibonacci");
         assert_eq!(
             (worker.view().slot, state_of(&worker)),

@@ -34,13 +34,13 @@ const IDLE_INTERVAL: Duration = Duration::from_secs(2);
 /// The time between two questions while it does not answer.
 const OUTAGE_INTERVAL: Duration = Duration::from_millis(500);
 
-/// All questions of one server. Cheap to clone.
+/// Asks the database of one server how its queue stands. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct DatabaseProbe(Arc<Shared>);
+pub(super) struct DatabaseProbe(Arc<ProbeState>);
 
-struct Shared {
+struct ProbeState {
     probes: watch::Receiver<Option<QueueProbe>>,
-    /// Since when the question is under way that is.
+    /// The time of the question that is under way.
     under_way: Mutex<Option<Instant>>,
     answers: watch::Sender<ProbeAnswers>,
     /// The first answer is waited for a little longer: there is none before it that would do.
@@ -84,7 +84,7 @@ enum Freshness {
 
 impl DatabaseProbe {
     pub(super) fn new(probes: watch::Receiver<Option<QueueProbe>>) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(ProbeState {
             probes,
             under_way: Mutex::new(None),
             answers: watch::Sender::default(),

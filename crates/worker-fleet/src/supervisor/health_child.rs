@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
 use super::event::Event;
-use super::ipc::{FromChild, QueueAddress, Sender, ToHealth};
+use super::ipc::{FromChild, QueueAddress, Received, Sender, ToHealth};
 use super::process::{Child, ChildEvent, Intensity, ManagedProcess, ProcessSlot, Program, RunOutcome};
 use crate::snapshot::{HealthView, Snapshot};
 
@@ -30,7 +30,7 @@ pub struct HealthChild {
     address: String,
     queue: QueueAddress,
     state: watch::Sender<Option<Snapshot>>,
-    place: ProcessSlot<ManagedProcess>,
+    pub(super) place: ProcessSlot<()>,
     incarnations: u64,
 }
 
@@ -64,19 +64,6 @@ impl HealthChild {
         &self.address
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.place.is_empty()
-    }
-
-    pub(super) fn pid(&self) -> Option<u32> {
-        self.place.pid()
-    }
-
-    /// Returns when the next process is due, while there is none.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.place.next_start()
-    }
-
     /// Starts the process if it is time.
     pub(super) fn start_if_due(&mut self, events: &mpsc::UnboundedSender<Event>, now: Instant) {
         if !self.place.is_due_to_start(now) {
@@ -86,7 +73,7 @@ impl HealthChild {
         match self.start(events.clone()) {
             Ok(child) => {
                 info!(pid = child.pid, address = self.address, "health process started");
-                self.place.fill(ManagedProcess::new(child, self.incarnations));
+                self.place.fill(child, self.incarnations);
             }
             Err(error) => {
                 self.place.could_not_start(now);
@@ -122,21 +109,19 @@ impl HealthChild {
 
     /// Records an event of a process; one of an earlier process counts for nothing.
     pub(super) fn handle(&mut self, incarnation: u64, event: &ChildEvent, now: Instant) {
-        match event {
-            ChildEvent::Message(FromChild::Beat { .. }) => {
-                if let Some(process) = self.place.process_of(incarnation) {
-                    process.beat(now);
-                }
-            }
-            ChildEvent::Message(FromChild::Failed { .. }) | ChildEvent::Touch => {
-                self.place.touch(incarnation, now);
-            }
-            ChildEvent::Ended(status) => self.handle_end(incarnation, *status, now),
+        let message = match event {
+            ChildEvent::Received(message) => message,
+            ChildEvent::Ended(status) => return self.handle_end(incarnation, *status, now),
+        };
+        match (self.place.process_of(incarnation), message) {
+            (Some(process), Received::Message(FromChild::Beat { .. })) => process.beat(now),
+            (Some(process), _) => process.touch(now),
+            (None, _) => {}
         }
     }
 
     fn handle_end(&mut self, incarnation: u64, status: ExitStatus, now: Instant) {
-        let rate = |process: &ManagedProcess| {
+        let rate = |process: &ManagedProcess<()>| {
             let is_steady = now.saturating_duration_since(process.child.started) >= STEADY_AFTER;
             if process.has_beaten && is_steady {
                 RunOutcome::Useful
@@ -155,7 +140,7 @@ impl HealthChild {
 
     /// Kills a process that is silent for longer than `watchdog`, or does not end when asked to.
     pub(super) fn kill_if_due(&mut self, watchdog: Duration, now: Instant) {
-        let Some(process) = self.place.process.as_mut().filter(|process| !process.is_killed()) else {
+        let Some(process) = self.place.process.as_mut().filter(|process| !process.is_killed) else {
             return;
         };
         let reason = process
@@ -165,16 +150,6 @@ impl HealthChild {
             warn!(pid = process.child.pid, reason, "killing the health process");
             process.kill(&reason);
         }
-    }
-
-    /// Counts silence and delay from `now` on: the supervisor did not listen until then.
-    pub(super) fn reset_deadlines(&mut self, now: Instant) {
-        self.place.reset_deadlines(now);
-    }
-
-    /// Asks the process to end, once.
-    pub(super) fn stop(&mut self, now: Instant) {
-        self.place.stop(now);
     }
 
     /// Ends the process at once.
@@ -187,7 +162,7 @@ impl HealthChild {
     /// Describes the process to others.
     pub(super) fn view(&self, now: Instant) -> HealthView {
         HealthView {
-            pid: self.pid(),
+            pid: self.place.pid(),
             address: self.address.clone(),
             restarts: self.place.restarts,
             last_exit: self.place.last_exit(now),

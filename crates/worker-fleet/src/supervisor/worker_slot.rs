@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 use durable_jobs::worker::WorkerReport;
 use tracing::warn;
 
-use super::ipc::{FromChild, WorkerFailure};
-use super::process::{Child, ManagedProcess, ProcessSlot, WorkerProcess, WorkerTimes};
-use crate::snapshot::{LastExit, WorkerState, WorkerView};
+use super::ipc::{FromChild, Received, WorkerFailure};
+use super::process::{Child, ProcessSlot, WorkerProcess, WorkerRecord, WorkerTimes};
+use crate::snapshot::{WorkerState, WorkerView};
 
 /// The place of a worker.
 pub(super) struct WorkerSlot {
     pub(super) number: u32,
     times: WorkerTimes,
-    place: ProcessSlot<WorkerProcess>,
+    pub(super) place: ProcessSlot<WorkerRecord>,
     /// The reason of the last start that failed before there was a process.
     start_failure: Option<String>,
     executor_id: Option<String>,
@@ -48,22 +48,20 @@ impl WorkerSlot {
     /// Fills the slot with a process that was just started.
     pub(super) fn fill(&mut self, child: Child, incarnation: u64) {
         self.start_failure = None;
-        let process = ManagedProcess::new(child, incarnation);
-        self.place.fill(WorkerProcess::new(process));
-    }
-
-    /// Records a sign of life.
-    pub(super) fn touch(&mut self, incarnation: u64, now: Instant) {
-        self.place.touch(incarnation, now);
+        self.place.fill(child, incarnation);
     }
 
     /// Records a message of its process; one of an earlier process counts for nothing.
-    pub(super) fn handle(&mut self, incarnation: u64, message: FromChild, now: Instant) {
+    pub(super) fn handle(&mut self, incarnation: u64, message: Received<FromChild>, now: Instant) {
         let Some(worker) = self.place.process_of(incarnation) else {
             return;
         };
         worker.handle(message, now);
-        let executor_id = worker.report.as_ref().map(|report| report.executor_id.clone());
+        let executor_id = worker
+            .record
+            .report
+            .as_ref()
+            .map(|report| report.executor_id.clone());
         self.was_ready |= executor_id.is_some();
         self.executor_id = executor_id.or(self.executor_id.take());
     }
@@ -77,8 +75,8 @@ impl WorkerSlot {
     ) -> Option<UnexpectedEnd> {
         let rate = |worker: &WorkerProcess| worker.rate(status, now);
         let worker = self.place.ended(incarnation, status, now, rate)?;
-        (!worker.as_ref().is_stopping()).then_some(UnexpectedEnd {
-            failure: worker.failure,
+        (!worker.is_stopping()).then_some(UnexpectedEnd {
+            failure: worker.record.failure,
         })
     }
 
@@ -88,16 +86,6 @@ impl WorkerSlot {
         self.place.could_not_start(now);
     }
 
-    /// Brings its next start forward to `longest` after the end of its last process, if it is later.
-    pub(super) fn bring_forward(&mut self, longest: Duration) {
-        self.place.bring_forward(longest);
-    }
-
-    /// Asks the process to finish what it has and go.
-    pub(super) fn stop(&mut self, now: Instant) {
-        self.place.stop(now);
-    }
-
     /// Asks the process to hand back at once what it has and go.
     pub(super) fn hand_back(&mut self, now: Instant) {
         if let Some(worker) = &mut self.place.process {
@@ -105,43 +93,14 @@ impl WorkerSlot {
         }
     }
 
-    /// Asks the process to go so that another takes its place, at once where there is none.
-    pub(super) fn replace(&mut self, now: Instant) {
-        self.place.replace(now);
-    }
-
-    /// Kills the process, once, for this reason.
-    pub(super) fn kill(&mut self, reason: &str) {
-        self.place.kill(reason);
-    }
-
     /// Returns why the process must be killed, if it must.
     pub(super) fn due_death(&self, now: Instant) -> Option<String> {
         self.place.process.as_ref()?.due_death(&self.times, now)
     }
 
-    /// Says whether a process may be started now.
-    pub(super) fn is_due_to_start(&self, now: Instant) -> bool {
-        self.place.is_due_to_start(now)
-    }
-
-    /// Counts silence and delay from `now` on: the supervisor did not listen until then.
-    pub(super) fn reset_deadlines(&mut self, now: Instant) {
-        self.place.reset_deadlines(now);
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.place.is_empty()
-    }
-
     /// Says whether a process in it has ever taken jobs.
     pub(super) fn was_ready(&self) -> bool {
         self.was_ready
-    }
-
-    /// Says whether its processes end as soon as they start.
-    pub(super) fn is_crash_looping(&self) -> bool {
-        self.place.is_crash_looping()
     }
 
     /// Says whether its worker takes jobs, or was started no longer than `start` ago and so may be about to.
@@ -172,21 +131,8 @@ impl WorkerSlot {
     /// Returns how long its process has been starting, if it is.
     fn starting_for(&self, now: Instant) -> Option<Duration> {
         let worker = self.place.process.as_ref()?;
-        let age = now.saturating_duration_since(worker.as_ref().child.started);
+        let age = now.saturating_duration_since(worker.child.started);
         (self.state(now) == WorkerState::Starting).then_some(age)
-    }
-
-    pub(super) fn incarnation(&self) -> Option<u64> {
-        self.place.incarnation()
-    }
-
-    pub(super) fn pid(&self) -> Option<u32> {
-        self.place.pid()
-    }
-
-    /// Describes the end of its last process.
-    pub(super) fn last_exit(&self, now: Instant) -> Option<LastExit> {
-        self.place.last_exit(now)
     }
 
     /// Returns when it has to be looked at next, if nothing happens before.
@@ -201,7 +147,7 @@ impl WorkerSlot {
     pub(super) fn state(&self, now: Instant) -> WorkerState {
         match &self.place.process {
             Some(worker) => worker.state(&self.times, now),
-            None if self.is_crash_looping() => WorkerState::CrashLoop,
+            None if self.place.is_crash_looping() => WorkerState::CrashLoop,
             None if self.place.next_start().is_some() => WorkerState::Dead,
             None => WorkerState::Starting,
         }
@@ -213,14 +159,14 @@ impl WorkerSlot {
         if self.shown.0 != state {
             self.shown = (state, now);
         }
-        let process = self.place.process.as_ref().map(AsRef::as_ref);
-        let silence = process.map(|process: &ManagedProcess| process.silence(now).as_secs_f64());
+        let process = self.place.process.as_ref();
+        let silence = process.map(|process| process.silence(now).as_secs_f64());
         let has_beaten = process.is_some_and(|process| process.has_beaten);
         let report = self.report();
         WorkerView {
             slot: self.number,
             executor_id: self.executor_id.clone(),
-            pid: self.pid(),
+            pid: self.place.pid(),
             state,
             state_seconds: now.saturating_duration_since(self.shown.1).as_secs_f64(),
             heartbeat_age_seconds: silence.filter(|_| has_beaten),
@@ -233,13 +179,13 @@ impl WorkerSlot {
             restarts: self.place.restarts,
             restart_in_seconds: self.restart_in(now),
             start_failure: self.start_failure.clone(),
-            last_exit: self.last_exit(now),
+            last_exit: self.place.last_exit(now),
             running: report.map(|report| report.running.clone()).unwrap_or_default(),
         }
     }
 
     fn report(&self) -> Option<&WorkerReport> {
-        self.place.process.as_ref()?.report.as_ref()
+        self.place.process.as_ref()?.record.report.as_ref()
     }
 
     /// Returns how many seconds it is until the next start, while there is no process.
@@ -250,12 +196,16 @@ impl WorkerSlot {
 
     /// Logs the end of a worker that ended by itself, or otherwise than it was asked to.
     pub(super) fn log_end(&self, now: Instant) {
-        let Some(end) = self.last_exit(now) else { return };
+        let Some(end) = self.place.last_exit(now) else {
+            return;
+        };
         let (pid, code, signal, reason) = (end.pid, end.code, end.signal, end.reason);
         let restart_in_seconds = self.restart_in(now);
         let message = match restart_in_seconds {
             None => "worker ended before it had finished; its jobs are taken up again",
-            Some(_) if self.is_crash_looping() => "worker ended, and did so too often; trying again later",
+            Some(_) if self.place.is_crash_looping() => {
+                "worker ended, and did so too often; trying again later"
+            }
             Some(_) => "worker ended; starting another",
         };
         warn!(
@@ -267,11 +217,11 @@ impl WorkerSlot {
 
 #[cfg(test)]
 mod tests {
-    use super::super::process::worker_tests::{TIMES, child, idle};
+    use super::super::process::worker_tests::{TIMES, beat, child, idle};
     use super::*;
 
     #[tokio::test]
-    async fn a_new_worker_is_late_that_takes_longer_than_a_start_may_until_it_takes_jobs() {
+    async fn a_new_worker_is_late_until_it_takes_jobs() {
         let child = child();
         let started = child.started;
         let (in_time, late) = (
@@ -285,14 +235,13 @@ mod tests {
             "nobody is late before there is anybody"
         );
         slot.fill(child, 1);
-        slot.handle(1, FromChild::Beat { report: None }, in_time);
+        slot.handle(1, beat(None), in_time);
         assert_eq!(slot.lateness(in_time), None);
         assert_eq!(
             slot.lateness(late).as_deref(),
             Some("the new worker has been starting for 61 s (slot 4)")
         );
-        let report = Some(idle(0.0));
-        slot.handle(1, FromChild::Beat { report }, late);
+        slot.handle(1, beat(Some(idle(0.0))), late);
         assert_eq!(slot.lateness(late), None);
     }
 }

@@ -11,7 +11,7 @@ use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::Application;
+use crate::health::application::Application;
 use crate::health::current_view::CurrentView;
 use crate::health::verdict::{ANSWER_EXPIRY, DatabaseState, HealthVerdict, ProbeResult};
 use crate::snapshot::{WorkerState, WorkerView};

@@ -16,19 +16,11 @@ use serde::Serialize;
 
 use document::{Answerer, Document};
 
+use super::application::Application;
 use super::current_view::CurrentView;
 use super::probe::DatabaseProbe;
 use super::sample::SnapshotSource;
 use super::verdict::{HealthStatus, HealthVerdict};
-
-/// The program that answers.
-#[derive(Debug, Clone, Copy)]
-pub struct Application {
-    /// Its name, which the name of each metric begins with.
-    pub name: &'static str,
-    /// Its version.
-    pub version: &'static str,
-}
 
 /// The sources of the answers.
 pub(crate) struct Endpoints {

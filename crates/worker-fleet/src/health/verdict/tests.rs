@@ -3,9 +3,10 @@
 use durable_jobs::worker::DatabaseContact;
 use serde_json::{Value, json};
 
+use super::super::application::Application;
 use super::super::current_view::CurrentView;
 use super::super::routes::document::{Answerer, Document};
-use super::super::routes::{Application, metrics};
+use super::super::routes::metrics;
 use super::super::sample::{Link, SnapshotSample};
 use super::*;
 use crate::snapshot::{HealthView, LastExit, PrivateDatabase, Snapshot, SupervisorView};
@@ -135,7 +136,7 @@ fn assert_unready(worker: WorkerView, reason: &str) {
 }
 
 #[test]
-fn a_server_is_healthy_when_every_worker_is_idle_or_busy_and_the_database_answers() {
+fn a_server_is_healthy_when_all_workers_and_the_database_are() {
     let workers = vec![worker(0, WorkerState::Idle), worker(1, WorkerState::Busy)];
     let verdict = verdict(sample(workers), &recently());
     assert_eq!(
@@ -146,7 +147,7 @@ fn a_server_is_healthy_when_every_worker_is_idle_or_busy_and_the_database_answer
 }
 
 #[test]
-fn a_worker_in_any_other_state_is_not_ready_and_its_state_is_the_reason() {
+fn a_worker_in_any_other_state_is_not_ready_for_that_reason() {
     assert_unready(worker(0, WorkerState::Starting), "has been starting for 3.0 s");
     assert_unready(worker(0, WorkerState::Draining), "is draining");
     let stale = WorkerView {
@@ -174,7 +175,7 @@ fn a_worker_in_any_other_state_is_not_ready_and_its_state_is_the_reason() {
 }
 
 #[test]
-fn a_worker_without_the_database_is_not_ready_whatever_its_state() {
+fn a_worker_without_the_database_is_never_ready() {
     let contact = |age_seconds, failure: Option<&str>| WorkerView {
         database: Some(DatabaseContact {
             age_seconds,
@@ -264,7 +265,7 @@ fn what_replaces_its_workers_one_by_one_is_ready_meanwhile() {
 }
 
 #[test]
-fn an_old_heartbeat_makes_a_worker_unknown_however_recent_the_snapshot() {
+fn an_old_heartbeat_in_a_recent_snapshot_is_unknown() {
     for heartbeat_age_seconds in [Some(10.1), None] {
         let stale = WorkerView {
             heartbeat_age_seconds,
@@ -287,7 +288,7 @@ fn a_heartbeat_ages_with_the_snapshot_that_it_came_in() {
 }
 
 #[test]
-fn a_supervisor_that_is_silent_or_gone_makes_every_worker_unknown_and_the_server_unhealthy() {
+fn a_silent_or_gone_supervisor_makes_every_worker_unknown() {
     let cases = [
         (Link::Alive, 11, "the supervisor has been silent for 11.0 s"),
         (Link::Gone, 1, "the supervisor is gone"),
@@ -318,7 +319,7 @@ fn a_supervisor_that_is_silent_or_gone_makes_every_worker_unknown_and_the_server
 }
 
 #[test]
-fn a_process_that_looks_after_itself_is_alive_only_while_its_own_loop_turns() {
+fn a_server_without_supervisor_lives_while_its_loop_turns() {
     let of_age = |heartbeat_age_seconds| {
         let alone = WorkerView {
             heartbeat_age_seconds: Some(heartbeat_age_seconds),
@@ -337,7 +338,7 @@ fn a_process_that_looks_after_itself_is_alive_only_while_its_own_loop_turns() {
 }
 
 #[test]
-fn without_any_snapshot_the_server_is_unhealthy_and_not_ready_but_alive() {
+fn without_any_snapshot_the_server_is_unhealthy_but_alive() {
     let nothing = SnapshotSample {
         snapshot: None,
         age: Duration::from_secs(1),
@@ -350,7 +351,7 @@ fn without_any_snapshot_the_server_is_unhealthy_and_not_ready_but_alive() {
 }
 
 #[test]
-fn a_database_that_does_not_answer_makes_it_unhealthy_with_the_reason() {
+fn a_database_that_does_not_answer_makes_it_unhealthy() {
     let refused = ProbeResult {
         last: Some((Err("connection refused".to_owned()), Duration::ZERO)),
         ..recently()
@@ -395,7 +396,7 @@ fn a_removed_database_is_unhealthy_whatever_answers_there() {
 }
 
 #[test]
-fn a_database_that_nobody_asked_lately_is_unknown_and_unknown_is_unhealthy() {
+fn a_database_that_was_not_asked_lately_is_unhealthy() {
     for probed in [ProbeResult::default(), answered(Duration::from_secs(6))] {
         let verdict = verdict(sample(vec![worker(0, WorkerState::Idle)]), &probed);
         assert_eq!(

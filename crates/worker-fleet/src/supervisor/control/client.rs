@@ -9,7 +9,7 @@ use tokio::net::UnixStream;
 use tokio::time::{sleep, timeout};
 
 use super::lock::{LONGEST_SOCKET_PATH, holder, socket_in};
-use super::protocol::{FleetAnswer, FleetRequest, TIMEOUT};
+use super::{FleetAnswer, FleetRequest, TIMEOUT};
 use crate::Error;
 use crate::supervisor::ipc::write_line;
 
@@ -30,7 +30,10 @@ pub async fn ask(directory: &Path, request: FleetRequest) -> Result<Option<Fleet
         return exchange(directory, request).await;
     }
     let answer = timeout(TIMEOUT, exchange(directory, request)).await;
-    answer.unwrap_or(Err(Error::NoAnswer { timeout: TIMEOUT }))
+    answer.unwrap_or_else(|_| {
+        let reason = format!("the fleet does not answer within {} s", TIMEOUT.as_secs());
+        Err(Error::Unreachable { reason })
+    })
 }
 
 async fn exchange(directory: &Path, request: FleetRequest) -> Result<Option<FleetAnswer>, Error> {
@@ -48,7 +51,8 @@ async fn exchange(directory: &Path, request: FleetRequest) -> Result<Option<Flee
     let mut line = String::new();
     let read = BufReader::new(stream).read_line(&mut line).await;
     read.map_err(Error::system("hearing from the fleet"))?;
-    let answer = serde_json::from_str(&line).map_err(|source| Error::Answer { source })?;
+    let answer = serde_json::from_str(&line)
+        .map_err(|error| Error::system("the fleet ended, or is of another version")(error.into()))?;
     Ok(Some(answer))
 }
 
@@ -65,12 +69,12 @@ async fn connect(directory: &Path, socket: &Path) -> Result<Option<UnixStream>, 
             return Ok(None);
         };
         if began.elapsed() > SOCKET_PATIENCE {
-            return Err(Error::Unreachable {
-                directory: directory.to_path_buf(),
-                holder,
-                socket: socket.to_path_buf(),
-                source: error,
-            });
+            let (socket, directory) = (socket.display(), directory.display());
+            let reason = format!(
+                "a fleet runs in {directory}, {holder}, but {socket} does not lead to it: {error}; try again, or end that \
+                 process"
+            );
+            return Err(Error::Unreachable { reason });
         }
         sleep(CONNECT_PAUSE).await;
     }

@@ -11,7 +11,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tracing::{debug, error, warn};
 
 use super::lock::FleetLock;
-use super::protocol::{FleetAnswer, PendingRequest, TIMEOUT};
+use super::{FleetAnswer, PendingRequest, TIMEOUT};
 use crate::supervisor::ipc::write_line;
 
 /// A request is a few words; nobody needs more.

@@ -2,6 +2,8 @@
 //!
 //! # Layout
 //!
+//! This file is the state; the others build on it.
+//!
 //! | module | holds |
 //! |---|---|
 //! | `commands` | what a fleet can be asked: scale, reload, status |
@@ -110,11 +112,10 @@ impl FleetState {
             return;
         };
         let status = match event {
-            ChildEvent::Message(message) => return slot.handle(incarnation, message, now),
-            ChildEvent::Touch => return slot.touch(incarnation, now),
+            ChildEvent::Received(message) => return slot.handle(incarnation, message, now),
             ChildEvent::Ended(status) => status,
         };
-        let is_its_own = slot.incarnation() == Some(incarnation);
+        let is_its_own = slot.place.incarnation() == Some(incarnation);
         let Some(end) = slot.ended(incarnation, status, now) else {
             // One that was asked to go ends with 0, or with 130 where it had not begun.
             if is_its_own && !matches!(status.code(), Some(0 | 130)) {
@@ -137,7 +138,7 @@ impl FleetState {
             Some(WorkerFailure { code, reason, .. }) => self.refuse(code, reason),
             None => slot.log_end(now),
         }
-        let end = self.slots.get(&number).and_then(|slot| slot.last_exit(now));
+        let end = self.slots.get(&number).and_then(|slot| slot.place.last_exit(now));
         let how = end.map(|end| end.how()).unwrap_or_default();
         let why = NotStarted {
             reason: format!("the new worker does not start: {how}"),
@@ -154,7 +155,7 @@ impl FleetState {
             .any(|slot| slot.is_promising(LONGEST_PAUSE_ALONE, now))
         {
             let slots = self.slots.values_mut();
-            slots.for_each(|slot| slot.bring_forward(LONGEST_PAUSE_ALONE));
+            slots.for_each(|slot| slot.place.bring_forward(LONGEST_PAUSE_ALONE));
         }
     }
 
@@ -197,15 +198,15 @@ impl FleetState {
             return;
         };
         if !is_wanted {
-            slot.stop(now);
+            slot.place.stop(now);
         }
         if let Some(reason) = slot.due_death(now) {
-            warn!(slot = number, pid = slot.pid(), reason, "killing a worker");
-            slot.kill(&reason);
+            warn!(slot = number, pid = slot.place.pid(), reason, "killing a worker");
+            slot.place.kill(&reason);
         }
-        if slot.is_empty() && !is_wanted {
+        if slot.place.is_empty() && !is_wanted {
             self.slots.remove(&number);
-        } else if is_wanted && slot.is_due_to_start(now) {
+        } else if is_wanted && slot.place.is_due_to_start(now) {
             self.start(number, now);
         }
     }
@@ -257,7 +258,7 @@ impl FleetState {
             return;
         };
         if is_last {
-            health.stop(now);
+            health.place.stop(now);
         } else {
             health.start_if_due(&self.events, now);
         }
@@ -303,15 +304,17 @@ impl FleetState {
     /// Kills every worker.
     pub(crate) fn kill_all(&mut self) {
         for slot in self.slots.values_mut() {
-            slot.kill("the fleet was ended at once");
+            slot.place.kill("the fleet was ended at once");
         }
     }
 
     /// Counts every silence and delay from `now` on: the supervisor did not listen until then.
     pub(crate) fn reset_deadlines(&mut self, now: Instant) {
-        self.slots.values_mut().for_each(|slot| slot.reset_deadlines(now));
+        self.slots
+            .values_mut()
+            .for_each(|slot| slot.place.reset_deadlines(now));
         if let Some(health) = &mut self.plan.health {
-            health.reset_deadlines(now);
+            health.place.reset_deadlines(now);
         }
     }
 
@@ -338,8 +341,12 @@ impl FleetState {
     }
 
     pub(crate) fn has_processes(&self) -> bool {
-        let has_health = self.plan.health.as_ref().is_some_and(|health| !health.is_empty());
-        has_health || self.slots.values().any(|slot| !slot.is_empty())
+        let has_health = self
+            .plan
+            .health
+            .as_ref()
+            .is_some_and(|health| !health.place.is_empty());
+        has_health || self.slots.values().any(|slot| !slot.place.is_empty())
     }
 
     /// Says whether it was stopped and everything has ended.
@@ -355,20 +362,24 @@ impl FleetState {
     /// Returns when something is due, if nothing happens before.
     pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
         let slots = self.slots.values().filter_map(|slot| slot.deadline(now));
-        let health = self.plan.health.iter().filter_map(HealthChild::deadline);
+        let health = self
+            .plan
+            .health
+            .iter()
+            .filter_map(|health| health.place.next_start());
         slots.chain(health).min()
     }
 
     /// Ends the start when every worker was ready once, or ends as soon as it starts; if they all do, the fleet does too.
     fn judge_start(&mut self, now: Instant) {
-        let is_settled = |slot: &WorkerSlot| slot.was_ready() || slot.is_crash_looping();
+        let is_settled = |slot: &WorkerSlot| slot.was_ready() || slot.place.is_crash_looping();
         if self.is_draining() {
             self.is_starting = false;
         } else if self.slots.values().all(is_settled) {
             if self.slots.values().any(WorkerSlot::was_ready) {
                 self.is_starting = false;
             } else {
-                let last = self.slots.values().find_map(|slot| slot.last_exit(now));
+                let last = self.slots.values().find_map(|slot| slot.place.last_exit(now));
                 let how = last.map(|end| end.how()).unwrap_or_default();
                 self.refuse(
                     1,

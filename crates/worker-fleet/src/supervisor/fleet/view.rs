@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use super::{FleetState, StateFingerprint};
 use crate::snapshot::{Phase, Snapshot, SupervisorView};
-use crate::supervisor::health_child::HealthChild;
 
 /// The time between two snapshots when nothing but ages has changed.
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(500);
@@ -27,9 +26,9 @@ impl FleetState {
     }
 
     fn fingerprint(&self, now: Instant) -> StateFingerprint {
-        let health = self.plan.health.as_ref().and_then(HealthChild::pid);
+        let health = self.plan.health.as_ref().and_then(|health| health.place.pid());
         let slots = self.slots.values();
-        let workers = slots.map(|slot| (slot.number, slot.pid(), slot.state(now)));
+        let workers = slots.map(|slot| (slot.number, slot.place.pid(), slot.state(now)));
         (self.phase, health, workers.collect())
     }
 

@@ -99,7 +99,7 @@ impl Receiver {
 
 #[cfg(test)]
 mod tests {
-    use super::super::message::{FromChild, WorkerFailure};
+    use super::super::{FromChild, WorkerFailure};
     use super::*;
 
     #[tokio::test]

@@ -51,9 +51,7 @@ pub(crate) struct Child {
 #[derive(Debug)]
 pub(crate) enum ChildEvent {
     /// A message.
-    Message(FromChild),
-    /// A message that means nothing to us, as from another version of the program.
-    Touch,
+    Received(Received<FromChild>),
     /// Its end; all its messages came before.
     Ended(ExitStatus),
 }
@@ -125,26 +123,17 @@ async fn watch(
         tokio::select! {
             status = process.wait() => break status,
             message = receiver.receive(), if is_open => match message {
-                Some(message) => publish(message.into()),
+                Some(message) => publish(ChildEvent::Received(message)),
                 None => is_open = false,
             },
             Some(signal) = signals.recv() => send(&process, signal),
         }
     };
     while is_open && let Ok(Some(message)) = timeout(LAST_MESSAGES, receiver.receive()).await {
-        publish(message.into());
+        publish(ChildEvent::Received(message));
     }
     // A status that cannot be had is that of a process which somebody else reaped.
     publish(ChildEvent::Ended(status.unwrap_or_default()));
-}
-
-impl From<Received<FromChild>> for ChildEvent {
-    fn from(received: Received<FromChild>) -> Self {
-        match received {
-            Received::Message(message) => Self::Message(message),
-            Received::Unknown => Self::Touch,
-        }
-    }
 }
 
 fn send(process: &Process, signal: Signal) {

@@ -3,45 +3,46 @@
 //! Its silence is measured twice: as it is, to be shown, and as far as the process itself is to blame, to kill it.
 //! The difference is the time in which the supervisor did not listen.
 
-use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
 use super::child::Child;
-use super::end::ProcessEnd;
 
-/// A running child and its deadlines.
-pub(crate) struct ManagedProcess {
+/// A running child, with a record `R` of what it reported.
+pub(crate) struct ManagedProcess<R> {
     pub(crate) child: Child,
     /// Distinguishes its messages from those of its predecessors.
     pub(crate) incarnation: u64,
+    pub(crate) record: R,
     pub(crate) has_beaten: bool,
     /// The last sign of life, the start included.
     pub(crate) last_heard: Instant,
     /// Silence before this moment may be our own.
     pub(crate) blameless_until: Instant,
-    /// When it was asked to stop.
     stopping: Option<Instant>,
-    is_killed: bool,
+    pub(crate) is_killed: bool,
     /// Its last message, or why it was killed.
     pub(crate) reason: Option<String>,
 }
 
-impl ManagedProcess {
+impl<R: Default> ManagedProcess<R> {
     pub(crate) fn new(child: Child, incarnation: u64) -> Self {
         Self {
             last_heard: child.started,
             blameless_until: child.started,
             child,
             incarnation,
+            record: R::default(),
             has_beaten: false,
             stopping: None,
             is_killed: false,
             reason: None,
         }
     }
+}
 
+impl<R> ManagedProcess<R> {
     /// Records a sign of life.
     pub(crate) fn touch(&mut self, now: Instant) {
         self.last_heard = now;
@@ -74,17 +75,12 @@ impl ManagedProcess {
         }
     }
 
-    pub(crate) fn is_killed(&self) -> bool {
-        self.is_killed
-    }
-
     /// Counts silence and delay from `now` on: the supervisor did not listen until then.
     pub(crate) fn reset_deadlines(&mut self, now: Instant) {
         self.blameless_until = now;
         self.stopping = self.stopping.map(|_| now);
     }
 
-    /// Returns how long it has been silent.
     pub(crate) fn silence(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.last_heard)
     }
@@ -95,6 +91,8 @@ impl ManagedProcess {
     }
 
     /// Returns why it must be killed if it has been silent for longer than `watchdog`.
+    ///
+    /// This is where a silent process is noticed.
     pub(crate) fn silent_beyond(&self, watchdog: Duration, now: Instant) -> Option<String> {
         let silence = self.own_silence(now);
         (silence > watchdog).then(|| format!("no heartbeat for {:.1} s", silence.as_secs_f64()))
@@ -104,22 +102,5 @@ impl ManagedProcess {
     pub(crate) fn stopping_beyond(&self, limit: Duration, now: Instant) -> Option<String> {
         let asked = now.saturating_duration_since(self.stopping?);
         (asked > limit).then(|| format!("it did not end within {:.1} s", asked.as_secs_f64()))
-    }
-
-    /// Returns its end.
-    pub(crate) fn ended(&self, status: ExitStatus, now: Instant) -> ProcessEnd {
-        ProcessEnd::new(&self.child, status, self.reason.clone(), now)
-    }
-}
-
-impl AsRef<Self> for ManagedProcess {
-    fn as_ref(&self) -> &Self {
-        self
-    }
-}
-
-impl AsMut<Self> for ManagedProcess {
-    fn as_mut(&mut self) -> &mut Self {
-        self
     }
 }

@@ -24,7 +24,7 @@ pub(crate) use managed::ManagedProcess;
 pub use restarts::Intensity;
 pub(crate) use restarts::RunOutcome;
 pub(crate) use slot::ProcessSlot;
-pub(crate) use worker::WorkerProcess;
 pub use worker::WorkerTimes;
 #[cfg(test)]
 pub(super) use worker::tests as worker_tests;
+pub(crate) use worker::{WorkerProcess, WorkerRecord};

@@ -3,18 +3,20 @@
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use super::end::ProcessEnd;
+use super::child::Child;
+use super::end;
 use super::managed::ManagedProcess;
 use super::restarts::{Intensity, Pause, Restarts, RunOutcome};
 use crate::snapshot::LastExit;
 
-/// The place of a process `P`.
-pub(crate) struct ProcessSlot<P> {
-    pub(crate) process: Option<P>,
+/// The place of a process with a record `R`.
+pub(crate) struct ProcessSlot<R> {
+    pub(crate) process: Option<ManagedProcess<R>>,
     restart: RestartState,
     history: Restarts,
     pub(crate) restarts: u32,
-    last_end: Option<ProcessEnd>,
+    /// The end of the last process, and when that was.
+    last_end: Option<(LastExit, Instant)>,
 }
 
 /// The reason for an empty place, and when it is filled.
@@ -30,7 +32,7 @@ enum RestartState {
     },
 }
 
-impl<P: AsRef<ManagedProcess> + AsMut<ManagedProcess>> ProcessSlot<P> {
+impl<R: Default> ProcessSlot<R> {
     pub(crate) fn new(intensity: Intensity) -> Self {
         Self {
             process: None,
@@ -41,46 +43,39 @@ impl<P: AsRef<ManagedProcess> + AsMut<ManagedProcess>> ProcessSlot<P> {
         }
     }
 
-    /// Fills the place with a process that was just started.
-    pub(crate) fn fill(&mut self, process: P) {
+    /// Fills the place with a child that was just started.
+    pub(crate) fn fill(&mut self, child: Child, incarnation: u64) {
         if self.last_end.is_some() && matches!(self.restart, RestartState::Until { .. }) {
             self.restarts += 1;
         }
-        self.process = Some(process);
+        self.process = Some(ManagedProcess::new(child, incarnation));
     }
 
     /// Returns the process of this incarnation, if it is still there.
-    pub(crate) fn process_of(&mut self, incarnation: u64) -> Option<&mut P> {
+    pub(crate) fn process_of(&mut self, incarnation: u64) -> Option<&mut ManagedProcess<R>> {
         self.process
             .as_mut()
-            .filter(|process| (**process).as_ref().incarnation == incarnation)
-    }
-
-    /// Records a sign of life of this incarnation.
-    pub(crate) fn touch(&mut self, incarnation: u64, now: Instant) {
-        if let Some(process) = self.process_of(incarnation) {
-            process.as_mut().touch(now);
-        }
+            .filter(|process| process.incarnation == incarnation)
     }
 
     /// Empties the place after the end of this incarnation, and returns the process.
     ///
-    /// One that was not asked to go is followed by another, after a pause that depends on what `judge` says of its run.
+    /// One that was not asked to go is followed by another, after a pause that depends on how `rate` rates its run.
     pub(crate) fn ended(
         &mut self,
         incarnation: u64,
         status: ExitStatus,
         now: Instant,
-        judge: impl FnOnce(&P) -> RunOutcome,
-    ) -> Option<P> {
+        rate: impl FnOnce(&ManagedProcess<R>) -> RunOutcome,
+    ) -> Option<ManagedProcess<R>> {
         self.process_of(incarnation)?;
         let process = self.process.take()?;
-        let managed = process.as_ref();
-        self.last_end = Some(managed.ended(status, now));
-        if managed.is_stopping() {
+        let exit = end::exit_of(&process.child, status, process.reason.clone(), now);
+        self.last_end = Some((exit, now));
+        if process.is_stopping() {
             self.restart = RestartState::Planned;
         } else {
-            self.pause_after(judge(&process), now);
+            self.pause_after(rate(&process), now);
         }
         Some(process)
     }
@@ -112,7 +107,7 @@ impl<P: AsRef<ManagedProcess> + AsMut<ManagedProcess>> ProcessSlot<P> {
     /// Asks the process to finish and end.
     pub(crate) fn stop(&mut self, now: Instant) {
         if let Some(process) = &mut self.process {
-            process.as_mut().stop(now);
+            process.stop(now);
         }
     }
 
@@ -127,14 +122,14 @@ impl<P: AsRef<ManagedProcess> + AsMut<ManagedProcess>> ProcessSlot<P> {
     /// Kills the process, once, for this reason.
     pub(crate) fn kill(&mut self, reason: &str) {
         if let Some(process) = &mut self.process {
-            process.as_mut().kill(reason);
+            process.kill(reason);
         }
     }
 
     /// Counts silence and delay of the process from `now` on.
     pub(crate) fn reset_deadlines(&mut self, now: Instant) {
         if let Some(process) = &mut self.process {
-            process.as_mut().reset_deadlines(now);
+            process.reset_deadlines(now);
         }
     }
 
@@ -167,15 +162,19 @@ impl<P: AsRef<ManagedProcess> + AsMut<ManagedProcess>> ProcessSlot<P> {
     }
 
     pub(crate) fn incarnation(&self) -> Option<u64> {
-        self.process.as_ref().map(|process| process.as_ref().incarnation)
+        self.process.as_ref().map(|process| process.incarnation)
     }
 
     pub(crate) fn pid(&self) -> Option<u32> {
-        self.process.as_ref().map(|process| process.as_ref().child.pid)
+        self.process.as_ref().map(|process| process.child.pid)
     }
 
     /// Describes the end of the last process.
     pub(crate) fn last_exit(&self, now: Instant) -> Option<LastExit> {
-        self.last_end.as_ref().map(|end| end.view(now))
+        let (exit, ended) = self.last_end.as_ref()?;
+        Some(LastExit {
+            age_seconds: now.saturating_duration_since(*ended).as_secs_f64(),
+            ..exit.clone()
+        })
     }
 }

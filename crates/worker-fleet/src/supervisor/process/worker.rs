@@ -9,7 +9,7 @@ use super::managed::ManagedProcess;
 use super::restarts::{Intensity, RunOutcome};
 use crate::signals::HAND_BACK;
 use crate::snapshot::{SILENCE, WorkerState};
-use crate::supervisor::ipc::{FromChild, WorkerFailure};
+use crate::supervisor::ipc::{FromChild, Received, WorkerFailure};
 
 /// A worker counts as wedged after this part of the time after which it is killed, or when it is not believed any more.
 const WEDGED_AFTER_PART: u32 = 3;
@@ -42,8 +42,11 @@ pub struct WorkerTimes {
 }
 
 /// The process of a worker.
-pub(crate) struct WorkerProcess {
-    process: ManagedProcess,
+pub(crate) type WorkerProcess = ManagedProcess<WorkerRecord>;
+
+/// The record of what a worker reported.
+#[derive(Default)]
+pub(crate) struct WorkerRecord {
     pub(crate) report: Option<WorkerReport>,
     /// The moment at which it began to take jobs.
     ready: Option<Instant>,
@@ -51,42 +54,22 @@ pub(crate) struct WorkerProcess {
     pub(crate) failure: Option<WorkerFailure>,
 }
 
-impl AsRef<ManagedProcess> for WorkerProcess {
-    fn as_ref(&self) -> &ManagedProcess {
-        &self.process
-    }
-}
-
-impl AsMut<ManagedProcess> for WorkerProcess {
-    fn as_mut(&mut self) -> &mut ManagedProcess {
-        &mut self.process
-    }
-}
-
 impl WorkerProcess {
-    pub(crate) fn new(process: ManagedProcess) -> Self {
-        Self {
-            process,
-            report: None,
-            ready: None,
-            failure: None,
-        }
-    }
-
     /// Records a message.
-    pub(crate) fn handle(&mut self, message: FromChild, now: Instant) {
+    pub(crate) fn handle(&mut self, message: Received<FromChild>, now: Instant) {
         match message {
-            FromChild::Beat { report } => {
-                self.process.beat(now);
+            Received::Unknown => self.touch(now),
+            Received::Message(FromChild::Beat { report }) => {
+                self.beat(now);
                 if report.is_some() {
-                    self.ready.get_or_insert(now);
+                    self.record.ready.get_or_insert(now);
                 }
-                self.report = report;
+                self.record.report = report;
             }
-            FromChild::Failed(failure) => {
-                self.process.touch(now);
-                self.process.reason = Some(failure.reason.clone());
-                self.failure = Some(failure);
+            Received::Message(FromChild::Failed(failure)) => {
+                self.touch(now);
+                self.reason = Some(failure.reason.clone());
+                self.record.failure = Some(failure);
             }
         }
     }
@@ -94,11 +77,16 @@ impl WorkerProcess {
     /// Rates its run, which ended with `status` though the supervisor had not asked for it.
     pub(crate) fn rate(&self, status: ExitStatus, now: Instant) -> RunOutcome {
         let is_orderly = match status.code() {
-            Some(0) => self.ready.is_some(),
+            Some(0) => self.record.ready.is_some(),
             code => code == Some(INTERRUPTED),
         };
-        let has_finished_a_job = self.report.as_ref().is_some_and(|report| report.finished > 0);
+        let has_finished_a_job = self
+            .record
+            .report
+            .as_ref()
+            .is_some_and(|report| report.finished > 0);
         let was_steady = self
+            .record
             .ready
             .is_some_and(|ready| now.saturating_duration_since(ready) >= STEADY_AFTER);
         if has_finished_a_job || was_steady {
@@ -113,27 +101,23 @@ impl WorkerProcess {
     /// Asks it to hand back at once what it has and go.
     pub(crate) fn hand_back(&mut self, now: Instant) {
         // One that still starts listens to this alone.
-        self.process.stop(now);
-        self.process.child.signal(HAND_BACK);
+        self.stop(now);
+        self.child.signal(HAND_BACK);
     }
 
     /// Returns why it must be killed, if it must.
-    ///
-    /// This is where a silent worker is noticed, and one whose heartbeat no longer asks the database.
     pub(crate) fn due_death(&self, times: &WorkerTimes, now: Instant) -> Option<String> {
-        if self.process.is_killed() {
+        if self.is_killed {
             return None;
         }
-        let process = &self.process;
-        process
-            .silent_beyond(times.watchdog, now)
+        self.silent_beyond(times.watchdog, now)
             .or_else(|| self.stuck_beyond(times.watchdog, now))
-            .or_else(|| process.stopping_beyond(times.grace.saturating_add(END_MARGIN), now))
+            .or_else(|| self.stopping_beyond(times.grace.saturating_add(END_MARGIN), now))
     }
 
     fn stuck_beyond(&self, watchdog: Duration, now: Instant) -> Option<String> {
         // After the supervisor itself was away there was no time for a newer answer yet.
-        let is_judged = now.saturating_duration_since(self.process.blameless_until) > ROUND_TRIP_MARGIN;
+        let is_judged = now.saturating_duration_since(self.blameless_until) > ROUND_TRIP_MARGIN;
         let age = self.stuck_for(now).filter(|_| is_judged)?;
         (age > watchdog.saturating_add(ROUND_TRIP_MARGIN)).then(|| {
             format!(
@@ -145,12 +129,11 @@ impl WorkerProcess {
 
     /// Returns when it has to be looked at next, if nothing happens before.
     pub(crate) fn deadline(&self, times: &WorkerTimes, now: Instant) -> Option<Instant> {
-        let process = &self.process;
-        if process.is_killed() {
+        if self.is_killed {
             return None;
         }
-        let wedged = process.last_heard + wedged_after(times);
-        let killed = process.last_heard.max(process.blameless_until) + times.watchdog;
+        let wedged = self.last_heard + wedged_after(times);
+        let killed = self.last_heard.max(self.blameless_until) + times.watchdog;
         Some(if wedged > now { wedged } else { killed })
     }
 
@@ -160,9 +143,9 @@ impl WorkerProcess {
         let is_stuck = self
             .stuck_for(now)
             .is_some_and(|age| age > wedged_after.saturating_add(ROUND_TRIP_MARGIN));
-        match &self.report {
-            _ if self.process.silence(now) > wedged_after || is_stuck => WorkerState::Wedged,
-            _ if self.process.is_stopping() => WorkerState::Draining,
+        match &self.record.report {
+            _ if self.silence(now) > wedged_after || is_stuck => WorkerState::Wedged,
+            _ if self.is_stopping() => WorkerState::Draining,
             report => WorkerState::of_report(report.as_ref()),
         }
     }
@@ -171,10 +154,10 @@ impl WorkerProcess {
     ///
     /// One that drains leaves the database on its own time.
     fn stuck_for(&self, now: Instant) -> Option<Duration> {
-        let report = self.report.as_ref().filter(|report| !report.draining)?;
+        let report = self.record.report.as_ref().filter(|report| !report.draining)?;
         let age = Duration::try_from_secs_f64(report.database.age_seconds).unwrap_or_default();
         let is_failing = report.database.failure.is_some();
-        (!is_failing).then(|| age.saturating_add(self.process.own_silence(now)))
+        (!is_failing).then(|| age.saturating_add(self.own_silence(now)))
     }
 }
 

@@ -19,7 +19,10 @@ pub(crate) const TIMES: WorkerTimes = WorkerTimes {
     },
 };
 
-const NOTHING_SAID: FromChild = FromChild::Beat { report: None };
+/// A heartbeat with this report.
+pub(crate) fn beat(report: Option<WorkerReport>) -> Received<FromChild> {
+    Received::Message(FromChild::Beat { report })
+}
 
 /// A worker that was started at a moment from which all others are counted, in seconds.
 struct Subject {
@@ -45,7 +48,7 @@ impl Subject {
         let child = child();
         Self {
             started: child.started,
-            process: WorkerProcess::new(ManagedProcess::new(child, 1)),
+            process: WorkerProcess::new(child, 1),
         }
     }
 
@@ -54,23 +57,22 @@ impl Subject {
     }
 
     fn receive(&mut self, report: WorkerReport, seconds: f64) {
-        let message = FromChild::Beat { report: Some(report) };
-        self.process.handle(message, self.at(seconds));
+        self.process.handle(beat(Some(report)), self.at(seconds));
     }
 
     fn touch(&mut self, seconds: f64) {
         let now = self.at(seconds);
-        self.process.as_mut().touch(now);
+        self.process.touch(now);
     }
 
     fn stop(&mut self, seconds: f64) {
         let now = self.at(seconds);
-        self.process.as_mut().stop(now);
+        self.process.stop(now);
     }
 
     fn reset_deadlines(&mut self, seconds: f64) {
         let now = self.at(seconds);
-        self.process.as_mut().reset_deadlines(now);
+        self.process.reset_deadlines(now);
     }
 
     fn state(&self, seconds: f64) -> WorkerState {
@@ -153,7 +155,7 @@ fn draining(contact_age_seconds: f64) -> WorkerReport {
 async fn a_state_is_what_was_said_last() {
     let mut worker = Subject::new();
     assert_eq!(worker.state(1.0), WorkerState::Starting);
-    worker.process.handle(NOTHING_SAID, worker.at(1.0));
+    worker.process.handle(beat(None), worker.at(1.0));
     assert_eq!(worker.state(1.0), WorkerState::Starting);
     worker.receive(idle(0.0), 1.0);
     assert_eq!(worker.state(1.0), WorkerState::Idle);
@@ -167,9 +169,7 @@ async fn a_state_is_what_was_said_last() {
 async fn one_that_was_asked_to_stop_drains_whatever_it_says() {
     for said in [None, Some(idle(0.0)), Some(busy())] {
         let mut worker = Subject::new();
-        worker
-            .process
-            .handle(FromChild::Beat { report: said }, worker.at(1.0));
+        worker.process.handle(beat(said), worker.at(1.0));
         worker.stop(1.0);
         assert_eq!(worker.state(1.0), WorkerState::Draining);
     }
@@ -296,7 +296,7 @@ async fn one_that_was_not_asked_to_end_may_stay() {
 #[tokio::test]
 async fn silence_counts_anew_after_a_reset_and_is_shown_in_full() {
     let mut worker = Subject::new();
-    worker.process.handle(NOTHING_SAID, worker.at(100.0));
+    worker.process.handle(beat(None), worker.at(100.0));
     worker.reset_deadlines(120.0);
     assert_eq!(worker.state(120.0), WorkerState::Wedged);
     assert_eq!(worker.due_death(129.0), None);
@@ -313,7 +313,7 @@ async fn a_reset_makes_no_contact_older() {
 }
 
 #[tokio::test]
-async fn an_old_contact_is_not_judged_before_there_was_time_for_a_new_one() {
+async fn an_old_contact_counts_only_after_time_for_a_new_one() {
     let mut worker = Subject::new();
     worker.reset_deadlines(120.0);
     worker.receive(idle(30.0), 127.0);
@@ -350,14 +350,14 @@ async fn a_reset_asks_nobody_to_end() {
 }
 
 #[tokio::test]
-async fn one_that_was_killed_is_not_due_again_and_the_first_reason_stays() {
+async fn one_that_was_killed_keeps_its_first_reason() {
     let mut worker = Subject::new();
-    worker.process.as_mut().kill("the first");
-    worker.process.as_mut().kill("the second");
+    worker.process.kill("the first");
+    worker.process.kill("the second");
     assert_eq!(worker.due_death(1000.0), None);
     assert_eq!(worker.deadline(1000.0), None);
-    assert_eq!(worker.process.as_ref().reason.as_deref(), Some("the first"));
-    assert_eq!(worker.process.failure, None);
+    assert_eq!(worker.process.reason.as_deref(), Some("the first"));
+    assert_eq!(worker.process.record.failure, None);
 }
 
 #[tokio::test]
@@ -368,15 +368,16 @@ async fn one_that_gives_up_says_why_and_with_which_code() {
         reason: "no database".to_owned(),
         is_slot_taken: false,
     };
-    worker
-        .process
-        .handle(FromChild::Failed(failure.clone()), worker.at(1.0));
-    assert_eq!(worker.process.failure, Some(failure));
-    assert_eq!(worker.process.as_ref().reason.as_deref(), Some("no database"));
+    worker.process.handle(
+        Received::Message(FromChild::Failed(failure.clone())),
+        worker.at(1.0),
+    );
+    assert_eq!(worker.process.record.failure, Some(failure));
+    assert_eq!(worker.process.reason.as_deref(), Some("no database"));
 }
 
 #[tokio::test]
-async fn it_is_looked_at_when_it_would_be_wedged_and_when_it_would_be_killed() {
+async fn the_deadlines_are_those_of_wedged_and_of_killed() {
     let mut worker = Subject::new();
     worker.receive(idle(0.0), 100.0);
     assert_eq!(worker.deadline(101.0), Some(Duration::from_secs(103)));
@@ -390,7 +391,7 @@ async fn a_run_that_took_no_jobs_is_futile_unless_somebody_ended_it() {
     use RunOutcome::{Futile, Orderly};
     let mut subject = Subject::new();
     assert_eq!(subject.runs(60.0), [Futile, Futile, Orderly, Futile]);
-    subject.process.handle(NOTHING_SAID, subject.at(1.0));
+    subject.process.handle(beat(None), subject.at(1.0));
     assert_eq!(subject.runs(60.0), [Futile, Futile, Orderly, Futile]);
 }
 
