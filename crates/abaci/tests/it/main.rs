@@ -14,22 +14,11 @@ mod cut_paths;
 mod demo;
 mod faults;
 mod fleet;
-mod fleet_chaos;
-mod fleet_control;
-mod fleet_deaths;
-mod fleet_drain;
-mod fleet_faults;
-mod fleet_orders;
-mod fleet_removal;
-mod fleet_rig;
 mod gc;
 mod giant;
 mod giant_memory;
 mod hard_stops;
 mod health;
-mod health_connections;
-mod health_load;
-mod health_outages;
 mod help;
 mod host_faults;
 mod hostile;
@@ -40,7 +29,6 @@ mod jobs;
 mod lab;
 mod long_lists;
 mod managing;
-mod notify;
 mod poison;
 mod private_database;
 mod progress;
@@ -55,5 +43,7 @@ mod streams;
 mod terminal;
 mod unreachable;
 mod verifying;
+
+use fleet::rig as fleet_rig;
 
 testkit::child_process! {}

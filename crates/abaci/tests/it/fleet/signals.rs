@@ -1,10 +1,10 @@
-//! Orders to a fleet at awkward moments: before it has come up, while its supervisor stands still, twice.
+//! Signals and requests to a fleet at awkward moments: before it has come up, while its supervisor stands still, twice.
 
 use std::net::TcpListener;
 
 use testkit::{Process, Signal, eventually, is_alive};
 
-use crate::fleet_rig::{Fleet, control_socket, field, pid_of, signal, stop, try_signal};
+use crate::fleet::rig::{Fleet, control_socket, field, pid_of, signal, stop, try_signal};
 use crate::rig::{Rig, assert_refused, code};
 
 /// A rig whose database has its tables.
@@ -17,7 +17,7 @@ fn prepared() -> Rig {
 }
 
 #[test]
-fn a_fleet_whose_workers_all_die_at_their_start_is_never_ready_and_ends_with_the_reason() {
+fn a_fleet_whose_workers_all_die_at_their_start_ends() {
     let rig = prepared();
     // A worker cannot come up while nobody can write there.
     let _lock = rig.database.lock("abaci.presence");
@@ -63,7 +63,7 @@ fn a_fleet_that_is_starting_is_neither_scaled_nor_reloaded() {
 }
 
 #[test]
-fn a_fleet_told_to_stop_before_it_has_started_anything_ends_in_order() {
+fn a_fleet_stopped_before_it_started_anything_ends_in_order() {
     let rig = Rig::new();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -152,7 +152,7 @@ fn a_reload_without_a_free_slot_for_a_spare_does_without() {
 }
 
 #[test]
-fn a_worker_that_only_seems_to_be_there_covers_for_nobody_in_a_reload() {
+fn a_wedged_worker_covers_for_nobody_in_a_reload() {
     let rig = Rig::new();
     let fleet = Fleet::start(&rig, &["--workers", "2", "--watchdog", "1h"]);
     let (well, stopped) = (fleet.pid(0), fleet.pid(1));

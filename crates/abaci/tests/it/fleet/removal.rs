@@ -6,7 +6,7 @@ use std::path::Path;
 
 use testkit::{Output, Process, Signal, TempDir, eventually};
 
-use crate::fleet_rig::{Fleet, control_socket, field};
+use crate::fleet::rig::{Fleet, control_socket, field};
 use crate::http;
 use crate::rig::{Rig, assert_refused, bare, code, run};
 

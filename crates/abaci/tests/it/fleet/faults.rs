@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::Value;
 use testkit::{Deadline, Process, Signal};
 
-use crate::fleet_rig::{Fleet, Watch, end_by, field, pid_of, signal, workers_in};
+use crate::fleet::rig::{Fleet, Watch, end_by, field, pid_of, signal, workers_in};
 use crate::rig::{Rig, code, objects};
 
 /// Over two seconds of one core: long enough to be met in the middle.
@@ -132,7 +132,7 @@ fn a_worker_killed_by_sigkill_is_told_of_and_its_job_goes_on() {
 }
 
 #[test]
-fn a_worker_with_a_segmentation_fault_is_told_of_and_its_job_goes_on() {
+fn a_segmentation_fault_is_reported_and_the_job_goes_on() {
     assert_survives(Signal::SEGV, "SIGSEGV");
 }
 
@@ -142,7 +142,7 @@ fn a_worker_that_aborts_is_told_of_and_its_job_goes_on() {
 }
 
 #[test]
-fn a_worker_that_is_stopped_is_wedged_then_killed_and_its_job_goes_on() {
+fn a_stopped_worker_is_wedged_then_killed_and_its_job_goes_on() {
     let rig = Rig::new();
     let fleet = Fleet::start(&rig, &["--workers", "1", "--watchdog", "3s"]);
     let watch = Watch::start(&fleet.address);
@@ -180,7 +180,7 @@ fn a_worker_that_is_stopped_is_wedged_then_killed_and_its_job_goes_on() {
 }
 
 #[test]
-fn a_worker_that_runs_out_of_memory_is_told_of_and_its_job_goes_on() {
+fn an_end_for_want_of_memory_is_reported_and_the_job_goes_on() {
     let rig = Rig::new();
     let fleet = Fleet::start(&rig, &[PATIENT.as_slice(), &["--enable-faults"]].concat());
     let watch = Watch::start(&fleet.address);
@@ -210,7 +210,7 @@ fn a_worker_that_runs_out_of_memory_is_told_of_and_its_job_goes_on() {
 }
 
 #[test]
-fn a_job_runs_again_within_three_seconds_of_the_death_of_its_worker() {
+fn a_job_runs_again_three_seconds_after_its_workers_death() {
     let rig = Rig::new();
     let fleet = Fleet::start(&rig, &["--workers", "1"]);
     let id = rig.submit(&["--algorithm", "recursive", "50"]).remove(0);
@@ -230,7 +230,7 @@ fn a_job_runs_again_within_three_seconds_of_the_death_of_its_worker() {
 }
 
 #[test]
-fn a_fleet_whose_only_worker_is_in_a_crash_loop_is_not_ready_and_names_the_signal() {
+fn an_only_worker_in_a_crash_loop_makes_a_fleet_not_ready() {
     let rig = Rig::new();
     let fleet = Fleet::start(&rig, &["--workers", "1", "--max-restarts", "0"]);
     let killed = fleet.pid(0);
@@ -278,7 +278,7 @@ impl Drop for Burning {
 }
 
 #[test]
-fn a_worker_that_gets_little_of_a_busy_processor_is_not_mistaken_for_a_wedged_one() {
+fn a_worker_on_a_busy_processor_does_not_count_as_wedged() {
     let rig = Rig::new();
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
     let concurrency = (processors + 1).to_string();
@@ -332,7 +332,7 @@ fn mend_starts(rig: &Rig) {
 }
 
 #[test]
-fn a_worker_that_exits_during_its_start_is_told_of_and_tried_again_until_its_job_goes_on() {
+fn a_worker_that_exits_at_its_start_is_tried_again() {
     let rig = Rig::new();
     // However long the mend takes, it is no crash loop, which would be tried again after a minute only.
     let fleet = Fleet::start(&rig, &PATIENT);
@@ -361,7 +361,7 @@ fn a_worker_that_exits_during_its_start_is_told_of_and_tried_again_until_its_job
 }
 
 #[test]
-fn a_slot_in_a_crash_loop_is_told_of_while_the_others_work_and_a_reload_revives_it() {
+fn a_reload_revives_a_slot_in_a_crash_loop() {
     let rig = Rig::new();
     let fleet = Fleet::start(&rig, &["--workers", "2", "--max-restarts", "3"]);
     let other = fleet.pid(0);

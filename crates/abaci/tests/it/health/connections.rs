@@ -1,4 +1,4 @@
-//! What clients may do to a health server: say nonsense, be slow, be many.
+//! Clients that send nonsense to a health server, are slow, or are many.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use testkit::eventually;
 
-use crate::health::Served;
+use super::Served;
 use crate::http;
 use crate::rig::{Rig, code};
 
@@ -43,7 +43,7 @@ fn silent_connections(address: &str, count: usize) -> Vec<TcpStream> {
 }
 
 #[test]
-fn nonsense_gets_an_error_or_a_closed_connection_and_the_server_goes_on() {
+fn nonsense_gets_an_error_and_the_server_goes_on() {
     let rig = Rig::new();
     let served = Served::ready(&rig);
     let huge = "x".repeat(100_000);
@@ -119,7 +119,7 @@ fn a_body_is_not_waited_for() {
 }
 
 #[test]
-fn a_client_that_is_slow_with_a_request_or_between_two_is_cut_off() {
+fn a_client_that_is_slow_in_or_between_requests_is_cut_off() {
     let rig = Rig::new();
     let served = Served::ready(&rig);
     let begun = Instant::now();
@@ -164,7 +164,7 @@ fn a_thousand_silent_connections_hold_nobody_up() {
 }
 
 #[test]
-fn more_connections_than_there_is_room_for_wait_and_leave_the_worker_its_share() {
+fn connections_beyond_the_limit_wait_and_the_worker_goes_on() {
     raise_own_limit();
     let rig = Rig::new();
     // Room for a hundred connections, and none that it could take from elsewhere.

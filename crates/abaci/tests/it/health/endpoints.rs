@@ -1,66 +1,13 @@
-//! What a server says of itself over HTTP: at rest, at work, at the end.
+//! The health of a server over HTTP: at rest, at work, at the end.
 
 use std::net::TcpListener;
-use std::process::Command;
 
 use serde_json::{Value, json};
-use testkit::{Process, Signal, TempDir, eventually};
+use testkit::{Process, Signal, TempDir};
 
-use crate::http::{self, Response};
+use super::Served;
+use crate::http;
 use crate::rig::{Rig, assert_refused, bare, code, run};
-
-/// A server that answers for its health.
-pub(crate) struct Served {
-    pub(crate) process: Process,
-    pub(crate) address: String,
-}
-
-impl Served {
-    /// Starts it and returns once it says where it answers, which may be long before it takes jobs.
-    pub(crate) fn begin(command: Command) -> Self {
-        let process = Process::spawn(command);
-        let line = process.wait_for_line("health address=");
-        let address = line.rsplit_once("address=").unwrap().1.to_owned();
-        Self { process, address }
-    }
-
-    /// Starts it and returns once it takes jobs.
-    pub(crate) fn ready(rig: &Rig) -> Self {
-        let served = Self::begin(rig.abaci(SERVE));
-        served.process.wait_for_line("ready");
-        served
-    }
-
-    #[track_caller]
-    pub(crate) fn get(&self, path: &str) -> Response {
-        http::get(&self.address, path)
-    }
-
-    /// Waits for an answer of `/health` of which something holds.
-    #[track_caller]
-    pub(crate) fn health_until(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
-        eventually(what, || {
-            let health = self.get("/health").json();
-            if holds(&health) { Ok(health) } else { Err(health) }
-        })
-    }
-
-    /// Asserts that it is not ready and that all of `words` are among the reasons.
-    #[track_caller]
-    pub(crate) fn assert_unready(&self, words: &[&str]) {
-        let unready = self.get("/readyz");
-        assert_eq!(unready.status, 503, "{unready:#?}");
-        let answer = unready.json();
-        assert_eq!(answer["status"], "not ready", "{answer}");
-        let reasons = answer["reasons"].to_string();
-        for word in words {
-            assert!(reasons.contains(word), "{word:?} is not in {reasons}");
-        }
-    }
-}
-
-/// Port 0: the server says which one it got.
-pub(crate) const SERVE: [&str; 5] = ["serve", "--poll-interval", "5ms", "--health-addr", "127.0.0.1:0"];
 
 #[test]
 fn an_idle_server_is_alive_ready_and_healthy() {
@@ -224,7 +171,7 @@ fn the_address_is_a_setting_like_any_other() {
 }
 
 #[test]
-fn the_keys_of_health_and_the_names_of_the_metrics_are_what_was_agreed() {
+fn keys_of_health_and_names_of_metrics_are_what_was_agreed() {
     let rig = Rig::new();
     let served = Served::ready(&rig);
     let id = rig.submit(&["--algorithm", "recursive", "50"]).remove(0);

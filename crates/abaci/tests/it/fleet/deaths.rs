@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use testkit::{Deadline, PrivateServer, Process, Signal, TempDir, eventually, is_alive};
 
-use crate::fleet_rig::{
+use crate::fleet::rig::{
     Fleet, Watch, adopt_orphans, await_ends, children_of, computing_process, descendants_of, end_by, field,
     pid_of, signal, signal_all, stop, workers_in,
 };
@@ -53,22 +53,22 @@ fn assert_nothing_is_left_after(deadly: Signal) {
 }
 
 #[test]
-fn no_process_is_left_two_seconds_after_the_supervisor_was_killed_and_health_says_so_meanwhile() {
+fn a_killed_supervisor_leaves_no_process_and_health_says_so() {
     assert_nothing_is_left_after(Signal::KILL);
 }
 
 #[test]
-fn no_process_is_left_two_seconds_after_the_supervisor_aborted() {
+fn a_supervisor_that_aborts_leaves_no_process() {
     assert_nothing_is_left_after(Signal::ABORT);
 }
 
 #[test]
-fn no_process_is_left_two_seconds_after_the_supervisor_had_a_segmentation_fault() {
+fn a_supervisor_with_a_segmentation_fault_leaves_no_process() {
     assert_nothing_is_left_after(Signal::SEGV);
 }
 
 #[test]
-fn a_stopped_health_process_wakes_up_and_ends_when_the_supervisor_was_killed() {
+fn a_stopped_health_process_ends_with_a_killed_supervisor() {
     let rig = Rig::new();
     adopt_orphans();
     let mut fleet = Fleet::start(&rig, &["--workers", "1"]);
@@ -81,7 +81,7 @@ fn a_stopped_health_process_wakes_up_and_ends_when_the_supervisor_was_killed() {
 }
 
 #[test]
-fn a_killed_health_process_is_replaced_on_its_port_and_the_workers_do_not_notice() {
+fn a_killed_health_process_is_replaced_without_the_workers() {
     let rig = Rig::new();
     let fleet = Fleet::start(&rig, &["--workers", "1"]);
     let before = fleet.health();
@@ -127,7 +127,7 @@ fn a_stopped_health_process_is_killed_and_replaced() {
 }
 
 #[test]
-fn a_supervisor_that_was_stopped_is_told_of_and_blames_nobody_when_it_goes_on() {
+fn a_supervisor_that_was_stopped_kills_nobody_when_it_goes_on() {
     let rig = Rig::new();
     let fleet = Fleet::start(&rig, &["--workers", "2", "--watchdog", "3s"]);
     let before = fleet.health();
@@ -197,7 +197,7 @@ fn a_fleet_whose_log_nobody_reads_any_more_goes_on() {
 }
 
 #[test]
-fn a_database_that_is_away_for_twenty_seconds_is_told_of_and_outlasted_without_a_restart() {
+fn twenty_seconds_without_the_database_restart_nobody() {
     let mut database = PrivateServer::new();
     let (url, home) = (database.create_database("jobs"), TempDir::new());
     let abaci = |arguments: &[&str]| {
@@ -243,7 +243,7 @@ fn a_database_that_is_away_for_twenty_seconds_is_told_of_and_outlasted_without_a
 }
 
 #[test]
-fn a_fleet_that_is_started_before_its_database_waits_says_so_and_becomes_ready_without_a_restart() {
+fn a_fleet_started_before_its_database_waits_for_it() {
     let mut database = PrivateServer::new();
     let (url, home) = (database.create_database("jobs"), TempDir::new());
     database.stop();

@@ -1,8 +1,8 @@
-//! What a fleet is made of, and how it starts.
+//! The processes of a fleet, and its start.
 
 use testkit::{Process, Signal, eventually};
 
-use crate::fleet_rig::{Fleet, children_of, field, memory_kib};
+use crate::fleet::rig::{Fleet, children_of, field, memory_kib};
 use crate::http;
 use crate::rig::{Rig, assert_refused, code};
 
@@ -10,7 +10,7 @@ use crate::rig::{Rig, assert_refused, code};
 const LONG: [&str; 3] = ["--algorithm", "recursive", "44"];
 
 #[test]
-fn a_fleet_is_a_supervisor_a_health_process_and_workers_that_ps_tells_apart() {
+fn the_processes_of_a_fleet_can_be_told_apart_by_ps() {
     let rig = Rig::new();
     let fleet = Fleet::start(&rig, &["--workers", "2"]);
     let mut children = children_of(fleet.process.pid());
@@ -128,7 +128,7 @@ fn a_fleet_without_health_has_no_health_process() {
 }
 
 #[test]
-fn a_second_fleet_on_the_same_directory_is_refused_and_the_first_goes_on() {
+fn a_second_fleet_on_the_same_directory_is_refused() {
     let rig = Rig::new();
     let fleet = Fleet::start(&rig, &["--workers", "1"]);
     let output = rig.run(["fleet", "--health-addr", "none"]);
@@ -140,7 +140,7 @@ fn a_second_fleet_on_the_same_directory_is_refused_and_the_first_goes_on() {
 }
 
 #[test]
-fn a_second_fleet_on_the_same_database_and_slots_is_refused_and_the_first_goes_on() {
+fn a_second_fleet_on_the_same_slots_of_a_database_is_refused() {
     let rig = Rig::new();
     let fleet = Fleet::start(&rig, &["--workers", "2", "--first-slot", "1"]);
     let other = rig.directory.path().join("other");
@@ -216,7 +216,7 @@ fn settings_that_make_no_sense_are_refused_by_name() {
 }
 
 #[test]
-fn a_database_that_refuses_is_said_once_with_the_exit_code_of_the_worker() {
+fn a_database_that_refuses_is_reported_once_with_its_exit_code() {
     let rig = Rig::new();
     let mut command = rig.abaci([
         "fleet",
@@ -240,7 +240,7 @@ fn a_database_that_refuses_is_said_once_with_the_exit_code_of_the_worker() {
 }
 
 #[test]
-fn a_fleet_on_a_private_database_shows_that_it_runs_and_lets_it_go() {
+fn a_fleet_shows_its_private_database_and_lets_it_go() {
     let rig = Rig::new();
     let mut command = rig.abaci(["fleet", "--health-addr", "127.0.0.1:0", "--workers", "1"]);
     command.env_remove("ABACI_DATABASE_URL");

@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde_json::Value;
 use testkit::{Deadline, Process, Signal, TempDir, eventually};
 
-use crate::fleet_rig::{Fleet, children_of, try_signal, workers_in};
+use crate::fleet::rig::{Fleet, children_of, try_signal, workers_in};
 use crate::rig::{Program, code, objects, run};
 
 const CLIENTS: usize = 4;

@@ -1,4 +1,4 @@
-//! What a server says of itself over HTTP while its database is not there, or does not answer, or is asked too much.
+//! The health of a server over HTTP while its database is not there, or does not answer, or is asked too much.
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use testkit::{Deadline, PrivateServer, TempDir};
 
-use crate::health::{SERVE, Served};
+use super::{SERVE, Served};
 use crate::http;
 use crate::rig::{Rig, bare};
 
@@ -56,7 +56,7 @@ fn an_outage_is_seen_at_once_and_its_end_too_without_a_restart() {
 }
 
 #[test]
-fn a_database_that_hangs_holds_up_readiness_for_a_second_and_nothing_else() {
+fn a_database_that_hangs_holds_up_readiness_for_a_second() {
     let rig = Rig::new();
     let served = Served::ready(&rig);
     assert_eq!(served.get("/readyz").status, 200);
@@ -85,7 +85,7 @@ fn a_database_that_hangs_holds_up_readiness_for_a_second_and_nothing_else() {
 }
 
 #[test]
-fn a_server_that_waits_for_its_database_says_that_it_is_starting() {
+fn a_server_that_waits_for_its_database_is_starting() {
     let mut postgres = PrivateServer::new();
     let url = postgres.create_database("jobs");
     postgres.stop();
@@ -110,7 +110,7 @@ fn a_server_that_waits_for_its_database_says_that_it_is_starting() {
 }
 
 #[test]
-fn a_server_that_says_it_is_ready_is_ready_however_often_it_was_asked_before() {
+fn a_server_is_ready_however_often_it_was_asked_before() {
     let mut postgres = PrivateServer::new();
     let url = postgres.create_database("jobs");
     postgres.stop();

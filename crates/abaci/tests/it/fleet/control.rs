@@ -8,7 +8,7 @@ use rustix::process::Signal as Number;
 use serde_json::Value;
 use testkit::{Process, Signal, eventually};
 
-use crate::fleet_rig::{Fleet, computing_process, control_socket, pid_of, signal, signal_all, workers_in};
+use crate::fleet::rig::{Fleet, computing_process, control_socket, pid_of, signal, signal_all, workers_in};
 use crate::http::Response;
 use crate::rig::{Rig, assert_refused, code, objects};
 
@@ -30,7 +30,7 @@ fn await_workers(fleet: &Fleet, slots: &[u64]) -> Value {
 }
 
 #[test]
-fn a_fleet_grows_and_shrinks_when_told_and_what_runs_is_finished() {
+fn a_fleet_scales_both_ways_and_what_runs_is_finished() {
     let rig = Rig::new();
     let fleet = Fleet::start(&rig, &["--workers", "1"]);
     let first = fleet.pid(0);
@@ -176,7 +176,7 @@ fn by_command(rig: &Rig, fleet: &Fleet) {
 }
 
 #[test]
-fn a_reload_replaces_every_worker_and_some_worker_is_ready_at_every_moment() {
+fn a_reload_replaces_every_worker_and_one_is_always_ready() {
     assert_reloads_without_a_gap("2", by_command);
 }
 
@@ -211,7 +211,7 @@ fn a_reload_takes_up_what_has_changed_in_the_configuration_file() {
 }
 
 #[test]
-fn a_reload_to_something_that_does_not_start_is_broken_off_and_the_rest_goes_on() {
+fn a_reload_to_what_does_not_start_leaves_the_rest_as_it_was() {
     let rig = Rig::new();
     let fleet = Fleet::start(&rig, &["--workers", "2"]);
     let before = fleet.health();
@@ -240,7 +240,7 @@ fn a_reload_to_something_that_does_not_start_is_broken_off_and_the_rest_goes_on(
 }
 
 #[test]
-fn a_reload_to_a_program_that_cannot_be_executed_is_broken_off_and_the_rest_goes_on() {
+fn a_reload_to_what_is_no_program_leaves_the_rest_as_it_was() {
     let rig = Rig::new();
     let program = rig.directory.path().join("abaci");
     std::fs::copy(env!("CARGO_BIN_EXE_abaci"), &program).unwrap();
@@ -261,7 +261,7 @@ fn a_reload_to_a_program_that_cannot_be_executed_is_broken_off_and_the_rest_goes
 }
 
 #[test]
-fn a_reload_takes_another_slot_for_its_spare_where_the_next_one_is_somebody_elses() {
+fn a_reload_takes_another_slot_where_the_next_one_is_taken() {
     let rig = Rig::new();
     let fleet = Fleet::start(&rig, &["--workers", "1"]);
     let neighbour = rig.server(&["--slot", "1"]);
@@ -328,7 +328,7 @@ fn status_shows_every_worker_its_job_and_the_queue() {
 }
 
 #[test]
-fn status_without_a_fleet_shows_the_servers_that_there_are_and_says_when_there_are_none() {
+fn status_without_a_fleet_shows_the_servers_if_any() {
     let rig = Rig::new();
     let nobody = rig.run(["status"]);
     assert_eq!(

@@ -1,4 +1,4 @@
-//! What a server tells systemd, heard on a real socket.
+//! The messages of a server to systemd, received on a real socket.
 
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use testkit::{Deadline, Process, Signal, TempDir};
 
-use crate::fleet_rig::children_of;
+use crate::fleet::rig::children_of;
 use crate::rig::{Rig, bare, code};
 
 /// How long something may take to be said.
@@ -52,7 +52,7 @@ impl Systemd {
 }
 
 #[test]
-fn a_service_says_when_it_is_ready_that_it_lives_and_when_it_ends() {
+fn a_service_reports_its_start_its_life_and_its_end() {
     let (rig, systemd) = (Rig::new(), Systemd::new());
     let server = systemd.start(rig.abaci(["serve"]));
     systemd.messages_until("READY=1");
@@ -83,7 +83,7 @@ fn a_service_that_waits_for_its_database_lives_and_is_not_ready() {
 }
 
 #[test]
-fn a_fleet_speaks_with_one_voice_of_its_start_its_reload_and_its_end() {
+fn only_the_supervisor_reports_start_reload_and_end() {
     let (rig, systemd) = (Rig::new(), Systemd::new());
     let fleet = systemd.start(rig.abaci(["fleet", "--health-addr", "none", "--workers", "1"]));
     systemd.messages_until("READY=1");

@@ -1,11 +1,11 @@
-//! How fast a fleet says how it is while many ask, a worker stands still and the database hangs.
+//! The time that a health answer takes while many ask, a worker stands still and the database hangs.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 use testkit::{Signal, eventually};
 
-use crate::fleet_rig::{Fleet, pid_of, signal};
+use crate::fleet::rig::{Fleet, pid_of, signal};
 use crate::http::{self, Response};
 use crate::rig::Rig;
 
@@ -91,7 +91,7 @@ fn ask_steadily<const PATHS: usize>(address: &str, paths: [&'static str; PATHS])
 }
 
 #[test]
-fn two_hundred_questions_a_second_are_answered_promptly_while_a_worker_is_stopped_and_the_database_hangs() {
+fn two_hundred_questions_a_second_are_answered_in_an_outage() {
     let rig = Rig::new();
     // The stopped worker is to stay: its end would be an event that ends the trouble.
     let fleet = Fleet::start(&rig, &["--workers", "2", "--watchdog", "60s"]);

@@ -1,11 +1,11 @@
-//! How a fleet ends when it is told to: in order, in time, and with nothing left.
+//! The end of a fleet that is asked to stop: in order, in time, and with nothing left.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use testkit::{Deadline, Process, Signal, eventually, is_alive};
 
-use crate::fleet_rig::{
+use crate::fleet::rig::{
     Fleet, adopt_orphans, await_a_new_wish, await_ends, children_of, computing_process, descendants_of,
     field, is_pending, pid_of, signal, signal_all, stop, workers_in,
 };
@@ -16,7 +16,7 @@ use crate::rig::{Rig, code, objects};
 const LONG: [&str; 3] = ["--algorithm", "recursive", "44"];
 
 #[test]
-fn a_fleet_that_is_asked_to_stop_is_not_ready_first_finishes_what_it_computes_and_leaves_nothing() {
+fn a_fleet_that_drains_is_not_ready_and_finishes_what_runs() {
     let rig = Rig::new();
     let fleet = Fleet::start(&rig, &["--workers", "2"]);
     let id = rig.submit(&LONG).remove(0);
@@ -40,7 +40,7 @@ fn a_fleet_that_is_asked_to_stop_is_not_ready_first_finishes_what_it_computes_an
 }
 
 #[test]
-fn the_workers_of_a_fleet_drain_side_by_side_and_not_one_after_the_other() {
+fn the_workers_of_a_fleet_drain_side_by_side() {
     let rig = Rig::new();
     let fleet = Fleet::start(&rig, &["--workers", "2"]);
     let ids = rig.submit(&["--algorithm", "recursive", "42", "42"]);
@@ -85,7 +85,7 @@ fn the_workers_of_a_fleet_drain_side_by_side_and_not_one_after_the_other() {
 }
 
 #[test]
-fn a_grace_time_too_short_puts_a_fleets_job_back_for_another_server() {
+fn a_fleets_job_beyond_the_grace_time_goes_to_another_server() {
     let rig = Rig::new();
     let fleet = Fleet::start(&rig, &["--workers", "1", "--grace", "0s"]);
     let id = rig.submit(&LONG).remove(0);
@@ -177,7 +177,7 @@ fn a_worker_that_is_killed_while_it_drains_is_in_the_log() {
 }
 
 #[test]
-fn a_signal_to_every_process_of_a_fleet_drains_it_like_one_to_the_supervisor() {
+fn a_signal_to_every_process_drains_like_one_to_the_supervisor() {
     let rig = Rig::new();
     let fleet = Fleet::start(&rig, &["--workers", "1"]);
     let id = rig.submit(&LONG).remove(0);
@@ -199,7 +199,7 @@ fn a_signal_to_every_process_of_a_fleet_drains_it_like_one_to_the_supervisor() {
 }
 
 #[test]
-fn a_stopped_worker_does_not_keep_a_fleet_from_stopping_and_leaves_nothing() {
+fn a_stopped_worker_does_not_keep_a_fleet_from_stopping() {
     let rig = Rig::new();
     adopt_orphans();
     let fleet = Fleet::start(&rig, &["--workers", "2", "--watchdog", "2s"]);
@@ -221,7 +221,7 @@ fn a_stopped_worker_does_not_keep_a_fleet_from_stopping_and_leaves_nothing() {
 }
 
 #[test]
-fn a_worker_that_stood_still_when_its_fleet_was_told_to_stop_finishes_its_job_when_it_goes_on() {
+fn a_worker_stopped_before_the_drain_finishes_its_job_after_it() {
     let rig = Rig::new();
     let fleet = Fleet::start(&rig, &["--workers", "1"]);
     let id = rig.submit(&LONG).remove(0);
