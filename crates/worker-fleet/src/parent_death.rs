@@ -6,8 +6,8 @@ use rustix::process::Signal;
 
 /// Asks the kernel to send this process `signal` when its parent dies, and ends at once if that has happened.
 ///
-/// The kernel looks at the end of the thread that started this process: a supervisor starts its children from its main thread,
-/// a worker from threads of its runtime, which end with it.
+/// The kernel looks at the end of the thread that started this process: a supervisor starts its children from its main
+/// thread, a worker from threads of its runtime, which end with it.
 ///
 /// # Errors
 /// When the parent is not the process `parent`.

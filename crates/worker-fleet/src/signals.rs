@@ -87,7 +87,8 @@ impl Signals {
     }
 }
 
-/// Listens for [`HAND_BACK`] from its making on, and remembers it.
+/// Listens from its making on for SIGUSR1, by which a supervisor asks a worker to hand back what it has, and remembers
+/// it.
 pub struct HandBackSignal {
     signal: Signal,
     has_come: bool,

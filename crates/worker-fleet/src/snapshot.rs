@@ -1,8 +1,8 @@
-//! All that is known of a server's workers at one moment: the form that the supervisor, the health process and those who ask
-//! for the status exchange, as one line of JSON.
+//! All that is known of a server's workers at one moment: the form that the supervisor, the health process and those
+//! who ask for the status exchange, as one line of JSON.
 //!
-//! Times are ages in seconds at the moment that the snapshot was made; whoever keeps one adds how long they have kept it.
-//! Anything unknown is absent, and nothing is ever guessed.
+//! Times are ages in seconds at the moment that the snapshot was made; whoever keeps one adds how long they have kept
+//! it. Anything unknown is absent, and nothing is ever guessed.
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -16,7 +16,8 @@ pub(crate) const SILENCE: Duration = Duration::from_secs(10);
 /// All workers of one server, and who looks after them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Snapshot {
-    /// The process that looks after the workers; absent where the one worker looks after itself, as a server of one process does.
+    /// The process that looks after the workers; absent where the one worker looks after itself, as a server of one
+    /// process does.
     pub supervisor: Option<SupervisorView>,
     /// The phase of the server as a whole.
     pub phase: Phase,
@@ -76,8 +77,8 @@ pub struct WorkerView {
     /// The trouble of its host, while that keeps it from claiming jobs.
     #[serde(default)]
     pub host: Option<HostTrouble>,
-    /// The number of times that its process was started again after it had ended by itself; without a supervisor, that it
-    /// began anew because another had its executor id.
+    /// The number of times that its process was started again after it had ended by itself; without a supervisor, that
+    /// it began anew because another had its executor id.
     pub restarts: u32,
     /// The time until the next process is started, while there is none.
     pub restart_in_seconds: Option<f64>,

@@ -1,8 +1,8 @@
 //! The messages of a service to systemd: that it is ready, what it is doing, that it lives, that it ends.
 //!
-//! They go to the socket that `NOTIFY_SOCKET` names, and `WATCHDOG_USEC` sets how often a sign of life is expected; both are
-//! read by the crate of the protocol itself, for which a program that reads its
-//! environment in one place makes an exception. Without that variable nothing is sent and nothing fails.
+//! They go to the socket that `NOTIFY_SOCKET` names, and `WATCHDOG_USEC` sets how often a sign of life is expected;
+//! both are read by the crate of the protocol itself, for which a program that reads its environment in one place makes
+//! an exception. Without that variable nothing is sent and nothing fails.
 //!
 //! A message that cannot be sent is mentioned in the log at level debug and lost: no service should end for want of
 //! somebody to tell.

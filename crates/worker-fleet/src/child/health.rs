@@ -64,8 +64,8 @@ impl HealthProcess {
         })
     }
 
-    /// Answers on the socket that this process inherited as its standard output, until a signal comes or the supervisor,
-    /// whose process id is `supervisor`, is gone.
+    /// Answers on the socket that this process inherited as its standard output, until a signal comes or the
+    /// supervisor, whose process id is `supervisor`, is gone.
     ///
     /// # Errors
     /// When there is no such socket, or signals cannot be listened to.
@@ -93,7 +93,8 @@ impl HealthProcess {
                     end = HealthProcessEnd::SupervisorGone;
                 }
                 signal = signals.next() => info!(pid = std::process::id(), signal, "health process stopped"),
-                // In its own branch it would end the other two; a supervisor that does not listen any more is noticed there.
+                // In its own branch it would end the other two; a supervisor that does not listen any more is noticed
+                // there.
                 () = async { send_beats(&mut sender).await; std::future::pending().await } => {}
             }
         };

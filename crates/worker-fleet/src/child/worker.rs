@@ -38,8 +38,8 @@ impl SupervisorLink {
 
     /// Sends heartbeats until the supervisor is gone; reports come with them once there is a worker to observe.
     ///
-    /// It has to run on the async side like the worker's own heartbeat: a loop that is stuck is silent here too, and a busy
-    /// processor is not.
+    /// It has to run on the async side like the worker's own heartbeat: a loop that is stuck is silent here too, and a
+    /// busy processor is not.
     pub async fn report(&mut self, observed: watch::Receiver<Option<WorkerObserver>>, watchdog: Duration) {
         let interval = (watchdog / BEATS_PER_WATCHDOG).clamp(SHORTEST_BEAT_INTERVAL, LONGEST_BEAT_INTERVAL);
         tokio::select! {

@@ -52,8 +52,8 @@ pub(super) fn is_silence(age_seconds: f64) -> bool {
     age_seconds > SILENCE.as_secs_f64()
 }
 
-/// Returns the reason when a server in one process stands still: the worker's heartbeat is the only sign of the loop that does
-/// everything else.
+/// Returns the reason when a server in one process stands still: the worker's heartbeat is the only sign of the loop
+/// that does everything else.
 fn standstill(snapshot: &Snapshot) -> Option<String> {
     let ages = snapshot
         .workers

@@ -1,10 +1,10 @@
 //! The question whether the database answers and how the queue stands, asked once for all requests.
 //!
 //! There is at most one question under way, all who ask meanwhile wait for its answer, and a good answer is used again
-//! for a while; a failure is the answer of those who came before it was asked, and of nobody later. However many requests
-//! there are, the database is asked at most ten times a second.
-//! It is also asked when it becomes known, and then every two seconds (twice a second while it fails), so that whoever
-//! looks, however seldom, finds a recent answer instead of waiting for one.
+//! for a while; a failure is the answer of those who came before it was asked, and of nobody later. However many
+//! requests there are, the database is asked at most ten times a second. It is also asked when it becomes known, and
+//! then every two seconds (twice a second while it fails), so that whoever looks, however seldom, finds a recent answer
+//! instead of waiting for one.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -58,8 +58,8 @@ impl ProbeAnswers {
         matches!(self.last, Some((Ok(()), _)))
     }
 
-    /// Returns the time of the last question, if its answer is recent enough; a failure is old sooner, since its end is waited
-    /// for.
+    /// Returns the time of the last question, if its answer is recent enough; a failure is old sooner, since its end is
+    /// waited for.
     fn asked_within(&self, max_age: Duration) -> Option<Instant> {
         let max_age = if self.is_good() {
             max_age
@@ -138,7 +138,8 @@ impl DatabaseProbe {
     }
 
     /// Waits for a good answer, or for a failure of a question that was asked from now on: what failed before may have
-    /// been mended since, by a worker that has made the tables for example. With nobody to ask there is nothing to wait for.
+    /// been mended since, by a worker that has made the tables for example. With nobody to ask there is nothing to wait
+    /// for.
     async fn wait_for_truth(&self) {
         let came = Instant::now();
         let mut answers = self.0.answers.subscribe();

@@ -13,7 +13,8 @@ use crate::signals::{hang_up, next_of};
 pub(crate) enum FleetSignal {
     /// SIGINT or SIGTERM: drain, and end at once when it comes again after half a second.
     Stop(&'static str),
-    /// SIGHUP of a terminal that is gone: drain, and never more than that, since both the shell and the kernel may send it.
+    /// SIGHUP of a terminal that is gone: drain, and never more than that, since both the shell and the kernel may send
+    /// it.
     LoseTerminal,
     /// SIGHUP otherwise: replace the workers one by one. Where it is ignored, as under nohup, it stays so.
     Reload,
@@ -66,8 +67,8 @@ impl FleetSignals {
         }
     }
 
-    /// Completes `work`, or abandons it at the first signal to stop and returns nothing. Other signals are for a fleet that
-    /// there is not yet.
+    /// Completes `work`, or abandons it at the first signal to stop and returns nothing. Other signals are for a fleet
+    /// that there is not yet.
     pub async fn unless_stopped<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
         let stop = async {
             while !matches!(

@@ -1,7 +1,8 @@
 //! The health process of a fleet, as its supervisor sees it.
 //!
-//! The listening socket stays with the supervisor and is lent to each health process as its standard output, the way that
-//! inetd lends it: when the process is killed, connections wait in the backlog for the next one instead of being refused.
+//! The listening socket stays with the supervisor and is lent to each health process as its standard output, the way
+//! that inetd lends it: when the process is killed, connections wait in the backlog for the next one instead of being
+//! refused.
 
 use std::io;
 use std::net::TcpListener;

@@ -1,15 +1,15 @@
 //! The supervisor of a fleet: it starts worker processes and the health process, watches them, and does nothing else.
 //!
-//! It computes nothing and opens no database connection, so there is little that could go wrong with it. All that it knows
-//! of a worker came over the worker's socket pair, or from the kernel when the process ended.
+//! It computes nothing and opens no database connection, so there is little that could go wrong with it. All that it
+//! knows of a worker came over the worker's socket pair, or from the kernel when the process ended.
 //!
-//! Everything that happens is an [`Event`]; after each one, and at the next moment that something is due,
+//! Everything that happens is an `Event`; after each one, and at the next moment that something is due,
 //! it compares what is with what should be (`FleetState::reconcile`) and does the difference.
-//! Nothing else starts, stops or kills anything but the second signal: it asks all workers to hand back at once what they
-//! have, and kills those that are not gone a second later.
+//! Nothing else starts, stops or kills anything but the second signal: it asks all workers to hand back at once what
+//! they have, and kills those that are not gone a second later.
 //!
-//! It does not promise that a job goes on without interruption: a worker that dies costs the steps that it was in, and a
-//! worker that is silent for the watchdog's time is killed on suspicion.
+//! It does not promise that a job goes on without interruption: a worker that dies costs the steps that it was in, and
+//! a worker that is silent for the watchdog's time is killed on suspicion.
 //!
 //! # Layout
 //!

@@ -113,7 +113,8 @@ impl WorkerSlot {
         self.state(now).is_ready()
     }
 
-    /// Says whether its worker takes jobs, and reports neither a database that it cannot reach nor a host that fails it.
+    /// Says whether its worker takes jobs, and reports neither a database that it cannot reach nor a host that fails
+    /// it.
     pub(super) fn takes_jobs(&self, now: Instant) -> bool {
         let works = |report: &WorkerReport| report.database.failure.is_none() && report.host.is_none();
         self.is_ready(now) && self.report().is_some_and(works)

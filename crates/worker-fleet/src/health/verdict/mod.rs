@@ -1,7 +1,8 @@
 //! The verdict on a server: healthy or not, ready or not, and why.
 //!
-//! A worker counts as ready when it is idle or busy, its heartbeat is recent, its own contact with the database is recent and
-//! without failure, and its host does not fail its jobs. A server is ready when some worker is, the database answers, and nothing drains.
+//! A worker counts as ready when it is idle or busy, its heartbeat is recent, its own contact with the database is
+//! recent and without failure, and its host does not fail its jobs. A server is ready when some worker is, the database
+//! answers, and nothing drains.
 
 use std::time::Duration;
 

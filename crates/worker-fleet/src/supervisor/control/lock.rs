@@ -3,10 +3,10 @@
 //! The lock is the kernel's and goes with the process, so a fleet that was killed is in nobody's way.
 //! The directory is closed to other accounts before the socket is in it.
 //!
-//! A file that is removed under a living fleet is made again. A fleet without its lock file is still found by its socket,
-//! and one without its socket by its lock, so no second fleet starts and nobody believes that there is none. Only while both
-//! are missing, for half a second, can another fleet start there. It keeps the directory then; on the same database its
-//! workers are refused, since their executor ids are in use.
+//! A file that is removed under a living fleet is made again. A fleet without its lock file is still found by its
+//! socket, and one without its socket by its lock, so no second fleet starts and nobody believes that there is none.
+//! Only while both are missing, for half a second, can another fleet start there. It keeps the directory then; on the
+//! same database its workers are refused, since their executor ids are in use.
 
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Seek, Write};

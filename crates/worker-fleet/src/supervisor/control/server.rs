@@ -97,7 +97,8 @@ async fn answer(
     let mut line = String::new();
     let mut reader = BufReader::new(reader.take(LONGEST_REQUEST));
     timeout(TIMEOUT, reader.read_line(&mut line)).await??;
-    // A client that has given up has reported that nothing was done, so nothing may be; one that waits sends nothing more.
+    // A client that has given up has reported that nothing was done, so nothing may be; one that waits sends nothing
+    // more.
     if let Ok(Ok([])) = timeout(Duration::ZERO, reader.fill_buf()).await {
         return Err(io::Error::other("whoever asked has left"));
     }

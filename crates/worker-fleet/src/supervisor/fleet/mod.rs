@@ -29,8 +29,8 @@ use super::reload::{NotStarted, Reload, ReloadStep};
 use super::worker_slot::{UnexpectedEnd, WorkerSlot};
 use crate::snapshot::{Phase, PrivateDatabase, WorkerState};
 
-/// The part of the state whose change is published at once: the phase, the health process, and of each worker slot, process
-/// and state.
+/// The part of the state whose change is published at once: the phase, the health process, and of each worker slot,
+/// process and state.
 type StateFingerprint = (Phase, Option<u32>, Vec<(u32, Option<u32>, WorkerState)>);
 
 /// The longest pause of a slot while no other worker of the fleet takes jobs.
@@ -370,7 +370,8 @@ impl FleetState {
         slots.chain(health).min()
     }
 
-    /// Ends the start when every worker was ready once, or ends as soon as it starts; if they all do, the fleet does too.
+    /// Ends the start when every worker was ready once, or ends as soon as it starts; if they all do, the fleet does
+    /// too.
     fn judge_start(&mut self, now: Instant) {
         let is_settled = |slot: &WorkerSlot| slot.was_ready() || slot.place.is_crash_looping();
         if self.is_draining() {

@@ -9,7 +9,8 @@ use crate::snapshot::{Phase, Snapshot, SupervisorView};
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(500);
 
 impl FleetState {
-    /// Publishes a snapshot to the health process, at once when its fingerprint has changed and otherwise from time to time.
+    /// Publishes a snapshot to the health process, at once when its fingerprint has changed and otherwise from time to
+    /// time.
     pub(crate) fn publish(&mut self, now: Instant) {
         let fingerprint = self.fingerprint(now);
         let is_due = self.published.as_ref().is_none_or(|(at, before)| {

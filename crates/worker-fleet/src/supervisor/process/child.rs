@@ -66,7 +66,8 @@ impl Program {
         program
     }
 
-    /// Starts a child with these arguments behind the program's own; `stdout` is its standard output, if it is not ours.
+    /// Starts a child with these arguments behind the program's own; `stdout` is its standard output, if it is not
+    /// ours.
     ///
     /// `publish` is called from a task for each event, the end last.
     pub(crate) fn start(

@@ -2,9 +2,8 @@
 //!
 //! A run that got somewhere, or that ended in order, is no reason to wait: the next process starts after a moment.
 //! Runs that got nowhere are counted: the pause doubles with each of them within the window, and more of them than the
-//! intensity allows are a crash loop, which is tried again once a minute, since what breaks a worker at its start may be
-//! mended from outside.
-//! A run that got somewhere ends all that, and runs older than the window are forgotten.
+//! intensity allows are a crash loop, which is tried again once a minute, since what breaks a worker at its start may
+//! be mended from outside. A run that got somewhere ends all that, and runs older than the window are forgotten.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

@@ -14,12 +14,12 @@ use crate::supervisor::ipc::{FromChild, Received, WorkerFailure};
 /// A worker counts as wedged after this part of the time after which it is killed, or when it is not believed any more.
 const WEDGED_AFTER_PART: u32 = 3;
 
-/// The time that a worker has to end, beyond the grace time: it may wait for a database that is away, and what it cannot
-/// hand back is taken from it when it is dead.
+/// The time that a worker has to end, beyond the grace time: it may wait for a database that is away, and what it
+/// cannot hand back is taken from it when it is dead.
 const END_MARGIN: Duration = Duration::from_secs(10);
 
-/// The age that a worker's last answer from the database may have, beyond the limits of its heartbeat, while it reports no
-/// failure: the heartbeat asks every two seconds and waits for five.
+/// The age that a worker's last answer from the database may have, beyond the limits of its heartbeat, while it reports
+/// no failure: the heartbeat asks every two seconds and waits for five.
 const ROUND_TRIP_MARGIN: Duration = Duration::from_secs(7);
 
 /// A worker that took jobs for this long has got somewhere, even if nobody had a job for it that it could finish.
