@@ -9,7 +9,7 @@
 //!
 //! Source: `sd_notify(3)`, `sd_watchdog_enabled(3)`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sd_notify::NotifyState;
 use tracing::debug;
@@ -18,6 +18,7 @@ use tracing::debug;
 #[derive(Debug, Clone, Copy)]
 pub struct Notifier {
     watchdog_interval: Option<Duration>,
+    last_fed: Option<Instant>,
 }
 
 impl Notifier {
@@ -30,6 +31,7 @@ impl Notifier {
     pub fn new() -> Self {
         Self {
             watchdog_interval: sd_notify::watchdog_enabled().map(|limit| limit / 2),
+            last_fed: None,
         }
     }
 
@@ -44,9 +46,14 @@ impl Notifier {
         send(&[NotifyState::Status(&words.replace('\n', " "))]);
     }
 
-    /// Reports that the service lives; due every [`Notifier::watchdog_interval`].
-    pub fn watchdog(&self) {
-        send(&[NotifyState::Watchdog]);
+    /// Reports that the service lives, if that is due; to be called at least every [`Notifier::watchdog_interval`].
+    pub fn feed_watchdog(&mut self, now: Instant) {
+        if let Some(interval) = self.watchdog_interval
+            && self.last_fed.is_none_or(|last| now - last >= interval / 2)
+        {
+            self.last_fed = Some(now);
+            send(&[NotifyState::Watchdog]);
+        }
     }
 
     /// Returns the time between two signs of life, half of what is tolerated; nothing when none is expected.

@@ -136,7 +136,6 @@ struct EventLoop {
     last_look: Instant,
     /// Nothing is judged before this moment.
     settles: Instant,
-    last_beat: Option<Instant>,
     last_status: String,
     stop_requests: StopRequests,
     has_notified_reload: bool,
@@ -152,7 +151,6 @@ impl EventLoop {
             notifier: Notifier::new(),
             last_look: now,
             settles: now,
-            last_beat: None,
             last_status: String::new(),
             stop_requests: StopRequests::default(),
             has_notified_reload: false,
@@ -163,7 +161,7 @@ impl EventLoop {
     fn look(&mut self) -> bool {
         let now = Instant::now();
         self.notice_absence(now);
-        self.beat(now);
+        self.notifier.feed_watchdog(now);
         if now < self.settles {
             return false;
         }
@@ -201,17 +199,6 @@ impl EventLoop {
             );
             self.settles = now + SETTLE;
             self.fleet.reset_deadlines(self.settles);
-        }
-    }
-
-    /// Feeds systemd's watchdog, where there is one.
-    fn beat(&mut self, now: Instant) {
-        let Some(interval) = self.notifier.watchdog_interval() else {
-            return;
-        };
-        if self.last_beat.is_none_or(|last| now - last >= interval / 2) {
-            self.last_beat = Some(now);
-            self.notifier.watchdog();
         }
     }
 

@@ -13,7 +13,7 @@ use worker_fleet::supervisor::QueueAddress;
 use crate::config::Config;
 use crate::database::{lost, on_blocking_thread, place_of, private_failure, private_settings};
 
-/// How often the private database is looked at.
+/// The time between two looks at the private database.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The database of a fleet, which its workers and its health process connect to and its supervisor does not.

@@ -1,11 +1,11 @@
-//! The state of a server, shown while it starts, works and drains: by the health endpoints and by messages to systemd.
+//! The state of a server while it starts, works and drains, for the health endpoints and systemd.
 //!
 //! Health is answered from a thread of its own, so that a loop that stands still can be seen from outside. The beat comes
 //! from that loop: it stamps the heartbeat and feeds systemd's watchdog. It goes on while the database is away; a worker that neither hears from the database nor finds that it fails has a loop that stands still.
 
 use std::net::SocketAddr;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use durable_jobs::Worker;
@@ -13,7 +13,7 @@ use durable_jobs::client::QueueProbe;
 use durable_jobs::worker::DatabaseContact;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::warn;
 use worker_fleet::Notifier;
 use worker_fleet::health::{self, HealthServer, OneWorker};
@@ -22,13 +22,13 @@ use crate::APPLICATION;
 use crate::config::{Config, HealthAddr};
 use crate::database::KeptRunning;
 
-/// How often the heartbeat is stamped.
+/// Interval at which the heartbeat is stamped.
 const BEAT_INTERVAL: Duration = Duration::from_millis(500);
 
 /// A contact with the database that is older than this has failed, or nobody looks after it any more.
 const CONTACT_EXPIRY: Duration = Duration::from_secs(30);
 
-/// How long the last answers may take; the server of the answers itself takes a second at most.
+/// The longest time for the last answers; the server of the answers itself takes a second at most.
 const END_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The health of one server.
@@ -131,31 +131,27 @@ impl Answering {
 }
 
 /// Beats for ever.
-async fn beat(worker: OneWorker, notifier: Notifier) {
+async fn beat(worker: OneWorker, mut notifier: Notifier) {
     let watchdog = notifier.watchdog_interval();
     let mut beats = interval(watchdog.map_or(BEAT_INTERVAL, |every| BEAT_INTERVAL.min(every)));
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut due, mut is_held_back) = (Instant::now(), false);
+    let mut is_held_back = false;
     loop {
         beats.tick().await;
         worker.beat();
-        let Some(every) = watchdog.filter(|_| due <= Instant::now()) else {
-            continue;
-        };
-        due = Instant::now() + every;
         if worker
             .report()
             .is_none_or(|report| is_looked_after(&report.database))
         {
-            notifier.watchdog();
+            notifier.feed_watchdog(Instant::now());
             is_held_back = false;
-        } else if !std::mem::replace(&mut is_held_back, true) {
+        } else if watchdog.is_some() && !std::mem::replace(&mut is_held_back, true) {
             warn!("nobody looks after the database connection any more; the watchdog is not fed");
         }
     }
 }
 
-/// Says whether the worker either has heard from the database or knows that it does not answer.
+/// Returns whether the worker either has heard from the database or knows that it does not answer.
 fn is_looked_after(contact: &DatabaseContact) -> bool {
     contact.failure.is_some() || contact.age_seconds < CONTACT_EXPIRY.as_secs_f64()
 }

@@ -26,7 +26,7 @@ const LEAST_OF_EACH: usize = 3;
 /// About 60 ms to 0.8 s of one core each.
 const INDICES: std::ops::RangeInclusive<u64> = 36..=41;
 
-/// How often a job may have died before something kills it again.
+/// The number of deaths that a job may have had before something kills it again.
 const MOST_DEATHS: u64 = 1;
 
 /// A small generator with a period that nobody exhausts. Source: Marsaglia, Xorshift RNGs (2003).
@@ -121,7 +121,7 @@ impl Target<'_> {
         killed
     }
 
-    /// How often the most unlucky job that a worker has in hand has died; absent while nobody can be asked.
+    /// Returns how often the most unlucky job that a worker has in hand has died; absent while nobody can be asked.
     fn most_deaths(&self, executor_id: &str) -> Option<u64> {
         let question = format!(
             "select coalesce(max(recovery_attempts - 1 + coalesce(deaths, 0)), 0) from dbos.workflow_status \

@@ -88,7 +88,7 @@ fn a_number_of_workers_that_makes_no_sense_is_refused() {
     assert_refused(&rig.run(["fleet", "scale", "many"]), 2, &["many"]);
 }
 
-/// What `/readyz` has said during a reload.
+/// The answers of `/readyz` during a reload.
 #[derive(Debug, Default)]
 struct Readiness {
     yes: usize,

@@ -14,7 +14,7 @@ use crate::fleet::rig::{
 use crate::http;
 use crate::rig::{Rig, bare, code, objects, run};
 
-/// What has to hold when the supervisor ends by a signal that it cannot or does not handle.
+/// Asserts what has to hold when the supervisor ends by a signal that it cannot or does not handle.
 #[track_caller]
 fn assert_nothing_is_left_after(deadly: Signal) {
     let rig = Rig::new();

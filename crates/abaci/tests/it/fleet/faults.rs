@@ -33,7 +33,7 @@ fn make_the_next_pause_long(fleet: &Fleet) -> Vec<u32> {
     (1..=4).map(kill).collect()
 }
 
-/// What has to be said when the process of slot 0 has ended, and when another one is there; returns what is said of that.
+/// Asserts what is logged when the process of slot 0 has ended, and when another one is there; returns the latter.
 #[track_caller]
 fn assert_told_of(fleet: &Fleet, killed: &Value, signal: &str) -> Value {
     // One answer for all: by the next one the worker may be back.
@@ -76,7 +76,7 @@ fn assert_told_of(fleet: &Fleet, killed: &Value, signal: &str) -> Value {
     back
 }
 
-/// What has to be in the log of a fleet of one worker, whose processes were these, when all but the last have ended by
+/// Asserts what is in the log of a fleet of one worker, whose processes were these, when all but the last have ended by
 /// themselves.
 #[track_caller]
 fn assert_logged_once(log: &[String], processes: &[u32]) {

@@ -83,7 +83,7 @@ impl<'a> Fleet<'a> {
         })
     }
 
-    /// What `/health` says of the worker in a slot.
+    /// Returns the worker in a slot, as `/health` shows it.
     pub(crate) fn worker(&self, slot: u64) -> Value {
         let found = workers_in(&self.health())
             .into_iter()
@@ -155,13 +155,13 @@ pub(crate) struct Watch {
     asking: JoinHandle<Seen>,
 }
 
-/// What was answered to a watch.
+/// The answers to a watch.
 #[derive(Debug, Default)]
 struct Seen {
     answers: usize,
     /// The answers that were no 200.
     others: Vec<String>,
-    /// Why there was no answer, after which nobody was asked any more.
+    /// The reason why there was no answer, after which nobody was asked any more.
     end: Option<String>,
 }
 
@@ -261,7 +261,7 @@ pub(crate) fn stop(pid: u32) {
     });
 }
 
-/// Whether a signal lies there for a process that has not taken it yet.
+/// Says whether a signal waits for a process that has not taken it yet.
 pub(crate) fn is_pending(pid: u32, signal: Signal) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let pending = status.lines().find_map(|line| line.strip_prefix("ShdPnd:"));

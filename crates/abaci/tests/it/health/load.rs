@@ -16,13 +16,13 @@ const CLIENTS: u32 = 4;
 /// Between two questions, whoever asks them: 200 a second.
 const PACE: Duration = Duration::from_millis(5);
 
-/// How many each client asks: three seconds of them.
+/// The questions of each client: three seconds of them.
 const QUESTIONS_EACH: u32 = 150;
 
 /// The bound on an answer; half of them must be within it.
 const PROMPT: Duration = Duration::from_millis(10);
 
-/// What no answer may take, however busy the machine is with other things.
+/// The time that no answer may take, however busy the machine is with other things.
 const AT_MOST: Duration = Duration::from_secs(1);
 
 /// Answers of one path.

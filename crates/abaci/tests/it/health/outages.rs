@@ -15,7 +15,7 @@ use crate::rig::{Rig, bare};
 /// No question about health may take longer, and most take a millisecond; a loaded test machine gets some more.
 const AT_ONCE: Duration = Duration::from_millis(500);
 
-/// What a question may take that the database answers or not, of which a second is its own; the rest is the test machine's.
+/// The time for a question that the database answers or not, of which a second is its own; the rest is the test machine's.
 const LONG: Duration = Duration::from_secs(3);
 
 #[test]

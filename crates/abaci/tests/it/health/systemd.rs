@@ -9,7 +9,7 @@ use testkit::{Deadline, Process, Signal, TempDir};
 use crate::fleet::rig::children_of;
 use crate::rig::{Rig, bare, code};
 
-/// How long something may take to be said.
+/// The time for a message to come.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The other end of `NOTIFY_SOCKET`.

@@ -56,7 +56,7 @@ pub enum FleetAnswer {
     },
     /// It is done, or under way where that takes time.
     Done {
-        /// What was done, in words.
+        /// The change, in words.
         message: String,
     },
     /// It is not done.
