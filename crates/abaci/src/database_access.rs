@@ -19,9 +19,9 @@ use local_postgres::{KeeperCommand, KeeperSettings, Lease, Settings};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{error, info};
+use worker_fleet::snapshot::PrivateDatabase;
 
 use crate::config::{Config, Layer};
-use crate::snapshot::PrivateDatabase;
 use crate::this_process::host_name;
 
 /// Interval at which a long-lived user of the private database looks whether its keeper lives.
@@ -251,6 +251,14 @@ pub(crate) async fn on_blocking_thread<T: Send + 'static>(
         .context("running on a blocking thread")
 }
 
+/// Shows a private database that cannot be had.
+pub(crate) fn lost(error: &local_postgres::Error) -> PrivateDatabase {
+    PrivateDatabase {
+        removed: matches!(error, local_postgres::Error::Removed { .. }),
+        ..PrivateDatabase::down(error)
+    }
+}
+
 /// Logs once when the private database is lost and once when it is back.
 async fn look_after(lease: Arc<Lease>, seen: watch::Sender<Option<PrivateDatabase>>) {
     let mut was_lost = false;
@@ -259,7 +267,7 @@ async fn look_after(lease: Arc<Lease>, seen: watch::Sender<Option<PrivateDatabas
         let looked = Arc::clone(&lease);
         let now = match on_blocking_thread(move || looked.ensure_running()).await {
             Ok(Ok(())) => PrivateDatabase::RUNNING,
-            Ok(Err(error)) => PrivateDatabase::failed(&error),
+            Ok(Err(error)) => lost(&error),
             Err(error) => PrivateDatabase::down(error),
         };
         match &now.reason {

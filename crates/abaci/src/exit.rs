@@ -104,8 +104,11 @@ pub(crate) fn conclude(outcome: anyhow::Result<Exit>) -> Exit {
 /// Prints an error; one that may quote a row of the database stays on its line, whatever the row holds.
 fn print(error: &anyhow::Error) {
     let line = one_line(error);
-    let quotes_rows =
-        |cause: &(dyn std::error::Error + 'static)| cause.is::<durable_jobs::Error>() || cause.is::<Failed>();
+    let quotes_rows = |cause: &(dyn std::error::Error + 'static)| {
+        cause.is::<durable_jobs::Error>()
+            || cause.is::<Failed>()
+            || cause.downcast_ref().and_then(of_fleet).is_some()
+    };
     if error.chain().any(quotes_rows) {
         return output::error(line);
     }
@@ -120,13 +123,35 @@ fn print(error: &anyhow::Error) {
 #[must_use]
 pub(crate) fn one_line(error: &anyhow::Error) -> String {
     let mut line = String::new();
-    for cause in error.chain().map(ToString::to_string) {
+    for cause in error.chain().map(words) {
         if !line.contains(&cause) {
             let separator = if line.is_empty() { "" } else { ": " };
             line = format!("{line}{separator}{cause}");
         }
     }
     line
+}
+
+/// The words of one cause; a fleet's errors know nothing of our flags, so the way out is added here.
+fn words(cause: &(dyn std::error::Error + 'static)) -> String {
+    match cause.downcast_ref().and_then(way_out) {
+        Some(way_out) => format!("{cause}; {way_out}"),
+        None => cause.to_string(),
+    }
+}
+
+fn way_out(error: &worker_fleet::Error) -> Option<&'static str> {
+    use worker_fleet::Error;
+    match error {
+        Error::SocketPath { .. } => Some("choose a shorter --data-dir"),
+        Error::Directory { .. } => Some("choose another --data-dir"),
+        Error::Running { .. } => {
+            Some("change it with: abaci fleet scale, or give this one another --data-dir")
+        }
+        Error::NoSupervisor => Some("start one with: abaci fleet"),
+        Error::HealthAddress { .. } => Some("choose another with --health-addr, or none"),
+        _ => None,
+    }
 }
 
 /// Returns the exit code that an error stands for; the outermost cause that has one decides.
@@ -141,6 +166,9 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
     }
     if let Some(error) = cause.downcast_ref::<durable_jobs::Error>() {
         return Some(of_engine(error));
+    }
+    if let Some(error) = cause.downcast_ref::<worker_fleet::Error>() {
+        return of_fleet(error);
     }
     cause.downcast_ref::<local_postgres::Error>().map(of_postgres)
 }
@@ -158,6 +186,20 @@ fn of_engine(error: &durable_jobs::Error) -> Exit {
         | Error::Artifacts { .. } => Exit::Usage,
         Error::CutShort { cause, .. } => of_engine(cause),
         _ => Exit::Unreachable,
+    }
+}
+
+fn of_fleet(error: &worker_fleet::Error) -> Option<Exit> {
+    use worker_fleet::Error;
+    match error {
+        Error::SocketPath { .. }
+        | Error::Directory { .. }
+        | Error::Running { .. }
+        | Error::HealthAddress { .. }
+        | Error::NoSupervisor
+        | Error::NotStarted { code: 2, .. } => Some(Exit::Usage),
+        Error::Unreachable { .. } | Error::NotStarted { code: 3, .. } => Some(Exit::Unreachable),
+        _ => None,
     }
 }
 
@@ -215,6 +257,27 @@ mod tests {
         assert_eq!(exit_of(durable_jobs::Error::NotFound { id: reason() }), 1);
         assert_eq!(exit_of(Failed::usage("n is missing")), 2);
         assert_eq!(exit_of(anyhow!("anything else")), 1);
+    }
+
+    #[test]
+    fn a_fleets_error_has_its_code_and_names_the_flag_to_change() {
+        use worker_fleet::Error;
+        let reason = || String::from("no");
+        let not_started = |code| Error::NotStarted {
+            code,
+            reason: reason(),
+        };
+        assert_eq!([1, 2, 3].map(|code| exit_of(not_started(code))), [1, 2, 3]);
+        let busy = || Error::HealthAddress {
+            address: ([127, 0, 0, 1], 8080).into(),
+            source: io::ErrorKind::AddrInUse.into(),
+        };
+        assert_eq!(exit_of(busy()), 2);
+        let line = one_line(&busy().into());
+        assert!(
+            line.ends_with("; choose another with --health-addr, or none"),
+            "{line}"
+        );
     }
 
     #[test]

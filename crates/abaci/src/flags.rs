@@ -14,7 +14,7 @@ use crate::config::{Config, FaultFlags, Period, StartFlags, help_of};
 pub(crate) use crate::config::{
     FleetFlags, HealthFlags, LimitFlags, LogFlags, PlaceFlags, QueueFlags, ResumeFlags, TableFlags, WaitFlags,
 };
-use crate::signals::stdin_closed;
+use worker_fleet::signals::stdin_closed;
 
 /// Work of a server, from its start to its end.
 #[derive(Debug, Args)]

@@ -4,8 +4,8 @@
 //! the log and hands over to one subcommand.
 //! Data goes to stdout and talk to stderr; the exit codes are those of `exit::Exit`.
 //!
-//! Nothing outside of `config` reads the environment, but for the variables of systemd, which [`notify`] reads; and
-//! nothing in this crate speaks SQL.
+//! Nothing outside of `config` reads the environment, but for the variables of systemd, which
+//! [`worker_fleet::Notifier`] reads; and nothing in this crate speaks SQL.
 //!
 //! # Layout
 //!
@@ -16,15 +16,14 @@
 //! | `cli` | the command line, and the one line by which it is refused |
 //! | `command` | one file or folder a subcommand |
 //! | `wait` | waiting for jobs: results as they come, obstacles, timeouts, the summary |
-//! | `supervisor`, `health` | the processes of a fleet; the health endpoints |
 //! | `worker_startup` | one worker from its settings to ready, for `serve` and `fleet worker` |
 //! | `database_access` | the database of a command, given or private |
 //! | `flags`, `telemetry` | flags that several commands share; the log |
 //! | `config` | all settings in one table, and their sources |
 //! | `exit` | exit codes, and the one place that prints an error |
 //! | `output` | stdout and stderr: tables, colours, JSON, nothing that steers a terminal |
-//! | `snapshot`, `notify`, `clocks` | the state of a fleet as JSON; systemd; clocks that differ from the database's |
-//! | `signals`, `parent`, `this_process` | signals; death with the parent process; program, name and host of this process |
+//! | `clocks` | clocks that differ from the database's |
+//! | `this_process` | program, name and host of this process |
 //!
 //! # Entry points
 //!
@@ -45,13 +44,7 @@ mod config;
 mod database_access;
 mod exit;
 mod flags;
-pub mod health;
-pub mod notify;
 mod output;
-mod parent;
-mod signals;
-pub mod snapshot;
-mod supervisor;
 mod telemetry;
 mod this_process;
 mod wait;
@@ -69,6 +62,13 @@ pub use config::Environment;
 use config::{Config, Flags};
 use exit::Exit;
 use telemetry::Audience;
+use worker_fleet::health::Application;
+
+/// This program, as it answers questions about health.
+const APPLICATION: Application = Application {
+    name: env!("CARGO_PKG_NAME"),
+    version: env!("CARGO_PKG_VERSION"),
+};
 
 /// Runs one command line and returns what the process ends with.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment) -> ExitCode {

@@ -11,10 +11,10 @@ use durable_jobs::process;
 use rustix::process::Signal;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
+use worker_fleet::die_with_parent;
 
 use crate::exit::{Exit, Failed};
 use crate::flags::ComputeFlags;
-use crate::parent::die_with_parent;
 use crate::this_process;
 
 /// One computation.

@@ -8,12 +8,12 @@ use std::process::Command as Process;
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use local_postgres::{Force, Programs, Status, Stopped};
+use worker_fleet::signals::Signals;
 
 use crate::config::{Config, without_password};
 use crate::database_access::{Access, keeper_settings, on_blocking_thread};
 use crate::exit::{Exit, Failed};
 use crate::output;
-use crate::signals::Signals;
 
 /// Subcommands about the private database.
 #[derive(Debug, Subcommand)]

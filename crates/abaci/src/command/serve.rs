@@ -8,7 +8,7 @@
 //! A server that was cut off from the database for so long that its jobs were given to others ends all that it had and
 //! begins anew, in the same process, as a fleet does it with a new one.
 
-mod vitals;
+mod health;
 
 use std::pin::{Pin, pin};
 use std::time::Instant;
@@ -17,13 +17,13 @@ use clap::Args;
 use durable_jobs::Worker;
 use durable_jobs::worker::{Loss, Slot};
 use tracing::{info, warn};
+use worker_fleet::signals::{Signals, StopRequests};
 
-use self::vitals::Vitals;
+use self::health::ServeHealth;
 use crate::config::Config;
 use crate::database_access::Access;
 use crate::exit::{Exit, Failed};
 use crate::flags::{HealthFlags, LimitFlags, QueueFlags, StarterFlags, TableFlags, WorkFlags};
-use crate::signals::{Insistence, Signals};
 use crate::worker_startup;
 
 /// Run a server that takes jobs from the queue.
@@ -51,18 +51,18 @@ pub(crate) struct ServeArgs {
 impl ServeArgs {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         worker_startup::check(config)?;
-        let vitals = Vitals::begin(config, self.slot)?;
-        let outcome = self.serve(config, &vitals).await;
-        vitals.end().await;
+        let health = ServeHealth::start(config, self.slot)?;
+        let outcome = self.serve(config, &health).await;
+        health.end().await;
         outcome
     }
 
-    async fn serve(&self, config: &Config, vitals: &Vitals) -> anyhow::Result<Exit> {
+    async fn serve(&self, config: &Config, health: &ServeHealth) -> anyhow::Result<Exit> {
         let mut signals = Signals::listen()?;
         let slot = self.slot.map_or(Slot::Lowest, Slot::Number);
         let start = async {
             let access = Access::open(config).await?;
-            vitals.know_database(access.url(), &config.queue.value)?;
+            health.set_database(access.url(), &config.queue.value)?;
             let worker = worker_startup::start(&access, config, slot).await?;
             anyhow::Ok((access, worker))
         };
@@ -76,11 +76,11 @@ impl ServeArgs {
         let kept = access.keep_running();
         let mut left = pin!(self.starter.starter_left());
         loop {
-            vitals.ready(&worker, &kept);
+            health.ready(&worker, &kept);
             worker_startup::announce(&worker, &access, config);
             let loss = tokio::select! {
                 signal = asked_to_stop(&mut signals, left.as_mut()) => {
-                    vitals.draining();
+                    health.draining();
                     return drain(worker, config, signal, &mut signals).await;
                 }
                 loss = worker.lost() => loss,
@@ -92,7 +92,7 @@ impl ServeArgs {
                 executor_id = worker.executor_id(),
                 reason, "lost its jobs; beginning anew"
             );
-            vitals.starting_anew();
+            health.starting_anew();
             worker = tokio::select! {
                 started = worker_startup::start_anew(worker, &access, config, slot) => started?,
                 signal = asked_to_stop(&mut signals, left.as_mut()) => {
@@ -123,18 +123,22 @@ async fn drain(
 ) -> anyhow::Result<Exit> {
     let grace = config.grace.value;
     info!(signal, %grace, "asked to stop; a second signal ends it at once");
-    let (mut insistence, mut is_hurried) = (Insistence::default(), false);
-    insistence.ask(Instant::now());
-    let hurry = async {
-        let signal = signals.next_in_haste(&mut insistence).await;
+    let (mut requests, mut is_ended_at_once) = (StopRequests::default(), false);
+    requests.is_second(Instant::now());
+    let end_at_once = async {
+        let signal = signals.next_second(&mut requests).await;
         warn!(signal, "ending at once; what runs goes back to the queue");
-        is_hurried = true;
+        is_ended_at_once = true;
     };
-    let report = worker.drain_until(grace.0, hurry).await;
+    let report = worker.drain_until(grace.0, end_at_once).await;
     info!(
         finished = report.finished,
         handed_back = report.handed_back,
         "drained"
     );
-    Ok(if is_hurried { Exit::Interrupted } else { Exit::Done })
+    Ok(if is_ended_at_once {
+        Exit::Interrupted
+    } else {
+        Exit::Done
+    })
 }

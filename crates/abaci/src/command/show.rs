@@ -10,12 +10,12 @@ use durable_jobs::record::RunningJob;
 use durable_jobs::{Client, Error, JobId, State};
 use serde::Serialize;
 use value::Ends;
+use worker_fleet::signals::Signals;
 
 use crate::config::Config;
 use crate::database_access::Access;
 use crate::exit::Exit;
 use crate::output::{self, Format};
-use crate::signals::Signals;
 
 /// Show one job with its steps.
 ///

@@ -2,13 +2,13 @@
 
 use clap::Args;
 use durable_jobs::JobId;
+use worker_fleet::signals::Signals;
 
 use crate::config::Config;
 use crate::database_access::Access;
 use crate::exit::Exit;
 use crate::flags::WaitFlags;
 use crate::output::{self, Format};
-use crate::signals::Signals;
 use crate::wait::JobWait;
 
 /// Wait for jobs that were submitted before, and print their results as they complete.

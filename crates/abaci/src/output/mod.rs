@@ -9,7 +9,6 @@
 mod advice;
 mod format;
 mod job;
-mod json;
 mod paint;
 mod table;
 mod text;
@@ -24,7 +23,6 @@ pub(crate) use advice::{list_command, serve_command, show_command, wait_command}
 pub(crate) use durable_jobs::record::visible;
 pub(crate) use format::{age, digits_of, seconds, time};
 pub(crate) use job::{detail, name, progress, size};
-pub(crate) use json::visible_json;
 pub(crate) use paint::{Paint, unpainted};
 pub(crate) use table::{Table, with_bold_header};
 pub(crate) use text::labelled;
@@ -96,7 +94,7 @@ pub(crate) fn screen(lines: &[String]) -> anyhow::Result<()> {
 /// Prints one line of data as JSON.
 pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     let json = serde_json::to_string(value).context("writing JSON")?;
-    bytes(format!("{}\n", visible_json(&json)).as_bytes())
+    bytes(format!("{}\n", durable_jobs::record::visible_json(&json)).as_bytes())
 }
 
 /// Says something to the person at the terminal.

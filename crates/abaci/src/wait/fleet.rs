@@ -9,11 +9,11 @@ use std::time::Duration;
 use durable_jobs::ENGINE_QUEUE;
 use durable_jobs::client::QueueVersion;
 use fibonacci_jobs::VERSION;
+use worker_fleet::snapshot::{Phase, Snapshot, WorkerState, WorkerView};
+use worker_fleet::supervisor::{FleetAnswer, FleetRequest, ask, directory_in};
 
 use crate::config::Config;
 use crate::database_access::place_of;
-use crate::snapshot::{Phase, Snapshot, WorkerState, WorkerView};
-use crate::supervisor::{Answer, Request, ask, directory_in};
 
 /// The longest time for an answer of the fleet; a wait is held up for no longer.
 const TIMEOUT: Duration = Duration::from_secs(1);
@@ -39,9 +39,9 @@ impl LocalFleet {
             return None;
         }
         let directory = self.directory.as_ref()?;
-        let answer = tokio::time::timeout(TIMEOUT, ask(directory, Request::Status)).await;
+        let answer = tokio::time::timeout(TIMEOUT, ask(directory, FleetRequest::Status)).await;
         match answer.ok()?.ok()?? {
-            Answer::Status { snapshot } => prospect(&snapshot, &of.queue, self.database.as_deref()),
+            FleetAnswer::Status { snapshot } => prospect(&snapshot, &of.queue, self.database.as_deref()),
             _ => None,
         }
     }

@@ -18,11 +18,11 @@ use std::collections::{BTreeSet, HashMap};
 use durable_jobs::client::{Outcome, WaitEvent};
 use durable_jobs::{Client, JobId};
 use fibonacci_jobs::Request;
+use worker_fleet::signals::Signals;
 
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::output::{self, Format};
-use crate::signals::Signals;
 
 pub(crate) use fleet::LocalFleet;
 pub(crate) use progress::Progress;

@@ -9,23 +9,13 @@ mod children;
 mod cli;
 mod databases;
 mod fleet;
-mod fleet_chaos;
-mod fleet_control;
-mod fleet_deaths;
-mod fleet_drain;
-mod fleet_faults;
-mod fleet_orders;
-mod fleet_removal;
-mod fleet_rig;
 mod health;
-mod health_connections;
-mod health_load;
-mod health_outages;
 mod http;
 mod in_process;
 mod jobs;
 mod lab;
-mod notify;
 mod rig;
+
+use fleet::rig as fleet_rig;
 
 testkit::child_process! {}

@@ -15,4 +15,4 @@ pub use details::Details;
 pub use failure::{Failure, FailureData, FailureKind};
 pub use job::{Job, JobDetail, JobId, JobIdError, JobOutput, State, StepRecord};
 pub use running::RunningJob;
-pub use visible::{is_hidden, shorten, visible};
+pub use visible::{is_hidden, shorten, visible, visible_json};

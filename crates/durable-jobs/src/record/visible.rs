@@ -5,6 +5,7 @@
 //! characters by their numbers.
 
 use std::borrow::Cow;
+use std::fmt::Write;
 
 /// Shows each hidden character as Rust writes it, such as `\u{1b}`; the rest stays as it is.
 #[must_use]
@@ -18,6 +19,28 @@ pub fn visible(text: &str) -> Cow<'_, str> {
             '\n' | '\r' | '\t' => shown.extend(c.escape_default()),
             c if is_hidden(c) => shown.extend(c.escape_unicode()),
             c => shown.push(c),
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// Writes each hidden character of a JSON text by its number, such as `\u009b`; the values stay what they are.
+///
+/// JSON of its own does so only for what is below U+0020; all the others can be in nothing but strings.
+#[must_use]
+pub fn visible_json(json: &str) -> Cow<'_, str> {
+    if !json.contains(is_hidden) {
+        return Cow::Borrowed(json);
+    }
+    let mut shown = String::with_capacity(json.len() + 16);
+    for c in json.chars() {
+        if !is_hidden(c) {
+            shown.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            // A string takes whatever is written.
+            let _ = write!(shown, "\\u{unit:04x}");
         }
     }
     Cow::Owned(shown)
@@ -71,5 +94,14 @@ mod tests {
         for text in ["", r#"F(10) = 55 "é" \u{1b} … 数"#, "e\u{301} 👍"] {
             assert!(matches!(visible(text), Cow::Borrowed(same) if same == text));
         }
+    }
+
+    #[test]
+    fn json_has_the_same_value_and_nothing_hidden() {
+        let value = "\u{1b}\n\u{9b}\u{7f}\u{202e}\u{e0001}é";
+        let json = serde_json::to_string(value).unwrap();
+        let shown = visible_json(&json);
+        assert_eq!(shown, r#""\u001b\n\u009b\u007f\u202e\udb40\udc01é""#);
+        assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), value);
     }
 }

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
+use worker_fleet::snapshot::{Snapshot, WorkerView};
+use worker_fleet::supervisor::{self, FleetAnswer, FleetRequest};
 
 use super::sandbox::Sandbox;
 use crate::config::{self, Environment, Layer};
 use crate::database_access::Access;
-use crate::snapshot::{Snapshot, WorkerView};
-use crate::supervisor::{self, Answer, Request};
 
 /// Number of workers of the fleet.
 pub(super) const WORKERS: u32 = 2;
@@ -60,10 +60,12 @@ impl DemoFleet {
 
     /// Asks the fleet for its state; nothing while it does not answer.
     pub(super) async fn look(&self) -> anyhow::Result<Option<Snapshot>> {
-        Ok(match supervisor::ask(&self.directory, Request::Status).await? {
-            Some(Answer::Status { snapshot }) => Some(*snapshot),
-            _ => None,
-        })
+        Ok(
+            match supervisor::ask(&self.directory, FleetRequest::Status).await? {
+                Some(FleetAnswer::Status { snapshot }) => Some(*snapshot),
+                _ => None,
+            },
+        )
     }
 
     /// Finds the worker of an executor id, if it has a process.

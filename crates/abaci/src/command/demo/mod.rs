@@ -16,11 +16,11 @@ mod scenario;
 use clap::Args;
 use durable_jobs::JobId;
 use fibonacci_jobs::{Algorithm, Request};
+use worker_fleet::signals::Signals;
 
 use crate::config::Config;
 use crate::database_access::{Access, on_blocking_thread};
 use crate::exit::{Exit, Failed};
-use crate::signals::Signals;
 
 use sandbox::Sandbox;
 use scenario::Scenario;

@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use durable_jobs::{Failure, JobId};
 use fibonacci_jobs::{JobResult, Request};
+use worker_fleet::snapshot::Snapshot;
 
 use super::crash::Crash;
 use super::sandbox::Sandbox;
 use crate::output::{self, Paint};
-use crate::snapshot::Snapshot;
 use crate::wait::Tally;
 
 /// The recovery of the job that was cut off.

@@ -6,6 +6,7 @@
 //! the flags do; the file is read by each worker anew, so a reload takes up what has changed in it. Where the jobs are, the
 //! queue, the grace time and the watchdog's are the whole fleet's and stay as they were at its start.
 
+mod database;
 mod health;
 mod worker;
 
@@ -18,17 +19,19 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
 use tracing::info;
+use worker_fleet::health::bind;
+use worker_fleet::supervisor::{
+    self, FleetAnswer, FleetEnd, FleetLock, FleetPlan, FleetRequest, FleetSignals, HealthChild, Intensity,
+    MOST_WORKERS, Program, WorkerTimes, check_workers,
+};
 
 use crate::config::{self, Config, FLEET_HEALTH_ADDR, HealthAddr, Layer, a_pause, at_least_one};
 use crate::exit::{Exit, Failed};
 use crate::flags::{FleetFlags, HealthFlags, LimitFlags, QueueFlags, StarterFlags, TableFlags, WorkFlags};
-use crate::health::bind;
 use crate::output;
-use crate::supervisor::{
-    self, Answer, Database, HealthChild, Intensity, MOST_WORKERS, Orders, Plan, Program, Request, Seat,
-    Times, check_workers,
-};
+use crate::this_process;
 use crate::worker_startup;
+use database::FleetDatabase;
 
 /// A heartbeat that may be older than this watches nobody.
 const LONGEST_WATCHDOG: Duration = Duration::from_hours(1);
@@ -110,9 +113,9 @@ impl FleetArgs {
             None => Box::pin(supervise(config, self.starter.starter_left())).await,
             Some(FleetCommand::Scale { workers }) => {
                 check_workers(workers).map_err(Failed::usage)?;
-                tell(config, Request::Scale { workers }).await
+                tell(config, FleetRequest::Scale { workers }).await
             }
-            Some(FleetCommand::Reload) => tell(config, Request::Reload).await,
+            Some(FleetCommand::Reload) => tell(config, FleetRequest::Reload).await,
             Some(FleetCommand::Worker(worker)) => Box::pin(worker.run(config)).await,
             Some(FleetCommand::Health(health)) => health.run().await,
         }
@@ -123,33 +126,40 @@ impl FleetArgs {
 async fn supervise(config: &Config, stop: impl Future<Output = &'static str>) -> anyhow::Result<Exit> {
     worker_startup::check(config)?;
     check(config)?;
-    let mut orders = Orders::listen()?;
-    let Some(prepared) = orders.unless_stopped(Box::pin(prepare(config))).await else {
+    let mut signals = FleetSignals::listen()?;
+    let Some(prepared) = signals.unless_stopped(Box::pin(prepare(config))).await else {
         info!(pid = std::process::id(), "stopped before anything was started");
         return Ok(Exit::Interrupted);
     };
-    let (plan, seat, database) = prepared?;
-    supervisor::run(plan, seat, database, orders, stop).await
+    // The database is held until the last process of the fleet is gone.
+    let (plan, lock, _database) = prepared?;
+    Ok(match supervisor::run(plan, lock, signals, stop).await? {
+        FleetEnd::InOrder => Exit::Done,
+        FleetEnd::AtOnce => Exit::Interrupted,
+    })
 }
 
-/// Takes what a fleet needs: its place, its address and its database.
-async fn prepare(config: &Config) -> anyhow::Result<(Plan, Seat, Database)> {
+/// Takes what a fleet needs: its directory, its address and its database.
+async fn prepare(config: &Config) -> anyhow::Result<(FleetPlan, FleetLock, FleetDatabase)> {
     let times = times(config)?;
-    let seat = Seat::take(&supervisor::directory_in(&config.data_dir.value)?).await?;
+    let lock = FleetLock::take(&supervisor::directory_in(&config.data_dir.value)?).await?;
     // Bound before anything is started, and by the one process that stays.
     let listener = match config.health_addr.value.unwrap_or(FLEET_HEALTH_ADDR) {
         HealthAddr::At(address) => Some(bind_soon(address).await?),
         HealthAddr::Off => None,
     };
-    let database = Database::settle(config).await?;
+    let database = FleetDatabase::settle(config).await?;
     let health = listener.map(|listener| {
         let program = health_program(config)?;
-        HealthChild::new(program, listener, database.for_health(), times.intensity)
+        let child = HealthChild::new(program, listener, database.address(), times.intensity);
+        child.context("preparing the health process")
     });
-    let health = health.transpose().context("preparing the health process")?;
+    let health = health.transpose()?;
     announce(config, health.as_ref(), &database);
-    let plan = Plan {
+    let plan = FleetPlan {
         program: worker_program(config)?,
+        worker_arguments: worker::arguments,
+        private_database: database.watch(),
         queue: config.queue.value.clone(),
         database: database.place().to_owned(),
         workers: config.workers.value,
@@ -157,10 +167,10 @@ async fn prepare(config: &Config) -> anyhow::Result<(Plan, Seat, Database)> {
         times,
         health,
     };
-    Ok((plan, seat, database))
+    Ok((plan, lock, database))
 }
 
-fn announce(config: &Config, health: Option<&HealthChild>, database: &Database) {
+fn announce(config: &Config, health: Option<&HealthChild>, database: &FleetDatabase) {
     info!(
         pid = std::process::id(),
         workers = config.workers.value,
@@ -193,17 +203,17 @@ async fn bind_soon(address: SocketAddr) -> anyhow::Result<TcpListener> {
             Err(_) if began.elapsed() < PREDECESSOR_PATIENCE => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
-            bound => return bound,
+            bound => return Ok(bound?),
         }
     }
 }
 
-fn times(config: &Config) -> anyhow::Result<Times> {
+fn times(config: &Config) -> anyhow::Result<WorkerTimes> {
     let watchdog = config.watchdog.value.0;
     if !(Duration::from_secs(1)..=LONGEST_WATCHDOG).contains(&watchdog) {
         return Err(config.watchdog.refused("give 1s to 1h").into());
     }
-    Ok(Times {
+    Ok(WorkerTimes {
         watchdog,
         grace: config.grace.value.0,
         start: config.wait_for_database.value.0.saturating_add(START_MARGIN),
@@ -229,7 +239,7 @@ fn worker_program(config: &Config) -> anyhow::Result<Program> {
     if let Some(file) = &config.surroundings.flags.file {
         environment.push((config::FILE.into(), file.into()));
     }
-    program(environment)
+    program_with(Vec::new(), environment)
 }
 
 /// Returns the place of artifacts: one for all workers, whatever a file says later, and wherever each of them is.
@@ -247,15 +257,17 @@ fn health_program(config: &Config) -> anyhow::Result<Program> {
         ..Layer::default()
     };
     let mut environment = environment_of(&layer);
-    environment.push((config::FILE.into(), "/dev/null".into()));
-    program(environment)
+    environment.push(("ABACI_CONFIG".into(), "/dev/null".into()));
+    program_with(health::arguments(), environment)
 }
 
-fn program(environment: Vec<(OsString, OsString)>) -> anyhow::Result<Program> {
+fn program_with(arguments: Vec<String>, environment: Vec<(OsString, OsString)>) -> anyhow::Result<Program> {
     let path = std::env::current_exe().context("finding the path of this program")?;
     Ok(Program {
         name: path.clone().into(),
+        running: this_process::running().unwrap_or_else(|_| path.clone()),
         path,
+        arguments,
         environment,
     })
 }
@@ -265,13 +277,13 @@ fn environment_of(layer: &Layer) -> Vec<(OsString, OsString)> {
     all.map(|(name, value)| (name.into(), value)).collect()
 }
 
-/// Sends a request to the fleet that runs on this data directory.
-async fn tell(config: &Config, request: Request) -> anyhow::Result<Exit> {
+/// Says something to the fleet that runs on this data directory.
+async fn tell(config: &Config, request: FleetRequest) -> anyhow::Result<Exit> {
     let directory = supervisor::directory_in(&config.data_dir.value)?;
     match supervisor::ask(&directory, request).await? {
-        Some(Answer::Done { message }) => output::line(message).map(|()| Exit::Done),
-        Some(Answer::Refused { reason }) => bail!(reason),
-        Some(Answer::Status { .. }) => bail!("the fleet answered something else"),
+        Some(FleetAnswer::Done { message }) => output::line(message).map(|()| Exit::Done),
+        Some(FleetAnswer::Refused { reason }) => bail!(reason),
+        Some(FleetAnswer::Status { .. }) => bail!("the fleet answered something else"),
         None => Err(Failed::unreachable(format!(
             "no fleet runs in {}; start one with: abaci fleet",
             directory.display()
@@ -280,8 +292,7 @@ async fn tell(config: &Config, request: Request) -> anyhow::Result<Exit> {
     }
 }
 
-/// Returns the channel of a fleet's process to its supervisor; without one something else has started it.
-fn channel_to_supervisor<T>(inherited: std::io::Result<T>) -> anyhow::Result<T> {
-    inherited
-        .map_err(|_| Failed::usage("this process belongs to a fleet; start one with: abaci fleet").into())
+/// Splits a line of arguments that hold no blanks.
+fn words(line: &str) -> Vec<String> {
+    line.split(' ').map(str::to_owned).collect()
 }

@@ -3,31 +3,21 @@
 //! It is `abaci serve` with a supervisor: it takes the executor id of its slot, sends heartbeats, drains on SIGTERM, hands
 //! back at once what it has on SIGUSR1, and reports why it gives up instead of printing it, so that it is logged once.
 
-use std::time::Duration;
-
 use clap::Args;
 use durable_jobs::worker::{Slot, WorkerObserver};
 use rustix::process::Signal;
 use tokio::sync::watch;
 use tracing::info;
+use worker_fleet::child::SupervisorLink;
+use worker_fleet::die_with_parent;
+use worker_fleet::signals::{HandBackSignal, Signals};
+use worker_fleet::supervisor::WorkerFailure;
 
 use crate::config::{Config, LONGEST_POLL_INTERVAL, Period, Setting, Source};
 use crate::database_access::Access;
 use crate::exit::{self, Exit, Failed};
-use crate::parent::die_with_parent;
-use crate::signals::{Hurry, Signals};
-use crate::supervisor::{FromWorker, Receiver, Sender, inherited, say_at_once};
 use crate::this_process;
 use crate::worker_startup;
-
-/// A heartbeat is sent this many times before the watchdog bites.
-const BEATS_PER_WATCHDOG: u32 = 20;
-
-/// The shortest time between two heartbeats.
-const SHORTEST_BEAT_INTERVAL: Duration = Duration::from_millis(50);
-
-/// The longest time between two heartbeats.
-const LONGEST_BEAT_INTERVAL: Duration = Duration::from_millis(500);
 
 /// One worker of a fleet.
 #[derive(Debug, Args)]
@@ -43,27 +33,29 @@ pub(super) struct WorkerArgs {
     supervisor: u32,
 }
 
-/// The worker that heartbeats report on: none until it takes jobs.
-type Observed = watch::Receiver<Option<WorkerObserver>>;
+/// Returns the arguments of the worker in a slot, for a fleet of this size, as they are parsed here.
+pub(super) fn arguments(slot: u32, fleet_size: u32) -> Vec<String> {
+    let supervisor = std::process::id();
+    super::words(&format!(
+        "fleet worker --slot {slot} --fleet-size {fleet_size} --supervisor {supervisor}"
+    ))
+}
 
 impl WorkerArgs {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
-        let (mut sender, receiver) = super::channel_to_supervisor(inherited())?;
+        let mut link = SupervisorLink::inherited()?;
         die_with_parent(self.supervisor, Signal::KILL)?;
         this_process::take_name();
         let mut config = config.clone();
         self.share_polling(&mut config.poll_interval);
         self.share_processors(&mut config);
-        let (observer, seen) = watch::channel(None);
-        let interval = config.watchdog.value.0 / BEATS_PER_WATCHDOG;
-        let interval = interval.clamp(SHORTEST_BEAT_INTERVAL, LONGEST_BEAT_INTERVAL);
+        let (observer, reported) = watch::channel(None);
         let outcome = tokio::select! {
             outcome = self.work(&config, &observer) => outcome,
-            () = beat(&mut sender, seen, interval) => return Ok(Exit::Unreachable),
-            () = end_of(receiver) => return Ok(Exit::Unreachable),
+            () = link.report(reported, config.watchdog.value.0) => return Ok(Exit::Unreachable),
         };
         let Err(error) = outcome else { return outcome };
-        match sender.say(&last_words(&error)).await {
+        match link.give_up(failure_of(&error)).await {
             Ok(()) => Ok(exit::of_error(&error)),
             Err(_) => Err(error),
         }
@@ -93,7 +85,7 @@ impl WorkerArgs {
         observer: &watch::Sender<Option<WorkerObserver>>,
     ) -> anyhow::Result<Exit> {
         worker_startup::check(config)?;
-        let (mut signals, mut hurry) = (Signals::listen()?, Hurry::listen()?);
+        let (mut signals, mut hand_back) = (Signals::listen()?, HandBackSignal::listen()?);
         let start = async {
             let access = Access::open(config).await?;
             let worker = worker_startup::start(&access, config, Slot::Number(self.slot)).await?;
@@ -108,13 +100,13 @@ impl WorkerArgs {
         worker_startup::announce(&worker, &access, config);
         let signal = tokio::select! {
             signal = signals.next() => signal,
-            () = hurry.wait() => "SIGUSR1",
+            () = hand_back.wait() => "SIGUSR1",
             loss = worker.lost() => return Err(Failed::unreachable(loss.to_string()).into()),
         };
         let grace = config.grace.value;
         info!(slot = self.slot, pid = std::process::id(), signal, %grace, "asked to stop");
         // Further signals of a service manager, which sends them to all processes of a fleet, mean the same.
-        let report = worker.drain_until(grace.0, hurry.wait()).await;
+        let report = worker.drain_until(grace.0, hand_back.wait()).await;
         let (finished, handed_back) = (report.finished, report.handed_back);
         info!(
             slot = self.slot,
@@ -127,10 +119,10 @@ impl WorkerArgs {
     }
 }
 
-/// Builds the last message of a worker that gives up.
-fn last_words(error: &anyhow::Error) -> FromWorker {
+/// Describes the failure of a worker to its supervisor.
+fn failure_of(error: &anyhow::Error) -> WorkerFailure {
     let engine = error.chain().find_map(|cause| cause.downcast_ref());
-    FromWorker::Failed {
+    WorkerFailure {
         code: exit::of_error(error).code(),
         reason: exit::one_line(error),
         is_slot_taken: matches!(engine, Some(durable_jobs::Error::ExecutorTaken { .. })),
@@ -139,42 +131,8 @@ fn last_words(error: &anyhow::Error) -> FromWorker {
 
 /// Ends a worker that has not begun: reports the reason to its supervisor; without one the error is returned.
 pub(crate) fn give_up(error: anyhow::Error) -> anyhow::Result<Exit> {
-    match say_at_once(&last_words(&error)) {
+    match SupervisorLink::give_up_early(failure_of(&error)) {
         Ok(()) => Ok(exit::of_error(&error)),
         Err(_) => Err(error),
     }
-}
-
-/// Sends heartbeats until nobody hears them any more.
-///
-/// It runs on the async side like the worker's own heartbeat, and tells what that has seen: a loop that is stuck is silent
-/// here too, and a busy processor is not.
-async fn beat(sender: &mut Sender, mut observed: Observed, interval: Duration) {
-    loop {
-        let worker = observed.borrow_and_update().clone();
-        let report = worker.as_ref().map(WorkerObserver::report);
-        let is_untried = report.as_ref().is_some_and(|report| report.finished == 0);
-        if sender.say(&FromWorker::Beat { report }).await.is_err() {
-            return;
-        }
-        tokio::select! {
-            () = tokio::time::sleep(interval) => {}
-            // The moments at which it takes jobs and has finished the first one are news.
-            Ok(()) = observed.changed() => {}
-            () = first_job(worker.filter(|_| is_untried)) => {}
-        }
-    }
-}
-
-/// Completes when the worker has finished its first job; never without a worker.
-async fn first_job(worker: Option<WorkerObserver>) {
-    match worker {
-        Some(worker) => worker.has_finished_a_job().await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Completes when the supervisor is gone.
-async fn end_of(mut receiver: Receiver) {
-    while receiver.hear::<serde_json::Value>().await.is_some() {}
 }

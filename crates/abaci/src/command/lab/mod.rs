@@ -10,13 +10,13 @@ use abaci_lab::{
 use anyhow::Context;
 use clap::Args;
 use durable_jobs::database::inspect;
+use worker_fleet::signals::Signals;
 
 use self::page::Page;
 use crate::config::Config;
 use crate::database_access::Access;
 use crate::exit::{Exit, Failed};
 use crate::output::{self, Format, Table};
-use crate::signals::Signals;
 
 /// The longest that the database may take to answer before anything is done.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

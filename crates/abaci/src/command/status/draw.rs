@@ -4,10 +4,10 @@ use durable_jobs::client::QueueStatus;
 use durable_jobs::database::ConnectionLimit;
 use durable_jobs::presence::Presence;
 use durable_jobs::record::RunningJob;
+use worker_fleet::snapshot::{LastExit, Phase, Snapshot, WorkerState, WorkerView};
 
 use super::Report;
 use crate::output::{self, Paint, Table};
-use crate::snapshot::{LastExit, Phase, Snapshot, WorkerState, WorkerView};
 
 /// As wide as lines become where there is no terminal.
 const UNLIMITED: usize = usize::MAX;

@@ -18,6 +18,9 @@ use durable_jobs::presence::Presence;
 use fibonacci_jobs::VERSION;
 use serde::Serialize;
 use tokio::time::timeout;
+use worker_fleet::signals::Signals;
+use worker_fleet::snapshot::{Snapshot, WorkerView};
+use worker_fleet::supervisor::{self, FleetAnswer, FleetRequest};
 
 use crate::clocks::{WrongClock, wrong_clocks};
 use crate::config::Config;
@@ -25,9 +28,6 @@ use crate::database_access::{Access, on_blocking_thread};
 use crate::exit::{self, Exit};
 use crate::flags::{QueueFlags, ReadinessFlags};
 use crate::output::{self, Format};
-use crate::signals::Signals;
-use crate::snapshot::{Snapshot, WorkerView};
-use crate::supervisor::{self, Answer, Request};
 
 /// The longest time for an answer of the database.
 const TIMEOUT: Duration = Duration::from_secs(3);
@@ -155,11 +155,11 @@ impl Report {
 
 async fn look(config: &Config) -> anyhow::Result<Report> {
     let directory = supervisor::directory_in(&config.data_dir.value)?;
-    let (fleet, fleet_reason) = match supervisor::ask(&directory, Request::Status).await {
-        Ok(Some(Answer::Status { snapshot })) => (Some(*snapshot), None),
+    let (fleet, fleet_reason) = match supervisor::ask(&directory, FleetRequest::Status).await {
+        Ok(Some(FleetAnswer::Status { snapshot })) => (Some(*snapshot), None),
         Ok(Some(_)) => (None, Some("the fleet answered something else".to_owned())),
         Ok(None) => (None, None),
-        Err(error) => (None, Some(exit::one_line(&error))),
+        Err(error) => (None, Some(exit::one_line(&error.into()))),
     };
     let is_elsewhere = fleet
         .as_ref()

@@ -10,13 +10,13 @@ use std::time::Duration;
 use durable_jobs::client::QueueVersion;
 use fibonacci_jobs::VERSION;
 use tokio::time::{Instant, sleep, timeout_at};
+use worker_fleet::signals::Signals;
+use worker_fleet::snapshot::{LastExit, Phase, Snapshot, WorkerView};
 
 use super::{Report, look};
 use crate::config::{Config, Period};
 use crate::exit::Exit;
 use crate::output::{self, Format};
-use crate::signals::Signals;
-use crate::snapshot::{LastExit, Phase, Snapshot, WorkerView};
 use crate::wait::nobody_listens;
 
 /// The pause between two looks.

@@ -15,13 +15,13 @@ use durable_jobs::{Client, Error, JobId, State};
 use fibonacci_jobs::record::RequestError;
 use fibonacci_jobs::{Algorithm, Request, new_jobs};
 use serde::Serialize;
+use worker_fleet::signals::Signals;
 
 use crate::config::{Config, Period};
 use crate::database_access::Access;
 use crate::exit::{Exit, Failed};
 use crate::flags::{LimitFlags, QueueFlags, TableFlags, WaitFlags, one_of};
 use crate::output::{self, Format};
-use crate::signals::Signals;
 use crate::wait::JobWait;
 
 use workload::Workload;

@@ -2,10 +2,10 @@
 
 use durable_jobs::client::QueueStatus;
 use durable_jobs::record::Details;
+use worker_fleet::snapshot::{HealthView, PrivateDatabase, SupervisorView};
 
 use super::super::DatabaseReport;
 use super::*;
-use crate::snapshot::{HealthView, PrivateDatabase, SupervisorView};
 
 fn worker(slot: u32, state: WorkerState) -> WorkerView {
     WorkerView {

@@ -1,0 +1,158 @@
+//! The server under the endpoints: it accepts connections and gives none of them more than its share.
+//!
+//! | against | this |
+//! |---|---|
+//! | a client that is slow, or silent | the header of each request has five seconds, the first one and every later one |
+//! | a client that never reads its answers | a connection lives for five minutes at most |
+//! | many clients | a number of connections; the next ones wait in the listener's backlog until one ends |
+//! | no file descriptors left | a pause before the next try, logged once |
+//! | a huge header | a small buffer; the answer is 431 |
+//! | a body | nobody reads it |
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tracing::{info, warn};
+
+/// The number of connections that may be open at once.
+const MAX_CONNECTIONS: usize = 2048;
+
+/// The time for the header of a request, and for the silence between two.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The longest life of a connection.
+const LIFETIME: Duration = Duration::from_mins(5);
+
+/// The time that an answer under way has when its connection, or the server, ends.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
+
+/// The pause when nothing can be accepted.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The bytes that are read ahead of a connection, so also the longest header.
+const BUFFER_BYTES: usize = 16 * 1024;
+
+/// Raises the process's limit of open files as far as it may be, and returns how many connections fit under it.
+///
+/// The other half of the descriptors is for what the process is there for.
+pub(super) fn capacity() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    let files = match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    let half = files.map_or(MAX_CONNECTIONS, |files| {
+        usize::try_from(files / 2).unwrap_or(MAX_CONNECTIONS)
+    });
+    half.clamp(1, MAX_CONNECTIONS)
+}
+
+/// Accepts and answers, `capacity` connections at a time, until `stop` completes; then lets answers under way finish.
+pub(super) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    capacity: usize,
+    stop: impl Future<Output = ()>,
+) {
+    let (end, ended) = watch::channel(());
+    let mut connections = HttpConnections {
+        router,
+        slots: Arc::new(Semaphore::new(capacity)),
+        ended,
+        open: JoinSet::new(),
+    };
+    tokio::select! {
+        () = connections.accept(&listener) => {}
+        () = stop => {}
+    }
+    drop((listener, end));
+    let all = async { while connections.open.join_next().await.is_some() {} };
+    // What has not finished by then is cut off with the set.
+    let _ = timeout(LAST_ANSWERS, all).await;
+}
+
+/// The connections of one server.
+struct HttpConnections {
+    router: Router,
+    slots: Arc<Semaphore>,
+    /// Closed when the connections are to end.
+    ended: watch::Receiver<()>,
+    open: JoinSet<()>,
+}
+
+impl HttpConnections {
+    /// Accepts connections for ever, while there is room for them.
+    async fn accept(&mut self, listener: &TcpListener) {
+        let mut is_failing = false;
+        // The semaphore is never closed.
+        while let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await {
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    if std::mem::take(&mut is_failing) {
+                        info!("health connections are accepted again");
+                    }
+                    self.open(stream, slot);
+                }
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    if !std::mem::replace(&mut is_failing, true) {
+                        warn!(%error, "health connections cannot be accepted; trying again");
+                    }
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+            while self.open.try_join_next().is_some() {}
+        }
+    }
+
+    fn open(&mut self, stream: TcpStream, slot: OwnedSemaphorePermit) {
+        let (router, ended) = (self.router.clone(), self.ended.clone());
+        self.open.spawn(async move {
+            converse(stream, router, ended).await;
+            drop(slot);
+        });
+    }
+}
+
+/// Answers on one connection until either side has had enough.
+async fn converse(stream: TcpStream, router: Router, mut ended: watch::Receiver<()>) {
+    // Without it an answer waits for the client's acknowledgement; a failure costs that time and nothing else.
+    let _ = stream.set_nodelay(true);
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(BUFFER_BYTES)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    tokio::pin!(connection);
+    tokio::select! {
+        // Whatever is wrong with a connection is the client's to notice.
+        _ = connection.as_mut() => return,
+        () = sleep(LIFETIME) => {}
+        _ = ended.changed() => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    let _ = timeout(LAST_ANSWERS, connection).await;
+}
+
+/// Says whether the connection that was to be accepted has failed, and not the accepting.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted
+    )
+}

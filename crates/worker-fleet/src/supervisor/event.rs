@@ -1,0 +1,19 @@
+//! The events that a supervisor handles.
+
+use super::control::PendingRequest;
+use super::process::ChildEvent;
+
+/// Something that happened.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// To a worker's process.
+    Worker {
+        slot: u32,
+        incarnation: u64,
+        event: ChildEvent,
+    },
+    /// To the health process.
+    Health { incarnation: u64, event: ChildEvent },
+    /// Somebody asked over the control socket.
+    Request(PendingRequest),
+}

@@ -1,0 +1,84 @@
+//! The signals that steer a fleet.
+
+use std::io::{self, IsTerminal};
+
+use signal_hook::consts::{SIGTTIN, SIGTTOU};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use crate::Error;
+use crate::signals::{hang_up, next_of};
+
+/// A signal to a fleet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FleetSignal {
+    /// SIGINT or SIGTERM: drain, and end at once when it comes again after half a second.
+    Stop(&'static str),
+    /// SIGHUP of a terminal that is gone: drain, and never more than that, since both the shell and the kernel may send
+    /// it.
+    LoseTerminal,
+    /// SIGHUP otherwise: replace the workers one by one. Where it is ignored, as under nohup, it stays so.
+    Reload,
+    /// SIGTTIN: one worker more, as in gunicorn.
+    More,
+    /// SIGTTOU: one worker fewer.
+    Fewer,
+}
+
+/// Listens to the signals of a fleet from its making on, so that none is missed.
+pub struct FleetSignals {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Option<Signal>,
+    had_terminal: bool,
+    more: Signal,
+    fewer: Signal,
+}
+
+impl FleetSignals {
+    /// Starts listening; the signals no longer end the process by themselves.
+    ///
+    /// # Errors
+    /// When the operating system refuses.
+    pub fn listen() -> Result<Self, Error> {
+        let listen = || -> io::Result<Self> {
+            Ok(Self {
+                interrupt: signal(SignalKind::interrupt())?,
+                terminate: signal(SignalKind::terminate())?,
+                hang_up: hang_up()?,
+                had_terminal: io::stderr().is_terminal(),
+                more: signal(SignalKind::from_raw(SIGTTIN))?,
+                fewer: signal(SignalKind::from_raw(SIGTTOU))?,
+            })
+        };
+        listen().map_err(Error::system("listening for signals"))
+    }
+
+    /// Waits for the next one. Cancel-safe.
+    pub(super) async fn next(&mut self) -> FleetSignal {
+        tokio::select! {
+            _ = self.interrupt.recv() => FleetSignal::Stop("SIGINT"),
+            _ = self.terminate.recv() => FleetSignal::Stop("SIGTERM"),
+            () = next_of(&mut self.hang_up) => {
+                let lost_terminal = self.had_terminal && !io::stderr().is_terminal();
+                if lost_terminal { FleetSignal::LoseTerminal } else { FleetSignal::Reload }
+            }
+            _ = self.more.recv() => FleetSignal::More,
+            _ = self.fewer.recv() => FleetSignal::Fewer,
+        }
+    }
+
+    /// Completes `work`, or abandons it at the first signal to stop and returns nothing. Other signals are for a fleet
+    /// that there is not yet.
+    pub async fn unless_stopped<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        let stop = async {
+            while !matches!(
+                self.next().await,
+                FleetSignal::Stop(_) | FleetSignal::LoseTerminal
+            ) {}
+        };
+        tokio::select! {
+            outcome = work => Some(outcome),
+            () = stop => None,
+        }
+    }
+}
