@@ -13,19 +13,19 @@
 
 mod actor;
 mod crash;
-mod ex1;
-mod ex2;
-mod ex3;
-mod ex4;
-mod ex5;
-mod ex6;
-mod ex7;
-mod ex8;
-mod ex9;
+mod ex1_state_in_memory;
+mod ex2_poisoned_workflow;
+mod ex3_object_as_input;
+mod ex4_concurrent_steps;
+mod ex5_nested_workflows;
+mod ex6_error_panic_memory;
+mod ex7_new_version_in_flight;
+mod ex8_shared_executor_id;
+mod ex9_poisoned_queue;
 mod parking;
 mod report;
+mod sandbox;
 mod schema;
-mod stage;
 
 use std::path::PathBuf;
 
@@ -36,9 +36,9 @@ use self::actor::Actor;
 pub use self::actor::Part;
 use self::report::Findings;
 pub use self::report::{Case, Report, Trace};
+use self::sandbox::Stage;
 use self::schema::Ownership;
 pub use self::schema::{Leftover, Removal, remove_leftovers};
-use self::stage::Stage;
 
 /// One experiment.
 pub struct Experiment {
@@ -86,15 +86,15 @@ pub const SEED: u64 = 7;
 
 /// Every experiment, in order.
 pub const EXPERIMENTS: &[Experiment] = &[
-    ex1::EXPERIMENT,
-    ex2::EXPERIMENT,
-    ex3::EXPERIMENT,
-    ex4::EXPERIMENT,
-    ex5::EXPERIMENT,
-    ex6::EXPERIMENT,
-    ex7::EXPERIMENT,
-    ex8::EXPERIMENT,
-    ex9::EXPERIMENT,
+    ex1_state_in_memory::EXPERIMENT,
+    ex2_poisoned_workflow::EXPERIMENT,
+    ex3_object_as_input::EXPERIMENT,
+    ex4_concurrent_steps::EXPERIMENT,
+    ex5_nested_workflows::EXPERIMENT,
+    ex6_error_panic_memory::EXPERIMENT,
+    ex7_new_version_in_flight::EXPERIMENT,
+    ex8_shared_executor_id::EXPERIMENT,
+    ex9_poisoned_queue::EXPERIMENT,
 ];
 
 /// The experiment of this name, if there is one.

@@ -19,7 +19,7 @@ use crate::actor::{Actor, Failed, Form};
 use crate::crash::segfault;
 use crate::parking::{DEATHS_TO_PARK, POISON, poison, starts};
 use crate::report::{Findings, listed};
-use crate::stage::{Casting, Ended, Stage};
+use crate::sandbox::{Casting, Ended, Stage};
 
 pub(crate) const EXPERIMENT: Experiment = Experiment {
     name: "ex2",

@@ -19,7 +19,7 @@ use crate::actor::{Actor, Failed, Form};
 use crate::crash::segfault;
 use crate::parking::{DEATHS_TO_PARK, POISON, poison, starts};
 use crate::report::Findings;
-use crate::stage::{Casting, Stage};
+use crate::sandbox::{Casting, Stage};
 
 pub(crate) const EXPERIMENT: Experiment = Experiment {
     name: "ex9",

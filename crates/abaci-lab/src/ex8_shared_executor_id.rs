@@ -17,7 +17,7 @@ use tokio::{sync::RwLock, time::sleep};
 use crate::Experiment;
 use crate::actor::{Actor, Failed, Form};
 use crate::report::Findings;
-use crate::stage::{Casting, Stage};
+use crate::sandbox::{Casting, Stage};
 
 pub(crate) const EXPERIMENT: Experiment = Experiment {
     name: "ex8",

@@ -20,7 +20,7 @@ use tokio::time::sleep;
 use crate::Experiment;
 use crate::actor::{Actor, Failed, Form};
 use crate::report::{Findings, listed};
-use crate::stage::{Casting, Ended, Stage};
+use crate::sandbox::{Casting, Ended, Stage};
 
 pub(crate) const EXPERIMENT: Experiment = Experiment {
     name: "ex4",

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::Experiment;
 use crate::actor::{Actor, Failed, Form};
 use crate::report::{Findings, listed};
-use crate::stage::{Casting, Ended, Stage};
+use crate::sandbox::{Casting, Ended, Stage};
 
 pub(crate) const EXPERIMENT: Experiment = Experiment {
     name: "ex3",

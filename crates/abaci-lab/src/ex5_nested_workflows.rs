@@ -15,7 +15,7 @@ use crate::Experiment;
 use crate::actor::{Actor, Failed, Form};
 use crate::crash::segfault;
 use crate::report::{Findings, listed};
-use crate::stage::{Casting, Ended, Stage};
+use crate::sandbox::{Casting, Ended, Stage};
 
 pub(crate) const EXPERIMENT: Experiment = Experiment {
     name: "ex5",

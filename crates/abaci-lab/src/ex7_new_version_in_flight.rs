@@ -17,7 +17,7 @@ use crate::Experiment;
 use crate::actor::{Actor, Failed, Form};
 use crate::crash::segfault;
 use crate::report::Findings;
-use crate::stage::{Casting, Stage};
+use crate::sandbox::{Casting, Stage};
 
 pub(crate) const EXPERIMENT: Experiment = Experiment {
     name: "ex7",

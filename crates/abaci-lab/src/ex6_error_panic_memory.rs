@@ -21,7 +21,7 @@ use crate::Experiment;
 use crate::actor::{Actor, Failed, Form};
 use crate::crash::starve;
 use crate::report::Findings;
-use crate::stage::{Casting, Stage, how};
+use crate::sandbox::{Casting, Stage, how};
 
 pub(crate) const EXPERIMENT: Experiment = Experiment {
     name: "ex6",
