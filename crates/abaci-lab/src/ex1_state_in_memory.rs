@@ -11,11 +11,11 @@ use dbos::step;
 use futures_util::FutureExt;
 use serde_json::json;
 
-use crate::Experiment;
 use crate::actor::{Actor, Failed, Form};
 use crate::crash::segfault;
+use crate::experiment::Experiment;
 use crate::report::Findings;
-use crate::sandbox::{Casting, Ended, Stage};
+use crate::sandbox::{Ended, RunConfig, Sandbox};
 
 pub(crate) const EXPERIMENT: Experiment = Experiment {
     name: "ex1",
@@ -28,7 +28,7 @@ pub(crate) const EXPERIMENT: Experiment = Experiment {
               object may hold connections and settings, never results.",
     claim: "after a crash the steps that shared a map end in a wrong value with SUCCESS, and those that pass results \
             on in the right one",
-    direct: |stage| direct(stage).boxed(),
+    conduct: |sandbox| conduct(sandbox).boxed(),
     act: |actor| act(actor).boxed(),
 };
 
@@ -38,18 +38,18 @@ const N: u64 = 20;
 const VALUE: u64 = 6765;
 
 /// Directs both forms: an actor that dies, and one that recovers what it left.
-async fn direct(stage: &Stage<'_>) -> anyhow::Result<Findings> {
+async fn conduct(sandbox: &Sandbox<'_>) -> anyhow::Result<Findings> {
     // Late enough that there is something to lose, early enough that something is left to do.
-    let index = 5 + stage.seed() % 10;
+    let index = 5 + sandbox.seed() % 10;
     let mut findings = Findings::default();
     findings.fact("crash_index", index);
     let mut values = Vec::new();
     for form in [Form::Broken, Form::Right] {
         let executor_id = format!("lab/{}", form.name());
-        let first = Casting::new(&executor_id, json!({ "crash_index": index }));
-        let first = stage.run(form, first).await?;
-        let second = stage
-            .run(form, Casting::new(&executor_id, json!({ "crash_index": null })))
+        let first = RunConfig::new(&executor_id, json!({ "crash_index": index }));
+        let first = sandbox.run(form, first).await?;
+        let second = sandbox
+            .run(form, RunConfig::new(&executor_id, json!({ "crash_index": null })))
             .await?;
         let value = second.last("outcome", "value");
         findings.fact(&format!("{}_first_end", form.name()), first.how());
@@ -128,7 +128,7 @@ async fn act(actor: Actor) -> anyhow::Result<()> {
         .await?
         .result()
         .await;
-    actor.say_outcome(&outcome);
+    actor.send_outcome(&outcome);
     dbos.shutdown().await;
     Ok(())
 }
@@ -188,9 +188,9 @@ impl Memo {
 
 /// Says that a step really runs, and dies where it is to.
 fn enter_step(actor: &Actor, index: u64, crash_index: Option<u64>) {
-    actor.say("step", json!({ "index": index }));
+    actor.send("step", json!({ "index": index }));
     if crash_index == Some(index) {
-        actor.say("crash", json!({ "index": index, "by": "SIGSEGV" }));
+        actor.send("crash", json!({ "index": index, "by": "SIGSEGV" }));
         segfault();
     }
 }
