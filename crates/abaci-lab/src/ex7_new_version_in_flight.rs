@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dbos::{DBOS, ForkFrom, ForkOptions, step};
+use dbos::{DBOS, ForkFrom, ForkOptions, WorkflowRef, step};
 use futures_util::FutureExt;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -155,17 +155,7 @@ async fn act(actor: Actor) -> anyhow::Result<()> {
     let dbos = DBOS::new(config);
     let stuck = Arc::new(Notify::new());
     let (caller, is_stuck) = (actor.clone(), Arc::clone(&stuck));
-    let workflow = dbos.register_workflow("total", move |(): ()| {
-        let (actor, code, stuck) = (actor.clone(), code.clone(), Arc::clone(&stuck));
-        async move {
-            let total = total(&actor, &code).await;
-            if let Err(dbos::Error::SystemDatabase(error)) = &total {
-                actor.send("stuck", json!({ "error": error.to_string() }));
-                stuck.notify_one();
-            }
-            total
-        }
-    })?;
+    let workflow = register(&dbos, actor, code, stuck)?;
     dbos.launch().await?;
     let id = caller.executor_id();
     let own = [id, if is_apart { "/new" } else { "" }].concat();
@@ -190,6 +180,26 @@ async fn act(actor: Actor) -> anyhow::Result<()> {
     }
     dbos.shutdown().await;
     Ok(())
+}
+
+/// Registers the workflow; one that the engine is stuck in is reported and notified.
+fn register(
+    dbos: &DBOS,
+    actor: Actor,
+    code: Code,
+    stuck: Arc<Notify>,
+) -> dbos::Result<WorkflowRef<(), u64, Failed>> {
+    dbos.register_workflow("total", move |(): ()| {
+        let (actor, code, stuck) = (actor.clone(), code.clone(), Arc::clone(&stuck));
+        async move {
+            let total = total(&actor, &code).await;
+            if let Err(dbos::Error::SystemDatabase(error)) = &total {
+                actor.send("stuck", json!({ "error": error.to_string() }));
+                stuck.notify_one();
+            }
+            total
+        }
+    })
 }
 
 /// The workflow, in the code of either version: adds up what an order costs, a step for each charge.
