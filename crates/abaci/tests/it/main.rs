@@ -12,6 +12,7 @@ mod configuration;
 mod cut_off;
 mod cut_paths;
 mod demo;
+mod docs;
 mod faults;
 mod fleet;
 mod fleet_chaos;
