@@ -44,9 +44,11 @@ const NOT_RUN: &[(&str, &str, usize)] = &[
 const CARGO: &str = r#"#!/bin/bash
 case "$*" in
     "build --release") ;;
-    "run --release --example "*)
-        example=$4
-        while [ "$1" != -- ]; do shift; done
+    "run --release "*"--example "*)
+        while [ "$1" != -- ]; do
+            [ "$1" = --example ] && example=$2
+            shift
+        done
         shift
         exec "$EXAMPLES/$example" "$@" ;;
     *) echo "cargo $*: not in this sandbox" >&2; exit 1 ;;
@@ -174,7 +176,8 @@ fn session(home: &TempDir, script: &str, health_address: &str) -> Command {
 fn pages() -> Vec<String> {
     let docs = fs::read_dir(root().join("docs")).unwrap().flatten();
     let names = docs.map(|entry| format!("docs/{}", entry.file_name().to_string_lossy()));
-    let mut pages: Vec<String> = names.filter(|name| name.ends_with(".md")).collect();
+    let is_page = |name: &String| Path::new(name).extension().is_some_and(|end| end == "md");
+    let mut pages: Vec<String> = names.filter(is_page).collect();
     pages.extend(["README.md", "CONTRIBUTING.md", "ARCHITECTURE.md"].map(str::to_owned));
     pages.sort();
     pages
