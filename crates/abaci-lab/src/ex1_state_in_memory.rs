@@ -192,7 +192,7 @@ impl Memo {
     }
 }
 
-/// Says that a step really runs, and dies where it is to.
+/// Sends that a step really runs, and dies where it is to.
 fn enter_step(actor: &Actor, index: u64, crash_index: Option<u64>) {
     actor.send("step", json!({ "index": index }));
     if crash_index == Some(index) {

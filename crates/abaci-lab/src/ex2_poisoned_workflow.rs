@@ -45,19 +45,19 @@ const RESUME: &str = "update workflow_status set status = 'ENQUEUED', queue_name
     recovery_attempts = 0, error = null, started_at_epoch_ms = null, completed_at = null \
     where workflow_uuid = 'lab/right' and status = 'ERROR'";
 
-/// Directs both forms, and the repair of the right one.
+/// Conducts both forms, and the repair of the right one.
 async fn conduct(sandbox: &Sandbox<'_>) -> anyhow::Result<Findings> {
     let page = 2 + sandbox.seed() % 3;
     let mut findings = Findings::default();
     findings.fact("poisoned_page", page);
-    let told = |poisoned: Option<u64>, resume: Option<&str>| json!({ "poisoned": poisoned, "resume": resume, "credentials": ["crawler", "letmein"] });
+    let arguments = |poisoned: Option<u64>, resume: Option<&str>| json!({ "poisoned": poisoned, "resume": resume, "credentials": ["crawler", "letmein"] });
     for form in [Form::Broken, Form::Right] {
         let id = format!("lab/{}", form.name());
         let mut starts = Vec::new();
         while starts.len() < STARTS && starts.iter().all(|ended: &Ended| ended.how() == "SIGSEGV") {
             starts.push(
                 sandbox
-                    .run(form, RunConfig::new(&id, told(Some(page), None)))
+                    .run(form, RunConfig::new(&id, arguments(Some(page), None)))
                     .await?,
             );
         }
@@ -71,7 +71,7 @@ async fn conduct(sandbox: &Sandbox<'_>) -> anyhow::Result<Findings> {
         fact("attempts_at_ms", details(&starts[..1], "attempt", "at_ms"));
     }
     for resume in ["engine", "abaci"] {
-        let repaired = RunConfig::new("lab/right", told(None, Some(resume)));
+        let repaired = RunConfig::new("lab/right", arguments(None, Some(resume)));
         let start = sandbox.run(Form::Right, repaired).await?;
         let mut fact = |name, value: Value| findings.fact(&format!("{resume}_resumed_{name}"), value);
         fact("row", row(sandbox, "lab/right").await?.into());

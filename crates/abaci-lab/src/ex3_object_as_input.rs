@@ -48,7 +48,7 @@ enum Secret {
     Name(String),
 }
 
-/// Directs both forms: an actor that dies, a new secret, and an actor that recovers.
+/// Conducts both forms: an actor that dies, a new secret, and an actor that recovers.
 async fn conduct(sandbox: &Sandbox<'_>) -> anyhow::Result<Findings> {
     let step = 1 + sandbox.seed() % STEPS;
     let mut findings = Findings::default();
@@ -57,10 +57,11 @@ async fn conduct(sandbox: &Sandbox<'_>) -> anyhow::Result<Findings> {
         let id = format!("lab/{}", form.name());
         // Both secrets of a form begin with this, and nothing else does.
         let mark = format!("sk-{}-{}", form.name(), sandbox.seed());
-        let told = |day, step: Option<u64>| json!({ "billing": format!("{mark}-{day}"), "crash_step": step });
+        let arguments =
+            |day, step: Option<u64>| json!({ "billing": format!("{mark}-{day}"), "crash_step": step });
         let mut processes = Vec::new();
-        for told in [told("monday", Some(step)), told("tuesday", None)] {
-            processes.push(sandbox.run(form, RunConfig::new(&id, told)).await?);
+        for arguments in [arguments("monday", Some(step)), arguments("tuesday", None)] {
+            processes.push(sandbox.run(form, RunConfig::new(&id, arguments)).await?);
         }
         let row = format!("regexp_replace(inputs, '{mark}-[a-z]+', 'sk-…') from workflow_status");
         let row = format!("select {row} where workflow_uuid = '{id}'");
@@ -209,7 +210,7 @@ fn resolve(actor: &Actor, name: &str) -> String {
     of_process(actor, name)
 }
 
-/// Returns what the process was told at its start, as by its environment.
+/// Returns the settings that the process was given at its start, as by its environment.
 fn of_process(actor: &Actor, name: &str) -> String {
     actor.argument(name).unwrap_or_default()
 }

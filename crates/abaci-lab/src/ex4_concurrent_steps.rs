@@ -42,7 +42,7 @@ type Outcome = dbos::Result<Vec<char>, Failed>;
 
 const ITEMS: [char; 6] = ['A', 'B', 'C', 'D', 'E', 'F'];
 
-/// Directs both forms: a process that dies when three items are stored, and one that recovers what it left.
+/// Conducts both forms: a process that dies when three items are stored, and one that recovers what it left.
 async fn conduct(sandbox: &Sandbox<'_>) -> anyhow::Result<Findings> {
     let mut order = ITEMS.to_vec();
     fastrand::Rng::with_seed(sandbox.seed()).shuffle(&mut order);
@@ -85,7 +85,7 @@ async fn conduct(sandbox: &Sandbox<'_>) -> anyhow::Result<Findings> {
     Ok(findings)
 }
 
-/// Says what a process really stored, in that order, and how it ended.
+/// Describes what a process really stored, in that order, and how it ended.
 fn stored(ended: &Ended) -> String {
     let items: Vec<_> = ended.all("stored").map(|stored| &stored["item"]).collect();
     format!("stored {}; {}", listed(&items), ended.how())

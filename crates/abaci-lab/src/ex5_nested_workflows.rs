@@ -38,7 +38,7 @@ type Crash = Option<(String, u64)>;
 
 type Outcome = dbos::Result<u64, Failed>;
 
-/// Directs both forms: a process dies in each place that can go on after it, and the last one finishes.
+/// Conducts both forms: a process dies in each place that can go on after it, and the last one finishes.
 async fn conduct(sandbox: &Sandbox<'_>) -> anyhow::Result<Findings> {
     let part = 2 + sandbox.seed() % 3;
     let mut findings = Findings::default();

@@ -70,7 +70,7 @@ const MATRIX: [Line; 5] = [
         "only that process dies; what eats memory in a body has to become a step first" ] },
 ];
 
-/// Directs every line, in a step and in a body at the same time.
+/// Conducts every line, in a step and in a body at the same time.
 async fn conduct(sandbox: &Sandbox<'_>) -> anyhow::Result<Findings> {
     let mut findings = Findings::default();
     findings.fact("good_steps", 1 + sandbox.seed() % 3);

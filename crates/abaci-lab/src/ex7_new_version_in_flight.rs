@@ -71,7 +71,7 @@ const DEPLOYMENTS: [Deployment; 5] = [
         "then a process of lab-1", "91", "the old code finishes what it began; then its last process can go"]),
 ];
 
-/// Directs every deployment, and before each one of new code an order that is in flight when its process dies.
+/// Conducts every deployment, and before each one of new code an order that is in flight when its process dies.
 async fn conduct(sandbox: &Sandbox<'_>) -> anyhow::Result<Findings> {
     let item = 2 + usize::try_from(sandbox.seed() % 4)?;
     let (crash_at, last_recorded) = (CHARGES[item].0, CHARGES[item - 1].1);

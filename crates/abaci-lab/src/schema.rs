@@ -149,7 +149,7 @@ pub(crate) async fn drop_schema(connection: &mut PgConnection, schema: &str) -> 
     Ok(())
 }
 
-/// Says whether a schema could not be dropped because somebody uses one of its tables.
+/// Returns whether a schema could not be dropped because somebody uses one of its tables.
 fn is_in_use(error: &sqlx::Error) -> bool {
     const LOCK_NOT_AVAILABLE: &str = "55P03";
     let code = error.as_database_error().and_then(DatabaseError::code);
