@@ -75,6 +75,23 @@ need_pgbouncer() {
     fi
 }
 
+# What the command blocks of the pages use.
+need_commands_of_pages() {
+    local tool
+    for tool in jq curl; do
+        command -v "$tool" >/dev/null 2>&1 && continue
+        say "installing what commands of the pages use ($tool)"
+        if command -v apt-get >/dev/null 2>&1; then
+            as_root apt-get update -qq
+            as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$tool" >&2
+        elif command -v brew >/dev/null 2>&1; then
+            brew install "$tool" >&2
+        else
+            stop "install $tool and run this again"
+        fi
+    done
+}
+
 # What gives a program a wrong clock, in the tests of two clocks.
 need_faketime() {
     local dir

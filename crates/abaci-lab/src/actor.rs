@@ -1,7 +1,7 @@
 //! The side of an experiment that runs in a process of its own, with the engine, and may die.
 //!
-//! It is told its role by one line on standard input, so that the database's address is in no list of processes, says what
-//! happens by lines on standard output, and ends when standard input does.
+//! It reads its assignment from one line of standard input, so that the database's address is in no list of processes,
+//! writes its events as lines of standard output, and ends when standard input does.
 
 use std::io::{self, BufRead, Read, Write};
 use std::process::{ExitStatus, Stdio};
@@ -18,15 +18,13 @@ use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
-use crate::find;
-
-/// How soon an outcome is seen.
+/// The interval at which the engine looks for an outcome.
 const OUTCOME_POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// What the process ends with when nobody directs it any more.
-const EXIT_DESERTED: i32 = 3;
+/// The exit code of an actor whose standard input has ended.
+const EXIT_STDIN_ENDED: i32 = 3;
 
-/// Which of its forms an experiment runs.
+/// One of the two forms of an experiment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Form {
@@ -36,131 +34,133 @@ pub(crate) enum Form {
     Right,
 }
 
-/// What an actor is told.
+impl Form {
+    /// As in the trace.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Broken => "broken",
+            Self::Right => "right",
+        }
+    }
+}
+
+/// The message that makes a process an actor.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Role {
+pub(crate) struct Assignment {
     pub(crate) experiment: String,
     pub(crate) form: Form,
     pub(crate) database_url: String,
     pub(crate) schema: String,
     pub(crate) executor_id: String,
     pub(crate) application_version: String,
-    /// What the experiment has to say to this actor in particular.
+    /// Arguments for this actor in particular.
     pub(crate) arguments: Value,
 }
 
 /// A process that acts in an experiment. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Actor {
-    role: Role,
+    assignment: Assignment,
 }
 
-/// What an actor's steps and workflows fail with.
+/// The error of an actor's steps and workflows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{0}")]
 pub(crate) struct Failed(pub(crate) String);
 
-/// A part in an experiment, as it was given to this process.
-pub struct Part(Actor);
-
-impl Part {
-    /// Takes the part that standard input tells; the process ends when standard input does.
-    ///
-    /// # Errors
-    /// When there is none.
-    pub fn take() -> anyhow::Result<Self> {
+impl Actor {
+    /// Takes the assignment that is on standard input; the process ends when standard input does.
+    pub(crate) fn from_stdin() -> anyhow::Result<Self> {
         let mut line = String::new();
         io::stdin().lock().read_line(&mut line)?;
-        let role: Role = serde_json::from_str(&line).context("reading a part")?;
+        let assignment = serde_json::from_str(&line).context("reading an assignment")?;
         end_with_stdin()?;
-        Ok(Self(Actor { role }))
+        Ok(Self { assignment })
     }
 
-    /// Acts: all that the process does, unless it dies of it.
-    ///
-    /// # Errors
-    /// When what the experiment does failed; a crash does not come back.
-    pub async fn act(self) -> anyhow::Result<()> {
-        let experiment = find(&self.0.role.experiment).context("no such experiment")?;
-        (experiment.act)(self.0).await
+    pub(crate) fn experiment(&self) -> &str {
+        &self.assignment.experiment
     }
-}
 
-impl Actor {
     pub(crate) fn form(&self) -> Form {
-        self.role.form
+        self.assignment.form
     }
 
     /// The executor id, which is also a good workflow id: one that both forms have for themselves and all their processes
     /// share.
     pub(crate) fn executor_id(&self) -> &str {
-        &self.role.executor_id
+        &self.assignment.executor_id
     }
 
-    /// What the directing side has to say to this actor, by name.
+    /// Returns an argument of the assignment, by name.
     ///
     /// # Errors
-    /// When it said nothing of that name, or something else.
+    /// When there is none of that name, or it has another type.
     pub(crate) fn argument<T: DeserializeOwned>(&self, name: &str) -> anyhow::Result<T> {
-        let value = self.role.arguments.get(name).cloned().unwrap_or(Value::Null);
+        let value = self
+            .assignment
+            .arguments
+            .get(name)
+            .cloned()
+            .unwrap_or(Value::Null);
         serde_json::from_value(value).with_context(|| format!("the argument {name}"))
     }
 
-    /// The engine, not launched yet, as this actor's executor.
+    /// Returns the engine, not launched yet, as this actor's executor.
     ///
     /// Launching it recovers what an earlier process of the same executor id has left.
     pub(crate) fn engine(&self) -> DBOS {
         DBOS::new(Config {
-            app_version: Some(self.role.application_version.clone()),
-            executor_id: Some(self.role.executor_id.clone()),
-            schema: self.role.schema.clone(),
+            app_version: Some(self.assignment.application_version.clone()),
+            executor_id: Some(self.assignment.executor_id.clone()),
+            schema: self.assignment.schema.clone(),
             max_connections: 4,
             outcome_poll_interval: Some(OUTCOME_POLL_INTERVAL),
             migrate: false,
-            ..Config::new("abaci-lab", self.role.database_url.clone())
+            ..Config::new("abaci-lab", self.assignment.database_url.clone())
         })
     }
 
     /// Starts a workflow under this actor's executor id; under an id that exists it starts nothing, and waits for that.
     pub(crate) fn start_options(&self) -> StartOptions<'_> {
         StartOptions {
-            workflow_id: Some(&self.role.executor_id),
+            workflow_id: Some(&self.assignment.executor_id),
             ..StartOptions::default()
         }
     }
 
-    /// A client of the engine's tables. What it does inside of a body is no step of it.
+    /// Opens a client of the engine's tables. Its calls inside of a body are no steps.
     ///
     /// # Errors
     /// When there is no database.
     pub(crate) async fn client(&self) -> anyhow::Result<Client> {
         let config = ClientConfig {
-            schema: self.role.schema.clone(),
-            ..ClientConfig::new(self.role.database_url.clone())
+            schema: self.assignment.schema.clone(),
+            ..ClientConfig::new(self.assignment.database_url.clone())
         };
         Ok(Client::connect(config).await?)
     }
 
-    /// The address of the database, for what the engine does not do.
+    /// The address of the database, for statements of the experiment itself.
     pub(crate) fn database_url(&self) -> &str {
-        &self.role.database_url
+        &self.assignment.database_url
     }
 
     /// The schema with the engine's tables.
     pub(crate) fn schema(&self) -> &str {
-        &self.role.schema
+        &self.assignment.schema
     }
 
-    /// Runs this part with other arguments in a process of its own, unheard, which ends with this one at the latest.
+    /// Runs this actor with other arguments in a process of its own, without output, which ends with this one at the latest.
     ///
     /// # Errors
     /// When there can be no such process; how it ended is none.
     pub(crate) async fn run_apart(&self, arguments: Value) -> anyhow::Result<ExitStatus> {
-        let role = Role {
+        let assignment = Assignment {
             arguments,
-            ..self.role.clone()
+            ..self.assignment.clone()
         };
-        let mut line = serde_json::to_vec(&role)?;
+        let mut line = serde_json::to_vec(&assignment)?;
         line.push(b'\n');
         let mut process = Command::new(std::env::current_exe()?)
             .args(std::env::args_os().skip(1))
@@ -176,7 +176,7 @@ impl Actor {
         Ok(process.wait().await?)
     }
 
-    /// A database session of its own, in which the engine's tables need no schema before their names.
+    /// Opens a database session of its own, in which the engine's tables need no schema before their names.
     pub(crate) async fn session(&self) -> anyhow::Result<PgConnection> {
         let options: PgConnectOptions = self.database_url().parse()?;
         PgConnection::connect_with(&options.options([("search_path", self.schema())]))
@@ -184,25 +184,25 @@ impl Actor {
             .context("connecting to the database")
     }
 
-    /// Says that something happens; it is heard even if the process dies in the next moment.
+    /// Sends an event; it arrives even if the process dies in the next moment.
     #[expect(
         clippy::unused_self,
         clippy::needless_pass_by_value,
-        reason = "an actor says it, and details are built where they are said"
+        reason = "the actor is the sender, and details are built where they are sent"
     )]
-    pub(crate) fn say(&self, event: &str, details: Value) {
+    pub(crate) fn send(&self, event: &str, details: Value) {
         let mut line = json!({ "event": event, "details": details }).to_string();
         line.push('\n');
         let mut stdout = io::stdout().lock();
-        // Without anybody who hears it, the end of standard input ends the process.
+        // Where nobody reads it, the end of standard input ends the process.
         let _ = stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush());
     }
 
-    /// Says how a workflow ended.
-    pub(crate) fn say_outcome<T: Serialize, E: std::error::Error>(&self, outcome: &Result<T, E>) {
+    /// Sends the outcome of a workflow.
+    pub(crate) fn send_outcome<T: Serialize, E: std::error::Error>(&self, outcome: &Result<T, E>) {
         match outcome {
-            Ok(value) => self.say("outcome", json!({ "status": "SUCCESS", "value": value })),
-            Err(error) => self.say(
+            Ok(value) => self.send("outcome", json!({ "status": "SUCCESS", "value": value })),
+            Err(error) => self.send(
                 "outcome",
                 json!({ "status": "ERROR", "error": error.to_string() }),
             ),
@@ -210,12 +210,12 @@ impl Actor {
     }
 }
 
-/// Ends the process when nobody directs it any more.
+/// Ends the process when its standard input ends.
 fn end_with_stdin() -> io::Result<()> {
     thread::Builder::new().spawn(|| {
         let mut byte = [0];
         while io::stdin().lock().read(&mut byte).is_ok_and(|count| count > 0) {}
-        std::process::exit(EXIT_DESERTED);
+        std::process::exit(EXIT_STDIN_ENDED);
     })?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What an experiment says.
+//! The report of an experiment, and the findings that it is made of.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -10,25 +10,25 @@ use crate::actor::Form;
 pub struct Report {
     /// Its name, such as `ex1`.
     pub experiment: String,
-    /// What it is about.
+    /// Its subject.
     pub title: String,
-    /// What it asks.
+    /// Its question.
     pub question: String,
-    /// What it does.
+    /// Its method.
     pub method: String,
-    /// What decided where the crashes were.
+    /// Decided where the crashes were.
     pub seed: u64,
-    /// What was observed, by name.
+    /// Observations, by name.
     pub facts: Map<String, Value>,
-    /// What might be expected, and what happened.
+    /// Lines of its table: expected and happened.
     pub cases: Vec<Case>,
-    /// What to do.
+    /// The advice that follows.
     pub pattern: String,
-    /// What it claims.
+    /// Its claim.
     pub claim: String,
-    /// Whether that was observed.
+    /// True when the claim was observed.
     pub observed: bool,
-    /// How long it took.
+    /// Its duration.
     pub seconds: f64,
 }
 
@@ -37,13 +37,13 @@ pub struct Report {
 pub struct Case {
     /// The form that did it, `broken` or `right`.
     pub form: String,
-    /// What was done.
+    /// The action.
     pub case: String,
-    /// What one might expect.
+    /// The result that one might expect.
     pub expected: String,
-    /// What happened.
+    /// The result.
     pub happened: String,
-    /// Why.
+    /// The reason.
     pub why: String,
 }
 
@@ -62,13 +62,13 @@ pub struct Trace {
     pub pid: u32,
     /// The form that the process runs.
     pub form: String,
-    /// What happened, in a word, such as `step`.
+    /// The event in a word, such as `step`.
     pub event: String,
     /// Its circumstances.
     pub details: Map<String, Value>,
 }
 
-/// What the directing side of an experiment has found.
+/// The findings of an experiment, so far.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
     pub(crate) facts: Map<String, Value>,

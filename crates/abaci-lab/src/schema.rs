@@ -20,7 +20,7 @@ const REMOVAL_TIMEOUT: Duration = Duration::from_mins(1);
 /// The longest that dropping one schema may wait for who uses it.
 pub(crate) const DROP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The schemas of runs, of which this role may drop its own; the names are those of [`name`].
+/// The schemas of runs, of which this assignment may drop its own; the names are those of [`name`].
 const SCHEMAS: &str = "select nspname::text from pg_namespace \
      where nspname ~ '^lab_ex[0-9]+_[0-9a-f]{32}$' and pg_has_role(nspowner, 'USAGE') order by nspname";
 
@@ -149,7 +149,7 @@ pub(crate) async fn drop_schema(connection: &mut PgConnection, schema: &str) -> 
     Ok(())
 }
 
-/// Says whether a schema could not be dropped because somebody uses one of its tables.
+/// Returns whether a schema could not be dropped because somebody uses one of its tables.
 fn is_in_use(error: &sqlx::Error) -> bool {
     const LOCK_NOT_AVAILABLE: &str = "55P03";
     let code = error.as_database_error().and_then(DatabaseError::code);

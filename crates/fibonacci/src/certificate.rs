@@ -1,4 +1,4 @@
-//! What a value must satisfy to be F(n), known without computing F(n).
+//! Conditions that a value must satisfy to be F(n), known without computing F(n).
 //!
 //! A certificate is F(n) modulo three primes of 61 bits, by fast doubling on 64-bit words, and the exact
 //! number of decimal digits, from n·log₁₀ φ. It shares no code with the big computation but the reduction
@@ -9,13 +9,16 @@
 //! 10⁵⁵. It guards against faults of hardware, storage and arithmetic, not against an adversary, who can
 //! add that multiple on purpose.
 
+mod decimal_check;
+
 use malachite_base::num::logic::traits::SignificantBits;
 use malachite_nz::natural::Natural;
 
-use crate::decimal_check::DecimalCheck;
 use crate::magnitude::{digits, digits_of_bits};
 use crate::modular::{fibonacci_in, residue_in};
 use crate::montgomery::Montgomery;
+
+pub use self::decimal_check::DecimalCheck;
 
 /// The field that intermediate results are compared in.
 pub(crate) const CHECK_FIELD: Montgomery = FIELDS[0];
@@ -38,7 +41,7 @@ pub struct Certificate {
     pub digits: u64,
 }
 
-/// What did not agree with a certificate: the value is not the number the certificate was made for.
+/// A disagreement with a certificate: the value is not the number the certificate was made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Mismatch {
     /// The number of decimal digits.

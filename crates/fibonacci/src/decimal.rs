@@ -24,7 +24,7 @@ const SHORT_DIGITS: u64 = SHORTEST_DIGITS << PIECE_HALVINGS;
 /// Halving stops at this many digits, where multiplying out 19 at a time becomes as fast.
 const SHORTEST_DIGITS: u64 = 64 * GROUP_DIGITS;
 
-/// How many of the lower halvings are done by multiplication: pieces of 78,000 to 156,000 digits.
+/// Number of the lower halvings that are done by multiplication: pieces of 78,000 to 156,000 digits.
 const PIECE_HALVINGS: usize = 7;
 
 type DivisionData = <Natural as DivModPrecomputed>::Data;

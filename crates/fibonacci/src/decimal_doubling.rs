@@ -13,10 +13,11 @@ use std::num::NonZero;
 use crate::certificate::{FIELDS, fibonacci_residues};
 use crate::decimal::decimal;
 use crate::doubling::{PartsError, doubling_with};
+use crate::limbs::DECIMAL_LIMB;
 use crate::magnitude::{bits, digits, digits_of_bits};
 use crate::modular::limbs_residues;
 use crate::progress::{Cancelled, Observer, Progress, unobserved};
-use crate::radix::decimal::{LIMB, from_limbs, to_limbs, to_text};
+use crate::radix::decimal::{from_limbs, to_limbs, to_text};
 use crate::radix::{Base, Course, Pair};
 use crate::task::{Ledger, Task, processors};
 
@@ -64,7 +65,7 @@ pub struct DecimalDoubling {
     course: Course,
 }
 
-/// What a [`DecimalDoubling`] consists of, besides its target n.
+/// The parts of a [`DecimalDoubling`], besides its target n.
 ///
 /// Numbers are in base 10^18, lowest limb first, without zeros at the top; zero has no limbs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,7 +107,7 @@ impl DecimalDoubling {
         self.course.index()
     }
 
-    /// Whether no step is left, only [`finish`](Self::finish): one product and the text.
+    /// Returns whether no step is left, only [`finish`](Self::finish): one product and the text.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.course.is_done()
@@ -177,9 +178,9 @@ impl DecimalDoubling {
     }
 }
 
-/// Whether limbs are those of F(index), modulo the primes of the certificate.
+/// Returns whether limbs are those of F(index), modulo the primes of the certificate.
 fn is_fibonacci(limbs: &[u64], index: u64) -> bool {
-    limbs.iter().all(|limb| *limb < LIMB)
+    limbs.iter().all(|limb| *limb < DECIMAL_LIMB)
         && limbs.last() != Some(&0)
         && limbs_residues(limbs, &FIELDS) == fibonacci_residues(index)
 }
@@ -198,7 +199,7 @@ fn both<N: Send, C: Send>(
     converted.expect("nobody observes, so nobody cancels").into()
 }
 
-/// Whether k is n without one or more of its lowest bits; 0 only if no other is.
+/// Returns whether k is n without one or more of its lowest bits; 0 only if no other is.
 fn is_on_the_way(n: u64, k: u64) -> bool {
     let bits_left = k.leading_zeros().saturating_sub(n.leading_zeros());
     n.checked_shr(bits_left) == Some(k) && (bits_left > 0 || n == 0) && (k > 0 || n <= 1)

@@ -41,7 +41,7 @@ const TRANSFORM_BITS: u64 = 100_000;
 /// threads are worth more. Longer ones could not be cancelled soon enough.
 const LIBRARY_BITS: Range<u64> = 20_000_000..100_000_000;
 
-/// Where the transform begins.
+/// The length from which on the transform is used.
 const FIRST_DIGITS: u64 = 2_000;
 
 /// Computes F(n), by the fastest way for n.
@@ -103,7 +103,7 @@ pub struct Doubling {
     previous: Natural,
 }
 
-/// What a [`Doubling`] consists of, besides its target n.
+/// The parts of a [`Doubling`], besides its target n.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parts {
     /// The index reached: n without its lowest bits.
@@ -164,7 +164,7 @@ impl Doubling {
         self.k
     }
 
-    /// Whether no step is left: only [`finish`](Self::finish), at most one product.
+    /// Returns whether no step is left: only [`finish`](Self::finish), at most one product.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.k >= self.n >> 1
@@ -200,7 +200,7 @@ impl Doubling {
         self.k = next;
     }
 
-    /// Whether the transform is faster, for numbers of twice this length.
+    /// Returns whether the transform is faster, for numbers of twice this length.
     fn is_long(&self) -> bool {
         let length = 2 * self.value.significant_bits();
         length >= TRANSFORM_BITS && !LIBRARY_BITS.contains(&length)
@@ -303,7 +303,7 @@ impl Doubling {
         if self.k & 1 == 0 { 2 } else { -2 }
     }
 
-    /// How many of n's low bits are not in k yet.
+    /// Returns the number of n's low bits that are not in k yet.
     fn bits_left(&self) -> u32 {
         self.k.leading_zeros().saturating_sub(self.n.leading_zeros())
     }

@@ -1,4 +1,4 @@
-//! What a computation will cost, before it is started.
+//! The cost of a computation, before it is started.
 //!
 //! Lengths are exact. Times and memory are models with a constant or two each, calibrated on both cores of a
 //! 2.6 GHz server with AVX-512, n from 10⁴ to 10⁹. Times are within a factor of about two there; on another machine, or a
@@ -30,7 +30,7 @@ const LIMB_ADDED_SECONDS: f64 = 1e-9;
 /// Seconds for one call of the naive recursion.
 const CALL_SECONDS: f64 = 2.5e-9;
 
-/// What allocators and small buffers take, whatever n is.
+/// Memory of allocators and small buffers, whatever n is.
 const FIXED_BYTES: u64 = 2 << 20;
 /// One in so many bytes of a doubling is added for vectors that are freed and not yet given back.
 const MARGIN: u64 = 32;
@@ -178,7 +178,7 @@ fn with_margin(bytes: u64) -> u64 {
     FIXED_BYTES.saturating_add(bytes).saturating_add(bytes / MARGIN)
 }
 
-/// How often a length can be halved, at least once.
+/// Returns how often a length can be halved, at least once.
 fn halvings(limbs: f64) -> f64 {
     (limbs + 2.0).log2()
 }

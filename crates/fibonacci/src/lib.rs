@@ -15,6 +15,22 @@
 //! states use a second thread for long numbers when there is a second processor; it has ended when they return.
 //! Only with the feature `forced-instructions`, which is for tests, it reads one variable of the environment.
 //!
+//! # Layout
+//!
+//! A file imports only from rows below its own.
+//!
+//! | module | has |
+//! |---|---|
+//! | `decimal_doubling` | F(n) in base ten, as a state that can be stored |
+//! | `doubling` | F(n) in base two, as a state that can be stored |
+//! | `estimate` | what a computation will cost |
+//! | `radix` | places in a base of our choice, and their doubling |
+//! | `certificate` | what a value must satisfy |
+//! | `modular` | F(n) and numbers modulo an odd number |
+//! | `transform`, `decimal`, `iterative`, `recursive` | products by the transform, base ten, the two slow algorithms |
+//! | `task`, `magnitude`, `montgomery` | two threads and their progress, lengths, arithmetic without divisions |
+//! | `progress`, `table`, `limbs`, `instructions` | cancelling, small values, passes over limbs, vector instructions |
+//!
 //! ```
 //! let value = fibonacci::doubling(100, &fibonacci::unobserved).unwrap();
 //! assert_eq!(value.to_string(), "354224848179261915075");
@@ -23,7 +39,6 @@
 
 mod certificate;
 mod decimal;
-mod decimal_check;
 mod decimal_doubling;
 mod doubling;
 mod estimate;
@@ -40,9 +55,8 @@ mod table;
 mod task;
 mod transform;
 
-pub use certificate::{Certificate, Mismatch};
+pub use certificate::{Certificate, DecimalCheck, Mismatch};
 pub use decimal::decimal;
-pub use decimal_check::DecimalCheck;
 pub use decimal_doubling::{DecimalDoubling, DecimalParts, decimal_digits, decimal_digits_with};
 pub use doubling::{Doubling, Parts, PartsError, doubling};
 pub use estimate::{Estimate, TimeClass};

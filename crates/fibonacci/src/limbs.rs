@@ -1,10 +1,16 @@
-//! Two linear combinations of two numbers in one pass over their limbs.
+//! Limbs: the base of stored decimal ones, and two linear combinations of two numbers in one pass over their limbs.
 //!
 //! Between two squarings, a doubling step needs only sums like 4x − y ± 2 and 3x − 2y ± 2. Done one
 //! operation at a time they read and write the whole numbers five times, which is bound by memory; fused,
 //! once. Limbs are least significant first, as [`Natural::into_limbs_asc`] gives them without copying.
 
 use malachite_nz::natural::Natural;
+
+/// Decimal digits of a stored limb.
+pub(crate) const DECIMAL_LIMB_DIGITS: u32 = 18;
+
+/// The base of stored limbs.
+pub(crate) const DECIMAL_LIMB: u64 = 10u64.pow(DECIMAL_LIMB_DIGITS);
 
 /// Replaces (x, y) by (A·x + B·y + c, D·x + E·y + f), where `constants` is (c, f).
 ///

@@ -12,30 +12,9 @@ use std::array::from_fn;
 use malachite_nz::natural::Natural;
 
 use crate::montgomery::Montgomery;
-pub(crate) use decimal::{DecimalReader, limbs_residues};
 
-/// Why a number cannot be a modulus here; terminal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ModulusError {
-    /// Zero or one.
-    #[error("modulus {modulus} is too small: it must be above 1")]
-    TooSmall {
-        /// The modulus given.
-        modulus: u64,
-    },
-    /// Divisible by two.
-    #[error("modulus {modulus} is even: it must be odd")]
-    Even {
-        /// The modulus given.
-        modulus: u64,
-    },
-    /// 2^63 or above.
-    #[error("modulus {modulus} is too large: it must be below 2^63")]
-    TooLarge {
-        /// The modulus given.
-        modulus: u64,
-    },
-}
+pub use crate::montgomery::ModulusError;
+pub(crate) use decimal::{DecimalReader, limbs_residues};
 
 /// Why a text has no residue; terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -6,7 +6,28 @@
 //!
 //! Source: P. Montgomery, Math. Comp. 44 (1985).
 
-use crate::modular::ModulusError;
+/// Why a number cannot be a modulus here; terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ModulusError {
+    /// Zero or one.
+    #[error("modulus {modulus} is too small: it must be above 1")]
+    TooSmall {
+        /// The modulus given.
+        modulus: u64,
+    },
+    /// Divisible by two.
+    #[error("modulus {modulus} is even: it must be odd")]
+    Even {
+        /// The modulus given.
+        modulus: u64,
+    },
+    /// 2^63 or above.
+    #[error("modulus {modulus} is too large: it must be below 2^63")]
+    TooLarge {
+        /// The modulus given.
+        modulus: u64,
+    },
+}
 
 /// The constants of one modulus.
 #[derive(Clone, Copy, Debug)]

@@ -1,4 +1,4 @@
-//! How a computation says how far it is, and how it is told to stop.
+//! Progress of a computation, and its cancellation.
 //!
 //! One callback does both, so that no algorithm can report without being stoppable. It is called on the
 //! computing thread, between units of work, never inside one: an observer that blocks, blocks the
@@ -6,7 +6,7 @@
 
 use std::ops::ControlFlow;
 
-/// How much of a computation is done, in units of work that the algorithm chooses.
+/// The part of a computation that is done, in units of work that the algorithm chooses.
 ///
 /// `done <= total`; `total` stays the same during one computation and is at least 1. Units are not seconds,
 /// but each algorithm chooses them so that `done` grows about evenly with the work.

@@ -44,7 +44,7 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    /// Whether this is (F(k), F(k+1)), modulo one prime; on both threads.
+    /// Returns whether this is (F(k), F(k+1)), modulo one prime; on both threads.
     pub(crate) fn is_at(&self, k: u64, task: &Task<'_>) -> Result<bool, Cancelled> {
         let is_fibonacci = |places: &[i16], index: u64| {
             residue(places, self.base.value(), &CHECK_FIELD) == fibonacci_in(index, &CHECK_FIELD)
@@ -57,7 +57,7 @@ impl Pair {
     }
 }
 
-/// Whether places are those of F(n), modulo one prime.
+/// Returns whether places are those of F(n), modulo one prime.
 fn is_fibonacci(places: &[i16], base: Base, n: u64) -> bool {
     residue(places, base.value(), &CHECK_FIELD) == fibonacci_in(n, &CHECK_FIELD)
 }

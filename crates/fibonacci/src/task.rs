@@ -12,20 +12,20 @@ use std::time::Duration;
 
 use crate::progress::{Cancelled, Observer, report};
 
-/// How long the waiting thread sleeps before it observes again.
+/// The time for which the waiting thread sleeps before it observes again.
 const PATIENCE: Duration = Duration::from_millis(20);
 
 /// Work of fewer units, of about a nanosecond each, stays on one thread.
 const WORTH_A_THREAD: u64 = 1_000_000;
 
-/// How many threads can run at the same time; asked for once, since it means reading files.
+/// Returns the number of threads that can run at the same time; asked for once, since it means reading files.
 pub(crate) fn processors() -> NonZero<usize> {
     static PROCESSORS: LazyLock<NonZero<usize>> =
         LazyLock::new(|| thread::available_parallelism().unwrap_or(NonZero::<usize>::MIN));
     *PROCESSORS
 }
 
-/// What the threads of one computation share.
+/// The state that the threads of one computation share.
 pub(crate) struct Ledger {
     cancelled: AtomicBool,
     done: AtomicU64,
@@ -37,7 +37,7 @@ pub(crate) struct Task<'a> {
     ledger: &'a Ledger,
     /// Only on the thread that started the computation.
     observe: Option<&'a Observer<'a>>,
-    /// How many threads this one may become, itself included.
+    /// The number of threads that this one may become, itself included.
     threads: usize,
 }
 
@@ -79,7 +79,7 @@ impl<'a> Task<'a> {
         }
     }
 
-    /// Whether [`both`](Self::both) would start a thread.
+    /// Returns whether [`both`](Self::both) would start a thread.
     pub(crate) fn can_fork(&self) -> bool {
         self.threads > 1
     }

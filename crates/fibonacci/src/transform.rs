@@ -47,10 +47,10 @@ const STRIDE: usize = 1 << 13;
 /// Errors below this are rounded away, with room for a bound that is itself rounded.
 const LARGEST_ERROR: f64 = 0.49;
 
-/// Which results of a form are wanted.
+/// The results of a form that are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wanted {
-    /// What replaces the first factor, and what replaces the second.
+    /// The results that replace the first factor and the second.
     Both,
     /// Only what replaces the first factor.
     First,
@@ -118,7 +118,7 @@ fn squared_norm<T: Copy + Into<i64>>(integers: &[T]) -> f64 {
     integers.iter().map(square).sum::<i64>() as f64
 }
 
-/// Whether rounding the coefficients of `form` of these two gives the exact ones.
+/// Returns whether rounding the coefficients of `form` of these two gives the exact ones.
 pub(crate) fn is_proven(form: Form, f: &Vector, g: &Vector) -> bool {
     is_proven_for(form, f.blocks.len(), [f.norm, g.norm])
 }

@@ -12,10 +12,10 @@ use crate::place::Place;
 use crate::server::{self, Server};
 use crate::wait::Deadline;
 
-/// How long to wait for somebody who is starting or stopping the server at this moment.
+/// The longest wait for somebody who is starting or stopping the server at this moment.
 const OTHERS: Duration = Duration::from_mins(1);
 
-/// How long a server may take from its start to its socket, so that we can find what a keeper had just started.
+/// The longest time from a server's start to its socket, so that we can find what a keeper had just started.
 const UNBORN: Duration = Duration::from_secs(1);
 
 /// State of the server of a data directory.
@@ -36,11 +36,11 @@ pub struct Running {
     pub pid: u32,
     /// Pid of the keeper; `None` when it was killed, and the next user will start another.
     pub keeper_pid: Option<u32>,
-    /// Whether any process holds a lease.
+    /// True when any process holds a lease.
     pub has_users: bool,
 }
 
-/// Whether to stop a server that is in use.
+/// Decides about a server that is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Force {
     /// Refuse while there are users.
@@ -49,7 +49,7 @@ pub enum Force {
     Yes,
 }
 
-/// What a stop found.
+/// The state that a stop found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stopped {
     /// A server ran, and has ended.

@@ -1,10 +1,10 @@
-//! What can go wrong, one variant per decision that a caller can take.
+//! Errors, with one variant per decision that a caller can take.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::programs::Version;
+use crate::version::Version;
 
 /// An error of this library; each message names the thing, then the way out.
 #[derive(Debug, thiserror::Error)]
@@ -38,7 +38,7 @@ pub enum Error {
     /// The programs are older than this library supports: install newer ones.
     #[error("PostgreSQL {version} in {} is too old, {} or newer is needed; install it with: {install}", dir.display(), Version::OLDEST)]
     ProgramsTooOld {
-        /// Where the programs are.
+        /// The directory of the programs.
         dir: PathBuf,
         /// Their version.
         version: Version,
@@ -125,9 +125,9 @@ pub enum Error {
     /// Nothing answered in time: wait longer, or read the log.
     #[error("{waiting_for} took longer than {} s; {} ends with:\n{tail}", after.as_secs_f64(), log.display())]
     TimedOut {
-        /// What was awaited.
+        /// The awaited state.
         waiting_for: &'static str,
-        /// How long.
+        /// The time that was waited.
         after: Duration,
         /// The server's log.
         log: PathBuf,

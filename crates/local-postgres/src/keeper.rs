@@ -29,7 +29,7 @@ use crate::server::{self, End, Server};
 use crate::settings::KeeperSettings;
 use crate::wait::Deadline;
 
-/// How long a new keeper tries to get the keepers' lock: others look at it, for microseconds each.
+/// The time for which a new keeper tries to get the keepers' lock: others look at it, for microseconds each.
 const CONTEST: Duration = Duration::from_millis(500);
 
 const LOOK_WHILE_READY: Duration = Duration::from_millis(100);

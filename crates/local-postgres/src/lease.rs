@@ -15,16 +15,16 @@ use crate::start::{self, Starter};
 use crate::wait::{self, Deadline};
 use crate::wire::{self, Session};
 
-/// How long the server may take for one answer while we wait for it; a loaded one is asked again.
+/// The longest that one answer of the server may take while we wait for it; a loaded one is asked again.
 const ANSWER: Duration = Duration::from_secs(2);
 
-/// How long a join waits for a keeper that lives, or for the reason why it does not, on a machine that is very busy.
+/// The longest that a join waits for a keeper that lives, or for the reason why it does not, on a machine that is very busy.
 const FIRST_KEEPER: Duration = Duration::from_secs(5);
 
-/// How long a later look waits for a new keeper; one that takes longer is seen by the next look.
+/// The longest that a later look waits for a new keeper; one that takes longer is seen by the next look.
 const NEXT_KEEPER: Duration = Duration::from_secs(1);
 
-/// How long creating a database may take.
+/// The longest that creating a database may take.
 const CREATE_DATABASE: Duration = Duration::from_mins(1);
 
 /// Keeps the server running; released on drop, and by the kernel when the process is killed.
@@ -43,7 +43,7 @@ pub struct Lease {
     _users_lock: Lock,
 }
 
-/// How the server looks to one who does not ask it.
+/// The state of the server, as seen without a question to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Health {
     /// It has declared itself ready, and its process lives.
@@ -244,7 +244,7 @@ impl Lease {
     }
 }
 
-/// Whether a server that died, or was just starting, may be what failed.
+/// Tells an error that a server which died, or was just starting, may have caused.
 fn is_passing(error: &Error) -> bool {
     match error {
         Error::NoAnswer { .. } => true,

@@ -34,6 +34,20 @@
 //! protects it is that only its own account (and root) can enter the socket's directory.
 //!
 //! `PATH` is the one environment variable that is read, to find programs; all else is handed in.
+//!
+//! # Layout
+//!
+//! A file imports only from rows below its own.
+//!
+//! | module | has |
+//! |---|---|
+//! | `lease`, `keeper`, `control` | a user's hold on the server; the process that runs it; status and stop by hand |
+//! | `start`, `removal`, `server`, `cluster` | starting a keeper; noticing lost files; the server's process; its data |
+//! | `place`, `wire` | the files of a data directory; the server's answer without a driver |
+//! | `account` | the account that runs PostgreSQL for root |
+//! | `programs`, `lock`, `log` | PostgreSQL's programs, locks of files, what the keeper says |
+//! | `error` | what can go wrong |
+//! | `settings`, `version`, `wait` | what a caller sets; versions of PostgreSQL; deadlines |
 
 mod account;
 mod cluster;
@@ -49,6 +63,7 @@ mod removal;
 mod server;
 mod settings;
 mod start;
+mod version;
 mod wait;
 mod wire;
 
@@ -57,5 +72,6 @@ pub use control::{Force, Running, Status, Stopped, status, stop};
 pub use error::Error;
 pub use keeper::keep;
 pub use lease::{Health, Lease};
-pub use programs::{Programs, Version};
+pub use programs::Programs;
 pub use settings::{KeeperCommand, KeeperSettings, Settings};
+pub use version::Version;

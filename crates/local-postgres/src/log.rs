@@ -10,7 +10,7 @@ use crate::error::Error;
 /// A log above this size moves to `server.log.old` when a keeper starts.
 const ROTATE_ABOVE_BYTES: u64 = 4 * 1024 * 1024;
 
-/// How much of the log an error carries at most.
+/// The most of the log that an error carries.
 const TAIL_BYTES: u64 = 4096;
 const TAIL_LINES: usize = 12;
 

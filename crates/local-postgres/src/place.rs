@@ -26,7 +26,7 @@ const SHORT_PARENT: &str = "/tmp";
 const USERS_LOCK: &str = "users.lock";
 const REMOVED_LOCK: &str = "removed.lock";
 
-/// How long to look again before "somebody holds a lease" is believed: others look too, and each look is itself a
+/// The time to look again before "somebody holds a lease" is believed: others look too, and each look is itself a
 /// lock for a few microseconds.
 const SECOND_LOOK: std::time::Duration = std::time::Duration::from_millis(100);
 

@@ -20,10 +20,10 @@ use crate::place::{PORT, Place};
 use crate::programs::Programs;
 use crate::wait::Deadline;
 
-/// How long a fast shutdown may take before it becomes an immediate one, which is a crash that recovery repairs.
+/// The longest that a fast shutdown may take before it becomes an immediate one, which is a crash that recovery repairs.
 const FAST_SHUTDOWN: Duration = Duration::from_secs(30);
 
-/// How long an immediate shutdown may take; the server kills its own children after 5 s of it.
+/// The longest that an immediate shutdown may take; the server kills its own children after 5 s of it.
 const IMMEDIATE_SHUTDOWN: Duration = Duration::from_secs(30);
 
 /// A server process that was running when we last looked.
@@ -32,7 +32,7 @@ pub(crate) enum Server {
     Adopted(Pid),
 }
 
-/// How a server ended.
+/// The end of a server.
 pub(crate) enum End {
     Known(ExitStatus),
     /// Nobody tells more of a process that is not our child.

@@ -1,13 +1,13 @@
-//! What the caller hands in: where the server lives, and how to start its keeper.
+//! Settings from the caller: where the server lives, and how to start its keeper.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How long the server stays after its last user when the caller does not say otherwise.
+/// The default of [`KeeperSettings::linger`].
 const DEFAULT_LINGER: Duration = Duration::from_secs(5);
 
-/// How long a start may take when the caller does not say otherwise: a first start on a loaded machine takes a few
+/// The default time for a start: a first start on a loaded machine takes a few
 /// seconds, and recovery after a crash under load may take longer.
 const DEFAULT_START_TIMEOUT: Duration = Duration::from_mins(1);
 
@@ -22,7 +22,7 @@ pub struct Settings {
     pub bin_dir: Option<PathBuf>,
     /// Command that runs the detached keeper.
     pub keeper: KeeperCommand,
-    /// How long to wait for a server that answers, a predecessor's shutdown included.
+    /// The longest wait for a server that answers, a predecessor's shutdown included.
     pub start_timeout: Duration,
 }
 
@@ -77,7 +77,7 @@ pub struct KeeperSettings {
     pub data_dir: PathBuf,
     /// The directory of [`Settings::bin_dir`].
     pub bin_dir: Option<PathBuf>,
-    /// How long the server stays after its last user.
+    /// The time for which the server stays after its last user.
     pub linger: Duration,
 }
 

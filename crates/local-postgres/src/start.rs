@@ -21,7 +21,7 @@ use crate::wait::Deadline;
 /// would wait for the keeper. Ours are closed on exec; this reaches the digits that every shell can name.
 const WITHOUT_INHERITED_DESCRIPTORS: &str = r#"exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-; exec "$@""#;
 
-/// What a shell ends with when it cannot run the program.
+/// The exit code of a shell that cannot run the program.
 const SHELL_CANNOT_RUN: [i32; 2] = [126, 127];
 
 /// A keeper that ends in peace without having served was beaten by another, which we then find. This many in a row

@@ -27,7 +27,7 @@ pub struct CutPath {
 
 #[derive(Debug, Default)]
 struct State {
-    /// How often it was cut.
+    /// Number of cuts so far.
     cuts: AtomicU32,
     /// Both ends of all connections there ever were, so that none is closed before the value.
     ends: Mutex<Vec<UnixStream>>,

@@ -23,6 +23,17 @@
 //!
 //! It does not promise to clean up at once after a test process that is itself killed: a private server goes with it,
 //! its databases go when the next test starts, its other temporary directories stay.
+//!
+//! # Layout
+//!
+//! A file imports only from rows below its own.
+//!
+//! | module | has |
+//! |---|---|
+//! | `hold` | writes and locks that are held up |
+//! | `database`, `private_server`, `pooler`, `object_server`, `cut_path` | what a test is given |
+//! | `process`, `temp_dir` | child processes; directories |
+//! | `wait`, `psql`, `clock`, `child` | deadlines; statements by `psql`; a wrong clock; roles of the test binary |
 
 #![expect(
     clippy::must_use_candidate,

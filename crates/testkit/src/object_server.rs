@@ -37,7 +37,7 @@ const BUCKET: &str = "abaci-test";
 const ACCESS_KEY_ID: &str = "testkit";
 const SECRET_ACCESS_KEY: &str = "not a secret";
 
-/// What `s3s-fs` names the file that lives as long as a multipart upload: `.upload-<id>.json`, beside the bucket.
+/// The name that `s3s-fs` gives the file of a multipart upload that is under way: `.upload-<id>.json`, beside the bucket.
 const UPLOAD_PREFIX: &str = ".upload-";
 
 /// An S3 endpoint on loopback with one bucket in a temporary directory; it ends with the value.
@@ -50,7 +50,7 @@ pub struct ObjectServer {
     dir: TempDir,
 }
 
-/// What stands between a request and the bucket.
+/// The checks between a request and the bucket.
 #[derive(Debug, Default)]
 struct Gate {
     is_denied: AtomicBool,

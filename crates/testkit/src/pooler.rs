@@ -10,7 +10,7 @@ use crate::psql;
 use crate::temp_dir::TempDir;
 use crate::wait::eventually;
 
-/// How a pooler shares the server's sessions.
+/// The way a pooler shares the server's sessions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PoolMode {
     /// A session belongs to a connection until its end.

@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group, test_kill_p
 
 use crate::wait::Deadline;
 
-/// What a process has written so far.
+/// The output of a process so far.
 #[derive(Debug, Default)]
 struct Lines {
     stdout: Vec<String>,
@@ -27,7 +27,7 @@ enum Stream {
 /// A finished process.
 #[derive(Debug, Clone)]
 pub struct Output {
-    /// How it ended.
+    /// Its exit status.
     pub status: ExitStatus,
     /// Lines of standard output.
     pub stdout: Vec<String>,

@@ -11,7 +11,7 @@ use crate::wait::Deadline;
 /// Not `TMPDIR`: that may be closed to the account that runs PostgreSQL for root, or too long for a socket.
 pub(crate) const PARENT: &str = "/tmp";
 
-/// How long removal is tried: a server that has just been killed may still be writing.
+/// The time for which removal is tried: a server that has just been killed may still be writing.
 const REMOVAL: Duration = Duration::from_secs(10);
 
 static NEXT: AtomicU32 = AtomicU32::new(0);

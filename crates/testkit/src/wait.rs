@@ -10,9 +10,9 @@ const DEFAULT: Duration = Duration::from_mins(1);
 /// Pause between two looks.
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// What one look at a state returns: `Some`, `Ok` and `true` end the wait, and an `Err` says what it saw instead.
+/// The result of one look at a state: `Some`, `Ok` and `true` end the wait, and an `Err` says what it saw instead.
 pub trait Looked {
-    /// What the wait returns.
+    /// The value that the wait returns.
     type Value;
 
     /// Returns the value, or a description of what was seen.

@@ -8,6 +8,7 @@
 mod children;
 mod cli;
 mod databases;
+mod docs;
 mod fleet;
 mod health;
 mod http;

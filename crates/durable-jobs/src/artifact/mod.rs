@@ -7,6 +7,19 @@
 //!
 //! A value is named by its hash, so a step that repeats ends in the same object. A state is named by its job and index.
 //! A directory is this host's: a worker elsewhere that needs an artifact finds it missing and computes it again.
+//!
+//! The file is hashed while it is written, and its unfinished name says whose it is. So a computing process needs no network
+//! and no credentials, and a dead one's file is known by its name; a file whose process cannot be seen from here is left
+//! alone until nobody has changed it for an hour. The database's name is in `abaci.names`, so that two databases can share
+//! a place; a copy of a database takes a name of its own.
+//!
+//! A file that cannot be written or read here is the host's fault and no job's, except one that is larger than any file may
+//! be. A missing or changed artifact is computed again; a bucket that does not answer is asked again for a minute, three
+//! times, and a finished file waits for it.
+//!
+//! It does not promise to remove an upload in parts that its worker did not live to finish: that stays in the bucket,
+//! unseen, and a lifecycle rule for incomplete uploads removes it. Files are not flushed to the disk: after a loss of power
+//! the hash tells, and the artifact is computed again.
 
 mod bucket;
 mod file;

@@ -12,6 +12,21 @@
 //! References are compared by names and not by whole addresses: a directory may have another path tomorrow, or in another
 //! container. So a copy that was left in a former place stays for as long as the job.
 //!
+//! Nothing that is needed is lost, for these reasons:
+//!
+//! - An artifact that was recorded after the references were read was written after the list, or was on the list and has
+//!   been written again; then it is newer than the list says.
+//! - One that is written and not recorded yet is young, and stays while it is younger than an hour; after an outage a worker
+//!   records what it holds within a minute or two.
+//! - Where clocks differ by more than that hour, a value or a state may go that is recorded right after; the step that reads
+//!   it finds it missing and computes it again, as it does with one of another host.
+//! - A copy of a database, whose oid is another one, takes a name of its own: the later artifacts of the original are no
+//!   garbage of the copy.
+//! - Only names that workers give are looked at, in this database's own directory or prefix.
+//!
+//! Jobs are deleted only where somebody asked for it, parked ones included, and never one that waits or runs.
+//! Of the workers with one place of artifacts one collects at a time, by an advisory lock, which only saves work.
+//!
 //! It does not promise that what is left unfinished is removed while a process of this host has the id of its writer, nor
 //! anything of other directories than this one: what another host keeps, that host collects.
 

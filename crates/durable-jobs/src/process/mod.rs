@@ -12,6 +12,21 @@
 //!
 //! It does not promise that a limit of memory is met exactly: what is limited is the address space beyond what the program
 //! had when it began.
+//!
+//! | end of the child | consequence for the job |
+//! |---|---|
+//! | cancel, timeout, a drain past its grace time | nothing is recorded of the step; the task that owns the child kills its group, reaps it and removes its unfinished file, in this order |
+//! | the end of the worker | the kernel kills the child, stopped or not; it also sees the end of its input |
+//! | a signal, a code, a limit of memory, processor time or time | one death is counted in `abaci.deaths`, and another child begins at once; at three deaths the job is parked with the last reason |
+//! | signals of a service manager to all processes | none: the worker decides |
+//! | there is none, since the program, descriptors, processes or memory for one cannot be had; or its output cannot be written: a disk that is full, read-only, broken or gone | the host's fault: the job goes back to its queue at once, uncounted, with the records of its steps; the worker is not ready, says why, and claims nothing for 1 s, twice as long each time up to 30 s, and until it can start a process and write a file |
+//!
+//! A child is the program that its worker is, by `/proc/self/exe`, whatever has become of the file; a file that was
+//! replaced is for a reload. A job that was given back is claimed first by the next claim, so a value for which a full disk
+//! never has room keeps its worker busy and unready, and is for a person to cancel.
+//!
+//! Only the computation has a child: the digits are read for their certificate on a thread of the worker, a megabyte at a
+//! time. A worker that was given no isolation computes on threads and has no limit of memory.
 
 mod child;
 mod limits;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// What one run measured at one n, in seconds.
+/// Measurements of one run at one n, in seconds.
 pub(crate) struct Row {
     pub(crate) n: u64,
     /// In the order of [`Row::HEADER`].

@@ -63,7 +63,7 @@ impl Piece {
         }
     }
 
-    /// How many digits a piece has.
+    /// Number of digits of a piece.
     pub(super) fn digits(&self) -> u64 {
         self.digits
     }

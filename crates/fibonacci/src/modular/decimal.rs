@@ -12,9 +12,9 @@ use std::array::from_fn;
 use fearless_simd::dispatch;
 
 use crate::instructions::level;
+use crate::limbs::DECIMAL_LIMB;
 use crate::montgomery::Montgomery;
 use crate::progress::unobserved;
-use crate::radix::decimal::LIMB;
 use crate::task::{Ledger, Task, processors};
 
 const GROUP_DIGITS: usize = 16;
@@ -70,7 +70,7 @@ pub(crate) struct DecimalReader<const K: usize> {
     /// Digits behind the last whole block, `length_bytes` % `BLOCK_DIGITS` of them.
     begun: [u8; BLOCK_DIGITS],
     length_bytes: u64,
-    /// Where the first byte is that is no digit; nothing is read behind it.
+    /// The place of the first byte that is no digit; nothing is read behind it.
     fault: Option<u64>,
 }
 
@@ -164,7 +164,7 @@ impl<const K: usize> DecimalReader<K> {
     }
 }
 
-/// How many digits are behind the last whole block of a text.
+/// Returns the number of digits behind the last whole block of a text.
 #[expect(clippy::cast_possible_truncation, reason = "a remainder is below its divisor")]
 fn begun_digits(length_bytes: u64) -> usize {
     (length_bytes % BLOCK_DIGITS as u64) as usize
@@ -192,7 +192,7 @@ fn append<const K: usize>(
 
 /// The residues of limbs in base 10^18, lowest first, each below it.
 pub(crate) fn limbs_residues<const K: usize>(limbs: &[u64], fields: &[Montgomery; K]) -> [u64; K] {
-    let powers = fields.each_ref().map(|field| Powers::new(field, LIMB));
+    let powers = fields.each_ref().map(|field| Powers::new(field, DECIMAL_LIMB));
     let (blocks, top) = limbs.as_chunks();
     let mut last = [0; GROUPS];
     last[..top.len()].copy_from_slice(top);

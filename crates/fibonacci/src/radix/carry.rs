@@ -29,7 +29,7 @@ const HALO: usize = LANES;
 /// 1.5·2^52: adding and subtracting it rounds a float below 2^51 to the nearest integer.
 const ROUND: f64 = 6_755_399_441_055_744.0;
 
-/// What a transform computed, as integers in the order of their places.
+/// The results of a transform, as integers in the order of their places.
 ///
 /// The polynomial is known modulo Z^2N + 1 by `ring`, and if it is longer, modulo Z^2M + 1 too, which gave
 /// the coefficients from 2N up.
@@ -153,7 +153,7 @@ fn difference(
     }
 }
 
-/// How often what exceeds a place has to go on, until places are at most half the base and 2.
+/// Returns how often the excess of a place has to go on, until places are at most half the base and 2.
 fn rounds(base: f64, largest: f64) -> usize {
     let (mut rounds, mut left) = (0, largest);
     while left > base / 2.0 + 2.0 {

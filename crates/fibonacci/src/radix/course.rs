@@ -64,7 +64,7 @@ impl Course {
         &self.pair
     }
 
-    /// Whether only the last product is left.
+    /// Returns whether only the last product is left.
     pub(crate) fn is_done(&self) -> bool {
         self.k == self.n >> 1
     }
@@ -164,7 +164,7 @@ impl Pair {
     }
 }
 
-/// How the step to an index is taken.
+/// The way in which the step to an index is taken.
 fn form(index: u64) -> Form {
     if index & 1 == 0 { Form::Even } else { Form::Odd }
 }

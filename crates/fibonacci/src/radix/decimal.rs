@@ -3,15 +3,11 @@
 //! Two limbs, 36 digits, are a whole number of places in every base, so pairs are converted one by one.
 
 use super::Base;
+use crate::limbs::DECIMAL_LIMB_DIGITS;
 use crate::progress::Cancelled;
 use crate::task::Task;
 
-/// Decimal digits of a stored limb.
-pub(crate) const LIMB_DIGITS: u32 = 18;
-
-/// The base of stored limbs.
-pub(crate) const LIMB: u64 = 10u64.pow(LIMB_DIGITS);
-const LIMB_SIGNED: i64 = 10i64.pow(LIMB_DIGITS);
+const LIMB_SIGNED: i64 = 10i64.pow(DECIMAL_LIMB_DIGITS);
 
 /// Pairs of limbs that are cut at a time, in the first-level cache.
 const WINDOW: usize = 64;
@@ -19,7 +15,7 @@ const WINDOW: usize = 64;
 /// Places that become text between two beats.
 const STRIDE: usize = 1 << 16;
 
-/// How many decimal digits a place has.
+/// Returns the number of decimal digits of a place.
 fn width(base: Base) -> u32 {
     base.value().ilog10()
 }
@@ -152,7 +148,7 @@ fn join<const BASE: i64, const PLACES: usize>(places: &[i16]) -> Vec<u64> {
     limbs.into_flattened()
 }
 
-/// What the places of two limbs add up to, between −10^18 and 10^18.
+/// The sum of the places of two limbs, between −10^18 and 10^18.
 fn sums<const BASE: i64, const PLACES: usize>(places: &[i16; PLACES]) -> [i64; 2] {
     let sum = |places: &[i16]| {
         places
@@ -264,7 +260,7 @@ fn table<const WIDTH: usize>() -> Vec<[u8; WIDTH]> {
 
 /// Limbs in base 10^18 of a number written in base ten.
 pub(super) fn limbs_of_text(digits: &str) -> Vec<u64> {
-    let groups = digits.as_bytes().rchunks(LIMB_DIGITS as usize);
+    let groups = digits.as_bytes().rchunks(DECIMAL_LIMB_DIGITS as usize);
     let limb = |group: &[u8]| {
         group
             .iter()
@@ -278,6 +274,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::limbs::DECIMAL_LIMB;
     use crate::progress::unobserved;
     use crate::task::Ledger;
 
@@ -294,8 +291,8 @@ mod tests {
         /// Long enough for some windows and a part of one.
         #[test]
         fn limbs_cut_and_joined_are_the_same_limbs(
-            limb in prop_oneof![Just(0), Just(LIMB - 1), 0..LIMB],
-            others in prop::collection::vec(prop_oneof![Just(0), Just(LIMB / 2), Just(LIMB - 1), 0..LIMB], 0..400),
+            limb in prop_oneof![Just(0), Just(DECIMAL_LIMB - 1), 0..DECIMAL_LIMB],
+            others in prop::collection::vec(prop_oneof![Just(0), Just(DECIMAL_LIMB / 2), Just(DECIMAL_LIMB - 1), 0..DECIMAL_LIMB], 0..400),
             base in bases(),
         ) {
             let mut limbs = others;

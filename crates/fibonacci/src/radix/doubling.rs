@@ -9,7 +9,7 @@ use crate::transform::{
     self, BLOCK_INTEGERS, Block, Form, MIN_BLOCKS, Roots, Vector, Wanted, is_proven, transform,
 };
 
-/// What steps use again: tables and memory.
+/// Tables and memory that steps use again.
 pub(super) struct Workshop {
     roots: Roots,
     /// For each ring and each factor.
@@ -25,7 +25,7 @@ pub(super) struct Shape {
     pub(super) small: Option<usize>,
 }
 
-/// How often a small ring may go into a large one: sums of so many coefficients, which are below 2^44 where the
+/// The number of times that a small ring may go into a large one: sums of so many coefficients, which are below 2^44 where the
 /// transform is proven, are exact in a float.
 const MOST_WRAPS: usize = 256;
 
@@ -273,7 +273,7 @@ mod tests {
         match base {
             Base::Binary(_) => Natural::from_owned_limbs_asc(binary::limbs(places, base)),
             Base::Decimal(_) => {
-                let limb = Natural::from(decimal::LIMB);
+                let limb = Natural::from(crate::limbs::DECIMAL_LIMB);
                 let limbs = decimal::to_limbs(places, base);
                 limbs.iter().rev().fold(Natural::from(0u32), |above, digit| {
                     above * &limb + Natural::from(*digit)

@@ -1,4 +1,4 @@
-//! How much memory a course takes, from its lengths alone.
+//! The memory of a course, from its lengths alone.
 //!
 //! Rings are powers of two and bases are as narrow as the transform's bound asks, so memory grows in steps: F(1.5·10⁹)
 //! takes twice what F(10⁹) takes. Hence no factor of the length, but the sum of what is there at the same time: the rooms of both
@@ -95,7 +95,7 @@ pub(crate) fn peak_bytes(n: u64, base: Base) -> u64 {
     last.last_bytes(reserved).max(while_before)
 }
 
-/// How many places F(index) has, at most.
+/// Returns the most places that F(index) can have.
 fn places_in(index: u64, base: Base) -> usize {
     let length = match base {
         Base::Decimal(width) => digits(index) / u64::from(width),
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
     use crate::radix::Course;
 
-    /// Where the base becomes narrower the model may do so a little earlier, and never later.
+    /// The model may narrow the base a little earlier, and never later.
     #[test]
     fn the_base_of_a_product_is_known_before_it_is_formed() {
         for n in [9_000, 600_001, 8_000_000, 12_000_000, 40_000_000] {

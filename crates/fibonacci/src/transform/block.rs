@@ -22,7 +22,7 @@ pub(crate) struct Root {
     pub(crate) im: f64,
 }
 
-/// What is rounded; a negation and a turn are not.
+/// The operations that round; a negation and a turn do not.
 #[derive(Clone, Copy)]
 pub(super) enum Operation {
     Sum,

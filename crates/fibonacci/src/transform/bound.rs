@@ -1,4 +1,4 @@
-//! How far a computed coefficient can be from the exact one.
+//! The greatest distance of a computed coefficient from the exact one.
 //!
 //! Let ε = 2^−53. A complex addition has a relative error below ε, a multiplication below √5·ε (below 2·ε
 //! where it is fused), and a root of the table is off by β = 1.2·ε. A coefficient of a product goes through L
@@ -38,7 +38,7 @@ pub(super) const MULTIPLICATION: f64 = 2.237;
 /// β/ε.
 pub(super) const ROOT: f64 = 1.2;
 
-/// What the roots of the last three levels add to β/ε, each way.
+/// The amount that the roots of the last three levels add to β/ε, each way.
 const TAIL: f64 = 18.0;
 
 /// The largest error of a coefficient of `form`, for factors with these squared norms and 2^`levels` points.
@@ -163,7 +163,7 @@ mod tests {
         })
     }
 
-    /// How many ε a computed number is off, relative to the exact one, whose unit is 2^−106.
+    /// Returns how many ε a computed number is off, relative to the exact one, whose unit is 2^−106.
     fn error_in_epsilons(computed: Root, exact: [i128; 2]) -> f64 {
         let units = [computed.re, computed.im].map(|part| (part / EPSILON / EPSILON) as i128);
         let wrong = [units[0] - exact[0], units[1] - exact[1]];

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::{Block, LANES};
 
-/// What happens to one of the two results of a transform.
+/// The fault in one of the two results of a transform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// One coefficient is 1 more than it should be.
@@ -18,7 +18,7 @@ pub(crate) enum Fault {
 
 struct Plan {
     fault: Fault,
-    /// Which of the results is spoiled.
+    /// The result that is spoiled.
     side: usize,
     transforms: Range<u32>,
     seen: u32,

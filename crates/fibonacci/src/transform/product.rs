@@ -16,7 +16,7 @@ const STRIDE_GROUPS: usize = 1 << 10;
 /// Units of work for a group: its three levels are heavier than the other ones, and both factors count.
 const GROUP_WORK: usize = 2 * LANES * 4;
 
-/// Which quadratic forms of the factors f and g replace them.
+/// The quadratic forms of the factors f and g that replace them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     /// f becomes f·(2g − f), and g becomes f² + g².

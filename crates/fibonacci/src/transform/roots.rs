@@ -42,7 +42,7 @@ struct Fixed {
     im: i64,
 }
 
-/// Which root of each node, besides its level, decides the place in the circle.
+/// The root of each node that, besides its level, decides the place in the circle.
 #[derive(Clone, Copy)]
 struct Which {
     /// The first node of level l has e(2^−(l + offset)).
@@ -266,7 +266,7 @@ mod tests {
         })
     }
 
-    /// How far a root is from the exact one, in ε.
+    /// The distance of a root from the exact one, in ε.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_precision_loss,

@@ -15,7 +15,7 @@ use crate::task::Task;
 pub(super) const LARGER: f64 = 4_294_967_296.0;
 
 thread_local! {
-    /// What sums and products of this thread are multiplied by.
+    /// The factor of sums and products of this thread.
     static FACTORS: Cell<[f64; 2]> = const { Cell::new([1.0; 2]) };
 }
 

@@ -13,7 +13,7 @@ use malachite_base::num::arithmetic::traits::Fibonacci;
 
 type Computation<'a> = &'a dyn Fn(&Observer<'_>) -> Result<(), Cancelled>;
 
-/// What an observer that never cancels gets to see.
+/// The view of an observer that never cancels.
 fn observations(computation: Computation<'_>) -> Vec<Progress> {
     let seen = RefCell::new(Vec::new());
     computation(&|progress| {

@@ -134,7 +134,7 @@ fn piece_lengths() -> impl Strategy<Value = Vec<usize>> {
     })
 }
 
-/// What may happen to a text on its way.
+/// Damage that may happen to a text on its way.
 #[derive(Clone, Debug)]
 enum Damage {
     None,

@@ -16,10 +16,10 @@ const ROLE: &str = "FIBONACCI_TEST_MEMORY_ROLE";
 const ONE: NonZero<usize> = NonZero::<usize>::MIN;
 const TWO: NonZero<usize> = NonZero::new(2).unwrap();
 
-/// What the allocator may take one time and not the other: freed and not given back.
+/// Memory that the allocator may take one time and not the other: freed and not given back.
 const WASTE_BYTES: u64 = 8 << 20;
 
-/// What it may take in any case: a stack and an arena of 64 MiB for the second thread, and the waste.
+/// Memory that it may take in any case: a stack and an arena of 64 MiB for the second thread, and the waste.
 const ALLOWANCE_BYTES: u64 = 96 << 20;
 
 #[test]
@@ -58,7 +58,7 @@ fn last_state() -> DecimalParts {
     state.parts()
 }
 
-/// What the computation of this role needed beyond what the process had when it started; it is told the state.
+/// Memory that the computation of this role needed beyond what the process had when it started; it is told the state.
 fn measured(role: &str, state: &DecimalParts) -> u64 {
     let name = "memory::a_computation_that_is_resumed_needs_no_more_memory_than_one_that_began_and_both_what_was_estimated";
     let mut child = Command::new(env::current_exe().unwrap())

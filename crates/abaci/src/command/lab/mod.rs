@@ -5,7 +5,7 @@ mod page;
 use std::time::Duration;
 
 use abaci_lab::{
-    Cast, EXPERIMENTS, Experiment, Laboratory, Part, Removal, Report, SEED, Trace, remove_leftovers,
+    ChildRole, EXPERIMENTS, Experiment, Forms, Laboratory, Removal, Report, SEED, Trace, remove_leftovers,
 };
 use anyhow::Context;
 use clap::Args;
@@ -108,10 +108,10 @@ impl LabArgs {
             program: std::env::current_exe().context("finding the path of this program")?,
             arguments: ["lab", ACT].map(str::to_owned).to_vec(),
             seed: self.seed,
-            cast: if self.swapped {
-                Cast::Swapped
+            forms: if self.swapped {
+                Forms::Swapped
             } else {
-                Cast::AsWritten
+                Forms::AsWritten
             },
         })
     }
@@ -132,10 +132,10 @@ async fn open(config: &Config) -> anyhow::Result<Access> {
 }
 
 async fn act() -> anyhow::Result<Exit> {
-    let part = Part::take();
-    let part = part
+    let role = ChildRole::take();
+    let role = role
         .map_err(|_| Failed::usage("this process is part of an experiment; start one with: abaci lab ex1"))?;
-    part.act().await.map(|()| Exit::Done)
+    role.act().await.map(|()| Exit::Done)
 }
 
 fn print_matrix(reports: &[Report]) -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-//! Where an experiment is directed: a schema of its own, actors in processes of their own, a deadline, a trace.
+//! The sandbox of a run: a schema of its own, actors in processes of their own, a deadline, a trace.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
@@ -13,9 +13,10 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
-use crate::actor::{Form, Role};
+use crate::actor::{Assignment, Form};
+use crate::laboratory::{Forms, Laboratory};
 use crate::report::Trace;
-use crate::{Cast, Laboratory, schema};
+use crate::schema;
 
 /// The longest that an experiment may take.
 const DEADLINE: Duration = Duration::from_mins(1);
@@ -23,8 +24,8 @@ const DEADLINE: Duration = Duration::from_mins(1);
 /// The version of the application that every actor has, unless it is to have another one.
 const VERSION: &str = "lab-1";
 
-/// Where an experiment is directed.
-pub(crate) struct Stage<'l> {
+/// The sandbox of one run.
+pub(crate) struct Sandbox<'l> {
     experiment: &'static str,
     laboratory: &'l Laboratory,
     trace: &'l (dyn Fn(&Trace) + Send + Sync),
@@ -33,19 +34,18 @@ pub(crate) struct Stage<'l> {
     began: Instant,
 }
 
-/// What an actor is to be, besides its form.
+/// The settings of an actor, besides its form.
 #[derive(Debug, Clone)]
-pub(crate) struct Casting<'a> {
-    /// Under which executor id it works; the same one again recovers what the former left.
+pub(crate) struct RunConfig<'a> {
+    /// Its executor id; the same one again recovers what the former left.
     pub(crate) executor_id: &'a str,
     pub(crate) application_version: &'a str,
-    /// What the experiment has to say to it.
     pub(crate) arguments: Value,
 }
 
-/// A process that acts.
-pub(crate) struct Acting<'s> {
-    stage: &'s Stage<'s>,
+/// An actor whose process was started.
+pub(crate) struct RunningActor<'s> {
+    sandbox: &'s Sandbox<'s>,
     form: Form,
     pid: u32,
     process: Child,
@@ -53,26 +53,25 @@ pub(crate) struct Acting<'s> {
     _stdin: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
     stderr: ChildStderr,
-    said: Vec<Said>,
+    events: Vec<ActorEvent>,
 }
 
-/// Something that an actor said.
+/// Something that happened in an actor.
 #[derive(Debug, Clone, serde::Deserialize)]
-pub(crate) struct Said {
+pub(crate) struct ActorEvent {
     pub(crate) event: String,
     pub(crate) details: Map<String, Value>,
 }
 
-/// An actor that has ended, with all that it said.
+/// An actor that has ended, with all its events.
 #[derive(Debug)]
 pub(crate) struct Ended {
     status: ExitStatus,
-    pub(crate) said: Vec<Said>,
-    /// What it wrote to standard error.
-    pub(crate) complaint: String,
+    pub(crate) events: Vec<ActorEvent>,
+    pub(crate) stderr: String,
 }
 
-impl<'a> Casting<'a> {
+impl<'a> RunConfig<'a> {
     /// An actor under this executor id.
     pub(crate) fn new(executor_id: &'a str, arguments: Value) -> Self {
         Self {
@@ -83,8 +82,8 @@ impl<'a> Casting<'a> {
     }
 }
 
-impl<'l> Stage<'l> {
-    /// Sets the stage of a run; nothing is in the database yet.
+impl<'l> Sandbox<'l> {
+    /// Prepares the sandbox of a run; nothing is in the database yet.
     ///
     /// # Errors
     /// When the database URL cannot be read.
@@ -140,7 +139,7 @@ impl<'l> Stage<'l> {
         Ok(seconds)
     }
 
-    /// Does something that must be done before the deadline of the experiment.
+    /// Waits for `what`, until the deadline of the experiment.
     pub(crate) async fn in_time<T>(
         &self,
         what: impl Future<Output = anyhow::Result<T>>,
@@ -152,64 +151,64 @@ impl<'l> Stage<'l> {
         }
     }
 
-    /// What decides where crashes are.
+    /// The seed, which decides where crashes are.
     pub(crate) fn seed(&self) -> u64 {
         self.laboratory.seed
     }
 
     /// Starts an actor in the broken form, or in the right one.
     ///
-    /// A swapped cast has the broken form in the place of the right one, and the verdict has to notice.
-    pub(crate) async fn start(&self, form: Form, casting: Casting<'_>) -> anyhow::Result<Acting<'_>> {
-        let played = match self.laboratory.cast {
-            Cast::AsWritten => form,
-            Cast::Swapped => Form::Broken,
+    /// With [`Forms::Swapped`] the broken form runs in the place of the right one, and the verdict has to notice.
+    pub(crate) async fn start(&self, form: Form, config: RunConfig<'_>) -> anyhow::Result<RunningActor<'_>> {
+        let run_form = match self.laboratory.forms {
+            Forms::AsWritten => form,
+            Forms::Swapped => Form::Broken,
         };
-        let role = Role {
+        let assignment = Assignment {
             experiment: self.experiment.to_owned(),
-            form: played,
+            form: run_form,
             database_url: self.laboratory.database_url.clone(),
             schema: self.schema.clone(),
-            executor_id: casting.executor_id.to_owned(),
-            application_version: casting.application_version.to_owned(),
-            arguments: casting.arguments,
+            executor_id: config.executor_id.to_owned(),
+            application_version: config.application_version.to_owned(),
+            arguments: config.arguments,
         };
         let mut process = Command::new(&self.laboratory.program)
             .args(&self.laboratory.arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            // Ctrl-C is told to the directing process alone, which ends the others.
+            // Ctrl-C reaches the conducting process alone, which ends the others.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .context("starting an actor")?;
         let mut stdin = process.stdin.take().context("it has a pipe")?;
-        let mut line = serde_json::to_vec(&role)?;
+        let mut line = serde_json::to_vec(&assignment)?;
         line.push(b'\n');
         stdin
             .write_all(&line)
             .await
-            .context("telling an actor its role")?;
+            .context("sending an actor its assignment")?;
         let stdout = process.stdout.take().context("it has a pipe")?;
-        let acting = Acting {
-            stage: self,
+        let actor = RunningActor {
+            sandbox: self,
             form,
             pid: process.id().unwrap_or_default(),
             stderr: process.stderr.take().context("it has a pipe")?,
             process,
             _stdin: stdin,
             lines: BufReader::new(stdout).lines(),
-            said: Vec::new(),
+            events: Vec::new(),
         };
-        let details = Map::from_iter([("executor_id".to_owned(), casting.executor_id.into())]);
-        self.tell(acting.pid, form, "start", details);
-        Ok(acting)
+        let details = Map::from_iter([("executor_id".to_owned(), config.executor_id.into())]);
+        self.publish(actor.pid, form, "start", details);
+        Ok(actor)
     }
 
     /// Runs an actor to its end, whatever that is.
-    pub(crate) async fn run(&self, form: Form, casting: Casting<'_>) -> anyhow::Result<Ended> {
-        self.start(form, casting).await?.end().await
+    pub(crate) async fn run(&self, form: Form, config: RunConfig<'_>) -> anyhow::Result<Ended> {
+        self.start(form, config).await?.end().await
     }
 
     /// Rows of a query on the engine's tables, which need no schema before their names.
@@ -220,7 +219,7 @@ impl<'l> Stage<'l> {
             .with_context(|| format!("asking the database: {query}"))
     }
 
-    /// The one number or text that a query answers, cast to text; nothing for no row or null.
+    /// The one number or text that a query answers, forms to text; nothing for no row or null.
     pub(crate) async fn text(&self, query: &str) -> anyhow::Result<Option<String>> {
         let rows = self.rows(query).await?;
         let Some(row) = rows.first() else { return Ok(None) };
@@ -236,7 +235,7 @@ impl<'l> Stage<'l> {
         Ok(())
     }
 
-    fn tell(&self, pid: u32, form: Form, event: &str, details: Map<String, Value>) {
+    fn publish(&self, pid: u32, form: Form, event: &str, details: Map<String, Value>) {
         (self.trace)(&Trace {
             pid,
             form: form.name().to_owned(),
@@ -246,12 +245,12 @@ impl<'l> Stage<'l> {
     }
 }
 
-impl Acting<'_> {
-    /// Hears the actor until it says that `event` happens; nothing if it ends before.
-    pub(crate) async fn until(&mut self, event: &str) -> anyhow::Result<Option<Said>> {
-        while let Some(said) = self.hear().await? {
-            if said.event == event {
-                return Ok(Some(said));
+impl RunningActor<'_> {
+    /// Receives events until one of the name `event`; nothing if the actor ends before.
+    pub(crate) async fn until(&mut self, event: &str) -> anyhow::Result<Option<ActorEvent>> {
+        while let Some(received) = self.receive().await? {
+            if received.event == event {
+                return Ok(Some(received));
             }
         }
         Ok(None)
@@ -262,51 +261,52 @@ impl Acting<'_> {
         self.process.start_kill().context("killing an actor")
     }
 
-    /// Hears the actor out, and says how it ended.
+    /// Receives all events to the actor's end.
     pub(crate) async fn end(mut self) -> anyhow::Result<Ended> {
-        while self.hear().await?.is_some() {}
-        let mut complaint = String::new();
-        self.stderr.read_to_string(&mut complaint).await?;
+        while self.receive().await?.is_some() {}
+        let mut stderr = String::new();
+        self.stderr.read_to_string(&mut stderr).await?;
         let status = self.process.wait().await?;
         let ended = Ended {
             status,
-            said: std::mem::take(&mut self.said),
-            complaint: complaint.trim().to_owned(),
+            events: std::mem::take(&mut self.events),
+            stderr: stderr.trim().to_owned(),
         };
         let mut details = Map::new();
         details.insert("how".to_owned(), ended.how().into());
         if status.code().is_some_and(|code| code != 0) {
-            details.insert("why".to_owned(), ended.complaint.clone().into());
+            details.insert("why".to_owned(), ended.stderr.clone().into());
         }
-        self.stage.tell(self.pid, self.form, "end", details);
+        self.sandbox.publish(self.pid, self.form, "end", details);
         Ok(ended)
     }
 
-    async fn hear(&mut self) -> anyhow::Result<Option<Said>> {
+    async fn receive(&mut self) -> anyhow::Result<Option<ActorEvent>> {
         let Some(line) = self.lines.next_line().await? else {
             return Ok(None);
         };
-        let said: Said = serde_json::from_str(&line).with_context(|| format!("an actor said {line:?}"))?;
-        self.stage
-            .tell(self.pid, self.form, &said.event, said.details.clone());
-        self.said.push(said.clone());
-        Ok(Some(said))
+        let events: ActorEvent =
+            serde_json::from_str(&line).with_context(|| format!("an actor events {line:?}"))?;
+        self.sandbox
+            .publish(self.pid, self.form, &events.event, events.details.clone());
+        self.events.push(events.clone());
+        Ok(Some(events))
     }
 }
 
 impl Ended {
-    /// How it ended: `SIGSEGV`, or `exit 0`.
+    /// The way it ended: `SIGSEGV`, or `exit 0`.
     pub(crate) fn how(&self) -> String {
         how(self.status)
     }
 
-    /// All that it said of one kind.
+    /// All that it events of one kind.
     pub(crate) fn all(&self, event: &str) -> impl Iterator<Item = &Map<String, Value>> {
-        let said = self.said.iter().filter(move |said| said.event == event);
-        said.map(|said| &said.details)
+        let events = self.events.iter().filter(move |events| events.event == event);
+        events.map(|events| &events.details)
     }
 
-    /// One detail of the last thing of one kind that it said; null if it said none.
+    /// One detail of the last thing of one kind that it events; null if it events none.
     pub(crate) fn last(&self, event: &str, detail: &str) -> Value {
         let last = self.all(event).last();
         last.and_then(|details| details.get(detail))
@@ -315,21 +315,11 @@ impl Ended {
     }
 }
 
-/// How a process ended: `SIGSEGV`, or `exit 0`.
+/// Returns the way a process ended: `SIGSEGV`, or `exit 0`.
 pub(crate) fn how(status: ExitStatus) -> String {
     let signal = status.signal().map(|number| {
         let name = signal_hook::low_level::signal_name(number);
         name.map_or_else(|| format!("signal {number}"), str::to_owned)
     });
     signal.unwrap_or_else(|| format!("exit {}", status.code().unwrap_or_default()))
-}
-
-impl Form {
-    /// As in the trace.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Broken => "broken",
-            Self::Right => "right",
-        }
-    }
 }

@@ -14,12 +14,12 @@ use dbos::{StepOptions, step_status, step_with};
 use futures_util::FutureExt;
 use serde_json::{Map, Value, json};
 
-use crate::Experiment;
 use crate::actor::{Actor, Failed, Form};
 use crate::crash::segfault;
+use crate::experiment::Experiment;
 use crate::parking::{DEATHS_TO_PARK, POISON, poison, starts};
 use crate::report::{Findings, listed};
-use crate::stage::{Casting, Ended, Stage};
+use crate::sandbox::{Ended, RunConfig, Sandbox};
 
 pub(crate) const EXPERIMENT: Experiment = Experiment {
     name: "ex2",
@@ -31,7 +31,7 @@ pub(crate) const EXPERIMENT: Experiment = Experiment {
               processes died of: before its first step, end it with an error that says so, and let a person resume it.",
     claim: "without a limit each of 4 starts dies; with one the fourth parks the workflow, and once resumed it finishes without \
             fetching again what it had",
-    direct: |stage| direct(stage).boxed(),
+    conduct: |sandbox| conduct(sandbox).boxed(),
     act: |actor| act(actor).boxed(),
 };
 
@@ -45,19 +45,23 @@ const RESUME: &str = "update workflow_status set status = 'ENQUEUED', queue_name
     recovery_attempts = 0, error = null, started_at_epoch_ms = null, completed_at = null \
     where workflow_uuid = 'lab/right' and status = 'ERROR'";
 
-/// Directs both forms, and the repair of the right one.
-async fn direct(stage: &Stage<'_>) -> anyhow::Result<Findings> {
-    let page = 2 + stage.seed() % 3;
+/// Conducts both forms, and the repair of the right one.
+async fn conduct(sandbox: &Sandbox<'_>) -> anyhow::Result<Findings> {
+    let page = 2 + sandbox.seed() % 3;
     let mut findings = Findings::default();
     findings.fact("poisoned_page", page);
-    let told = |poisoned: Option<u64>, resume: Option<&str>| json!({ "poisoned": poisoned, "resume": resume, "credentials": ["crawler", "letmein"] });
+    let arguments = |poisoned: Option<u64>, resume: Option<&str>| json!({ "poisoned": poisoned, "resume": resume, "credentials": ["crawler", "letmein"] });
     for form in [Form::Broken, Form::Right] {
         let id = format!("lab/{}", form.name());
         let mut starts = Vec::new();
         while starts.len() < STARTS && starts.iter().all(|ended: &Ended| ended.how() == "SIGSEGV") {
-            starts.push(stage.run(form, Casting::new(&id, told(Some(page), None))).await?);
+            starts.push(
+                sandbox
+                    .run(form, RunConfig::new(&id, arguments(Some(page), None)))
+                    .await?,
+            );
         }
-        let row = row(stage, &id).await?;
+        let row = row(sandbox, &id).await?;
         let mut fact = |name, value: Value| findings.fact(&format!("{}_{name}", form.name()), value);
         fact("ends", starts.iter().map(Ended::how).collect());
         fact("row", row.into());
@@ -67,10 +71,10 @@ async fn direct(stage: &Stage<'_>) -> anyhow::Result<Findings> {
         fact("attempts_at_ms", details(&starts[..1], "attempt", "at_ms"));
     }
     for resume in ["engine", "abaci"] {
-        let repaired = Casting::new("lab/right", told(None, Some(resume)));
-        let start = stage.run(Form::Right, repaired).await?;
+        let repaired = RunConfig::new("lab/right", arguments(None, Some(resume)));
+        let start = sandbox.run(Form::Right, repaired).await?;
         let mut fact = |name, value: Value| findings.fact(&format!("{resume}_resumed_{name}"), value);
-        fact("row", row(stage, "lab/right").await?.into());
+        fact("row", row(sandbox, "lab/right").await?.into());
         fact("fetched", details(&[start], "fetched", "page"));
     }
     findings.observed = is_observed(&findings.facts, page);
@@ -78,10 +82,10 @@ async fn direct(stage: &Stage<'_>) -> anyhow::Result<Findings> {
     Ok(findings)
 }
 
-async fn row(stage: &Stage<'_>, id: &str) -> anyhow::Result<String> {
+async fn row(sandbox: &Sandbox<'_>, id: &str) -> anyhow::Result<String> {
     let columns = "status || ', starts: ' || recovery_attempts";
     let query = format!("select {columns} from workflow_status where workflow_uuid = '{id}'");
-    stage.text(&query).await?.context("there is no such row")
+    sandbox.text(&query).await?.context("there is no such row")
 }
 
 fn details(starts: &[Ended], event: &str, detail: &str) -> Value {
@@ -137,7 +141,7 @@ async fn act(actor: Actor) -> anyhow::Result<()> {
     let client = actor.client().await?;
     for row in client.list_workflows(&WorkflowFilter::default()).await? {
         let is = format!("{}, starts: {}", row.status.as_str(), row.recovery_attempts);
-        actor.say("listed", json!({ "id": row.workflow_id, "is": is }));
+        actor.send("listed", json!({ "id": row.workflow_id, "is": is }));
     }
     // Built anew in every start, which is fine: it has settings, and no results.
     let fetcher = Arc::new(Fetcher {
@@ -155,7 +159,7 @@ async fn act(actor: Actor) -> anyhow::Result<()> {
         }
     })?;
     if let Some(by) = actor.argument::<Option<String>>("resume")? {
-        actor.say("resume", json!({ "by": by }));
+        actor.send("resume", json!({ "by": by }));
         if by == "engine" {
             client.resume::<Value, Failed>(actor.executor_id()).await?;
         } else {
@@ -164,7 +168,7 @@ async fn act(actor: Actor) -> anyhow::Result<()> {
     }
     dbos.launch().await?;
     let handle = workflow.start_with((), actor.start_options()).await?;
-    actor.say_outcome(&handle.result().await);
+    actor.send_outcome(&handle.result().await);
     dbos.shutdown().await;
     Ok(())
 }
@@ -212,12 +216,12 @@ impl Fetcher {
     fn fetch(&self, page: u64, began: &OnceLock<Instant>) -> dbos::Result<String, Failed> {
         let actor = &self.actor;
         if actor.argument::<u64>("poisoned").ok() != Some(page) {
-            actor.say("fetched", json!({ "page": page }));
+            actor.send("fetched", json!({ "page": page }));
             return Ok(format!("page {page} for {}", self.credentials.0));
         }
         let attempt = step_status().map(|status| status.current_attempt());
         let at_ms = began.get_or_init(Instant::now).elapsed().as_millis();
-        actor.say("attempt", json!({ "number": attempt, "at_ms": at_ms }));
+        actor.send("attempt", json!({ "number": attempt, "at_ms": at_ms }));
         if attempt == Some(MAX_ATTEMPTS) {
             segfault();
         }

@@ -7,17 +7,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use dbos::{DBOS, ForkFrom, ForkOptions, step};
+use dbos::{DBOS, ForkFrom, ForkOptions, WorkflowRef, step};
 use futures_util::FutureExt;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use crate::Experiment;
 use crate::actor::{Actor, Failed, Form};
 use crate::crash::segfault;
+use crate::experiment::Experiment;
 use crate::report::Findings;
-use crate::stage::{Casting, Stage};
+use crate::sandbox::{RunConfig, Sandbox};
 
 pub(crate) const EXPERIMENT: Experiment = Experiment {
     name: "ex7",
@@ -30,13 +30,13 @@ pub(crate) const EXPERIMENT: Experiment = Experiment {
               finish what it began, or fork it into the new version. Give every step a name of its own.",
     claim: "under the old name the new code got stuck on a step of another name, or ended in a wrong total with SUCCESS; \
             under its own name it did not touch the old work, which the old version finished",
-    direct: |stage| direct(stage).boxed(),
+    conduct: |sandbox| conduct(sandbox).boxed(),
     act: |actor| act(actor).boxed(),
 };
 
 const OLD: &str = "lab-1";
 const NEW: &str = "lab-2";
-/// What is charged: the fee by the new code only, and the items.
+/// The charges: the fee by the new code only, and the items.
 #[rustfmt::skip]
 const CHARGES: [(&str, u64); 7] =
     [("fee", 100), ("item 1", 1), ("item 2", 4), ("item 3", 9), ("item 4", 16), ("item 5", 25), ("item 6", 36)];
@@ -71,9 +71,9 @@ const DEPLOYMENTS: [Deployment; 5] = [
         "then a process of lab-1", "91", "the old code finishes what it began; then its last process can go"]),
 ];
 
-/// Directs every deployment, and before each one of new code an order that is in flight when its process dies.
-async fn direct(stage: &Stage<'_>) -> anyhow::Result<Findings> {
-    let item = 2 + usize::try_from(stage.seed() % 4)?;
+/// Conducts every deployment, and before each one of new code an order that is in flight when its process dies.
+async fn conduct(sandbox: &Sandbox<'_>) -> anyhow::Result<Findings> {
+    let item = 2 + usize::try_from(sandbox.seed() % 4)?;
     let (crash_at, last_recorded) = (CHARGES[item].0, CHARGES[item - 1].1);
     let new_total: u64 = CHARGES.iter().map(|(_, price)| price).sum();
     let old_total = new_total - CHARGES[0].1;
@@ -85,20 +85,22 @@ async fn direct(stage: &Stage<'_>) -> anyhow::Result<Findings> {
     for ((fact, form, code, names, attempt, texts), total) in DEPLOYMENTS.into_iter().zip(totals) {
         let id = format!("lab/{}/{names}", form.name());
         if code == NEW {
-            let dead = stage.run(form, process(&id, OLD, names, Some(crash_at))).await?;
+            let dead = sandbox
+                .run(form, process(&id, OLD, names, Some(crash_at)))
+                .await?;
             findings.fact(&format!("{fact}_crash"), dead.how());
-            findings.observed &= dead.how() == "SIGSEGV" && row(stage, &id).await? == claimed(OLD, None, 1);
+            findings.observed &= dead.how() == "SIGSEGV" && row(sandbox, &id).await? == claimed(OLD, None, 1);
         }
-        let ended = stage.run(form, process(&id, code, names, None)).await?;
+        let ended = sandbox.run(form, process(&id, code, names, None)).await?;
         findings.fact(&format!("{fact}_error"), ended.last("stuck", "error"));
-        let row = row(stage, &id).await?;
+        let row = row(sandbox, &id).await?;
         findings.observed &= row == claimed(OLD, total, attempt);
         findings.case(form, [texts[0], texts[1], &in_words(&row), texts[2]]);
         findings.fact(fact, row);
     }
     let why = "lab-2 runs what is started under its name; a fork from the beginning runs every step again";
     for order in ["new", "fork"] {
-        let row = row(stage, &format!("lab/right/one/{order}")).await?;
+        let row = row(sandbox, &format!("lab/right/one/{order}")).await?;
         findings.observed &= row == claimed(NEW, Some(new_total), 1);
         findings.case(
             Form::Right,
@@ -110,17 +112,17 @@ async fn direct(stage: &Stage<'_>) -> anyhow::Result<Findings> {
     Ok(findings)
 }
 
-fn process<'a>(id: &'a str, version: &'a str, names: &str, crash_at: Option<&str>) -> Casting<'a> {
-    let mut casting = Casting::new(id, json!({ "code": [version, names, crash_at] }));
-    casting.application_version = version;
-    casting
+fn process<'a>(id: &'a str, version: &'a str, names: &str, crash_at: Option<&str>) -> RunConfig<'a> {
+    let mut config = RunConfig::new(id, json!({ "code": [version, names, crash_at] }));
+    config.application_version = version;
+    config
 }
 
-/// What is known of an order.
-async fn row(stage: &Stage<'_>, id: &str) -> anyhow::Result<Value> {
+/// Returns the row of an order.
+async fn row(sandbox: &Sandbox<'_>, id: &str) -> anyhow::Result<Value> {
     let query = "select json_build_object('status', status, 'version', application_version, 'total', output::json, \
                  'attempts', recovery_attempts)::text from workflow_status where workflow_uuid = ";
-    let row = stage.text(&format!("{query}'{id}'")).await?;
+    let row = sandbox.text(&format!("{query}'{id}'")).await?;
     Ok(serde_json::from_str(&row.unwrap_or_default()).unwrap_or_default())
 }
 
@@ -153,17 +155,7 @@ async fn act(actor: Actor) -> anyhow::Result<()> {
     let dbos = DBOS::new(config);
     let stuck = Arc::new(Notify::new());
     let (caller, is_stuck) = (actor.clone(), Arc::clone(&stuck));
-    let workflow = dbos.register_workflow("total", move |(): ()| {
-        let (actor, code, stuck) = (actor.clone(), code.clone(), Arc::clone(&stuck));
-        async move {
-            let total = total(&actor, &code).await;
-            if let Err(dbos::Error::SystemDatabase(error)) = &total {
-                actor.say("stuck", json!({ "error": error.to_string() }));
-                stuck.notify_one();
-            }
-            total
-        }
-    })?;
+    let workflow = register(&dbos, actor, code, stuck)?;
     dbos.launch().await?;
     let id = caller.executor_id();
     let own = [id, if is_apart { "/new" } else { "" }].concat();
@@ -173,8 +165,8 @@ async fn act(actor: Actor) -> anyhow::Result<()> {
     // Stuck, the engine still has the time to record an outcome, which it does not.
     let patience = is_stuck.notified().then(|()| sleep(Duration::from_millis(500)));
     tokio::select! {
-        total = order.result() => caller.say_outcome(&total),
-        () = patience => caller.say("caller_waits", json!({})),
+        total = order.result() => caller.send_outcome(&total),
+        () = patience => caller.send("caller_waits", json!({})),
     }
     if is_apart {
         let fork = format!("{id}/fork");
@@ -184,10 +176,30 @@ async fn act(actor: Actor) -> anyhow::Result<()> {
             ..Default::default()
         };
         let order = dbos.fork_with::<u64, Failed>(id, ForkFrom::Beginning, options);
-        caller.say_outcome(&order.await?.result().await);
+        caller.send_outcome(&order.await?.result().await);
     }
     dbos.shutdown().await;
     Ok(())
+}
+
+/// Registers the workflow; one that the engine is stuck in is reported and notified.
+fn register(
+    dbos: &DBOS,
+    actor: Actor,
+    code: Code,
+    stuck: Arc<Notify>,
+) -> dbos::Result<WorkflowRef<(), u64, Failed>> {
+    dbos.register_workflow("total", move |(): ()| {
+        let (actor, code, stuck) = (actor.clone(), code.clone(), Arc::clone(&stuck));
+        async move {
+            let total = total(&actor, &code).await;
+            if let Err(dbos::Error::SystemDatabase(error)) = &total {
+                actor.send("stuck", json!({ "error": error.to_string() }));
+                stuck.notify_one();
+            }
+            total
+        }
+    })
 }
 
 /// The workflow, in the code of either version: adds up what an order costs, a step for each charge.
@@ -196,7 +208,7 @@ async fn total(actor: &Actor, (version, names, crash_at): &Code) -> dbos::Result
     for (charge, price) in &CHARGES[usize::from(version == OLD)..] {
         let name = if names == "own" { charge } else { "charge" };
         total += step(name, || async {
-            actor.say("step", json!({ "charge": charge, "price": price }));
+            actor.send("step", json!({ "charge": charge, "price": price }));
             if crash_at.as_deref() == Some(charge) {
                 segfault();
             }

@@ -11,11 +11,11 @@ use serde_json::{Map, Value, json};
 use tokio::spawn;
 use tokio::task::JoinHandle;
 
-use crate::Experiment;
 use crate::actor::{Actor, Failed, Form};
 use crate::crash::segfault;
+use crate::experiment::Experiment;
 use crate::report::{Findings, listed};
-use crate::stage::{Casting, Ended, Stage};
+use crate::sandbox::{Ended, RunConfig, Sandbox};
 
 pub(crate) const EXPERIMENT: Experiment = Experiment {
     name: "ex5",
@@ -27,20 +27,20 @@ pub(crate) const EXPERIMENT: Experiment = Experiment {
               work, small enough to be repeated.",
     claim: "steps inside a step or a spawned task leave no records and all run again, and a workflow there is refused; steps of \
             a plain function and of a child workflow are recorded, and only the one that was running runs again",
-    direct: |stage| direct(stage).boxed(),
+    conduct: |sandbox| conduct(sandbox).boxed(),
     act: |actor| act(actor).boxed(),
 };
 
 const PARTS: u64 = 5;
 
-/// Where a process is to die: in which place, and in which part.
+/// The place and the part in which a process is to die.
 type Crash = Option<(String, u64)>;
 
 type Outcome = dbos::Result<u64, Failed>;
 
-/// Directs both forms: a process dies in each place that can go on after it, and the last one finishes.
-async fn direct(stage: &Stage<'_>) -> anyhow::Result<Findings> {
-    let part = 2 + stage.seed() % 3;
+/// Conducts both forms: a process dies in each place that can go on after it, and the last one finishes.
+async fn conduct(sandbox: &Sandbox<'_>) -> anyhow::Result<Findings> {
+    let part = 2 + sandbox.seed() % 3;
     let mut findings = Findings::default();
     findings.fact("crash_part", part);
     for (form, crashes) in [
@@ -48,24 +48,27 @@ async fn direct(stage: &Stage<'_>) -> anyhow::Result<Findings> {
         (Form::Right, &["function", "child"]),
     ] {
         let id = format!("lab/{}", form.name());
-        let mut played = Vec::new();
+        let mut run_form = Vec::new();
         let crashes = crashes.iter().map(|place| json!([place, part]));
         for crash in crashes.chain([Value::Null]) {
-            let casting = Casting::new(&id, json!({ "crash": crash }));
-            played.push(stage.run(form, casting).await?);
+            let config = RunConfig::new(&id, json!({ "crash": crash }));
+            run_form.push(sandbox.run(form, config).await?);
         }
         let mut fact = |name: &str, value: Value| findings.fact(&format!("{}_{name}", form.name()), value);
-        fact("ends", played.iter().map(Ended::how).collect());
+        fact("ends", run_form.iter().map(Ended::how).collect());
         for place in ["step", "task", "function", "child"] {
-            fact(place, played.iter().map(|ended| ran(ended, place)).collect());
+            fact(place, run_form.iter().map(|ended| ran(ended, place)).collect());
         }
-        let last = &played[played.len() - 1];
+        let last = &run_form[run_form.len() - 1];
         fact("refusal", last.last("refused", "error"));
         fact("outcome", last.last("outcome", "value"));
         let workflow = "workflow_uuid || ' ' || status || coalesce(', child of ' || parent_workflow_id, '')";
-        fact("workflows", list(stage, workflow, "workflow_status", &id).await?);
+        fact(
+            "workflows",
+            list(sandbox, workflow, "workflow_status", &id).await?,
+        );
         let record = "workflow_uuid || ' step ' || function_id || ' ' || function_name || coalesce(' of ' || child_workflow_id, '')";
-        fact("records", list(stage, record, "operation_outputs", &id).await?);
+        fact("records", list(sandbox, record, "operation_outputs", &id).await?);
     }
     findings.observed = is_observed(&findings.facts, part);
     tell_cases(&mut findings);
@@ -79,10 +82,10 @@ fn ran(ended: &Ended, place: &str) -> Vec<u64> {
 }
 
 /// A line for each row about a workflow and its children.
-async fn list(stage: &Stage<'_>, line: &str, table: &str, id: &str) -> anyhow::Result<Value> {
+async fn list(sandbox: &Sandbox<'_>, line: &str, table: &str, id: &str) -> anyhow::Result<Value> {
     let lines = format!("select {line} line from {table} where workflow_uuid like '{id}%'");
     let query = format!("select json_agg(line order by line collate \"C\")::text from ({lines}) lines");
-    let lines = stage.text(&query).await?.unwrap_or_default();
+    let lines = sandbox.text(&query).await?.unwrap_or_default();
     Ok(serde_json::from_str(&lines)?)
 }
 
@@ -151,7 +154,7 @@ async fn act(actor: Actor) -> anyhow::Result<()> {
     })?;
     dbos.launch().await?;
     let outcome = parent.start_with((), actor.start_options()).await?.result().await;
-    actor.say_outcome(&outcome);
+    actor.send_outcome(&outcome);
     dbos.shutdown().await;
     Ok(())
 }
@@ -163,7 +166,7 @@ async fn nested(parts: &Parts, child: &WorkflowRef<(), u64, Failed>) -> Outcome 
     let refused = step("start_child", || child.run(())).await;
     // ANCHOR_END: broken
     if let Err(error) = refused {
-        parts.actor.say("refused", json!({ "error": error.to_string() }));
+        parts.actor.send("refused", json!({ "error": error.to_string() }));
     }
     // ANCHOR: broken
     // A task belongs to no workflow: its steps are calls.
@@ -206,9 +209,9 @@ impl Parts {
         let mut sum = 0;
         for part in 1..=PARTS {
             sum += step("part", || async {
-                self.actor.say("ran", json!({ "in": place, "part": part }));
+                self.actor.send("ran", json!({ "in": place, "part": part }));
                 if self.crash.as_ref() == Some(&(place.to_owned(), part)) {
-                    self.actor.say("crash", json!({ "by": "SIGSEGV" }));
+                    self.actor.send("crash", json!({ "by": "SIGSEGV" }));
                     segfault();
                 }
                 Ok(part)

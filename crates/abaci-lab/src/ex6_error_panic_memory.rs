@@ -17,11 +17,11 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 
-use crate::Experiment;
 use crate::actor::{Actor, Failed, Form};
 use crate::crash::starve;
+use crate::experiment::Experiment;
 use crate::report::Findings;
-use crate::stage::{Casting, Stage, how};
+use crate::sandbox::{RunConfig, Sandbox, how};
 
 pub(crate) const EXPERIMENT: Experiment = Experiment {
     name: "ex6",
@@ -35,13 +35,13 @@ pub(crate) const EXPERIMENT: Experiment = Experiment {
               error.",
     claim: "a panic left its row PENDING and its caller waiting, running out of memory killed every process that \
             recovered the row, and both became errors, recorded once, when they were caught",
-    direct: |stage| direct(stage).boxed(),
+    conduct: |sandbox| conduct(sandbox).boxed(),
     act: |actor| act(actor).boxed(),
 };
 
 type Outcome = dbos::Result<(), Failed>;
 
-/// How long a caller still waits for an outcome after a panic.
+/// The time that a caller still waits for an outcome after a panic.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A line of the matrix: claimed are process, caller and row; texts are the case, what one might expect, and why.
@@ -70,14 +70,15 @@ const MATRIX: [Line; 5] = [
         "only that process dies; what eats memory in a body has to become a step first" ] },
 ];
 
-/// Directs every line, in a step and in a body at the same time.
-async fn direct(stage: &Stage<'_>) -> anyhow::Result<Findings> {
+/// Conducts every line, in a step and in a body at the same time.
+async fn conduct(sandbox: &Sandbox<'_>) -> anyhow::Result<Findings> {
     let mut findings = Findings::default();
-    findings.fact("good_steps", 1 + stage.seed() % 3);
+    findings.fact("good_steps", 1 + sandbox.seed() % 3);
     findings.observed = true;
     for line in &MATRIX {
         let [process, caller, row] = line.claimed;
-        let (step, body) = tokio::try_join!(recovered(stage, line, "step"), recovered(stage, line, "body"))?;
+        let (step, body) =
+            tokio::try_join!(recovered(sandbox, line, "step"), recovered(sandbox, line, "body"))?;
         let mut happened = Vec::new();
         for (place, lefts) in [("step", step), ("body", body)] {
             // Each process that recovers a PENDING row runs it; an outcome is run by none.
@@ -97,31 +98,31 @@ async fn direct(stage: &Stage<'_>) -> anyhow::Result<Findings> {
     Ok(findings)
 }
 
-/// What a process leaves that meets the fault, and then one that recovers that.
-async fn recovered(stage: &Stage<'_>, line: &Line, place: &str) -> anyhow::Result<[Value; 2]> {
+/// Runs a process that meets the fault, then one that recovers it, and returns what both leave.
+async fn recovered(sandbox: &Sandbox<'_>, line: &Line, place: &str) -> anyhow::Result<[Value; 2]> {
     let id = format!("lab/{}/{}/{place}", line.form.name(), line.fault);
-    let arguments = json!({ "fault": line.fault, "place": place, "good_steps": 1 + stage.seed() % 3 });
-    let casting = || Casting {
+    let arguments = json!({ "fault": line.fault, "place": place, "good_steps": 1 + sandbox.seed() % 3 });
+    let config = || RunConfig {
         // A version each: under one, both would take what is recovered from the same queue.
         application_version: place,
-        ..Casting::new(&id, arguments.clone())
+        ..RunConfig::new(&id, arguments.clone())
     };
-    let first = leave(stage, line.form, casting()).await?;
-    let second = leave(stage, line.form, casting()).await?;
+    let first = leave(sandbox, line.form, config()).await?;
+    let second = leave(sandbox, line.form, config()).await?;
     Ok([first, second])
 }
 
-/// What one process leaves: how it ended, what its caller was told, how often the faulty code ran, the row's status.
-async fn leave(stage: &Stage<'_>, form: Form, casting: Casting<'_>) -> anyhow::Result<Value> {
-    let id = casting.executor_id.to_owned();
-    let ended = stage.run(form, casting).await?;
+/// Describes what one process leaves: its end, what its caller was told, how often the faulty code ran, the row's status.
+async fn leave(sandbox: &Sandbox<'_>, form: Form, config: RunConfig<'_>) -> anyhow::Result<Value> {
+    let id = config.executor_id.to_owned();
+    let ended = sandbox.run(form, config).await?;
     let row = format!("select status from workflow_status where workflow_uuid = '{id}'");
     let told = Some(ended.last("caller", "told")).filter(|told| !told.is_null());
     Ok(json!({
         "process": ended.how(),
         "caller": told.unwrap_or("died with it".into()),
         "ran": ended.all("work").count(),
-        "row": stage.text(&row).await?,
+        "row": sandbox.text(&row).await?,
     }))
 }
 
@@ -157,7 +158,7 @@ async fn act(actor: Actor) -> anyhow::Result<()> {
         outcome = outcome.result() => outcome.map_or_else(|error| error.to_string(), |()| "done".to_owned()),
         () = panicked.notified().then(|()| tokio::time::sleep(PATIENCE)) => "waits".to_owned(),
     };
-    caller.say("caller", json!({ "told": told }));
+    caller.send("caller", json!({ "told": told }));
     dbos.shutdown().await;
     Ok(())
 }
@@ -201,7 +202,7 @@ async fn in_own_thread(actor: &Actor, fault: &str) -> Outcome {
 }
 
 async fn in_own_process(actor: &Actor, fault: &str) -> Outcome {
-    actor.say("work", json!({ "fault": fault, "in": "a process of its own" }));
+    actor.send("work", json!({ "fault": fault, "in": "a process of its own" }));
     let arguments = json!({ "fault": fault, "place": "process" });
     // ANCHOR: right
     // And so does the death of a step's own process.
@@ -210,7 +211,7 @@ async fn in_own_process(actor: &Actor, fault: &str) -> Outcome {
 }
 
 fn work(actor: &Actor, fault: &str) -> Outcome {
-    actor.say("work", json!({ "fault": fault }));
+    actor.send("work", json!({ "fault": fault }));
     match fault {
         "panic" => panic!("bad luck"),
         "oom" => starve(),

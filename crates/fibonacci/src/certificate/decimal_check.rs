@@ -4,7 +4,7 @@
 //! F(10⁹) can be checked while they are read from a file or a network. Only the end decides: until then a
 //! damaged digit is not noticed, but for a byte that is no digit, and that is not said before the end either.
 
-use crate::certificate::{Certificate, FIELDS, Mismatch};
+use super::{Certificate, FIELDS, Mismatch};
 use crate::modular::DecimalReader;
 
 /// Reads a decimal text in pieces and compares it with a certificate at the end.

@@ -10,10 +10,10 @@ use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::Experiment;
 use crate::actor::{Actor, Failed, Form};
+use crate::experiment::Experiment;
 use crate::report::{Findings, listed};
-use crate::stage::{Casting, Ended, Stage};
+use crate::sandbox::{Ended, RunConfig, Sandbox};
 
 pub(crate) const EXPERIMENT: Experiment = Experiment {
     name: "ex3",
@@ -26,7 +26,7 @@ pub(crate) const EXPERIMENT: Experiment = Experiment {
               nothing that has it inside.",
     claim: "the object's connection is lost at once, its secret is in the database and refused after the crash; passed \
             by name it is in no table, and the recovery uses the new one",
-    direct: |stage| direct(stage).boxed(),
+    conduct: |sandbox| conduct(sandbox).boxed(),
     act: |actor| act(actor).boxed(),
 };
 
@@ -48,19 +48,20 @@ enum Secret {
     Name(String),
 }
 
-/// Directs both forms: an actor that dies, a new secret, and an actor that recovers.
-async fn direct(stage: &Stage<'_>) -> anyhow::Result<Findings> {
-    let step = 1 + stage.seed() % STEPS;
+/// Conducts both forms: an actor that dies, a new secret, and an actor that recovers.
+async fn conduct(sandbox: &Sandbox<'_>) -> anyhow::Result<Findings> {
+    let step = 1 + sandbox.seed() % STEPS;
     let mut findings = Findings::default();
     findings.fact("crash_step", step);
     for form in [Form::Broken, Form::Right] {
         let id = format!("lab/{}", form.name());
         // Both secrets of a form begin with this, and nothing else does.
-        let mark = format!("sk-{}-{}", form.name(), stage.seed());
-        let told = |day, step: Option<u64>| json!({ "billing": format!("{mark}-{day}"), "crash_step": step });
+        let mark = format!("sk-{}-{}", form.name(), sandbox.seed());
+        let arguments =
+            |day, step: Option<u64>| json!({ "billing": format!("{mark}-{day}"), "crash_step": step });
         let mut processes = Vec::new();
-        for told in [told("monday", Some(step)), told("tuesday", None)] {
-            processes.push(stage.run(form, Casting::new(&id, told)).await?);
+        for arguments in [arguments("monday", Some(step)), arguments("tuesday", None)] {
+            processes.push(sandbox.run(form, RunConfig::new(&id, arguments)).await?);
         }
         let row = format!("regexp_replace(inputs, '{mark}-[a-z]+', 'sk-…') from workflow_status");
         let row = format!("select {row} where workflow_uuid = '{id}'");
@@ -71,8 +72,8 @@ async fn direct(stage: &Stage<'_>) -> anyhow::Result<Findings> {
         fact("charged", details(&processes, "charged", "step"));
         fact("outcome", processes[1].last("outcome", "status"));
         fact("error", processes[1].last("outcome", "error"));
-        fact("row", stage.text(&row).await?.into());
-        fact("secret_in", places(stage, &mark).await?.into());
+        fact("row", sandbox.text(&row).await?.into());
+        fact("secret_in", places(sandbox, &mark).await?.into());
     }
     findings.observed = is_observed(&findings.facts, step);
     tell_cases(&mut findings);
@@ -89,16 +90,16 @@ fn details(processes: &[Ended], event: &str, detail: &str) -> Value {
 }
 
 /// The columns that a text is in, of all tables of the engine.
-async fn places(stage: &Stage<'_>, text: &str) -> anyhow::Result<Vec<String>> {
+async fn places(sandbox: &Sandbox<'_>, text: &str) -> anyhow::Result<Vec<String>> {
     let tables = "select string_agg(table_name, ' ') from information_schema.tables where table_schema = current_schema()";
-    let tables = stage.text(tables).await?.unwrap_or_default();
+    let tables = sandbox.text(tables).await?.unwrap_or_default();
     let mut places = Vec::new();
     for table in tables.split_whitespace() {
         let columns = format!(
             "select string_agg(distinct '{table}.' || named, ' ') \
              from {table} t, jsonb_each_text(to_jsonb(t)) columns(named, content) where strpos(content, '{text}') > 0"
         );
-        places.extend(stage.text(&columns).await?);
+        places.extend(sandbox.text(&columns).await?);
     }
     Ok(places)
 }
@@ -167,13 +168,13 @@ async fn act(actor: Actor) -> anyhow::Result<()> {
         connection: Some(actor.client().await?),
     };
     let handle = workflow.start_with(account, actor.start_options()).await?;
-    actor.say_outcome(&handle.result().await);
+    actor.send_outcome(&handle.result().await);
     dbos.shutdown().await;
     Ok(())
 }
 
 async fn charge_all(actor: Actor, account: Account) -> dbos::Result<Vec<String>, Failed> {
-    actor.say("input", json!({ "is_connected": account.connection.is_some() }));
+    actor.send("input", json!({ "is_connected": account.connection.is_some() }));
     let mut receipts = Vec::new();
     for step in 1..=STEPS {
         let charge = || async { Ok(charge(&actor, &account, step)?) };
@@ -200,16 +201,16 @@ fn charge(actor: &Actor, account: &Account, step: u64) -> Result<String, Failed>
     if secret != of_process(actor, "billing") {
         return Err(Failed(REFUSED.to_owned()));
     }
-    actor.say("charged", json!({ "step": step }));
+    actor.send("charged", json!({ "step": step }));
     Ok(format!("receipt {step} for {}", account.user))
 }
 
 fn resolve(actor: &Actor, name: &str) -> String {
-    actor.say("resolved", json!({ "name": name }));
+    actor.send("resolved", json!({ "name": name }));
     of_process(actor, name)
 }
 
-/// Returns what the process was told at its start, as by its environment.
+/// Returns the settings that the process was given at its start, as by its environment.
 fn of_process(actor: &Actor, name: &str) -> String {
     actor.argument(name).unwrap_or_default()
 }

@@ -17,10 +17,10 @@ use serde_json::json;
 use tokio::sync::{Mutex, watch};
 use tokio::time::sleep;
 
-use crate::Experiment;
 use crate::actor::{Actor, Failed, Form};
+use crate::experiment::Experiment;
 use crate::report::{Findings, listed};
-use crate::stage::{Casting, Ended, Stage};
+use crate::sandbox::{Ended, RunConfig, Sandbox};
 
 pub(crate) const EXPERIMENT: Experiment = Experiment {
     name: "ex4",
@@ -34,7 +34,7 @@ pub(crate) const EXPERIMENT: Experiment = Experiment {
               step a name of its own, so that the engine notices if the order changes after all.",
     claim: "steps that are built as waits end get each other's records, and the workflow ends in SUCCESS with items \
             lost and doubled; steps that are built first get their own, and still run at the same time",
-    direct: |stage| direct(stage).boxed(),
+    conduct: |sandbox| conduct(sandbox).boxed(),
     act: |actor| act(actor).boxed(),
 };
 
@@ -42,24 +42,24 @@ type Outcome = dbos::Result<Vec<char>, Failed>;
 
 const ITEMS: [char; 6] = ['A', 'B', 'C', 'D', 'E', 'F'];
 
-/// Directs both forms: a process that dies when three items are stored, and one that recovers what it left.
-async fn direct(stage: &Stage<'_>) -> anyhow::Result<Findings> {
+/// Conducts both forms: a process that dies when three items are stored, and one that recovers what it left.
+async fn conduct(sandbox: &Sandbox<'_>) -> anyhow::Result<Findings> {
     let mut order = ITEMS.to_vec();
-    fastrand::Rng::with_seed(stage.seed()).shuffle(&mut order);
+    fastrand::Rng::with_seed(sandbox.seed()).shuffle(&mut order);
     let before = order[..3].to_vec();
     order.reverse();
     let mut findings = Findings::default();
     for form in [Form::Broken, Form::Right] {
         let id = format!("lab/{}", form.name());
-        let process = |order: &[char]| Casting::new(&id, json!({ "order": order }));
-        let mut first = stage.start(form, process(&before)).await?;
+        let process = |order: &[char]| RunConfig::new(&id, json!({ "order": order }));
+        let mut first = sandbox.start(form, process(&before)).await?;
         let recorded = format!("select count(*)::text from operation_outputs where workflow_uuid = '{id}'");
-        while stage.text(&recorded).await?.as_deref() != Some("3") {
+        while sandbox.text(&recorded).await?.as_deref() != Some("3") {
             sleep(Duration::from_millis(5)).await;
         }
         first.kill()?;
         let first = first.end().await?;
-        let second = stage.run(form, process(&order)).await?;
+        let second = sandbox.run(form, process(&order)).await?;
         let outcome = outcome(&second);
         let (case, why) = match form {
             Form::Broken => (
@@ -85,7 +85,7 @@ async fn direct(stage: &Stage<'_>) -> anyhow::Result<Findings> {
     Ok(findings)
 }
 
-/// Says what a process really stored, in that order, and how it ended.
+/// Describes what a process really stored, in that order, and how it ended.
 fn stored(ended: &Ended) -> String {
     let items: Vec<_> = ended.all("stored").map(|stored| &stored["item"]).collect();
     format!("stored {}; {}", listed(&items), ended.how())
@@ -102,7 +102,7 @@ fn outcome(ended: &Ended) -> String {
 /// One process: runs the workflow, or goes on with it.
 async fn act(actor: Actor) -> anyhow::Result<()> {
     let order: Vec<char> = actor.argument("order")?;
-    actor.say("waits", json!({ "end_in_order": listed(&order) }));
+    actor.send("waits", json!({ "end_in_order": listed(&order) }));
     let dbos = actor.engine();
     let store = Arc::new(Store {
         actor: actor.clone(),
@@ -121,7 +121,7 @@ async fn act(actor: Actor) -> anyhow::Result<()> {
     })?;
     dbos.launch().await?;
     let handle = workflow.start_with((), actor.start_options()).await?;
-    actor.say_outcome(&handle.result().await);
+    actor.send_outcome(&handle.result().await);
     dbos.shutdown().await;
     Ok(())
 }
@@ -183,7 +183,7 @@ impl Store {
     async fn put(&self, item: char) -> dbos::Result<char, Failed> {
         self.stored.lock().await.push(item);
         self.actor
-            .say("stored", json!({ "item": item, "place": step_id() }));
+            .send("stored", json!({ "item": item, "place": step_id() }));
         Ok(item)
     }
 
@@ -193,7 +193,7 @@ impl Store {
         let recorded = step.await?;
         if !self.stored.lock().await.contains(&item) {
             let details = json!({ "item": item, "place": place, "recorded": recorded });
-            self.actor.say("replayed", details);
+            self.actor.send("replayed", details);
         }
         Ok(recorded)
     }

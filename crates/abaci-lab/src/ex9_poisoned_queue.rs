@@ -14,12 +14,12 @@ use dbos::{QueueConflict, QueueOptions, step};
 use futures_util::FutureExt;
 use serde_json::json;
 
-use crate::Experiment;
 use crate::actor::{Actor, Failed, Form};
 use crate::crash::segfault;
+use crate::experiment::Experiment;
 use crate::parking::{DEATHS_TO_PARK, POISON, poison, starts};
 use crate::report::Findings;
-use crate::stage::{Casting, Stage};
+use crate::sandbox::{RunConfig, Sandbox};
 
 pub(crate) const EXPERIMENT: Experiment = Experiment {
     name: "ex9",
@@ -33,11 +33,11 @@ pub(crate) const EXPERIMENT: Experiment = Experiment {
               died of: before its first step, end it with an error that says so, and let a person resume it (ex2).",
     claim: "a job that kills its workers is started by each of them and stops the queue; parked at its fourth start, \
             it ends with an error that tells why, and the jobs behind it are done",
-    direct: |stage| direct(stage).boxed(),
+    conduct: |sandbox| conduct(sandbox).boxed(),
     act: |actor| act(actor).boxed(),
 };
 
-/// How many workers there are, one after the other.
+/// Number of workers, one after the other.
 const WORKERS: usize = 4;
 
 /// The jobs, in the order of the queue.
@@ -47,10 +47,10 @@ const JOBS: [&str; 4] = ["poison", "good-1", "good-2", "good-3"];
 const ROWS: &str = "select string_agg(concat_ws(' ', split_part(workflow_uuid, '/', 3), status, recovery_attempts), ', ' \
                     order by priority) from workflow_status where queue_name = ";
 
-async fn direct(stage: &Stage<'_>) -> anyhow::Result<Findings> {
+async fn conduct(sandbox: &Sandbox<'_>) -> anyhow::Result<Findings> {
     let mut findings = Findings::default();
     for form in [Form::Broken, Form::Right] {
-        direct_form(stage, form, &mut findings).await?;
+        direct_form(sandbox, form, &mut findings).await?;
     }
     let before = "poison ENQUEUED 0, good-1 ENQUEUED 0, good-2 ENQUEUED 0, good-3 ENQUEUED 0";
     let expected = json!({
@@ -70,24 +70,24 @@ async fn direct(stage: &Stage<'_>) -> anyhow::Result<Findings> {
 }
 
 /// Fills a queue, and starts workers on it until one of them has done all there is to do, or four are dead.
-async fn direct_form(stage: &Stage<'_>, form: Form, findings: &mut Findings) -> anyhow::Result<()> {
+async fn direct_form(sandbox: &Sandbox<'_>, form: Form, findings: &mut Findings) -> anyhow::Result<()> {
     let queue = format!("lab/{}", form.name());
     let rows = format!("{ROWS} '{queue}'");
-    let poison = 10 + stage.seed() % 10;
-    let filler = Casting::new(&queue, json!({ "poison": poison, "fill": true }));
-    stage.run(form, filler).await?;
-    let before = stage.text(&rows).await?.unwrap_or_default();
+    let poison = 10 + sandbox.seed() % 10;
+    let filler = RunConfig::new(&queue, json!({ "poison": poison, "fill": true }));
+    sandbox.run(form, filler).await?;
+    let before = sandbox.text(&rows).await?.unwrap_or_default();
     let (mut deaths, mut outcome) = (0, json!(null));
     while deaths < WORKERS {
-        let worker = Casting::new(&queue, json!({ "poison": poison, "fill": false }));
-        let worker = stage.run(form, worker).await?;
+        let worker = RunConfig::new(&queue, json!({ "poison": poison, "fill": false }));
+        let worker = sandbox.run(form, worker).await?;
         outcome = worker.last("poison", "outcome");
         if worker.how() != "SIGSEGV" {
             break;
         }
         deaths += 1;
     }
-    let after = stage.text(&rows).await?.unwrap_or_default();
+    let after = sandbox.text(&rows).await?.unwrap_or_default();
     let (case, why) = match form {
         Form::Broken => (
             "every job is run, whatever it did",
@@ -118,7 +118,7 @@ async fn act(actor: Actor) -> anyhow::Result<()> {
     let config = actor.engine().config().clone();
     if actor.argument("fill")? {
         fill(config, &queue, poison).await?;
-        actor.say("filled", json!({ "jobs": JOBS.len() }));
+        actor.send("filled", json!({ "jobs": JOBS.len() }));
         return Ok(());
     }
     let dbos = DBOS::new(Config {
@@ -132,7 +132,7 @@ async fn act(actor: Actor) -> anyhow::Result<()> {
         let outcome = dbos.retrieve_workflow::<u64, Failed>(&format!("{queue}/{job}"))?;
         let outcome = outcome.result().await.map(|value| value.to_string());
         let outcome = outcome.unwrap_or_else(|error| error.to_string());
-        actor.say(job, json!({ "outcome": outcome }));
+        actor.send(job, json!({ "outcome": outcome }));
     }
     dbos.shutdown().await;
     Ok(())
@@ -197,9 +197,9 @@ async fn park_after_three_deaths(actor: &Actor, n: u64, killer: u64) -> dbos::Re
 }
 
 fn work(actor: &Actor, n: u64, killer: u64) -> Ready<dbos::Result<u64, Failed>> {
-    actor.say("step", json!({ "n": n }));
+    actor.send("step", json!({ "n": n }));
     if n == killer {
-        actor.say("crash", json!({ "n": n, "by": "SIGSEGV" }));
+        actor.send("crash", json!({ "n": n, "by": "SIGSEGV" }));
         segfault();
     }
     ready(Ok(n * n))

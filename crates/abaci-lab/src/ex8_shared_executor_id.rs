@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, postgres::PgConnection};
 use tokio::{sync::RwLock, time::sleep};
 
-use crate::Experiment;
 use crate::actor::{Actor, Failed, Form};
+use crate::experiment::Experiment;
 use crate::report::Findings;
-use crate::stage::{Casting, Stage};
+use crate::sandbox::{RunConfig, Sandbox};
 
 pub(crate) const EXPERIMENT: Experiment = Experiment {
     name: "ex8",
@@ -30,7 +30,7 @@ pub(crate) const EXPERIMENT: Experiment = Experiment {
               before it launches the engine.",
     claim: "with one id, two live processes charge for one order, and the one that was first loses its result; with \
             the lock the second one is refused, and a third one takes the id when the first is dead",
-    direct: |stage| direct(stage).boxed(),
+    conduct: |sandbox| conduct(sandbox).boxed(),
     act: |actor| act(actor).boxed(),
 };
 
@@ -46,11 +46,11 @@ const KEY: &str = "hashtextextended(current_schema || ' executor ' || $1, 0)";
 /// Held for reading while this process fulfils an order.
 static BUSY: RwLock<()> = RwLock::const_new(());
 
-async fn direct(stage: &Stage<'_>) -> anyhow::Result<Findings> {
-    stage.execute(TABLES).await?;
+async fn conduct(sandbox: &Sandbox<'_>) -> anyhow::Result<Findings> {
+    sandbox.execute(TABLES).await?;
     let mut findings = Findings::default();
-    direct_broken(stage, &mut findings).await?;
-    direct_right(stage, &mut findings).await?;
+    direct_broken(sandbox, &mut findings).await?;
+    direct_right(sandbox, &mut findings).await?;
     let expected = json!({
         "broken_charges_at_once": 2,
         "broken_recorded": "SUCCESS: charge by second, pack by second",
@@ -66,15 +66,15 @@ async fn direct(stage: &Stage<'_>) -> anyhow::Result<Findings> {
 }
 
 /// A second process launches, and finishes the order, while the first is in its step.
-async fn direct_broken(stage: &Stage<'_>, findings: &mut Findings) -> anyhow::Result<()> {
+async fn direct_broken(sandbox: &Sandbox<'_>, findings: &mut Findings) -> anyhow::Result<()> {
     let id = "lab/broken";
-    let mut first = stage.start(Form::Broken, process(id, "first")).await?;
+    let mut first = sandbox.start(Form::Broken, process(id, "first")).await?;
     first.until("charge").await?;
-    stage.run(Form::Broken, process(id, "second")).await?;
-    let charges = ask(stage, CHARGES, id).await?;
-    stage.execute(GO_ON).await?;
+    sandbox.run(Form::Broken, process(id, "second")).await?;
+    let charges = ask(sandbox, CHARGES, id).await?;
+    sandbox.execute(GO_ON).await?;
     let error = first.end().await?.last("lost", "error");
-    let recorded = ask(stage, OUTCOME, id).await?;
+    let recorded = ask(sandbox, OUTCOME, id).await?;
     findings.case(Form::Broken, ["a second one just launches", "it does other work", &format!("{charges} charges at once for one order; recorded: {recorded}; the first one's step fails: {error}"), "its launch takes unfinished work under its own id for that of a dead process, and starts it again; of two \
          results of a step the earlier one is recorded"]);
     findings.fact("broken_charges_at_once", charges);
@@ -84,28 +84,28 @@ async fn direct_broken(stage: &Stage<'_>, findings: &mut Findings) -> anyhow::Re
 }
 
 /// One process at work, one refused under its id, one at work beside it, and one that takes over when it is dead.
-async fn direct_right(stage: &Stage<'_>, findings: &mut Findings) -> anyhow::Result<()> {
+async fn direct_right(sandbox: &Sandbox<'_>, findings: &mut Findings) -> anyhow::Result<()> {
     let id = "lab/right";
-    let mut first = stage.start(Form::Right, process(id, "first")).await?;
+    let mut first = sandbox.start(Form::Right, process(id, "first")).await?;
     first.until("charge").await?;
-    let row = ask(stage, "workflow_status", id).await?;
-    let second = stage.run(Form::Right, process(id, "second")).await?;
-    let second = format!("{}: {}", second.how(), second.complaint);
-    stage.run(Form::Right, process("lab/other", "other")).await?;
-    let other = ask(stage, OUTCOME, "lab/other").await?;
-    let is_untouched = row == ask(stage, "workflow_status", id).await?;
-    stage.execute(GO_ON).await?;
+    let row = ask(sandbox, "workflow_status", id).await?;
+    let second = sandbox.run(Form::Right, process(id, "second")).await?;
+    let second = format!("{}: {}", second.how(), second.stderr);
+    sandbox.run(Form::Right, process("lab/other", "other")).await?;
+    let other = ask(sandbox, OUTCOME, "lab/other").await?;
+    let is_untouched = row == ask(sandbox, "workflow_status", id).await?;
+    sandbox.execute(GO_ON).await?;
     first.until("pack").await?;
     first.kill()?;
     first.end().await?;
     // This lock ends with its statement: it only tells whether anybody holds the id.
     let key = KEY.replace("$1", "workflow_uuid");
     let free = format!("pg_try_advisory_xact_lock({key})");
-    while ask(stage, &free, id).await? != true {
+    while ask(sandbox, &free, id).await? != true {
         sleep(Duration::from_millis(5)).await;
     }
-    stage.run(Form::Right, process(id, "third")).await?;
-    let (charges, recorded) = (ask(stage, CHARGES, id).await?, ask(stage, OUTCOME, id).await?);
+    sandbox.run(Form::Right, process(id, "third")).await?;
+    let (charges, recorded) = (ask(sandbox, CHARGES, id).await?, ask(sandbox, OUTCOME, id).await?);
     findings.case(
         Form::Right,
         [
@@ -125,13 +125,13 @@ async fn direct_right(stage: &Stage<'_>, findings: &mut Findings) -> anyhow::Res
 }
 
 /// A process that fulfils the order of its executor id, or goes on with it if it is there already.
-fn process<'a>(executor_id: &'a str, name: &str) -> Casting<'a> {
-    Casting::new(executor_id, json!({ "name": name }))
+fn process<'a>(executor_id: &'a str, name: &str) -> RunConfig<'a> {
+    RunConfig::new(executor_id, json!({ "name": name }))
 }
 
-async fn ask(stage: &Stage<'_>, what: &str, id: &str) -> anyhow::Result<Value> {
+async fn ask(sandbox: &Sandbox<'_>, what: &str, id: &str) -> anyhow::Result<Value> {
     let query = format!("select to_json({what})::text from workflow_status where workflow_uuid = '{id}'");
-    let answer = stage.text(&query).await?.context("there is no such order")?;
+    let answer = sandbox.text(&query).await?.context("there is no such order")?;
     Ok(serde_json::from_str(&answer)?)
 }
 
@@ -154,7 +154,7 @@ async fn act(actor: Actor) -> anyhow::Result<()> {
     };
     // Under an id that exists this starts nothing: it waits for the outcome, and then for its own part in that.
     let handle = workflow.start_with(id.to_owned(), options).await?;
-    actor.say_outcome(&handle.result().await);
+    actor.send_outcome(&handle.result().await);
     let _idle = BUSY.write().await;
     dbos.shutdown().await;
     Ok(())
@@ -190,19 +190,19 @@ async fn fulfil(actor: Actor, order_id: String) -> dbos::Result<String, Failed> 
     for step in ["charge", "pack"] {
         let work = || work(&actor, &order_id, step).map_err(|error| Failed(error.to_string()).into());
         let name = step_with(step, StepOptions::default(), work).await;
-        let name = name.inspect_err(|error| actor.say("lost", json!({ "error": error.to_string() })))?;
+        let name = name.inspect_err(|error| actor.send("lost", json!({ "error": error.to_string() })))?;
         done.push(format!("{step} by {name}"));
     }
     Ok(done.join(", "))
 }
 
-/// What a step does outside of the engine; returns the name of the process. The first one stays in it until it is to go on.
+/// Charges outside of the engine and returns the name of the process. The first process stays in it until it may go on.
 async fn work(actor: &Actor, order_id: &str, step: &str) -> anyhow::Result<String> {
     let name: String = actor.argument("name")?;
     let mut session = actor.session().await?;
     let insert = sqlx::query("insert into done values ($1, $2, $3)").bind(order_id);
     insert.bind(step).bind(&name).execute(&mut session).await?;
-    actor.say(step, json!({ "order": order_id, "by": name }));
+    actor.send(step, json!({ "order": order_id, "by": name }));
     let select = "select go_on from done where order_id = $1 and step = $2 and by = 'first'";
     let go_on = || sqlx::query_scalar(select).bind(order_id).bind(step);
     while name == "first" && !go_on().fetch_one(&mut session).await? {

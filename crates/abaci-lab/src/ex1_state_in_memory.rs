@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use dbos::step;
 use futures_util::FutureExt;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::Experiment;
 use crate::actor::{Actor, Failed, Form};
 use crate::crash::segfault;
+use crate::experiment::Experiment;
 use crate::report::Findings;
-use crate::stage::{Casting, Ended, Stage};
+use crate::sandbox::{Ended, RunConfig, Sandbox};
 
 pub(crate) const EXPERIMENT: Experiment = Experiment {
     name: "ex1",
@@ -28,7 +28,7 @@ pub(crate) const EXPERIMENT: Experiment = Experiment {
               object may hold connections and settings, never results.",
     claim: "after a crash the steps that shared a map end in a wrong value with SUCCESS, and those that pass results \
             on in the right one",
-    direct: |stage| direct(stage).boxed(),
+    conduct: |sandbox| conduct(sandbox).boxed(),
     act: |actor| act(actor).boxed(),
 };
 
@@ -37,46 +37,30 @@ const N: u64 = 20;
 /// F(20).
 const VALUE: u64 = 6765;
 
-/// Directs both forms: an actor that dies, and one that recovers what it left.
-async fn direct(stage: &Stage<'_>) -> anyhow::Result<Findings> {
+/// Conducts both forms: an actor that dies, and one that recovers what it left.
+async fn conduct(sandbox: &Sandbox<'_>) -> anyhow::Result<Findings> {
     // Late enough that there is something to lose, early enough that something is left to do.
-    let index = 5 + stage.seed() % 10;
+    let index = 5 + sandbox.seed() % 10;
     let mut findings = Findings::default();
     findings.fact("crash_index", index);
-    let mut values = Vec::new();
-    for form in [Form::Broken, Form::Right] {
-        let executor_id = format!("lab/{}", form.name());
-        let first = Casting::new(&executor_id, json!({ "crash_index": index }));
-        let first = stage.run(form, first).await?;
-        let second = stage
-            .run(form, Casting::new(&executor_id, json!({ "crash_index": null })))
-            .await?;
-        let value = second.last("outcome", "value");
-        findings.fact(&format!("{}_first_end", form.name()), first.how());
-        findings.fact(&format!("{}_first_ran", form.name()), ran(&first));
-        findings.fact(&format!("{}_second_ran", form.name()), ran(&second));
-        findings.fact(
-            &format!("{}_status", form.name()),
-            second.last("outcome", "status"),
-        );
-        findings.fact(&format!("{}_value", form.name()), value.clone());
-        values.push((first, second, value));
-    }
-    let is_crashed = |(first, second, _): &(Ended, Ended, _)| {
+    let broken = crash_and_recover(sandbox, Form::Broken, index, &mut findings).await?;
+    let right = crash_and_recover(sandbox, Form::Right, index, &mut findings).await?;
+    let is_crashed = |[first, second]: &[Ended; 2]| {
         // The step that was running runs again, the recorded ones do not.
         first.how() == "SIGSEGV" && ran(first) == range(2, index) && ran(second) == range(index, N)
     };
-    let (broken, right) = (&values[0].2, &values[1].2);
-    findings.observed = values.iter().all(is_crashed)
-        && values[0].1.last("outcome", "status") == "SUCCESS"
-        && *broken != VALUE
-        && *right == VALUE;
+    let [broken_value, right_value] = [&broken, &right].map(|[_, second]| second.last("outcome", "value"));
+    findings.observed = is_crashed(&broken)
+        && is_crashed(&right)
+        && broken[1].last("outcome", "status") == "SUCCESS"
+        && broken_value != VALUE
+        && right_value == VALUE;
     findings.case(
         Form::Broken,
         [
             "a map that the steps share",
             "F(20) = 6765, as without a crash",
-            &format!("SUCCESS with {broken}"),
+            &format!("SUCCESS with {broken_value}"),
             "recorded steps are not run again, so the map of the second process was never filled",
         ],
     );
@@ -85,11 +69,33 @@ async fn direct(stage: &Stage<'_>) -> anyhow::Result<Findings> {
         [
             "results that steps return",
             "F(20) = 6765",
-            &format!("SUCCESS with {right}"),
+            &format!("SUCCESS with {right_value}"),
             "what a step returned is recorded, and given back in the second process",
         ],
     );
     Ok(findings)
+}
+
+/// Runs a process that dies at an index and one that recovers it, and notes the facts of both.
+async fn crash_and_recover(
+    sandbox: &Sandbox<'_>,
+    form: Form,
+    index: u64,
+    findings: &mut Findings,
+) -> anyhow::Result<[Ended; 2]> {
+    let executor_id = format!("lab/{}", form.name());
+    let run = |crash_index: Option<u64>| {
+        let arguments = json!({ "crash_index": crash_index });
+        sandbox.run(form, RunConfig::new(&executor_id, arguments))
+    };
+    let (first, second) = (run(Some(index)).await?, run(None).await?);
+    let mut fact = |name, value: Value| findings.fact(&format!("{}_{name}", form.name()), value);
+    fact("first_end", first.how().into());
+    fact("first_ran", ran(&first).into());
+    fact("second_ran", ran(&second).into());
+    fact("status", second.last("outcome", "status"));
+    fact("value", second.last("outcome", "value"));
+    Ok([first, second])
 }
 
 /// The indices whose step an actor really ran.
@@ -128,7 +134,7 @@ async fn act(actor: Actor) -> anyhow::Result<()> {
         .await?
         .result()
         .await;
-    actor.say_outcome(&outcome);
+    actor.send_outcome(&outcome);
     dbos.shutdown().await;
     Ok(())
 }
@@ -186,11 +192,11 @@ impl Memo {
     }
 }
 
-/// Says that a step really runs, and dies where it is to.
+/// Sends that a step really runs, and dies where it is to.
 fn enter_step(actor: &Actor, index: u64, crash_index: Option<u64>) {
-    actor.say("step", json!({ "index": index }));
+    actor.send("step", json!({ "index": index }));
     if crash_index == Some(index) {
-        actor.say("crash", json!({ "index": index, "by": "SIGSEGV" }));
+        actor.send("crash", json!({ "index": index, "by": "SIGSEGV" }));
         segfault();
     }
 }
