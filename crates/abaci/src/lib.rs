@@ -62,13 +62,6 @@ pub use config::Environment;
 use config::{Config, Flags};
 use exit::Exit;
 use telemetry::Audience;
-use worker_fleet::health::Application;
-
-/// This program, as it answers questions about health.
-const APPLICATION: Application = Application {
-    name: env!("CARGO_PKG_NAME"),
-    version: env!("CARGO_PKG_VERSION"),
-};
 
 /// Runs one command line and returns what the process ends with.
 pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: &Environment) -> ExitCode {

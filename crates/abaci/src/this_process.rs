@@ -3,6 +3,13 @@
 use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
+use worker_fleet::health::Application;
+
+/// This program, as it answers questions about health.
+pub(crate) const APPLICATION: Application = Application {
+    name: env!("CARGO_PKG_NAME"),
+    version: env!("CARGO_PKG_VERSION"),
+};
 
 /// The program of this process, whatever has become of its file since.
 #[cfg(target_os = "linux")]

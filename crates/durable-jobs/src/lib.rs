@@ -44,19 +44,10 @@ pub mod worker;
 pub use client::Client;
 pub use error::Error;
 pub use job::{JobContext, JobEvent, JobType, JobTypes, StepOptions};
-pub use record::{Failure, Job, JobId, State};
+pub use record::{APPLICATION, DEFAULT_QUEUE, ENGINE_QUEUE, Failure, Job, JobId, State};
 #[doc(hidden)]
 pub use tracing;
 pub use worker::Worker;
-
-/// The queue that jobs wait in unless another one is named.
-pub const DEFAULT_QUEUE: &str = "default";
-
-/// The queue of the engine itself, which every worker serves beside its own.
-pub const ENGINE_QUEUE: &str = dbos::sysdb::INTERNAL_QUEUE;
-
-/// The application that owns our rows among those that share a database.
-pub const APPLICATION: &str = "abaci";
 
 // The tests beside the code need the shared server of the testkit, whose keeper is the test binary itself.
 #[cfg(test)]

@@ -64,7 +64,7 @@ pub(crate) fn settings(rig: &Rig) -> WorkerSettings {
         artifacts,
         server_types(Limits::default(), false),
     );
-    settings.queue = fibonacci_jobs::DEFAULT_QUEUE.to_owned();
+    fibonacci_jobs::DEFAULT_QUEUE.clone_into(&mut settings.queue);
     settings.poll_interval = Duration::from_millis(5);
     settings.isolation = Some(Isolation {
         program: env!("CARGO_BIN_EXE_abaci").into(),

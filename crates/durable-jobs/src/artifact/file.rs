@@ -63,6 +63,7 @@ impl Unfinished {
     }
 
     /// Where it is written.
+    #[must_use]
     pub fn directory(&self) -> &Path {
         &self.directory
     }

@@ -135,11 +135,13 @@ impl Artifacts {
     }
 
     /// How the bucket is reached.
+    #[must_use]
     pub fn access(&self) -> &BucketAccess {
         &self.access
     }
 
     /// Where to write something that is not there yet, under a name of its own.
+    #[must_use]
     pub fn unfinished(&self) -> Unfinished {
         Unfinished::new(&self.directory)
     }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::ENGINE_QUEUE;
 use crate::database::Database;
 use crate::presence::Presence;
+use crate::record::ENGINE_QUEUE;
 use crate::record::{Job, JobId, State};
 
 /// The queues and versions of those of the jobs `$1` that have not ended, and whether one of theirs is in hand. A job without

@@ -31,6 +31,7 @@ use crate::Error;
 use crate::database::{Access, Address, ConnectionLimit, Database, DatabaseClock, Tables, text};
 use crate::job::JobTypes;
 use crate::presence::{self, Presence};
+use crate::record::DEFAULT_QUEUE;
 
 /// How a client reaches its jobs.
 #[derive(Clone)]
@@ -57,7 +58,7 @@ impl ClientSettings {
     pub fn new(database_url: impl Into<String>, job_types: JobTypes) -> Self {
         Self {
             database_url: database_url.into(),
-            queue: crate::DEFAULT_QUEUE.to_owned(),
+            queue: DEFAULT_QUEUE.to_owned(),
             job_types,
             tables: Tables::Make,
             timeout: Duration::from_secs(10),

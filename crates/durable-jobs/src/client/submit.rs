@@ -12,11 +12,12 @@ use sqlx::query::QueryScalar;
 use tracing::debug;
 
 use super::Client;
+use crate::Error;
 use crate::database::is_broken;
 use crate::job::JobType;
 use crate::presence::CHANNEL;
+use crate::record::APPLICATION;
 use crate::record::{Failure, JobId};
-use crate::{APPLICATION, Error};
 
 /// The shortest timeout of a job: the database counts milliseconds.
 const MIN_TIMEOUT: Duration = Duration::from_millis(1);

@@ -132,7 +132,6 @@ impl<'a, O> TaskRun<'a, O> {
     }
 
     /// What takes how far the task is, for code that is handed a callback.
-    #[must_use]
     pub fn watch(&self) -> &Watch<'a> {
         self.watch
     }

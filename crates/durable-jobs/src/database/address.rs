@@ -12,7 +12,8 @@ use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use url::form_urlencoded::{Serializer, parse};
 
-use crate::{APPLICATION, Error};
+use crate::Error;
+use crate::record::APPLICATION;
 
 /// Where a database is: what connects there, and what may be printed of it.
 #[derive(Clone)]

@@ -34,7 +34,8 @@ pub(crate) use scope::Scope;
 pub use tables::Tables;
 
 use self::tables::{NEWEST_TESTED_SCHEMA, known_version, prepare, schema_version};
-use crate::{APPLICATION, Error};
+use crate::Error;
+use crate::record::APPLICATION;
 
 /// Takes room on the server's disk and gives it back, by sorting more than fits into the memory allowed: half a millisecond,
 /// and nothing is left of it.

@@ -87,7 +87,7 @@ impl JobContext {
     /// Which attempt of the running step this is, counted from 1.
     #[must_use]
     pub fn step_attempt(&self) -> u32 {
-        dbos::step_status().map_or(1, |status| u32::try_from(status.current_attempt()).unwrap_or(1))
+        dbos::step_status().map_or(1, |status| status.current_attempt())
     }
 
     /// The worker that runs it, as `<host>/<slot>`.

@@ -34,8 +34,8 @@ pub(crate) use sessions::{all_gone, end_all, end_holder, end_nameless, own_sessi
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
-use crate::ENGINE_QUEUE;
 use crate::database::ClockOffset;
+use crate::record::ENGINE_QUEUE;
 
 /// A worker as its presence row describes it.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]

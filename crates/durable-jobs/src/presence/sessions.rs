@@ -13,8 +13,9 @@ use uuid::Uuid;
 
 use super::heartbeat::TIMEOUT;
 use super::liveness::holders;
+use crate::Error;
 use crate::database::Address;
-use crate::{APPLICATION, Error};
+use crate::record::APPLICATION;
 
 /// The pause between two looks for sessions that are to go.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);

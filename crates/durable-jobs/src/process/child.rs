@@ -38,7 +38,7 @@ const WATCH_STACK_BYTES: usize = 64 << 10;
 /// A task that a child process can run.
 pub struct TaskKind {
     name: &'static str,
-    run: fn(ComputeRequest<Box<RawValue>>) -> io::Result<()>,
+    run: fn(&ComputeRequest<Box<RawValue>>) -> io::Result<()>,
 }
 
 impl TaskKind {
@@ -64,12 +64,12 @@ pub fn compute_for_worker(kinds: &[TaskKind]) -> io::Result<()> {
     let Some(kind) = kinds.iter().find(|kind| kind.name == request.name) else {
         return Err(io::Error::other(format!("there is no task {:?}", request.name)));
     };
-    (kind.run)(request)
+    (kind.run)(&request)
 }
 
-fn run<T: Task>(request: ComputeRequest<Box<RawValue>>) -> io::Result<()> {
+fn run<T: Task>(request: &ComputeRequest<Box<RawValue>>) -> io::Result<()> {
     let task: T = serde_json::from_str(request.task.get())?;
-    if let Err(error) = confine(&request).and_then(|()| end_with_stdin(task.clone())) {
+    if let Err(error) = confine(request).and_then(|()| end_with_stdin(task.clone())) {
         let failure = limits::not_started(&error);
         return send(&ChildMessage::<T::Output>::Failed { failure });
     }

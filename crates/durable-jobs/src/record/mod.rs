@@ -7,6 +7,7 @@ mod artifact;
 mod details;
 mod failure;
 mod job;
+mod names;
 mod running;
 mod visible;
 
@@ -14,5 +15,6 @@ pub use artifact::ArtifactRecord;
 pub use details::Details;
 pub use failure::{Failure, FailureData, FailureKind};
 pub use job::{Job, JobDetail, JobId, JobIdError, JobOutput, State, StepRecord};
+pub use names::{APPLICATION, DEFAULT_QUEUE, ENGINE_QUEUE};
 pub use running::RunningJob;
 pub use visible::{is_hidden, shorten, visible, visible_json};

@@ -31,11 +31,12 @@ use super::claimed_row::{ClaimedRow, Holder, Refusal};
 use super::deadline::{claimed_deadline, put_away};
 use super::host::Host;
 use super::in_hand::{Jobs, Place};
+use crate::Error;
 use crate::database::{Database, text};
 use crate::job::JobTypes;
 use crate::presence::{Contact, Submissions};
+use crate::record::APPLICATION;
 use crate::record::Failure;
-use crate::{APPLICATION, Error};
 
 /// Bounds one round, so that an outage is met again and again instead of once for ever.
 const TIMEOUT: Duration = Duration::from_secs(5);

@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::DEFAULT_QUEUE;
 use crate::artifact::Place;
 use crate::database::{Connections, Tables};
 use crate::job::JobTypes;
 use crate::presence::Slot;
 use crate::process::Isolation;
+use crate::record::DEFAULT_QUEUE;
 
 /// The fewest connections to the database that a worker can work with.
 pub const FEWEST_CONNECTIONS: u32 = Connections::FEWEST;

@@ -23,11 +23,12 @@ use super::maintenance::Failover;
 use super::maintenance::Janitor;
 use super::maintenance::Retention;
 use super::{Jobs, Worker, WorkerSettings, settle_claims};
+use crate::Error;
 use crate::artifact::{Artifacts, Place};
 use crate::database::{Access, Address, Database};
 use crate::presence::{Registration, Role, own_sessions};
 use crate::process::Children;
-use crate::{APPLICATION, Error};
+use crate::record::APPLICATION;
 
 /// How soon a running step learns that its job was cancelled, and an adopted outcome is seen.
 const OUTCOME_POLL_INTERVAL: Duration = Duration::from_millis(50);

@@ -5,9 +5,8 @@ use rustix::process::Signal;
 use worker_fleet::child::{HealthProcess, HealthProcessEnd};
 use worker_fleet::die_with_parent;
 
-use crate::APPLICATION;
 use crate::exit::Exit;
-use crate::this_process;
+use crate::this_process::{self, APPLICATION};
 
 /// The health process of a fleet.
 #[derive(Debug, Args)]

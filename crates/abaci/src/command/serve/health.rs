@@ -19,9 +19,9 @@ use tracing::warn;
 use worker_fleet::Notifier;
 use worker_fleet::health::{self, HealthServer, OneWorker};
 
-use crate::APPLICATION;
 use crate::config::{Config, HealthAddr};
 use crate::database_access::KeptRunning;
+use crate::this_process::APPLICATION;
 
 /// Interval at which the heartbeat is stamped.
 const BEAT_INTERVAL: Duration = Duration::from_millis(500);

@@ -11,6 +11,7 @@
 //! | `server` | the fleet's side: takes requests and keeps the socket where it is looked for |
 //! | `client` | the side of those who ask |
 //! | `lock` | the lock and the socket in the fleet's directory, one fleet for each |
+//! | `self` | the requests and their answers |
 
 mod client;
 mod lock;

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `commands` | what a fleet can be asked: scale, reload, status |
 //! | `view` | the state of a fleet as others see it |
+//! | `self` | the state of a fleet |
 
 mod commands;
 mod view;

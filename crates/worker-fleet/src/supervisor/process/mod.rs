@@ -7,9 +7,9 @@
 //! | `slot` | the place of a process, whichever fills it, and when the next one is started |
 //! | `worker` | a worker's process: its reports, and what they say about it |
 //! | `managed` | any child process: its last sign of life, what was asked of it, and when it must be killed |
+//! | `end` | the end of a process, in words |
 //! | `child` | a child of the operating system: start, signals, messages, end |
 //! | `restarts` | the pause before the next start |
-//! | `end` | the end of a process, in words |
 
 mod child;
 mod end;
