@@ -49,7 +49,7 @@ impl Task for Span {
         let mut count = 0;
         for n in self.0..self.1 {
             run.progress(n - self.0, self.1 - self.0)?;
-            let is_prime = n > 1 && (2..).take_while(|d| d * d <= n).all(|d| n % d != 0);
+            let is_prime = n > 1 && (2..=n.isqrt()).all(|d| n % d != 0);
             count += u64::from(is_prime);
         }
         Ok(count)
