@@ -4,9 +4,16 @@ use std::ffi::OsString;
 use std::io;
 use std::path::PathBuf;
 
+use anyhow::Context;
+
 /// The program of this process, whatever has become of its file since.
 #[cfg(target_os = "linux")]
 const RUNNING: &str = "/proc/self/exe";
+
+/// Returns the path of this program's file.
+pub(crate) fn path() -> anyhow::Result<PathBuf> {
+    std::env::current_exe().context("finding the path of this program")
+}
 
 /// Returns a path that starts this very program again, also when its file was replaced or removed.
 ///

@@ -28,6 +28,7 @@ use crate::supervisor::{
     self, Answer, Database, HealthChild, Intensity, MOST_WORKERS, Orders, Plan, Program, Request, Seat,
     Times, check_workers,
 };
+use crate::this_process;
 use crate::worker_startup;
 
 /// A heartbeat that may be older than this watches nobody.
@@ -252,7 +253,7 @@ fn health_program(config: &Config) -> anyhow::Result<Program> {
 }
 
 fn program(environment: Vec<(OsString, OsString)>) -> anyhow::Result<Program> {
-    let path = std::env::current_exe().context("finding the path of this program")?;
+    let path = this_process::path()?;
     Ok(Program {
         name: path.clone().into(),
         path,
