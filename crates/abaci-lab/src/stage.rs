@@ -21,7 +21,7 @@ use crate::{Cast, Laboratory, schema};
 const DEADLINE: Duration = Duration::from_mins(1);
 
 /// The version of the application that every actor has, unless it is to have another one.
-const APPLICATION_VERSION: &str = "lab-1";
+const VERSION: &str = "lab-1";
 
 /// Where an experiment is directed.
 pub(crate) struct Stage<'l> {
@@ -77,7 +77,7 @@ impl<'a> Casting<'a> {
     pub(crate) fn new(executor_id: &'a str, arguments: Value) -> Self {
         Self {
             executor_id,
-            application_version: APPLICATION_VERSION,
+            application_version: VERSION,
             arguments,
         }
     }

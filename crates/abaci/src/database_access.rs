@@ -14,6 +14,7 @@ use anyhow::Context;
 use durable_jobs::client::ClientSettings;
 use durable_jobs::database::{Tables, printable_url};
 use durable_jobs::{APPLICATION, Client, JobId};
+use fibonacci_jobs::client_types;
 use local_postgres::{KeeperCommand, KeeperSettings, Lease, Settings};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -133,11 +134,10 @@ impl Access {
     ) -> Result<Client, durable_jobs::Error> {
         let settings = ClientSettings {
             queue: config.queue.value.clone(),
-            limits: config.limits(),
             tables,
             host: Some(host_name()),
             patience: config.wait_for_database.value.0,
-            ..ClientSettings::new(&self.url)
+            ..ClientSettings::new(&self.url, client_types(config.limits()))
         };
         let deadline = Instant::now() + settings.patience;
         loop {

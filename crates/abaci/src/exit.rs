@@ -148,9 +148,10 @@ fn of_cause(cause: &(dyn std::error::Error + 'static)) -> Option<Exit> {
 fn of_engine(error: &durable_jobs::Error) -> Exit {
     use durable_jobs::Error;
     match error {
-        Error::NotFound { .. } | Error::Verify(_) | Error::ArtifactLost { .. } => Exit::No,
+        Error::NotFound { .. } | Error::ArtifactLost { .. } => Exit::No,
         Error::Url { .. }
-        | Error::Request(_)
+        | Error::Input { .. }
+        | Error::Timeout
         | Error::IdTaken { .. }
         | Error::ExecutorTaken { .. }
         | Error::Host { .. }

@@ -7,7 +7,8 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use durable_jobs::worker::{DatabaseContact, HostTrouble, RunningJob};
+use durable_jobs::record::RunningJob;
+use durable_jobs::worker::{DatabaseContact, HostTrouble};
 use serde::{Deserialize, Serialize};
 
 /// Whoever has said nothing for longer than this is not believed any more.

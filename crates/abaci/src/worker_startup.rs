@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use durable_jobs::Worker;
-use durable_jobs::isolation::Isolation;
+use durable_jobs::process::Isolation;
 use durable_jobs::worker::{FEWEST_CONNECTIONS, Slot, WorkerSettings};
+use fibonacci_jobs::server_types;
 use tracing::{info, warn};
 
 use crate::config::{Config, a_pause, at_least_one};
@@ -95,19 +96,18 @@ pub(crate) async fn start_anew(
 
 fn settings(access: &Access, config: &Config, slot: Slot) -> anyhow::Result<WorkerSettings> {
     let place = config.artifact_place()?;
+    let job_types = server_types(config.limits(), config.enable_faults.value);
     Ok(WorkerSettings {
         artifacts: place.clone(),
         retention: config.retention.value.map(|period| period.0),
         queue: config.queue.value.clone(),
         concurrency: config.concurrency.value,
         poll_interval: config.poll_interval.value.0,
-        limits: config.limits(),
-        enable_faults: config.enable_faults.value,
         slot,
         tables: config.tables(),
         max_connections: config.max_connections.value,
         isolation: Some(isolation(config)?),
-        ..WorkerSettings::new(access.url(), host_name(), place.directory)
+        ..WorkerSettings::new(access.url(), host_name(), place.directory, job_types)
     })
 }
 

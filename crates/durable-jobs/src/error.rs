@@ -1,7 +1,5 @@
 //! What can go wrong between a caller and the database, one variant per decision a caller can take.
 
-use crate::record::{RequestError, VerifyError};
-
 /// Why an operation of a client or a worker failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -78,9 +76,15 @@ pub enum Error {
         /// The newest version that was tried.
         newest: i64,
     },
-    /// The request cannot be met; nothing was queued.
-    #[error(transparent)]
-    Request(#[from] RequestError),
+    /// The input of a job is refused; nothing was queued.
+    #[error("{reason}")]
+    Input {
+        /// What is refused, and the way out.
+        reason: String,
+    },
+    /// A timeout of nothing, or one that the database's clock cannot add; nothing was queued.
+    #[error("timeout is under a millisecond or over a hundred years; give one between, or none")]
+    Timeout,
     /// The id names another job; choose another id.
     #[error("job {id} exists already and asks for something else; choose another id")]
     IdTaken {
@@ -135,9 +139,6 @@ pub enum Error {
         /// What the file system said.
         reason: String,
     },
-    /// A result is not to be believed.
-    #[error(transparent)]
-    Verify(#[from] VerifyError),
     /// An artifact is missing or was changed; whoever needs it computes it again.
     #[error("artifact {uri}: {reason}")]
     ArtifactLost {

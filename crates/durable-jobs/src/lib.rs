@@ -1,60 +1,62 @@
-//! Durable execution of Fibonacci jobs: workflows, workers and clients over one Postgres.
+//! Durable jobs of any type on DBOS and Postgres: queue, workers, steps that are recorded, and a client.
 //!
 //! A job is one row of the queue.
-//! A client writes it, a [`worker::Worker`] claims it, the workflow's steps are checkpointed one by one, and the
-//! outcome is recorded exactly once; whoever waits reads it from there.
+//! A client writes it, a [`Worker`] claims it, its steps are checkpointed one by one, and the outcome is recorded exactly
+//! once; whoever waits reads it from there.
 //! Nothing else carries a job, so nothing else can lose one.
 //!
-//! This is the only product crate that names `dbos` or `sqlx`.
+//! It promises that every accepted job reaches one outcome as long as some worker that knows its type runs and the database
+//! keeps what it acknowledged.
+//! It does not promise that a step runs only once: a step that was running when its worker died runs again.
+//!
 //! It knows nothing of HTTP, terminals, flags or the environment: everything is handed in.
 //!
-//! It promises that every accepted job reaches one outcome with the exact value as long as some worker runs and the
-//! database keeps what it acknowledged.
-//! It does not promise that a step runs only once: a step that was running when its worker died runs again.
+//! # Layout
+//!
+//! A file imports only from lines below its own.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`client`] | submits jobs, waits for them, lists, cancels and resumes them, asks how a queue stands |
+//! | [`worker`] | claims jobs and runs them, drains, takes over from dead workers, keeps house |
+//! | `gc` | deletes old jobs and the artifacts that nobody refers to |
+//! | `job` | [`JobType`], [`JobContext`] with its steps and computations, what a job has cost in processes |
+//! | [`process`] | runs heavy tasks in child processes with limits |
+//! | [`compute`] | [`Task`](compute::Task), threads, progress |
+//! | [`artifact`] | keeps values that are too large for a row |
+//! | [`presence`] | says who works here: executor ids, locks, heartbeats |
+//! | [`database`] | connects, makes the tables, tells failures apart |
+//! | [`record`] | the types that are written to rows or printed as JSON |
+//! | `error` | [`Error`], one variant for each decision of a caller |
 
 pub mod artifact;
 pub mod client;
-mod compute;
+pub mod compute;
 pub mod database;
-mod deaths;
 mod error;
-mod failover;
 mod gc;
-pub mod isolation;
-mod janitor;
+mod job;
 pub mod presence;
+pub mod process;
 pub mod record;
 pub mod worker;
-mod workflow;
 
 pub use client::Client;
 pub use error::Error;
-pub use record::{Algorithm, Failure, Job, JobId, JobResult, Limits, Request, State};
+pub use job::{JobContext, JobEvent, JobType, JobTypes, StepOptions};
+pub use record::{Failure, Job, JobId, State};
+#[doc(hidden)]
+pub use tracing;
 pub use worker::Worker;
 
 /// The queue that jobs wait in unless another one is named.
-pub const DEFAULT_QUEUE: &str = "fibonacci";
+pub const DEFAULT_QUEUE: &str = "default";
 
 /// The queue of the engine itself, which every worker serves beside its own.
 pub const ENGINE_QUEUE: &str = dbos::sysdb::INTERNAL_QUEUE;
 
-/// The workflow of every algorithm but `stepwise` and `giant`.
-pub const FIBONACCI_WORKFLOW: &str = "fibonacci_workflow";
-
-/// The workflow of the algorithm `stepwise`.
-pub const STEPWISE_WORKFLOW: &str = "fibonacci_stepwise";
-
-/// The workflow of the algorithm `giant`.
-pub const GIANT_WORKFLOW: &str = "fibonacci_giant";
-
 /// The application that owns our rows among those that share a database.
 pub const APPLICATION: &str = "abaci";
-
-/// The version of the sequence of steps.
-///
-/// It changes when a step is added, removed, renamed or moved, and at no other time: a worker only takes rows of its
-/// own version, so a needless change would strand the jobs in flight.
-pub const APPLICATION_VERSION: &str = "abaci-1";
 
 // The tests beside the code need the shared server of the testkit, whose keeper is the test binary itself.
 #[cfg(test)]

@@ -94,3 +94,6 @@ end $$;
 
 -- Where the worker's process is to be looked for: boot and namespaces, its number, its start. Absent where nobody can.
 alter table abaci.presence add column if not exists pid_space text;
+
+-- The types of jobs that the worker runs, by their workflows. Absent where it is of a program that does not say.
+alter table abaci.presence add column if not exists workflows text[];

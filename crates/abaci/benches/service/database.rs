@@ -5,9 +5,8 @@ use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
 use durable_jobs::client::{ClientSettings, SubmitOptions, WaitEvent};
-use durable_jobs::{
-    APPLICATION_VERSION, Algorithm, Client, DEFAULT_QUEUE, FIBONACCI_WORKFLOW, JobId, Request,
-};
+use durable_jobs::{Client, JobId};
+use fibonacci_jobs::{Algorithm, DEFAULT_QUEUE, Request, VERSION};
 use local_postgres::Programs;
 use testkit::PrivateServer;
 use tokio::runtime::Runtime;
@@ -58,7 +57,13 @@ impl Database {
     pub(crate) fn client(&self) -> (Runtime, Client) {
         let runtime = Runtime::new().expect("threads can be started");
         let client = runtime
-            .block_on(Client::connect(ClientSettings::new(&self.url)))
+            .block_on(Client::connect(ClientSettings {
+                queue: fibonacci_jobs::DEFAULT_QUEUE.to_owned(),
+                ..ClientSettings::new(
+                    &self.url,
+                    fibonacci_jobs::client_types(fibonacci_jobs::Limits::default()),
+                )
+            }))
             .expect("the database answers");
         (runtime, client)
     }
@@ -89,7 +94,9 @@ pub(crate) fn recursive_jobs(database: &Database, indices: impl IntoIterator<Ite
     let ids = jobs.iter().map(|(id, _)| id.clone()).collect();
     let wall = timed(|| {
         runtime.block_on(async {
-            let submitted = client.submit_all(&jobs, SubmitOptions::default()).await;
+            let submitted = client
+                .submit_all(&fibonacci_jobs::new_jobs(&jobs), SubmitOptions::default())
+                .await;
             submitted.expect("the database answers");
             all_succeed(&client, ids).await;
         });
@@ -126,8 +133,8 @@ impl ForeignClient {
             self.input,
             "insert into dbos.workflow_status (workflow_uuid, status, name, inputs, serialization, queue_name, \
              application_version, created_at, updated_at, priority, recovery_attempts) \
-             values ('{id}', 'ENQUEUED', '{FIBONACCI_WORKFLOW}', '30', 'portable_json', '{DEFAULT_QUEUE}', \
-             '{APPLICATION_VERSION}', extract(epoch from now()) * 1000, extract(epoch from now()) * 1000, 0, 0) \
+             values ('{id}', 'ENQUEUED', 'fibonacci_workflow', '30', 'portable_json', '{DEFAULT_QUEUE}', \
+             '{VERSION}', extract(epoch from now()) * 1000, extract(epoch from now()) * 1000, 0, 0) \
              returning workflow_uuid;"
         )
         .expect("psql reads");

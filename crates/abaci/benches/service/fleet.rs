@@ -4,7 +4,8 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use durable_jobs::{Algorithm, Client, Request};
+use durable_jobs::Client;
+use fibonacci_jobs::{Algorithm, Request};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::runtime::Runtime;
 
@@ -60,7 +61,7 @@ fn recovery(workers: u32, how: &str) -> [Reading; 2] {
 fn recover_once(server: &Server, runtime: &Runtime, client: &Client) -> Duration {
     let request = Request::with(LONG, Algorithm::Recursive);
     let id = runtime
-        .block_on(client.submit(request))
+        .block_on(client.submit_job(request.job()))
         .expect("the database answers");
     let (_, line) = server.wait_for(&["job started", id.as_str()]);
     let pid = line.split_whitespace().find_map(|word| word.strip_prefix("pid="));

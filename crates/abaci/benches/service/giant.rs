@@ -3,7 +3,8 @@
 
 use std::time::{Duration, Instant};
 
-use durable_jobs::{Algorithm, Client, JobId, Request};
+use durable_jobs::{Client, JobId};
+use fibonacci_jobs::{Algorithm, Request};
 use tokio::runtime::Runtime;
 
 use crate::database::{Database, all_succeed};
@@ -53,7 +54,10 @@ fn barely() -> Duration {
 fn durably(runtime: &Runtime, client: &Client, request: Request) -> Duration {
     let begun = Instant::now();
     runtime.block_on(async {
-        let id: JobId = client.submit(request).await.expect("the database answers");
+        let id: JobId = client
+            .submit_job(request.job())
+            .await
+            .expect("the database answers");
         all_succeed(client, vec![id]).await;
     });
     begun.elapsed()

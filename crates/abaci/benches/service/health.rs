@@ -5,8 +5,9 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use durable_jobs::JobId;
 use durable_jobs::client::SubmitOptions;
-use durable_jobs::{Algorithm, JobId, Request};
+use fibonacci_jobs::{Algorithm, Request};
 
 use crate::database::Database;
 use crate::reading::{Reading, percentiles};
@@ -39,7 +40,7 @@ pub(crate) fn measure() -> Vec<Reading> {
         .map(|_| (JobId::fresh(), Request::with(LONG, Algorithm::Recursive)))
         .collect();
     runtime
-        .block_on(client.submit_all(&jobs, SubmitOptions::default()))
+        .block_on(client.submit_all(&fibonacci_jobs::new_jobs(&jobs), SubmitOptions::default()))
         .expect("the database answers");
     let address = server.health_address();
     while !is_well_and_busy(address) {

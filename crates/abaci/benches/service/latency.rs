@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use durable_jobs::Request;
+use fibonacci_jobs::Request;
 
 use crate::database::{Database, ForeignClient, all_succeed, timed};
 use crate::reading::{Reading, percentiles};
@@ -31,7 +31,7 @@ pub(crate) fn measure() -> Vec<Reading> {
         let own = || {
             runtime.block_on(async {
                 let id = client
-                    .submit(Request::new(N))
+                    .submit_job(Request::new(N).job())
                     .await
                     .expect("the database answers");
                 all_succeed(&client, vec![id]).await;

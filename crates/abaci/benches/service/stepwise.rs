@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use durable_jobs::{Algorithm, Request};
+use fibonacci_jobs::{Algorithm, Request};
 
 use crate::database::{Database, all_succeed};
 use crate::reading::Reading;
@@ -32,7 +32,9 @@ fn straight() -> Vec<Reading> {
     let (runtime, client) = database.client();
     let before = database.number(TABLE_BYTES);
     runtime.block_on(async {
-        let id = client.submit(Request::with(N, Algorithm::Stepwise)).await;
+        let id = client
+            .submit_job(Request::with(N, Algorithm::Stepwise).job())
+            .await;
         all_succeed(&client, vec![id.expect("the database answers")]).await;
     });
     let milliseconds = |first: u32, last: u32| {
@@ -66,7 +68,7 @@ fn replay() -> Vec<Reading> {
     let database = Database::start();
     let first = Server::start(&database.url, &["--grace", "0s"]);
     let (runtime, client) = database.client();
-    let id = runtime.block_on(client.submit(Request::with(N, Algorithm::Stepwise)));
+    let id = runtime.block_on(client.submit_job(Request::with(N, Algorithm::Stepwise).job()));
     let id = id.expect("the database answers");
     while database.number("select count(*) from dbos.operation_outputs") < TAKEN_AT {
         thread::sleep(Duration::from_millis(50));

@@ -1,7 +1,8 @@
 //! How many small jobs a second one server completes.
 
+use durable_jobs::JobId;
 use durable_jobs::client::SubmitOptions;
-use durable_jobs::{JobId, Request};
+use fibonacci_jobs::Request;
 
 use crate::database::{Database, all_succeed, timed};
 use crate::reading::Reading;
@@ -27,7 +28,7 @@ fn at_concurrency(concurrency: &str) -> Vec<Reading> {
     let ids: Vec<JobId> = jobs.iter().map(|(id, _)| id.clone()).collect();
     let submission = timed(|| {
         runtime
-            .block_on(client.submit_all(&jobs, SubmitOptions::default()))
+            .block_on(client.submit_all(&fibonacci_jobs::new_jobs(&jobs), SubmitOptions::default()))
             .expect("the database answers");
     });
     let rest = timed(|| runtime.block_on(all_succeed(&client, ids)));

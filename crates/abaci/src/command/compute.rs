@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 
 use anyhow::Context;
 use clap::Args;
-use durable_jobs::isolation;
+use durable_jobs::process;
 use rustix::process::Signal;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
@@ -40,7 +40,7 @@ impl ComputeArgs {
             .map_err(|_| Failed::usage("this process belongs to a worker; start one with: abaci serve"))?;
         let _asked = outlast_signals()?;
         this_process::take_name();
-        isolation::compute_for_worker().context("computing for a worker")?;
+        process::compute_for_worker(&fibonacci_jobs::tasks()).context("computing for a worker")?;
         Ok(Exit::Done)
     }
 }

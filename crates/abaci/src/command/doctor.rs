@@ -10,6 +10,7 @@ use durable_jobs::Client;
 use durable_jobs::database::{ConnectionLimit, DatabaseReport, inspect};
 use durable_jobs::presence::Presence;
 use durable_jobs::worker::{FEWEST_CONNECTIONS, WorkerSettings};
+use fibonacci_jobs::client_types;
 use local_postgres::Programs;
 use serde::Serialize;
 
@@ -203,7 +204,7 @@ fn connections(config: &Config, report: &DatabaseReport) -> Check {
     let settings = WorkerSettings {
         concurrency: config.concurrency.value,
         max_connections: config.max_connections.value,
-        ..WorkerSettings::new("", "", "")
+        ..WorkerSettings::new("", "", "", client_types(config.limits()))
     };
     let wanted = settings.connections();
     let ConnectionLimit { whose, allowed, left } = &report.connections;

@@ -53,8 +53,10 @@ type Cell = fn(&Job, i64) -> String;
 const COLUMNS: [(&str, Cell); 8] = [
     ("ID", |job, _| job.workflow_id.to_string()),
     ("STATE", |job, _| job.state.to_string()),
-    ("N", |job, _| shown(job.n)),
-    ("ALGORITHM", |job, _| shown(job.algorithm)),
+    ("N", |job, _| shown(output::detail(&job.details, "n"))),
+    ("ALGORITHM", |job, _| {
+        shown(output::detail(&job.details, "algorithm"))
+    }),
     ("QUEUE", |job, _| shown(job.queue.as_deref())),
     ("AGE", |job, now_ms| output::age(job.created_at_ms, now_ms)),
     ("ATTEMPTS", |job, _| job.attempts.to_string()),

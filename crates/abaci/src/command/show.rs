@@ -6,7 +6,7 @@ mod watch;
 
 use clap::Args;
 use durable_jobs::record::JobDetail;
-use durable_jobs::worker::RunningJob;
+use durable_jobs::record::RunningJob;
 use durable_jobs::{Client, Error, JobId, State};
 use serde::Serialize;
 use value::Ends;

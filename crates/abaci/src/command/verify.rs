@@ -1,7 +1,8 @@
 //! `abaci verify`: checks the digits of a recorded result, wherever they are kept.
 
 use clap::Args;
-use durable_jobs::{JobId, JobResult, artifact};
+use durable_jobs::JobId;
+use fibonacci_jobs::JobResult;
 use serde::Serialize;
 
 use crate::config::Config;
@@ -46,7 +47,7 @@ impl VerifyArgs {
             output::error(format_args!("job {id} has no value: it is {}", detail.job.state));
             return Ok(Exit::No);
         };
-        let verification = verification(id, result, config).await?;
+        let verification = verification(id, result.read()?, config).await?;
         match Format::of_flag(self.json) {
             Format::Json => output::json(&verification)?,
             Format::Human => print(&verification)?,
@@ -62,7 +63,7 @@ impl VerifyArgs {
 async fn verification(id: JobId, result: JobResult, config: &Config) -> anyhow::Result<Verification> {
     let access = config.bucket_access();
     let (n, digits) = (result.n, result.digits);
-    let verified = on_blocking_thread(move || artifact::verify(&result, &access)).await?;
+    let verified = on_blocking_thread(move || result.verify_all(&access)).await?;
     Ok(Verification {
         workflow_id: id,
         n,

@@ -30,9 +30,9 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::ArgMatches;
-use durable_jobs::Limits;
 use durable_jobs::artifact::{BucketAccess, Place};
 use durable_jobs::database::{Tables, canonical_url};
+use fibonacci_jobs::Limits;
 
 pub(crate) use checks::{a_pause, at_least_one};
 pub(crate) use database_url::{redacted_url, without_password};

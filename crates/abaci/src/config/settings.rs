@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ArgMatches;
-use durable_jobs::{DEFAULT_QUEUE, Limits};
+use fibonacci_jobs::{DEFAULT_QUEUE, Limits};
 use serde::Deserialize;
 
 use super::groups::Group;

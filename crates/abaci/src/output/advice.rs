@@ -2,7 +2,8 @@
 
 use std::fmt::Display;
 
-use durable_jobs::{DEFAULT_QUEUE, ENGINE_QUEUE, JobId};
+use durable_jobs::{ENGINE_QUEUE, JobId};
+use fibonacci_jobs::DEFAULT_QUEUE;
 
 /// Reports that no job has this id, with the way out.
 pub(crate) fn no_such_job(id: impl Display) -> String {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use durable_jobs::JobResult;
+use fibonacci_jobs::JobResult;
 
 /// Values of up to this many digits are printed whole on a line.
 const WHOLE_DIGITS: usize = 40;

@@ -1,14 +1,22 @@
 //! A job in hand as people read it.
 
-use durable_jobs::worker::RunningJob;
+use durable_jobs::record::{Details, RunningJob};
 
 /// The phase that is not shown: the name of a step that computes shows it.
 const UNSAID_PHASE: &str = "computing";
 
 /// The number that is asked for, or the job's id before that is known.
 pub(crate) fn name(job: &RunningJob) -> String {
-    job.n
-        .map_or_else(|| job.workflow_id.clone(), |n| format!("F({n})"))
+    match detail(&job.details, "n") {
+        Some(n) => format!("F({n})"),
+        None => job.workflow_id.clone(),
+    }
+}
+
+/// Reads a detail of a job as people read it.
+pub(crate) fn detail(details: &Details, name: &str) -> Option<String> {
+    let value = details.get(name)?;
+    Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
 }
 
 /// Writes the progress of a job, such as `compute 43 %, writing, 12 MB`; nothing between two steps.

@@ -23,7 +23,7 @@ use serde::Serialize;
 pub(crate) use advice::{list_command, no_such_job, serve_command, show_command, wait_command};
 pub(crate) use durable_jobs::record::visible;
 pub(crate) use format::{age, digits_of, seconds, time};
-pub(crate) use job::{name, progress, size};
+pub(crate) use job::{detail, name, progress, size};
 pub(crate) use json::visible_json;
 pub(crate) use paint::{Paint, unpainted};
 pub(crate) use table::{Table, with_bold_header};

@@ -6,8 +6,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use durable_jobs::ENGINE_QUEUE;
 use durable_jobs::client::QueueVersion;
-use durable_jobs::{APPLICATION_VERSION, ENGINE_QUEUE};
+use fibonacci_jobs::VERSION;
 
 use crate::config::Config;
 use crate::database_access::place_of;
@@ -34,7 +35,7 @@ impl LocalFleet {
 
     /// Describes the fleet, if there is one that takes jobs of this queue and version as soon as its workers run.
     pub(crate) async fn prospect(&self, of: &QueueVersion) -> Option<String> {
-        if of.version != APPLICATION_VERSION {
+        if of.version != VERSION {
             return None;
         }
         let directory = self.directory.as_ref()?;

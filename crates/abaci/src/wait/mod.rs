@@ -16,7 +16,8 @@ mod timeouts;
 use std::collections::{BTreeSet, HashMap};
 
 use durable_jobs::client::{Outcome, WaitEvent};
-use durable_jobs::{Client, JobId, Request};
+use durable_jobs::{Client, JobId};
+use fibonacci_jobs::Request;
 
 use crate::config::Config;
 use crate::exit::Exit;
@@ -25,7 +26,7 @@ use crate::signals::Signals;
 
 pub(crate) use fleet::LocalFleet;
 pub(crate) use progress::Progress;
-pub(crate) use report::checked;
+pub(crate) use report::{Checked, checked};
 pub(crate) use tally::Tally;
 pub(crate) use timeouts::{WaitTimeouts, nobody_listens};
 

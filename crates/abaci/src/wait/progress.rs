@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use durable_jobs::worker::RunningJob;
+use durable_jobs::record::RunningJob;
 use durable_jobs::{Client, JobId};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::task::JoinSet;

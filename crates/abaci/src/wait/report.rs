@@ -1,7 +1,8 @@
 //! One job's outcome as one line.
 
 use durable_jobs::client::Outcome;
-use durable_jobs::{Algorithm, Failure, JobId, JobResult, Request, State};
+use durable_jobs::{Failure, JobId, State};
+use fibonacci_jobs::{Algorithm, JobResult, Request};
 use serde::Serialize;
 
 use crate::output::{self, Format, Paint};
@@ -27,27 +28,36 @@ struct NoValue<'a> {
     error: &'a Failure,
 }
 
+/// How a job ended, with its value read and checked.
+pub(crate) struct Checked {
+    pub(crate) id: JobId,
+    pub(crate) state: State,
+    pub(crate) result: Result<Box<JobResult>, Failure>,
+}
+
 /// Checks the value of an outcome; one that does not stand becomes a failure.
-pub(crate) fn checked(outcome: Outcome) -> Outcome {
+pub(crate) fn checked(outcome: Outcome) -> Checked {
     let verified = |result: Box<JobResult>| match result.verify() {
         Ok(()) => Ok(result),
         Err(reason) => Err(Failure::terminal("Unverified", reason.to_string())),
     };
-    Outcome {
-        result: outcome.result.and_then(verified),
-        ..outcome
+    let result = outcome.result.and_then(|output| output.read());
+    Checked {
+        id: outcome.id,
+        state: outcome.state,
+        result: result.and_then(verified),
     }
 }
 
 /// Prints an outcome; `request` is what was asked for, where that is known.
-pub(crate) fn print(outcome: &Outcome, request: Option<Request>, format: Format) -> anyhow::Result<()> {
+pub(crate) fn print(outcome: &Checked, request: Option<Request>, format: Format) -> anyhow::Result<()> {
     match format {
         Format::Human => output::line(human(outcome, request)),
         Format::Json => print_json(outcome, request),
     }
 }
 
-fn print_json(outcome: &Outcome, request: Option<Request>) -> anyhow::Result<()> {
+fn print_json(outcome: &Checked, request: Option<Request>) -> anyhow::Result<()> {
     let (workflow_id, state) = (&outcome.id, outcome.state);
     match &outcome.result {
         Ok(result) => output::json(&Success {
@@ -71,7 +81,7 @@ fn print_json(outcome: &Outcome, request: Option<Request>) -> anyhow::Result<()>
     }
 }
 
-fn human(outcome: &Outcome, request: Option<Request>) -> String {
+fn human(outcome: &Checked, request: Option<Request>) -> String {
     match &outcome.result {
         Ok(result) => {
             let again = if result.attempts > 1 {

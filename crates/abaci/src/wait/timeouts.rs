@@ -6,8 +6,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use durable_jobs::APPLICATION_VERSION;
 use durable_jobs::client::{Others, QueueVersion, WaitEvent};
+use fibonacci_jobs::VERSION;
 
 use crate::config::Period;
 use crate::output;
@@ -167,7 +167,7 @@ pub(crate) fn nobody_listens(of: &QueueVersion) -> String {
 }
 
 fn worker_of(of: &QueueVersion) -> String {
-    if of.version == APPLICATION_VERSION {
+    if of.version == VERSION {
         "worker".to_owned()
     } else {
         format!("worker of version {:?}", of.version)
@@ -175,7 +175,7 @@ fn worker_of(of: &QueueVersion) -> String {
 }
 
 fn way_out(of: &QueueVersion) -> String {
-    if of.version == APPLICATION_VERSION {
+    if of.version == VERSION {
         format!("start one with: {}", output::serve_command(&of.queue))
     } else {
         "start one by the abaci of that version".to_owned()
@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     fn of(queue: &str) -> QueueVersion {
-        QueueVersion::current(queue)
+        QueueVersion::new(queue, VERSION)
     }
 
     fn no_worker_of(of: QueueVersion, others: Others) -> WaitEvent {

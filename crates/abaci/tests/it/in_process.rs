@@ -4,8 +4,9 @@
 use std::time::Duration;
 
 use durable_jobs::Worker;
-use durable_jobs::isolation::Isolation;
+use durable_jobs::process::Isolation;
 use durable_jobs::worker::{WorkerObserver, WorkerSettings};
+use fibonacci_jobs::{Limits, server_types};
 use tokio::runtime::Runtime;
 
 use crate::children::{child_of, children_of};
@@ -57,7 +58,13 @@ impl OwnWorker {
 /// The settings of a server of this rig.
 pub(crate) fn settings(rig: &Rig) -> WorkerSettings {
     let artifacts = rig.directory.path().join("data/artifacts");
-    let mut settings = WorkerSettings::new(rig.database.url(), "test-host", artifacts);
+    let mut settings = WorkerSettings::new(
+        rig.database.url(),
+        "test-host",
+        artifacts,
+        server_types(Limits::default(), false),
+    );
+    settings.queue = fibonacci_jobs::DEFAULT_QUEUE.to_owned();
     settings.poll_interval = Duration::from_millis(5);
     settings.isolation = Some(Isolation {
         program: env!("CARGO_BIN_EXE_abaci").into(),
@@ -67,7 +74,7 @@ pub(crate) fn settings(rig: &Rig) -> WorkerSettings {
             .to_vec(),
         environment: Vec::new(),
         threads: std::thread::available_parallelism().unwrap(),
-        memory_bytes: settings.limits.memory_bytes,
+        memory_bytes: Limits::DEFAULT_MEMORY_BYTES,
         cpu_time: None,
         wall_time: None,
     });

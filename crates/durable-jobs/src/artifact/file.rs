@@ -18,25 +18,26 @@ const PIECE_BYTES: usize = 1 << 20;
 
 /// A name that nobody else writes to, in the directory of the artifacts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Unfinished {
+pub struct Unfinished {
     directory: PathBuf,
     name: String,
 }
 
 /// Removes an unfinished file when it is dropped, unless it has another name by then.
-pub(crate) struct ArtifactFile(pub(crate) Unfinished);
+pub struct ArtifactFile(pub Unfinished);
 
 /// What was written to an unfinished file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Written {
+pub struct Written {
     /// BLAKE3 of the bytes, in hexadecimal.
-    pub(crate) blake3: String,
-    pub(crate) bytes: u64,
+    pub blake3: String,
+    /// How many there are.
+    pub bytes: u64,
 }
 
 /// Whether a file has to outlast a loss of power as soon as it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Durability {
+pub enum Durability {
     /// It does.
     Flushed,
     /// It is checked before it is used, and can be made again.
@@ -44,7 +45,7 @@ pub(crate) enum Durability {
 }
 
 /// Writes to a file, hashes what is written, and says how much it is to somebody who may stop it.
-pub(crate) struct Writer<'a> {
+pub struct Writer<'a> {
     file: File,
     hasher: blake3::Hasher,
     bytes: u64,
@@ -52,7 +53,9 @@ pub(crate) struct Writer<'a> {
 }
 
 impl Unfinished {
-    pub(crate) fn new(directory: &Path) -> Self {
+    /// Chooses a name in this directory that nobody else writes to.
+    #[must_use]
+    pub fn new(directory: &Path) -> Self {
         Self {
             directory: directory.to_owned(),
             name: format!(".{}.{}.part", writer(ProcessMark::own()), uuid::Uuid::now_v7()),
@@ -60,11 +63,13 @@ impl Unfinished {
     }
 
     /// Where it is written.
-    pub(crate) fn directory(&self) -> &Path {
+    pub fn directory(&self) -> &Path {
         &self.directory
     }
 
-    pub(crate) fn path(&self) -> PathBuf {
+    /// The file under its unfinished name.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
         self.directory.join(&self.name)
     }
 
@@ -72,7 +77,7 @@ impl Unfinished {
     ///
     /// # Errors
     /// What the file system said, or when `observe` said stop; no file is left behind then.
-    pub(crate) fn write(
+    pub fn write(
         &self,
         durability: Durability,
         observe: &dyn Fn(u64) -> ControlFlow<()>,
@@ -108,7 +113,7 @@ impl Unfinished {
     }
 
     /// Removes what is there under the unfinished name, if anything is.
-    pub(crate) fn remove(&self) {
+    pub fn remove(&self) {
         // Best effort: a file that cannot be removed could not be renamed either, and nobody reads it.
         let _ = std::fs::remove_file(self.path());
     }

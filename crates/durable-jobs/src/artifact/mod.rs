@@ -15,10 +15,11 @@ mod store;
 
 use std::path::PathBuf;
 
-pub(crate) use file::{ArtifactFile, Durability, Unfinished, Writer, Written};
-pub use reading::{open, read, try_read, verify};
+pub use file::{ArtifactFile, Durability, Unfinished, Writer, Written};
+pub use reading::{open, read, try_read};
 pub use store::check_directory;
-pub(crate) use store::{Artifacts, Fetched, Stored, may_have_writer};
+pub use store::{Artifacts, Fetched};
+pub(crate) use store::{Stored, may_have_writer};
 
 use crate::Error;
 use crate::record::Failure;
@@ -71,13 +72,15 @@ fn refused(place: impl std::fmt::Display, error: &std::io::Error) -> Error {
 }
 
 /// Whether the host is to blame for what befell a file.
-pub(crate) fn is_of_host(error: &std::io::Error) -> bool {
+#[must_use]
+pub fn is_of_host(error: &std::io::Error) -> bool {
     let code = error.raw_os_error();
     code.is_some_and(|code| code != rustix::io::Errno::FBIG.raw_os_error())
 }
 
 /// What an artifact that could not be kept or had means for the step that needs it.
-pub(crate) fn failure_of(error: &Error) -> Failure {
+#[must_use]
+pub fn failure_of(error: &Error) -> Failure {
     match error {
         Error::Host { .. } => Failure::of_host(error.to_string()),
         error => Failure::retryable("Artifact", error.to_string()),

@@ -5,7 +5,6 @@ use std::io::{self, Read};
 use std::ops::Range;
 
 use bytes::Bytes;
-use fibonacci::DecimalCheck;
 use object_store::{GetOptions, ObjectStoreExt};
 use tokio::runtime::Handle;
 use url::Url;
@@ -13,7 +12,7 @@ use url::Url;
 use super::bucket::{Address, error_of};
 use super::{BucketAccess, failed, lost, refused};
 use crate::Error;
-use crate::record::{ArtifactRecord, JobResult, VerifyError};
+use crate::record::ArtifactRecord;
 
 /// How much is read at once.
 const PIECE_BYTES: usize = 1 << 20;
@@ -149,24 +148,6 @@ pub fn try_read<E: From<Error>>(
     } else {
         Err(not_as_recorded(&record.uri).into())
     }
-}
-
-/// Checks a result, its digits included, against a certificate computed here and now, in constant memory.
-///
-/// It blocks; see [`open`].
-///
-/// # Errors
-/// [`Error::Verify`] naming what does not agree, or as from [`read`].
-pub fn verify(result: &JobResult, access: &BucketAccess) -> Result<(), Error> {
-    result.verify()?;
-    let record = match (&result.value, &result.artifact) {
-        (Some(_), _) => return Ok(()),
-        (None, Some(record)) => record,
-        (None, None) => return Err(VerifyError::Absent { n: result.n }.into()),
-    };
-    let mut digits = DecimalCheck::new();
-    read(record, access, |piece| digits.update(piece))?;
-    Ok(result.verify_read(digits, &record.blake3)?)
 }
 
 /// Why an artifact could not be read on: in the words of the bucket, or of the file system.

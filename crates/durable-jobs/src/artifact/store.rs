@@ -29,7 +29,7 @@ const PROBE_BYTES: usize = 64 << 10;
 
 /// The artifacts of one database. Cheap to clone; all clones are one place.
 #[derive(Clone)]
-pub(crate) struct Artifacts {
+pub struct Artifacts {
     /// Where files are written, and kept unless there is a bucket.
     directory: PathBuf,
     objects: Arc<dyn ObjectStore>,
@@ -46,7 +46,7 @@ struct Bucket {
 }
 
 /// A file with the bytes of an artifact, for as long as this lives.
-pub(crate) struct Fetched {
+pub struct Fetched {
     path: PathBuf,
     _download: Option<ArtifactFile>,
 }
@@ -135,12 +135,12 @@ impl Artifacts {
     }
 
     /// How the bucket is reached.
-    pub(crate) fn access(&self) -> &BucketAccess {
+    pub fn access(&self) -> &BucketAccess {
         &self.access
     }
 
     /// Where to write something that is not there yet, under a name of its own.
-    pub(crate) fn unfinished(&self) -> Unfinished {
+    pub fn unfinished(&self) -> Unfinished {
         Unfinished::new(&self.directory)
     }
 
@@ -150,7 +150,7 @@ impl Artifacts {
     ///
     /// # Errors
     /// A retryable failure with what the file system or the bucket said.
-    pub(crate) async fn keep(
+    pub async fn keep(
         &self,
         file: &ArtifactFile,
         written: &Written,
@@ -204,7 +204,7 @@ impl Artifacts {
     ///
     /// # Errors
     /// [`Error::ArtifactLost`] when it is missing, else why it cannot be read now.
-    pub(crate) async fn fetch(&self, record: &ArtifactRecord) -> Result<Fetched, Error> {
+    pub async fn fetch(&self, record: &ArtifactRecord) -> Result<Fetched, Error> {
         if self.bucket.is_some() {
             return self.download(record).await;
         }
@@ -248,7 +248,7 @@ impl Artifacts {
     ///
     /// # Errors
     /// [`Error::Artifacts`] with what the file system or the bucket said.
-    pub(crate) async fn remove(&self, name: &str) -> Result<(), Error> {
+    pub async fn remove(&self, name: &str) -> Result<(), Error> {
         match self.objects.delete(&self.key(name)).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(error_of(&self.place(), &error)),
@@ -346,7 +346,9 @@ pub(crate) fn may_have_writer(name: &str, modified: SystemTime) -> bool {
 }
 
 impl Fetched {
-    pub(crate) fn path(&self) -> &Path {
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
         &self.path
     }
 }

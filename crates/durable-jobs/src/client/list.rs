@@ -11,9 +11,7 @@ use sqlx::postgres::PgRow;
 use super::{Client, probe};
 use crate::Error;
 use crate::database::input;
-use crate::record::{
-    Failure, FailureKind, Job, JobDetail, JobId, JobResult, Request, State, StepRecord, WorkflowName,
-};
+use crate::record::{Failure, FailureKind, Job, JobDetail, JobId, JobOutput, State, StepRecord};
 
 /// Which jobs to list, the newest first.
 #[derive(Debug, Clone, Default)]
@@ -85,7 +83,7 @@ impl Client {
     /// # Errors
     /// [`Error::Unreachable`] or [`Error::Database`].
     pub async fn counts(&self) -> Result<QueueCounts, Error> {
-        let status = probe::status(&self.database.pool, &self.queue);
+        let status = probe::status(&self.database.pool, &self.queue, self.job_types.version());
         let status = self
             .database
             .bounded("counting jobs", self.timeout, status)
@@ -112,12 +110,12 @@ impl Client {
             .await?;
         let ended = ended(&row);
         let (result, error) = match ended {
-            Some(Ok(result)) => (Some(*result), None),
+            Some(Ok(result)) => (Some(result), None),
             Some(Err(failure)) => (None, Some(failure)),
             None => (None, None),
         };
         Ok(JobDetail {
-            job: job_of(&row),
+            job: self.job_of(&row),
             result,
             error,
             steps,
@@ -165,10 +163,32 @@ impl ListFilter {
     }
 }
 
+impl Client {
+    pub(super) fn job_of(&self, row: &WorkflowRecord) -> Job {
+        let input = row.input.as_deref();
+        let input = input.and_then(|input| serde_json::from_str::<Value>(input).ok());
+        let workflow = row.name.clone().unwrap_or_default();
+        let details = input.and_then(|input| self.job_types.details(&workflow, &input));
+        Job {
+            workflow_id: JobId::new(&row.workflow_id),
+            state: state_of(row),
+            workflow,
+            details: details.unwrap_or_default(),
+            queue: row.queue_name.clone(),
+            executor_id: row.executor_id.clone(),
+            application_version: row.application_version.clone(),
+            attempts: u32::try_from(row.recovery_attempts).unwrap_or(u32::MAX),
+            created_at_ms: row.created_at.as_epoch_ms(),
+            started_at_ms: row.started_at.map(Timestamp::as_epoch_ms),
+            completed_at_ms: row.completed_at.map(Timestamp::as_epoch_ms),
+        }
+    }
+}
+
 /// The outcome that a row holds, once it holds one.
-pub(super) fn ended(row: &WorkflowRecord) -> Option<Result<Box<JobResult>, Failure>> {
+pub(super) fn ended(row: &WorkflowRecord) -> Option<Result<JobOutput, Failure>> {
     match row.status {
-        WorkflowStatus::Success => Some(result_of(row.output.as_deref()).map(Box::new)),
+        WorkflowStatus::Success => Some(JobOutput::of_row(row.output.as_deref())),
         WorkflowStatus::Error => Some(Err(failure_of(row.error.as_deref()))),
         WorkflowStatus::Cancelled => Some(Err(Failure::terminal(
             "Cancelled",
@@ -210,31 +230,6 @@ pub(super) fn statuses_of(state: State) -> &'static [WorkflowStatus] {
     }
 }
 
-pub(super) fn job_of(row: &WorkflowRecord) -> Job {
-    let input = row
-        .input
-        .as_deref()
-        .and_then(|input| serde_json::from_str::<Value>(input).ok());
-    let workflow = row.name.as_deref().and_then(WorkflowName::parse);
-    let request = workflow
-        .zip(input)
-        .and_then(|(workflow, input)| Request::decode_for(workflow, &input).ok());
-    Job {
-        workflow_id: JobId::new(&row.workflow_id),
-        state: state_of(row),
-        workflow: row.name.clone().unwrap_or_default(),
-        n: request.map(|request| request.n),
-        algorithm: request.map(|request| request.algorithm),
-        queue: row.queue_name.clone(),
-        executor_id: row.executor_id.clone(),
-        application_version: row.application_version.clone(),
-        attempts: u32::try_from(row.recovery_attempts).unwrap_or(u32::MAX),
-        created_at_ms: row.created_at.as_epoch_ms(),
-        started_at_ms: row.started_at.map(Timestamp::as_epoch_ms),
-        completed_at_ms: row.completed_at.map(Timestamp::as_epoch_ms),
-    }
-}
-
 fn step_of(row: &PgRow) -> Result<StepRecord, sqlx::Error> {
     Ok(StepRecord {
         id: row.try_get("function_id")?,
@@ -242,15 +237,6 @@ fn step_of(row: &PgRow) -> Result<StepRecord, sqlx::Error> {
         started_at_ms: row.try_get("started_at_epoch_ms")?,
         completed_at_ms: row.try_get("completed_at_epoch_ms")?,
         error: row.try_get("error")?,
-    })
-}
-
-fn result_of(output: Option<&str>) -> Result<JobResult, Failure> {
-    serde_json::from_str(output.unwrap_or("null")).map_err(|error| {
-        Failure::terminal(
-            "UnreadableResult",
-            format!("the recorded result cannot be read: {error}"),
-        )
     })
 }
 

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::PgPool;
-
+use crate::ENGINE_QUEUE;
+use crate::database::Database;
 use crate::presence::Presence;
 use crate::record::{Job, JobId, State};
-use crate::{APPLICATION_VERSION, ENGINE_QUEUE};
 
 /// The queues and versions of those of the jobs `$1` that have not ended, and whether one of theirs is in hand. A job without
 /// a queue of its own is left to the engine's, `$2`; a row without a version is taken to be of ours, `$3`.
@@ -25,19 +24,19 @@ pub struct QueueVersion {
 }
 
 impl QueueVersion {
-    /// Takes a queue with the version of this program.
+    /// Takes a queue with a version.
     #[must_use]
-    pub fn current(queue: &str) -> Self {
+    pub fn new(queue: &str, version: &str) -> Self {
         Self {
             queue: queue.to_owned(),
-            version: APPLICATION_VERSION.to_owned(),
+            version: version.to_owned(),
         }
     }
 
-    /// Takes the queue and the version that a job needs.
+    /// Takes the queue and the version that a job needs; one without a version is taken to be of `own_version`.
     #[must_use]
-    pub fn of(job: &Job) -> Self {
-        let version = job.application_version.as_deref().unwrap_or(APPLICATION_VERSION);
+    pub fn of(job: &Job, own_version: &str) -> Self {
+        let version = job.application_version.as_deref().unwrap_or(own_version);
         Self {
             queue: job.queue.clone().unwrap_or_else(|| ENGINE_QUEUE.to_owned()),
             version: version.to_owned(),
@@ -57,7 +56,7 @@ impl QueueVersion {
 
 /// Reads where the open ones of `ids` are, and whether one of `workers` attends to them.
 pub(super) async fn attended(
-    pool: &PgPool,
+    database: &Database,
     ids: &[JobId],
     workers: &[Presence],
 ) -> Result<BTreeMap<QueueVersion, bool>, sqlx::Error> {
@@ -65,8 +64,8 @@ pub(super) async fn attended(
     let rows = sqlx::query_as::<_, (String, String, bool)>(OPEN)
         .bind(ids)
         .bind(ENGINE_QUEUE)
-        .bind(APPLICATION_VERSION)
-        .fetch_all(pool)
+        .bind(database.scope.version())
+        .fetch_all(&database.pool)
         .await?;
     let judged = rows.into_iter().map(|(queue, version, is_running)| {
         let open = QueueVersion { queue, version };

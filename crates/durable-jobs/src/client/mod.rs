@@ -24,13 +24,13 @@ pub use listeners::QueueVersion;
 pub use pages::Pages;
 pub use probe::{QueueProbe, QueueStatus};
 pub use resume::{ResumeOptions, ResumeOutcome};
-pub use submit::SubmitOptions;
+pub use submit::{NewJob, SubmitOptions};
 pub use wait::{Others, Outcome, WaitEvent, Waiter};
 
-use crate::database::{Address, ConnectionLimit, Database, DatabaseClock, Tables, text};
+use crate::Error;
+use crate::database::{Access, Address, ConnectionLimit, Database, DatabaseClock, Tables, text};
+use crate::job::JobTypes;
 use crate::presence::{self, Presence};
-use crate::record::Limits;
-use crate::{DEFAULT_QUEUE, Error};
 
 /// How a client reaches its jobs.
 #[derive(Clone)]
@@ -39,8 +39,8 @@ pub struct ClientSettings {
     pub database_url: String,
     /// The queue that jobs are submitted to, and resumed on where nobody knows theirs any more.
     pub queue: String,
-    /// What is refused before it is queued.
-    pub limits: Limits,
+    /// The types of its jobs; what they do not admit is refused before it is queued.
+    pub job_types: JobTypes,
     /// What may be done about tables that are not there.
     pub tables: Tables,
     /// The longest that one call may take, waits excepted.
@@ -52,13 +52,13 @@ pub struct ClientSettings {
 }
 
 impl ClientSettings {
-    /// The default queue and limits, a timeout of 10 s, and tables that are made where there are none.
+    /// The queue `default`, a timeout of 10 s, and tables that are made where there are none.
     #[must_use]
-    pub fn new(database_url: impl Into<String>) -> Self {
+    pub fn new(database_url: impl Into<String>, job_types: JobTypes) -> Self {
         Self {
             database_url: database_url.into(),
-            queue: DEFAULT_QUEUE.to_owned(),
-            limits: Limits::default(),
+            queue: crate::DEFAULT_QUEUE.to_owned(),
+            job_types,
             tables: Tables::Make,
             timeout: Duration::from_secs(10),
             patience: Duration::from_mins(1),
@@ -72,7 +72,7 @@ impl ClientSettings {
 pub struct Client {
     database: Database,
     queue: String,
-    limits: Limits,
+    job_types: JobTypes,
     timeout: Duration,
     host: Option<String>,
 }
@@ -87,18 +87,22 @@ impl Client {
         let ClientSettings {
             database_url,
             queue,
-            limits,
+            job_types,
             tables,
             timeout,
             patience,
             host,
         } = settings;
         let address = Address::parse(&database_url)?;
-        let database = Database::open(address, tables, timeout, patience).await?;
+        let access = Access {
+            tables,
+            scope: job_types.scope(),
+        };
+        let database = Database::open(address, access, timeout, patience).await?;
         Ok(Self {
             database,
             queue,
-            limits,
+            job_types,
             timeout,
             host,
         })
@@ -108,6 +112,12 @@ impl Client {
     #[must_use]
     pub fn queue(&self) -> &str {
         &self.queue
+    }
+
+    /// The types of its jobs.
+    #[must_use]
+    pub fn job_types(&self) -> &JobTypes {
+        &self.job_types
     }
 
     /// Lists every worker that keeps a presence row, living or not, whatever its queue.

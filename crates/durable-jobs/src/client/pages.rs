@@ -13,10 +13,10 @@ use std::collections::HashSet;
 use dbos::sysdb::SystemDatabase;
 use dbos::sysdb::types::{Timestamp, WorkflowFilter, WorkflowRecord};
 
-use super::list::{job_of, statuses_of};
+use super::list::statuses_of;
 use super::{Client, ListFilter};
 use crate::Error;
-use crate::record::{Job, WorkflowName};
+use crate::record::Job;
 
 /// How many rows are read at once.
 const PAGE: usize = 500;
@@ -72,7 +72,12 @@ impl Pages<'_> {
             let rows = self.rows().await?;
             let states = &self.filter.states;
             let is_asked = |job: &Job| states.is_empty() || states.contains(&job.state);
-            let jobs: Vec<Job> = rows.iter().map(job_of).filter(is_asked).take(self.left).collect();
+            let jobs: Vec<Job> = rows
+                .iter()
+                .map(|row| self.client.job_of(row))
+                .filter(is_asked)
+                .take(self.left)
+                .collect();
             self.left -= jobs.len();
             if !jobs.is_empty() {
                 return Ok(Some(jobs));
@@ -93,7 +98,7 @@ impl Pages<'_> {
         };
         let asked = wanted + self.read.len();
         let query = WorkflowFilter {
-            names: WorkflowName::ALL.map(WorkflowName::name).to_vec(),
+            names: database.scope.workflows().to_vec(),
             workflow_id_prefixes: filter.id_prefix.iter().map(String::as_str).collect(),
             status: filter
                 .states

@@ -20,9 +20,9 @@ use sqlx::{PgExecutor, Row};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use crate::Error;
 use crate::database::Address;
 use crate::presence::is_live;
-use crate::{APPLICATION_VERSION, Error};
 
 const OPERATION: &str = "asking how the queue stands";
 
@@ -78,6 +78,7 @@ pub struct QueueProbe(Arc<Shared>);
 struct Shared {
     address: Address,
     queue: String,
+    version: String,
     line: Mutex<Line>,
 }
 
@@ -99,10 +100,11 @@ impl QueueProbe {
     ///
     /// # Errors
     /// [`Error::Url`].
-    pub fn new(database_url: &str, queue: &str) -> Result<Self, Error> {
+    pub fn new(database_url: &str, queue: &str, version: &str) -> Result<Self, Error> {
         Ok(Self(Arc::new(Shared {
             address: Address::parse(database_url)?,
             queue: queue.to_owned(),
+            version: version.to_owned(),
             line: Mutex::default(),
         })))
     }
@@ -145,14 +147,14 @@ impl Shared {
         timeout: Duration,
     ) -> Result<QueueStatus, Error> {
         if let Some(mut kept) = connection.take()
-            && let Ok(status) = status(&mut kept, &self.queue).await
+            && let Ok(status) = status(&mut kept, &self.queue, &self.version).await
         {
             *connection = Some(kept);
             return Ok(status);
         }
         let mut fresh = self.address.connect(timeout).await?;
         let answer = match set_up(&mut fresh, timeout).await {
-            Ok(()) => status(&mut fresh, &self.queue).await,
+            Ok(()) => status(&mut fresh, &self.queue, &self.version).await,
             Err(error) => Err(error),
         };
         let status = answer.map_err(|error| self.failure(&error, timeout))?;
@@ -176,10 +178,14 @@ impl Shared {
 }
 
 /// Reads how `queue` stands, with one statement.
-pub(super) async fn status(executor: impl PgExecutor<'_>, queue: &str) -> Result<QueueStatus, sqlx::Error> {
+pub(super) async fn status(
+    executor: impl PgExecutor<'_>,
+    queue: &str,
+    version: &str,
+) -> Result<QueueStatus, sqlx::Error> {
     let row = sqlx::query(STATUS)
         .bind(queue)
-        .bind(APPLICATION_VERSION)
+        .bind(version)
         .fetch_one(executor)
         .await?;
     QueueStatus::from_row(&row)

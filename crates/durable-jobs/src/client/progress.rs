@@ -14,8 +14,7 @@ use sqlx::postgres::PgRow;
 use super::{Client, unreadable};
 use crate::Error;
 use crate::presence::is_live;
-use crate::record::JobId;
-use crate::worker::RunningJob;
+use crate::record::{JobId, RunningJob};
 
 /// Reads what living workers say of the jobs `$1`, the latest word last.
 const PROGRESS: &str = concat!(

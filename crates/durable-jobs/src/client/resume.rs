@@ -20,7 +20,7 @@ use super::Client;
 use super::list::state_of;
 use crate::Error;
 use crate::database::text;
-use crate::record::{JobId, State, WorkflowName};
+use crate::record::{JobId, State};
 
 /// Puts a row back: on the queue that it names, or else on the one that it left, or else on the client's, `$2`; `$4` is the
 /// engine's own queue, which is nobody's.
@@ -100,7 +100,7 @@ impl Client {
             let Some(row) = row.await.map_err(text)? else {
                 return Ok(Requeued::Not(ResumeOutcome::NotFound));
             };
-            let is_ours = row.name.as_deref().and_then(WorkflowName::parse).is_some();
+            let is_ours = self.database.scope.knows(row.name.as_deref());
             match state_of(&row) {
                 State::Cancelled if is_ours => tokio::time::sleep(LOOK_INTERVAL).await,
                 state => return Ok(Requeued::Not(ResumeOutcome::Refused(state))),
@@ -114,7 +114,7 @@ impl Client {
         let row: Option<(String, bool)> = sqlx::query_as(REQUEUE)
             .bind(id.as_str())
             .bind(&self.queue)
-            .bind(WorkflowName::ALL.map(WorkflowName::name).to_vec())
+            .bind(self.database.scope.workflows())
             .bind(INTERNAL_QUEUE)
             .fetch_optional(&mut *transaction)
             .await?;

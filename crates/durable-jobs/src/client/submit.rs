@@ -13,9 +13,10 @@ use tracing::debug;
 
 use super::Client;
 use crate::database::is_broken;
+use crate::job::JobType;
 use crate::presence::CHANNEL;
-use crate::record::{JobId, Request, RequestError, WorkflowName};
-use crate::{APPLICATION, APPLICATION_VERSION, Error};
+use crate::record::{Failure, JobId};
+use crate::{APPLICATION, Error};
 
 /// The shortest timeout of a job: the database counts milliseconds.
 const MIN_TIMEOUT: Duration = Duration::from_millis(1);
@@ -55,39 +56,77 @@ pub struct SubmitOptions {
 
 impl SubmitOptions {
     /// Refuses a timeout that no clock can hold, and one that ends the job before it begins.
-    fn check(&self) -> Result<(), RequestError> {
+    fn check(&self) -> Result<(), Error> {
         match self.timeout {
-            Some(timeout) if timeout < MIN_TIMEOUT || timeout > MAX_TIMEOUT => Err(RequestError::Timeout),
+            Some(timeout) if timeout < MIN_TIMEOUT || timeout > MAX_TIMEOUT => Err(Error::Timeout),
             _ => Ok(()),
         }
     }
 }
 
-impl Client {
-    /// Submits one job under a fresh id.
+/// A job to be submitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewJob {
+    /// Its id, which names no other job.
+    pub id: JobId,
+    /// The name of its type.
+    pub workflow: &'static str,
+    /// Its input as JSON, in the form that is recorded.
+    pub input: String,
+}
+
+impl NewJob {
+    /// Makes a job of type `T` under this id.
     ///
     /// # Errors
-    /// [`Error::Request`] when the request is refused (nothing is queued); [`Error::Unreachable`] or
-    /// [`Error::Database`] when the database could not be asked.
-    pub async fn submit(&self, request: Request) -> Result<JobId, Error> {
-        let id = JobId::fresh();
-        self.submit_all(&[(id.clone(), request)], SubmitOptions::default())
+    /// [`Error::Input`] where the input has no form in JSON.
+    pub fn of<T: JobType>(id: JobId, input: &T::Input) -> Result<Self, Error> {
+        let input = serde_json::to_string(input).map_err(|error| Error::Input {
+            reason: error.to_string(),
+        })?;
+        Ok(Self {
+            id,
+            workflow: T::WORKFLOW,
+            input,
+        })
+    }
+}
+
+impl Client {
+    /// Submits a job of type `T` under a fresh id.
+    ///
+    /// # Errors
+    /// As [`Client::submit_all`].
+    pub async fn submit<T: JobType>(&self, input: &T::Input, options: SubmitOptions) -> Result<JobId, Error> {
+        let job = NewJob::of::<T>(JobId::fresh(), input)?;
+        self.submit_all(std::slice::from_ref(&job), options).await?;
+        Ok(job.id)
+    }
+
+    /// Submits one job and returns its id.
+    ///
+    /// # Errors
+    /// As [`Client::submit_all`].
+    pub async fn submit_job(&self, job: NewJob) -> Result<JobId, Error> {
+        self.submit_all(std::slice::from_ref(&job), SubmitOptions::default())
             .await?;
-        Ok(id)
+        Ok(job.id)
     }
 
     /// Submits jobs under the ids given; submitting the same again changes nothing.
     ///
     /// Up to a hundred are queued in the order given; of more, those of the same millisecond may change places.
     ///
-    /// Every request is checked before the first is queued.
+    /// Every job is checked before the first is queued.
     ///
     /// # Errors
-    /// As [`Client::submit`]; [`Error::IdTaken`] when an id names a job that asks for something else; [`Error::CutShort`]
-    /// when some of several jobs were queued before another of these errors: the same call again completes them.
-    pub async fn submit_all(&self, jobs: &[(JobId, Request)], options: SubmitOptions) -> Result<(), Error> {
-        for (_, request) in jobs {
-            self.limits.check(request)?;
+    /// [`Error::Input`] or [`Error::Timeout`] when something is refused (nothing is queued); [`Error::Unreachable`] or
+    /// [`Error::Database`] when the database could not be asked; [`Error::IdTaken`] when an id names a job that asks for
+    /// something else; [`Error::CutShort`] when some of several jobs were queued before another of these errors: the same
+    /// call again completes them.
+    pub async fn submit_all(&self, jobs: &[NewJob], options: SubmitOptions) -> Result<(), Error> {
+        for job in jobs {
+            self.admit(job)?;
         }
         options.check()?;
         refuse_contradictions(jobs)?;
@@ -101,6 +140,20 @@ impl Client {
         }
         self.announce(&self.queue).await;
         Ok(())
+    }
+
+    /// Refuses a job that its type, as this client knows it, does not admit.
+    fn admit(&self, job: &NewJob) -> Result<(), Error> {
+        let admitted = match self.job_types.get(job.workflow) {
+            Some(job_type) => input_of(job).and_then(|input| job_type.admit(&input, None).map(drop)),
+            None => Err(Failure::invalid_request(format!(
+                "the job type {:?} is not known here",
+                job.workflow
+            ))),
+        };
+        admitted.map_err(|failure| Error::Input {
+            reason: failure.message,
+        })
     }
 
     /// Tells workers that there is something to claim in `queue`. They would find it by themselves, a poll later.
@@ -119,15 +172,14 @@ impl Client {
     }
 
     /// Writes rows with one statement, again and again while the connection breaks.
-    async fn enqueue(&self, jobs: &[(JobId, Request)], options: SubmitOptions) -> Result<(), Error> {
-        let written = self.write(&Rows::of(jobs, options)?).await?;
+    async fn enqueue(&self, jobs: &[NewJob], options: SubmitOptions) -> Result<(), Error> {
+        let written = self.write(&Rows::of(jobs, options)).await?;
         if written.len() == jobs.len() {
             return Ok(());
         }
         let written: HashSet<String> = written.into_iter().collect();
-        let others = jobs.iter().filter(|(id, _)| !written.contains(id.as_str()));
-        self.refuse_others(others.map(|(id, request)| (id, request)).collect())
-            .await
+        let others = jobs.iter().filter(|job| !written.contains(job.id.as_str()));
+        self.refuse_others(&others.collect::<Vec<_>>()).await
     }
 
     /// Writes those of the rows that are not there, and returns their ids.
@@ -135,7 +187,11 @@ impl Client {
         let mut broken = None;
         let written = async {
             loop {
-                match rows.insert(&self.queue).fetch_all(&self.database.pool).await {
+                match rows
+                    .insert(&self.queue, self.job_types.version())
+                    .fetch_all(&self.database.pool)
+                    .await
+                {
                     // The rows may be there by now, which is what the statement passes over.
                     Err(error) if is_broken(&error) => {
                         self.database.drop_if_read_only(&error).await;
@@ -156,9 +212,9 @@ impl Client {
     }
 
     /// Refuses an id that names a job which asks for something else.
-    async fn refuse_others(&self, asked: Vec<(&JobId, &Request)>) -> Result<(), Error> {
+    async fn refuse_others(&self, asked: &[&NewJob]) -> Result<(), Error> {
         let filter = WorkflowFilter {
-            workflow_ids: asked.iter().map(|(id, _)| id.as_str()).collect(),
+            workflow_ids: asked.iter().map(|job| job.id.as_str()).collect(),
             load_input: true,
             load_output: false,
             ..WorkflowFilter::default()
@@ -171,18 +227,32 @@ impl Client {
         let mut stored = HashMap::with_capacity(rows.len());
         for mut row in rows {
             self.restore_input(&mut row).await?;
-            let request = request_of(&row);
+            let request = self.request_of(&row);
             stored.insert(row.workflow_id, request);
         }
-        let taken = asked.iter().find(|(id, request)| {
+        let is_other = |job: &&&NewJob| {
             stored
-                .get(id.as_str())
-                .is_some_and(|stored| *stored != Some(**request))
-        });
-        match taken {
-            Some((id, _)) => Err(Error::IdTaken { id: id.to_string() }),
+                .get(job.id.as_str())
+                .is_some_and(|stored| *stored != self.request(job.workflow, &job.input))
+        };
+        match asked.iter().find(is_other) {
+            Some(job) => Err(Error::IdTaken {
+                id: job.id.to_string(),
+            }),
             None => Ok(()),
         }
+    }
+
+    /// What a row asks for, if it makes sense.
+    fn request_of(&self, row: &WorkflowRecord) -> Option<(&'static str, Value)> {
+        self.request(row.name.as_deref()?, row.input.as_deref()?)
+    }
+
+    /// What an input asks for, however it is written.
+    fn request(&self, workflow: &str, input: &str) -> Option<(&'static str, Value)> {
+        let (name, job_type) = self.job_types.find(workflow)?;
+        let input = serde_json::from_str(input).ok()?;
+        Some((name, job_type.canonical(&input)?))
     }
 }
 
@@ -190,34 +260,34 @@ impl Client {
 struct Rows<'a> {
     ids: Vec<&'a str>,
     names: Vec<&'static str>,
-    inputs: Vec<String>,
+    inputs: Vec<&'a str>,
     timeout_ms: Option<i64>,
 }
 
 impl<'a> Rows<'a> {
-    fn of(jobs: &'a [(JobId, Request)], options: SubmitOptions) -> Result<Self, Error> {
-        let workflow = |request: &Request| WorkflowName::of(request.algorithm).name();
+    fn of(jobs: &'a [NewJob], options: SubmitOptions) -> Self {
         let milliseconds = |timeout: Duration| i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX);
-        Ok(Self {
-            ids: jobs.iter().map(|(id, _)| id.as_str()).collect(),
-            names: jobs.iter().map(|(_, request)| workflow(request)).collect(),
-            inputs: jobs
-                .iter()
-                .map(|(_, request)| input_of(request))
-                .collect::<Result<_, _>>()?,
+        Self {
+            ids: jobs.iter().map(|job| job.id.as_str()).collect(),
+            names: jobs.iter().map(|job| job.workflow).collect(),
+            inputs: jobs.iter().map(|job| job.input.as_str()).collect(),
             timeout_ms: options.timeout.map(milliseconds),
-        })
+        }
     }
 
     /// Builds the statement that writes them into `queue` and returns the ids of those it wrote.
-    fn insert<'q>(&'q self, queue: &'q str) -> QueryScalar<'q, Postgres, String, PgArguments> {
+    fn insert<'q>(
+        &'q self,
+        queue: &'q str,
+        version: &'q str,
+    ) -> QueryScalar<'q, Postgres, String, PgArguments> {
         sqlx::query_scalar(WRITE)
             .bind(&self.ids)
             .bind(&self.names)
             .bind(&self.inputs)
             .bind(SERIALIZATION)
             .bind(queue)
-            .bind(APPLICATION_VERSION)
+            .bind(version)
             .bind(APPLICATION)
             .bind(self.timeout_ms)
     }
@@ -235,26 +305,19 @@ fn cut_short(queued: usize, jobs: usize, cause: Error) -> Error {
     }
 }
 
-fn input_of(request: &Request) -> Result<String, Error> {
-    serde_json::to_string(request).map_err(|error| Error::Database {
-        operation: "writing a request",
-        reason: error.to_string(),
-    })
+fn input_of(job: &NewJob) -> Result<Value, Failure> {
+    serde_json::from_str(&job.input)
+        .map_err(|error| Failure::invalid_request(format!("the input is not JSON: {error}")))
 }
 
-/// What a row asks for, if it makes sense.
-fn request_of(row: &WorkflowRecord) -> Option<Request> {
-    let input = serde_json::from_str::<Value>(row.input.as_deref()?).ok()?;
-    let workflow = WorkflowName::parse(row.name.as_deref()?)?;
-    Request::decode_for(workflow, &input).ok()
-}
-
-/// Refuses an id that is given twice for different requests.
-fn refuse_contradictions(jobs: &[(JobId, Request)]) -> Result<(), Error> {
+/// Refuses an id that is given twice for different jobs.
+fn refuse_contradictions(jobs: &[NewJob]) -> Result<(), Error> {
     let mut asked = HashMap::with_capacity(jobs.len());
-    for (id, request) in jobs {
-        if asked.insert(id, request).is_some_and(|other| other != request) {
-            return Err(Error::IdTaken { id: id.to_string() });
+    for job in jobs {
+        if asked.insert(&job.id, job).is_some_and(|other| other != job) {
+            return Err(Error::IdTaken {
+                id: job.id.to_string(),
+            });
         }
     }
     Ok(())

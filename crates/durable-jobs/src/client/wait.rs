@@ -20,8 +20,9 @@ use super::Client;
 use super::list::{ended as recorded, state_of};
 use super::listeners::{QueueVersion, attended};
 use crate::Error;
-use crate::record::{Failure, JobId, JobResult, State};
-use crate::worker::FEWEST_CONNECTIONS;
+use crate::database::Connections;
+use crate::job::JobType;
+use crate::record::{Failure, JobId, JobOutput, State};
 
 const FASTEST: Duration = Duration::from_millis(2);
 const SLOWEST: Duration = Duration::from_millis(100);
@@ -33,7 +34,7 @@ const LOOK_AROUND: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// So few places that a worker which starts may not get all of its own.
-const FEW_PLACES: u32 = 2 * FEWEST_CONNECTIONS;
+const FEW_PLACES: u32 = 2 * Connections::FEWEST;
 
 /// How many outcomes are read at once: small rows, but thousands may end between two looks.
 const OUTCOMES_AT_ONCE: usize = 500;
@@ -45,8 +46,8 @@ pub struct Outcome {
     pub id: JobId,
     /// Its final state.
     pub state: State,
-    /// The value, or why there is none. A cancelled job has a [`Failure`] named `Cancelled`.
-    pub result: Result<Box<JobResult>, Failure>,
+    /// The output, or why there is none. A cancelled job has a [`Failure`] named `Cancelled`.
+    pub result: Result<JobOutput, Failure>,
 }
 
 /// What a wait has to say.
@@ -131,6 +132,24 @@ impl Client {
             lost_since: None,
             is_in_the_way: false,
         }
+    }
+}
+
+impl Client {
+    /// Waits for one job of type `T` and returns its output.
+    ///
+    /// It waits through outages and while no worker is there; [`Client::wait`] tells of them.
+    ///
+    /// # Errors
+    /// Why there is no output; named `NotFound` where there is no such job.
+    pub async fn output_of<T: JobType>(&self, id: &JobId) -> Result<T::Output, Failure> {
+        let mut waiter = self.wait([id.clone()]);
+        while let Some(event) = waiter.next().await {
+            if let WaitEvent::Finished(outcome) = event {
+                return outcome.result?.read();
+            }
+        }
+        Err(Failure::terminal("NotFound", format!("there is no job {id}")))
     }
 }
 
@@ -226,7 +245,7 @@ impl Waiter {
     /// Reads where the open jobs are, and whether somebody takes them there.
     async fn look_around(&self) -> Result<BTreeMap<QueueVersion, bool>, Error> {
         let workers = self.client.workers().await?;
-        self.bounded(attended(&self.client.database.pool, &self.open, &workers))
+        self.bounded(attended(&self.client.database, &self.open, &workers))
             .await
     }
 

@@ -5,95 +5,100 @@
 //! A panic on the thread comes back as a failure, never as a lost job.
 
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{Done, Task, run, stopped};
+use super::{Activity, Gauge, Stage, Task, TaskRun, Watch, stopped};
 use crate::record::Failure;
-use crate::worker::{Gauge, Meter};
 
-/// A computation that goes on until it has the digits or is dropped, whoever waits for it meanwhile.
-pub(crate) struct Running {
-    done: UnboundedReceiver<Result<Done, Ended>>,
+/// A task that goes on until it has its last output or this is dropped, whoever waits for it meanwhile.
+pub struct Computation<O> {
+    outputs: UnboundedReceiver<Result<O, Ended>>,
     gauge: Gauge,
+    activity: Arc<Activity>,
     _stop_when_dropped: DropGuard,
 }
 
-/// Where what a computation has come to is put.
-pub(crate) type Outbox = UnboundedSender<Result<Done, Ended>>;
+/// Where the outputs of a task are put.
+pub(crate) type ResultSender<O> = UnboundedSender<Result<O, Ended>>;
 
-/// Why there will be no digits.
+/// Why there will be no further output.
 #[derive(Debug)]
-pub(crate) enum Ended {
+pub enum Ended {
     /// The process that computed died of something.
     Died(Failure),
     /// It lived to say why, or never lived.
     Failed(Failure),
 }
 
-impl Ended {
-    pub(crate) fn into_failure(self) -> Failure {
-        match self {
-            Self::Died(failure) | Self::Failed(failure) => failure,
-        }
-    }
-}
-
-impl Running {
-    /// A computation that shows how far it is on `gauge`, and stops when `stop` is cancelled; and where it puts what it has.
-    pub(crate) fn new(gauge: Gauge, stop: CancellationToken) -> (Self, Outbox) {
-        let (outbox, done) = mpsc::unbounded_channel();
-        let running = Self {
-            done,
+impl<O: Send + 'static> Computation<O> {
+    /// A computation that shows how far it is on `gauge`, and stops when `stop` is cancelled; and where its outputs go.
+    pub(crate) fn new(
+        activity: Arc<Activity>,
+        gauge: Gauge,
+        stop: CancellationToken,
+    ) -> (Self, ResultSender<O>) {
+        let (sender, outputs) = mpsc::unbounded_channel();
+        let computation = Self {
+            outputs,
             gauge,
+            activity,
             _stop_when_dropped: stop.drop_guard(),
         };
-        (running, outbox)
+        (computation, sender)
     }
 
-    /// Does a task on a blocking thread.
-    pub(crate) fn on_thread(task: Task) -> Self {
+    /// Runs a task on a blocking thread.
+    pub(crate) fn on_thread(task: impl Task<Output = O>, activity: Arc<Activity>) -> Self {
         let (gauge, stop) = (Gauge::default(), CancellationToken::new());
-        let (running, outbox) = Self::new(gauge.clone(), stop.clone());
-        let work = move |outbox: &Outbox| {
-            let watch = |stage: super::Stage| {
+        let (computation, sender) = Self::new(activity, gauge.clone(), stop.clone());
+        let outputs = sender.clone();
+        let thread = tokio::task::spawn_blocking(move || {
+            let watch = |stage: Stage| {
                 let (share, bytes) = stage.measures();
                 gauge.set(share, bytes);
                 go_on_unless(&stop)
             };
-            run(&task, &watch, |state| drop(outbox.send(Ok(Done::State(state)))))
-        };
-        let thread = tokio::task::spawn_blocking({
-            let outbox = outbox.clone();
-            move || work(&outbox)
+            task.run(&TaskRun::new(&watch, &|output| drop(outputs.send(Ok(output)))))
         });
         tokio::spawn(async move {
-            let digits = joined(thread.await).map(Done::Digits).map_err(Ended::Failed);
             // Nobody may wait for it any more.
-            let _ = outbox.send(digits);
+            let _ = sender.send(joined(thread.await).map_err(Ended::Failed));
         });
-        running
+        computation
     }
 
-    /// The next thing that the computation has come to; how far it is, is shown on `meter` meanwhile. Cancel-safe.
-    pub(crate) async fn next(&mut self, meter: Meter) -> Result<Done, Ended> {
-        self.gauge.point_at(meter);
-        let done = self.done.recv().await;
-        done.unwrap_or_else(|| Err(Ended::Failed(stopped())))
+    /// Waits for the next output; how far the task is, is shown at the step that runs. Cancel-safe.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn next(&mut self) -> Result<O, Ended> {
+        self.gauge.point_at(self.activity.meter());
+        let output = self.outputs.recv().await;
+        output.unwrap_or_else(|| Err(Ended::Failed(stopped())))
     }
 }
 
-/// Runs `work` on a blocking thread, with a question that says stop once this future is dropped.
+/// Runs `work` on a blocking thread; it shows how far it is on the step that runs, and is told to stop once this future is
+/// dropped.
 ///
 /// # Errors
 /// What `work` returns, or a terminal failure named `Panic` with the panic's message.
 pub(crate) async fn on_thread<T: Send + 'static>(
-    work: impl FnOnce(&dyn Fn() -> ControlFlow<()>) -> Result<T, Failure> + Send + 'static,
+    activity: &Activity,
+    work: impl FnOnce(&Watch<'_>) -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
-    let stop = CancellationToken::new();
+    let (meter, stop) = (activity.meter(), CancellationToken::new());
     let _stop_when_dropped = stop.clone().drop_guard();
-    joined(tokio::task::spawn_blocking(move || work(&|| go_on_unless(&stop))).await)
+    let thread = tokio::task::spawn_blocking(move || {
+        work(&|stage| {
+            meter.note(stage);
+            go_on_unless(&stop)
+        })
+    });
+    joined(thread.await)
 }
 
 fn go_on_unless(stop: &CancellationToken) -> ControlFlow<()> {

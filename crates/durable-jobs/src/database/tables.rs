@@ -25,8 +25,8 @@ const OWN_TABLES: &str = concat!(
          and proname in ('input_of', 'forget_payloads')) \
      and exists (select 1 from pg_trigger where tgrelid = to_regclass('dbos.workflow_status') \
          and tgname = 'abaci_remember_queue') \
-     and 3 = (select count(*) from pg_attribute where attrelid = to_regclass('abaci.presence') \
-         and attname in ('running', 'clock_offset_ms', 'pid_space') and not attisdropped)"
+     and 4 = (select count(*) from pg_attribute where attrelid = to_regclass('abaci.presence') \
+         and attname in ('running', 'clock_offset_ms', 'pid_space', 'workflows') and not attisdropped)"
 );
 
 /// The advisory lock under which tables are made, so that two first starts do not race.

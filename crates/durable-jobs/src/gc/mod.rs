@@ -15,7 +15,6 @@
 //! It does not promise that what is left unfinished is removed while a process of this host has the id of its writer, nor
 //! anything of other directories than this one: what another host keeps, that host collects.
 
-mod retention;
 mod rows;
 
 use std::collections::BTreeMap;
@@ -23,8 +22,6 @@ use std::time::{Duration, SystemTime};
 
 use futures_util::{StreamExt, TryStreamExt};
 use serde::Serialize;
-
-pub(crate) use retention::Retention;
 
 use crate::Error;
 use crate::artifact::{Artifacts, Stored, may_have_writer};

@@ -12,7 +12,6 @@ use sqlx::AssertSqlSafe;
 
 use crate::Error;
 use crate::database::Database;
-use crate::record::WorkflowName;
 
 /// A job may have ten thousand steps, so that a statement deletes up to a million of them.
 const BATCH: u32 = 100;
@@ -56,7 +55,7 @@ pub(super) async fn count_jobs(database: &Database, moment: i64) -> Result<u64, 
     );
     let count = sqlx::query_scalar(AssertSqlSafe(statement))
         .bind(moment)
-        .bind(our_names())
+        .bind(database.scope.workflows())
         .fetch_one(&database.pool);
     let count: i64 = database.bounded("counting old jobs", TIMEOUT, count).await?;
     Ok(count.unsigned_abs())
@@ -82,7 +81,7 @@ async fn delete_all(database: &Database, which: &str, moment: i64) -> Result<u64
     loop {
         let batch = sqlx::query_as(AssertSqlSafe(statement.clone()))
             .bind(moment)
-            .bind(our_names())
+            .bind(database.scope.workflows())
             .fetch_one(&database.pool);
         let (gone, _): (i64, Option<String>) = database.bounded("deleting old jobs", TIMEOUT, batch).await?;
         deleted += gone.unsigned_abs();
@@ -126,7 +125,7 @@ pub(super) async fn each_reference(
     let read = async {
         let mut names = sqlx::query_scalar::<_, String>(AssertSqlSafe(statement))
             .bind(ignored)
-            .bind(our_names())
+            .bind(database.scope.workflows())
             .fetch(&database.pool);
         while let Some(name) = names.try_next().await? {
             tell(&name);
@@ -136,8 +135,4 @@ pub(super) async fn each_reference(
     database
         .bounded("reading what jobs refer to", REFERENCES_TIMEOUT, read)
         .await
-}
-
-fn our_names() -> Vec<&'static str> {
-    WorkflowName::ALL.map(WorkflowName::name).to_vec()
 }

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::Presence;
-use super::applicant::try_lock;
+use super::acquire::try_lock;
 use super::former::Current;
 use super::running::{LOOK_INTERVAL, Running, Telling};
 use super::session::Session;

@@ -96,6 +96,7 @@ mod tests {
             application_version: String::new(),
             queue: String::new(),
             concurrency: 1,
+            workflows: None,
             draining: false,
             heartbeat_age_seconds: 0.5,
             connected,

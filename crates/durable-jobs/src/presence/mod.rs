@@ -8,7 +8,7 @@
 //! A row whose heartbeat is old is not proof of death: the process may be stopped, or the database may have been away.
 //! [`Presence::is_live`] is for whoever wants to know who works here; `failover.rs` says when jobs are taken from a worker.
 
-mod applicant;
+mod acquire;
 mod former;
 mod heartbeat;
 mod liveness;
@@ -21,6 +21,8 @@ mod sessions;
 
 use std::time::Duration;
 
+pub(crate) use acquire::Role;
+pub use acquire::Slot;
 pub(crate) use heartbeat::{Contact, Submissions};
 pub(crate) use liveness::{holders, is_connected, is_live, lock_key};
 pub(crate) use process::{ProcessMark, Sight, seen, sight_of};
@@ -50,6 +52,9 @@ pub struct Presence {
     pub queue: String,
     /// How many jobs it runs at once.
     pub concurrency: u32,
+    /// The types of jobs that it runs, by their workflows; absent where it is of a program that does not say.
+    #[serde(skip)]
+    pub workflows: Option<Vec<String>>,
     /// Whether it claims jobs, or finishes what it has.
     pub draining: bool,
     /// How long ago its last heartbeat was, in seconds by the database's clock.
@@ -73,7 +78,7 @@ pub struct Presence {
 
 /// Reads every presence row.
 pub(crate) const SELECT: &str = concat!(
-    "select executor_id, host, pid, pid_space, incarnation, application_version, queue, concurrency, draining, clock_offset_ms, \
+    "select executor_id, host, pid, pid_space, incarnation, application_version, queue, concurrency, workflows, draining, clock_offset_ms, \
      extract(epoch from now() - heartbeat_at)::float8 as age, incarnation || ' ' || heartbeat_at as beat, ",
     is_connected!(),
     " as connected, ",
@@ -116,6 +121,13 @@ impl Presence {
         self.serves(queue, version) && !self.draining
     }
 
+    /// Says that it runs jobs of this workflow, as far as is known.
+    #[must_use]
+    pub fn knows(&self, workflow: &str) -> bool {
+        let workflows = self.workflows.as_ref();
+        workflows.is_none_or(|known| known.iter().any(|name| name == workflow))
+    }
+
     pub(crate) fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
             executor_id: row.try_get("executor_id")?,
@@ -124,6 +136,7 @@ impl Presence {
             application_version: row.try_get("application_version")?,
             queue: row.try_get("queue")?,
             concurrency: row.try_get::<i32, _>("concurrency")?.unsigned_abs(),
+            workflows: row.try_get("workflows")?,
             draining: row.try_get("draining")?,
             heartbeat_age_seconds: row.try_get("age")?,
             connected: row.try_get("connected")?,

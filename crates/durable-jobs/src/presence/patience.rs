@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::info;
 
-use super::applicant::Holder;
+use super::acquire::Holder;
 use super::{Presence, Sight};
 
 /// How long a start waits for an id whose former holder is just being buried.

@@ -5,12 +5,11 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::Running;
-use super::applicant::Applicant;
+use super::acquire::{Applicant, Role};
 use super::heartbeat::{Contact, Heartbeat, Submissions};
 use super::sessions::EngineSessions;
 use crate::Error;
 use crate::database::Address;
-use crate::worker::WorkerSettings;
 
 /// An executor id held by this process, with the heartbeat that keeps it.
 pub(crate) struct Registration {
@@ -28,14 +27,15 @@ impl Registration {
     /// Takes an executor id of this host and begins to beat, with what `running` says of the jobs in hand.
     pub(crate) async fn begin(
         address: &Address,
-        settings: &WorkerSettings,
+        role: Role,
         incarnation: String,
         running: Running,
     ) -> Result<Self, Error> {
-        let mut applicant = Applicant::new(address, settings, incarnation.clone()).await?;
-        let executor_id = applicant.take(settings.slot).await?;
+        let queue = role.queue.clone();
+        let mut applicant = Applicant::new(address, role, incarnation.clone()).await?;
+        let executor_id = applicant.take().await?;
         let heartbeat = Heartbeat::new(address.clone(), applicant.session, executor_id, incarnation);
-        Ok(Self::beat(heartbeat.telling(running).announcing(&settings.queue)))
+        Ok(Self::beat(heartbeat.telling(running).announcing(&queue)))
     }
 
     fn beat(heartbeat: Heartbeat) -> Self {

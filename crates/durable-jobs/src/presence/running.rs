@@ -10,7 +10,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::worker::RunningJob;
+use crate::record::RunningJob;
 
 /// How often the jobs in hand are looked at, and so how old the word of them may be.
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(500);

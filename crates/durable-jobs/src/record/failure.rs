@@ -74,12 +74,14 @@ impl Failure {
     }
 
     /// The host lacks something that no job is to blame for; the job is given back, and no row ever has this.
-    pub(crate) fn of_host(message: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn of_host(message: impl Into<String>) -> Self {
         Self::retryable(OF_HOST, message)
     }
 
     /// Whether the host is to blame, and not the job.
-    pub(crate) fn is_of_host(&self) -> bool {
+    #[must_use]
+    pub fn is_of_host(&self) -> bool {
         self.name == OF_HOST
     }
 

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
-use super::request::shorten;
-use super::{Algorithm, Failure, JobResult};
+use super::{Details, Failure, shorten};
 
 /// The id of a job: the workflow id of its row, chosen by the client that submitted it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -153,10 +154,9 @@ pub struct Job {
     pub state: State,
     /// The workflow that it runs.
     pub workflow: String,
-    /// The index asked for; absent where the input cannot be read.
-    pub n: Option<u64>,
-    /// The algorithm asked for; absent where the input cannot be read.
-    pub algorithm: Option<Algorithm>,
+    /// What it asks for, as its job type names it; empty where the input cannot be read or the type is not known here.
+    #[serde(flatten)]
+    pub details: Details,
     /// The queue that it waits in or came from.
     pub queue: Option<String>,
     /// The worker that has or had it.
@@ -174,19 +174,51 @@ pub struct Job {
 }
 
 /// One job with its outcome and its steps.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct JobDetail {
     /// What the list shows.
     #[serde(flatten)]
     pub job: Job,
-    /// The value and its certificate, once it succeeded.
+    /// The recorded output, once it succeeded.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub result: Option<JobResult>,
+    pub result: Option<JobOutput>,
     /// The reason, once it failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<Failure>,
     /// Its recorded steps, first to last.
     pub steps: Vec<StepRecord>,
+}
+
+/// The recorded output of a job that succeeded: JSON of its job type's output.
+#[derive(Debug, Clone, Serialize)]
+#[serde(transparent)]
+pub struct JobOutput(Box<RawValue>);
+
+impl JobOutput {
+    /// Takes what a row holds.
+    pub(crate) fn of_row(output: Option<&str>) -> Result<Self, Failure> {
+        let output = RawValue::from_string(output.unwrap_or("null").to_owned());
+        output.map(Self).map_err(|error| Self::unreadable(&error))
+    }
+
+    /// Reads the output of a job of a known type.
+    ///
+    /// # Errors
+    /// A terminal failure where it is of another form.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        serde_json::from_str(self.0.get()).map_err(|error| Self::unreadable(&error))
+    }
+
+    fn unreadable(error: &serde_json::Error) -> Failure {
+        let message = format!("the recorded result cannot be read: {error}");
+        Failure::terminal("UnreadableResult", message)
+    }
+}
+
+impl PartialEq for JobOutput {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.get() == other.0.get()
+    }
 }
 
 /// One recorded step of a job.

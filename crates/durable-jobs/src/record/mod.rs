@@ -3,20 +3,16 @@
 //! A field may be added; none is renamed, removed or given another meaning.
 //! Integers that may exceed 2^53 are strings, since JavaScript would round them.
 
+mod artifact;
+mod details;
 mod failure;
-mod fault;
 mod job;
-mod limits;
-mod request;
-mod result;
+mod running;
 mod visible;
-mod workflow_name;
 
-pub use failure::{Failure, FailureKind};
-pub use fault::{Fault, FaultKind};
-pub use job::{Job, JobDetail, JobId, JobIdError, State, StepRecord};
-pub use limits::Limits;
-pub use request::{Algorithm, Request, RequestError};
-pub use result::{ArtifactRecord, CertificateRecord, INLINE_DIGITS, JobResult, VerifyError};
-pub use visible::{is_hidden, visible};
-pub use workflow_name::WorkflowName;
+pub use artifact::ArtifactRecord;
+pub use details::Details;
+pub use failure::{Failure, FailureData, FailureKind};
+pub use job::{Job, JobDetail, JobId, JobIdError, JobOutput, State, StepRecord};
+pub use running::RunningJob;
+pub use visible::{is_hidden, shorten, visible};

@@ -32,6 +32,23 @@ pub fn is_hidden(c: char) -> bool {
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
+/// Keeps a foreign value short enough for one line, however long it is and however much of it has to be escaped.
+#[must_use]
+pub fn shorten(text: &str) -> String {
+    const MAX_CHARS: usize = 40;
+    let mut room = MAX_CHARS;
+    let mut short = String::new();
+    for c in text.chars() {
+        let Some(left) = room.checked_sub(c.escape_debug().count()) else {
+            short.push('…');
+            break;
+        };
+        room = left;
+        short.push(c);
+    }
+    short
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

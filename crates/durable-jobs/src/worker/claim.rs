@@ -2,8 +2,8 @@
 //!
 //! The engine's own loop starts at one poll a second, takes ten seconds to reach its interval, sleeps after every claim
 //! and cannot be stopped without aborting what runs; so this one takes its place.
-//! The claim itself is the engine's guarded statement, which gives each row to one worker, and the start is the engine's
-//! own too; between them stands one statement of ours, which makes this worker the row's undisputed owner.
+//! The claim is one statement, which gives each row to one worker and makes it the row's undisputed owner; the start is the
+//! engine's own.
 //!
 //! A claim is tried when a client says that it submitted (`NOTIFY`), when a job in hand ends, and every poll interval, since
 //! a foreign client says nothing and a notification is no promise.
@@ -16,10 +16,10 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use dbos::sysdb::SystemDatabase;
-use dbos::sysdb::types::QueueRecord;
 use dbos::{StartOptions, WorkflowRef};
 use serde_json::Value;
+use serde_json::value::RawValue;
+use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgRow;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -27,14 +27,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 
-use super::deadline::put_away;
+use super::claimed_row::{ClaimedRow, Holder, Refusal};
+use super::deadline::{claimed_deadline, put_away};
 use super::host::Host;
-use super::jobs::{Jobs, Place};
-use super::row::ClaimedRow;
+use super::in_hand::{Jobs, Place};
 use crate::database::{Database, text};
+use crate::job::JobTypes;
 use crate::presence::{Contact, Submissions};
-use crate::record::{Failure, JobResult, WorkflowName};
-use crate::{APPLICATION_VERSION, Error};
+use crate::record::Failure;
+use crate::{APPLICATION, Error};
 
 /// Bounds one round, so that an outage is met again and again instead of once for ever.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -48,13 +49,43 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 /// No timeout is longer than a thousand years.
 const MAX_TIMEOUT_MS: i64 = 1_000 * 366 * 86_400_000;
 
-/// Makes this worker the owner of rows that it just claimed, which the engine's start asks for, sets their deadlines out of
+/// Claims the first rows of the queue `$1` whose workflows `$2` are known here, makes them ours, sets their deadlines out of
 /// the engine's reach and reads them.
-const OWN: &str = concat!(
-    "update dbos.workflow_status set owner_xid = null, workflow_deadline_epoch_ms = ",
-    put_away!(),
-    " where workflow_uuid = any($1) and status = 'PENDING' and executor_id = $2 returning "
+///
+/// It is the engine's own claim, but that a row of another type of job is left to others. A row without a version goes to
+/// the newest version that has run here, as the engine has it.
+const CLAIM: &str = concat!(
+    "with free as materialized ( \
+        select workflow_uuid from dbos.workflow_status \
+        where queue_name = $1 and status = 'ENQUEUED' and name = any($2) \
+            and class_name is null and config_name is null \
+            and (application_name is null or application_name = $5) \
+            and (application_version = $3 or application_version is null and $3 = coalesce( \
+                (select version_name from dbos.application_versions \
+                where application_name is null or application_name = $5 \
+                order by version_timestamp desc limit 1), $3)) \
+        order by priority, created_at limit $6 for update skip locked), \
+    claimed as ( \
+        update dbos.workflow_status set status = 'PENDING', executor_id = $4, application_version = $3, \
+            application_name = coalesce(application_name, $5), owner_xid = null, rate_limited = false, \
+            recovery_attempts = recovery_attempts + 1, \
+            started_at_epoch_ms = (extract(epoch from now()) * 1000)::bigint, \
+            updated_at = (extract(epoch from now()) * 1000)::bigint, \
+            workflow_deadline_epoch_ms = ",
+    claimed_deadline!(),
+    " where workflow_uuid in (select workflow_uuid from free) and status = 'ENQUEUED' returning *) \
+    select "
 );
+
+/// Makes this worker the owner of rows that it claimed without learning so, and reads them.
+const OWN: &str = concat!(
+    "with claimed as (update dbos.workflow_status set owner_xid = null, workflow_deadline_epoch_ms = ",
+    put_away!(),
+    " where workflow_uuid = any($1) and status = 'PENDING' and executor_id = $2 returning *) select "
+);
+
+/// The rows in the order of the queue.
+const IN_ORDER: &str = " from claimed order by priority, created_at";
 
 /// Rows that this worker claimed from its queue, the oldest first.
 const CLAIMED: &str = "select workflow_uuid from dbos.workflow_status \
@@ -62,14 +93,10 @@ const CLAIMED: &str = "select workflow_uuid from dbos.workflow_status \
      order by priority, created_at";
 
 /// A registered workflow that takes whatever the row holds.
-pub(crate) type Workflow = WorkflowRef<Value, JobResult, Failure>;
+pub(super) type Workflow = WorkflowRef<Value, Box<RawValue>, Failure>;
 
-/// The workflows as they are registered here.
-pub(crate) struct Workflows {
-    pub(crate) fibonacci: Workflow,
-    pub(crate) stepwise: Workflow,
-    pub(crate) giant: Workflow,
-}
+/// The workflows as they are registered here, by the names of their job types.
+pub(super) type Workflows = HashMap<&'static str, Workflow>;
 
 /// The claim loop of one worker.
 pub(crate) struct Claimer {
@@ -80,6 +107,7 @@ pub(crate) struct Claimer {
     pub(crate) poll_interval: Duration,
     pub(crate) jobs: Jobs,
     pub(crate) workflows: Workflows,
+    pub(crate) job_types: JobTypes,
     /// Says whether the executor id is ours; nothing is claimed in its name while it may not be.
     pub(crate) contact: watch::Receiver<Contact>,
     /// Wakes when a client says that it submitted to our queue.
@@ -170,9 +198,9 @@ impl Claimer {
             .map(|row| (self.jobs.enter(&row.id), row))
             .collect();
         for (place, row) in rows {
-            match row.checked() {
-                Ok(workflow) => self.start(workflow, place, row),
-                Err(failure) => self.park(place, row, failure),
+            match row.checked(&self.job_types) {
+                Ok(()) => self.start(place, row),
+                Err(refusal) => self.refuse(place, row, refusal),
             }
         }
         Ok(())
@@ -188,12 +216,11 @@ impl Claimer {
         };
         // There may be more of them than free slots.
         let has_more = !strays.is_empty();
-        let ids = if has_more {
-            strays
+        let rows = if has_more {
+            self.own(&strays).await?
         } else {
-            self.claimed_ids(in_hand).await?
+            self.claim_free(in_hand).await?
         };
-        let rows = self.own(&ids).await?;
         self.has_strays.store(has_more, Ordering::Relaxed);
         Ok(rows)
     }
@@ -203,7 +230,7 @@ impl Claimer {
         let ids = sqlx::query_scalar(CLAIMED)
             .bind(&self.executor_id)
             .bind(&self.queue)
-            .bind(APPLICATION_VERSION)
+            .bind(self.database.scope.version())
             .fetch_all(&self.database.pool);
         let mut ids: Vec<String> = ids.await.map_err(text)?;
         ids.retain(|id| !self.jobs.holds(id));
@@ -211,31 +238,24 @@ impl Claimer {
         Ok(ids)
     }
 
-    async fn claimed_ids(&self, in_hand: usize) -> Result<Vec<String>, String> {
-        let in_hand = i64::try_from(in_hand).unwrap_or(i64::MAX);
-        let queue = self.queue_record();
-        let claim = self.database.engine.start_queued_workflows(
-            &queue,
-            &self.executor_id,
-            APPLICATION_VERSION,
-            None,
-            in_hand,
-            0,
-        );
-        claim.await.map_err(text)
+    async fn claim_free(&self, in_hand: usize) -> Result<Vec<ClaimedRow>, String> {
+        let free = self.concurrency.saturating_sub(in_hand);
+        let scope = &self.database.scope;
+        let claim = sqlx::query(AssertSqlSafe(format!("{CLAIM}{}{IN_ORDER}", ClaimedRow::COLUMNS)))
+            .bind(&self.queue)
+            .bind(scope.workflows())
+            .bind(scope.version())
+            .bind(&self.executor_id)
+            .bind(APPLICATION)
+            .bind(i64::try_from(free).unwrap_or(i64::MAX));
+        rows_of(claim.fetch_all(&self.database.pool).await)
     }
 
     async fn own(&self, ids: &[String]) -> Result<Vec<ClaimedRow>, String> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let rows = sqlx::query(sqlx::AssertSqlSafe(format!("{OWN}{}", ClaimedRow::COLUMNS)))
+        let own = sqlx::query(AssertSqlSafe(format!("{OWN}{}{IN_ORDER}", ClaimedRow::COLUMNS)))
             .bind(ids)
-            .bind(&self.executor_id)
-            .fetch_all(&self.database.pool)
-            .await
-            .map_err(text)?;
-        in_order(ids, &rows).map_err(text)
+            .bind(&self.executor_id);
+        rows_of(own.fetch_all(&self.database.pool).await)
     }
 
     /// Takes away timeouts so long that adding them to the clock fails, which would fail the claim of every worker.
@@ -265,29 +285,19 @@ impl Claimer {
         }
     }
 
-    /// The queue as the claim's statement wants it: our own slots are its only limit.
-    fn queue_record(&self) -> QueueRecord {
-        QueueRecord {
-            name: self.queue.clone(),
-            concurrency: None,
-            worker_concurrency: Some(i32::try_from(self.concurrency).unwrap_or(i32::MAX)),
-            rate_limit: None,
-            priority_enabled: false,
-            partition_queue: false,
-            partition_concurrency: None,
-            partition_worker_concurrency: None,
-            partition_rate_limit: None,
-            polling_interval: self.poll_interval,
-            application_name: None,
-        }
-    }
-
-    fn park(&self, place: Place, row: ClaimedRow, failure: Failure) {
-        let database = self.database.clone();
+    fn refuse(&self, place: Place, row: ClaimedRow, refusal: Refusal) {
+        let (database, held_by) = (self.database.clone(), self.holder());
         self.spawn(async move {
             let _place = place;
-            row.park(&database, &failure).await;
+            row.refuse(&database, &held_by, &refusal).await;
         });
+    }
+
+    fn holder(&self) -> Holder {
+        Holder {
+            executor_id: self.executor_id.clone(),
+            queue: self.queue.clone(),
+        }
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
@@ -296,8 +306,11 @@ impl Claimer {
     }
 
     /// Starts a job in a task of its own, which keeps the place until the outcome is recorded.
-    fn start(&self, workflow: WorkflowName, place: Place, row: ClaimedRow) {
-        let (workflow, jobs) = (self.workflows.of(workflow).clone(), self.jobs.clone());
+    fn start(&self, place: Place, row: ClaimedRow) {
+        let Some(workflow) = self.workflows.get(row.workflow()).cloned() else {
+            return;
+        };
+        let jobs = self.jobs.clone();
         self.spawn(async move {
             let _place = place;
             // Resumed a moment after it was cancelled; the run that was cancelled needs that moment to notice.
@@ -317,16 +330,6 @@ impl Claimer {
                 }
             }
         });
-    }
-}
-
-impl Workflows {
-    fn of(&self, name: WorkflowName) -> &Workflow {
-        match name {
-            WorkflowName::Fibonacci => &self.fibonacci,
-            WorkflowName::Stepwise => &self.stepwise,
-            WorkflowName::Giant => &self.giant,
-        }
     }
 }
 
@@ -364,14 +367,11 @@ async fn never_began(jobs: &Jobs, id: &str) {
     }
 }
 
-/// The rows in the order of the claim, which is that of the queue.
-fn in_order(ids: &[String], rows: &[PgRow]) -> Result<Vec<ClaimedRow>, sqlx::Error> {
-    let mut by_id = HashMap::with_capacity(rows.len());
-    for row in rows {
-        let row = ClaimedRow::from_row(row)?;
-        by_id.insert(row.id.clone(), row);
-    }
-    Ok(ids.iter().filter_map(|id| by_id.remove(id)).collect())
+fn rows_of(rows: Result<Vec<PgRow>, sqlx::Error>) -> Result<Vec<ClaimedRow>, String> {
+    let rows = rows.map_err(text)?;
+    rows.iter()
+        .map(|row| ClaimedRow::from_row(row).map_err(text))
+        .collect()
 }
 
 #[cfg(test)]

@@ -33,6 +33,21 @@ macro_rules! put_away {
     };
 }
 
+/// The deadline of a row that is claimed now, out of the engine's reach, as an SQL expression: a job's time begins with its
+/// first start.
+macro_rules! claimed_deadline {
+    () => {
+        concat!(
+            "case when workflow_deadline_epoch_ms is null and workflow_timeout_ms is not null \
+                then (extract(epoch from now()) * 1000)::bigint + workflow_timeout_ms + ",
+            crate::worker::deadline::far_ms!(),
+            " else ",
+            crate::worker::deadline::put_away!(),
+            " end"
+        )
+    };
+}
+
 /// The deadline that was put away, as an SQL expression.
 macro_rules! put_back {
     () => {
@@ -53,7 +68,7 @@ macro_rules! left_ms {
     };
 }
 
-pub(crate) use {far_ms, left_ms, put_away, put_back};
+pub(crate) use {claimed_deadline, far_ms, left_ms, put_away, put_back};
 
 /// How long a job may still run; `None` for as long as it takes.
 pub(crate) struct TimeLeft(Option<Duration>);

@@ -23,10 +23,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{Worker, undo_claims};
-use crate::APPLICATION_VERSION;
 use crate::database::{Database, text};
-use crate::isolation::Children;
 use crate::presence::Registration;
+use crate::process::Children;
 
 /// Bounds the questions after the grace time, so that an outage cannot keep the process.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -136,9 +135,10 @@ async fn give_back(database: &Database, registration: &Registration) -> usize {
         // First: once a row is back, another worker may already be reading the count.
         undo_claims(database, executor_id).await.map_err(text)?;
         let executors = [executor_id];
-        let requeue = database
-            .engine
-            .reenqueue_for_recovery(&executors, APPLICATION_VERSION, INTERNAL_QUEUE);
+        let requeue =
+            database
+                .engine
+                .reenqueue_for_recovery(&executors, database.scope.version(), INTERNAL_QUEUE);
         requeue.await.map_err(text)
     };
     match database.bounded("handing jobs back", TIMEOUT, give_back).await {

@@ -2,7 +2,7 @@
 //!
 //! A program that cannot be executed, descriptors or processes that have run out, a disk that is full or gone: that is no
 //! job's fault, and another host may have what is missing here. A job that meets it goes back to its queue uncounted
-//! ([`super::admission`]), and this worker claims nothing for a second, and twice as long every time that it happens again,
+//! ([`super::execute`]), and this worker claims nothing for a second, and twice as long every time that it happens again,
 //! up to half a minute. Then it looks for itself, by starting a computing process and writing a file, and claims again when
 //! both can be done.
 //!
@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
 use crate::artifact::Artifacts;
-use crate::isolation::Children;
+use crate::process::Children;
 
 /// How long nothing is claimed after the first failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);

@@ -19,3 +19,5 @@ impl fmt::Display for Loss {
         }
     }
 }
+
+impl std::error::Error for Loss {}

@@ -3,19 +3,18 @@
 //! [`Worker::start`] returns once jobs are being claimed; [`Worker::drain`] returns once nothing of this worker runs and
 //! nothing is left behind that another could do.
 
-mod activity;
-mod admission;
 mod claim;
+mod claimed_row;
 mod deadline;
 mod discard;
 mod drain;
+mod execute;
 mod given_back;
 mod host;
-mod jobs;
-mod log;
+mod in_hand;
 mod loss;
+mod maintenance;
 mod report;
-mod row;
 mod settings;
 mod setup;
 #[cfg(test)]
@@ -28,26 +27,24 @@ use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use activity::{Activity, Gauge, Meter, StepGuard};
-pub(crate) use admission::record_failure;
+pub(crate) use claimed_row::{ClaimedRow, Holder};
 pub use drain::DrainReport;
+pub(crate) use execute::record_failure;
 pub(crate) use given_back::{HeldRow, give_back, settle_claims, undo_claims};
 pub use host::HostTrouble;
-pub(crate) use jobs::Jobs;
-pub(crate) use log::JobLog;
+pub(crate) use in_hand::Jobs;
 pub use loss::Loss;
-pub use report::{DatabaseContact, RunningJob, WorkerObserver, WorkerReport};
-pub(crate) use row::ClaimedRow;
-pub use settings::{FEWEST_CONNECTIONS, Slot, WorkerSettings};
+pub use report::{DatabaseContact, WorkerObserver, WorkerReport};
+pub use settings::{FEWEST_CONNECTIONS, WorkerSettings};
 
-use self::admission::Body;
+pub use crate::presence::Slot;
+
 use self::host::Host;
 use self::setup::Setup;
 use crate::Error;
 use crate::database::Database;
-use crate::isolation::Children;
 use crate::presence::Registration;
-use crate::workflow;
+use crate::process::Children;
 
 /// A running worker.
 pub struct Worker {
@@ -74,13 +71,8 @@ impl Worker {
     /// [`Error::Url`], [`Error::Unreachable`], [`Error::Refused`], [`Error::Unsuitable`], [`Error::SchemaNewer`],
     /// [`Error::SchemaOlder`], [`Error::ExecutorTaken`] or [`Error::Artifacts`].
     pub async fn start(settings: WorkerSettings) -> Result<Self, Error> {
-        Self::start_with(settings, workflow::run).await
-    }
-
-    /// Starts a worker whose workflow has another body; a seam for tests of what surrounds the body.
-    async fn start_with(settings: WorkerSettings, body: Body) -> Result<Self, Error> {
         let setup = Setup::begin(settings).await?;
-        match setup.launch(body).await {
+        match setup.launch().await {
             Ok((dbos, workflows)) => Ok(setup.into_worker(dbos, workflows)),
             Err(error) => {
                 setup.registration.end().await;
@@ -122,6 +114,21 @@ impl Worker {
         tokio::select! {
             reason = self.registration.lost() => Loss::ExecutorId(reason),
             () = broken_off => Loss::Claims,
+        }
+    }
+
+    /// Works until `stop` completes, and drains then.
+    ///
+    /// # Errors
+    /// Why the worker must not go on.
+    pub async fn run_until<T>(
+        self,
+        stop: impl Future<Output = T>,
+        grace: Duration,
+    ) -> Result<DrainReport, Loss> {
+        tokio::select! {
+            loss = self.lost() => Err(loss),
+            _ = stop => Ok(self.drain(grace).await),
         }
     }
 

@@ -6,17 +6,14 @@
 //! While the heartbeat gets through, a failure to claim jobs shows in its place, until a claim works.
 //! It does not promise that the jobs in hand are still this worker's: only their rows say that.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::activity::Activity;
 use super::host::{Host, HostTrouble};
-use super::jobs::Jobs;
+use super::in_hand::Jobs;
 use crate::presence::{Contact, Presence};
-use crate::record::Algorithm;
+use crate::record::RunningJob;
 
 /// What a worker is doing at one moment, as its async loop knows it; ages are in seconds at that moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -44,31 +41,6 @@ pub struct DatabaseContact {
     pub age_seconds: f64,
     /// Why it has failed to reach the database since, or why it cannot claim jobs there; absent while it has not failed.
     pub failure: Option<String>,
-}
-
-/// A job in hand.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct RunningJob {
-    /// The job's id.
-    pub workflow_id: String,
-    /// The index asked for; absent until the job's body has begun.
-    pub n: Option<u64>,
-    /// The algorithm asked for; absent until the job's body has begun.
-    pub algorithm: Option<Algorithm>,
-    /// Which start of the job this is, from 1.
-    pub attempt: Option<u32>,
-    /// The step that runs; absent between two.
-    pub step: Option<String>,
-    /// How much of that step is computed, from 0 to 1, or with `giant` how much of all steps; absent before it said so.
-    pub progress: Option<f64>,
-    /// `computing`, or `writing` once all is computed; absent before it said so.
-    #[serde(default)]
-    pub phase: Option<String>,
-    /// How many bytes are written; absent before any are.
-    #[serde(default)]
-    pub bytes: Option<u64>,
-    /// How long the job has been in hand.
-    pub seconds: f64,
 }
 
 /// Reads what a worker is doing; it outlives the worker, whose end it shows as draining with nothing in hand.
@@ -113,29 +85,6 @@ impl DatabaseContact {
         Self {
             age_seconds: age.as_secs_f64(),
             failure: contact.failure.as_ref().or(claim_failure).cloned(),
-        }
-    }
-}
-
-impl RunningJob {
-    /// A job that has been in hand for `age`.
-    pub(super) fn new(workflow_id: String, age: Duration, activity: Option<&Activity>) -> Self {
-        let step = activity.and_then(Activity::current);
-        let reading = step.map(|(_, reading)| reading).unwrap_or_default();
-        let phase = reading.share.map(|_| match reading.bytes {
-            None => "computing",
-            Some(_) => "writing",
-        });
-        Self {
-            workflow_id,
-            n: activity.map(|activity| activity.request.n),
-            algorithm: activity.map(|activity| activity.request.algorithm),
-            attempt: activity.map(|activity| activity.attempt),
-            step: step.map(|(name, _)| name.to_owned()),
-            progress: reading.share,
-            phase: phase.map(str::to_owned),
-            bytes: reading.bytes,
-            seconds: age.as_secs_f64(),
         }
     }
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use crate::DEFAULT_QUEUE;
 use crate::artifact::Place;
 use crate::database::{Connections, Tables};
-use crate::isolation::Isolation;
-use crate::record::Limits;
+use crate::job::JobTypes;
+use crate::presence::Slot;
+use crate::process::Isolation;
 
 /// The fewest connections to the database that a worker can work with.
 pub const FEWEST_CONNECTIONS: u32 = Connections::FEWEST;
@@ -23,8 +24,8 @@ pub struct WorkerSettings {
     pub concurrency: u32,
     /// How often it asks for jobs of clients that do not announce them.
     pub poll_interval: Duration,
-    /// What it is willing to compute.
-    pub limits: Limits,
+    /// The types of jobs that it runs; those of other types are left to other workers.
+    pub job_types: JobTypes,
     /// Where values of over 10,000 digits and states of long computations are kept.
     pub artifacts: Place,
     /// Jobs that ended longer ago are deleted with their artifacts; absent to keep all.
@@ -33,23 +34,12 @@ pub struct WorkerSettings {
     pub host: String,
     /// Which of the executor ids of this machine it takes.
     pub slot: Slot,
-    /// Whether faults strike that jobs ask for; the worker dies of most of them.
-    pub enable_faults: bool,
     /// How heavy computations run in processes of their own; absent for threads of this one.
     pub isolation: Option<Isolation>,
     /// What may be done about tables that are not there.
     pub tables: Tables,
     /// The most connections that it opens; absent for two, and two more for each job at once.
     pub max_connections: Option<u32>,
-}
-
-/// Which executor id of a machine a worker takes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Slot {
-    /// The lowest one that no live process holds.
-    Lowest,
-    /// This one, or the start is refused.
-    Number(u32),
 }
 
 impl WorkerSettings {
@@ -59,18 +49,18 @@ impl WorkerSettings {
         database_url: impl Into<String>,
         host: impl Into<String>,
         artifacts: impl Into<PathBuf>,
+        job_types: JobTypes,
     ) -> Self {
         Self {
             database_url: database_url.into(),
             queue: DEFAULT_QUEUE.to_owned(),
             concurrency: 1,
             poll_interval: Duration::from_millis(50),
-            limits: Limits::default(),
+            job_types,
             artifacts: Place::directory(artifacts),
             retention: None,
             host: host.into(),
             slot: Slot::Lowest,
-            enable_faults: false,
             isolation: None,
             tables: Tables::Make,
             max_connections: None,

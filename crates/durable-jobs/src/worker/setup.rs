@@ -15,19 +15,19 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::admission::{Admission, Body};
 use super::claim::{Claimer, Workflow, Workflows};
+use super::claimed_row::Holder;
+use super::execute::JobExecutor;
 use super::host::Host;
+use super::maintenance::Failover;
+use super::maintenance::Janitor;
+use super::maintenance::Retention;
 use super::{Jobs, Worker, WorkerSettings, settle_claims};
 use crate::artifact::{Artifacts, Place};
-use crate::database::{Address, Database};
-use crate::failover::Failover;
-use crate::gc::Retention;
-use crate::isolation::Children;
-use crate::janitor::Janitor;
-use crate::presence::{Registration, own_sessions};
-use crate::record::WorkflowName;
-use crate::{APPLICATION, APPLICATION_VERSION, Error};
+use crate::database::{Access, Address, Database};
+use crate::presence::{Registration, Role, own_sessions};
+use crate::process::Children;
+use crate::{APPLICATION, Error};
 
 /// How soon a running step learns that its job was cancelled, and an adopted outcome is seen.
 const OUTCOME_POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -54,6 +54,17 @@ async fn artifacts(place: &Place, database: String) -> Result<Artifacts, Error> 
     Ok(artifacts)
 }
 
+/// What a worker says of itself.
+fn role(settings: &WorkerSettings) -> Role {
+    Role {
+        host: settings.host.clone(),
+        slot: settings.slot,
+        queue: settings.queue.clone(),
+        concurrency: settings.concurrency,
+        job_types: settings.job_types.scope(),
+    }
+}
+
 /// What a worker has before its engine is launched.
 pub(super) struct Setup {
     settings: WorkerSettings,
@@ -73,8 +84,11 @@ impl Setup {
         let address = Address::parse(&settings.database_url)?.named(&own_sessions(&incarnation));
         address.check_sessions().await?;
         let wanted = settings.connections();
-        let (database, connections) =
-            Database::open_for_worker(address, settings.tables, wanted, TIMEOUT).await?;
+        let access = Access {
+            tables: settings.tables,
+            scope: settings.job_types.scope(),
+        };
+        let (database, connections) = Database::open_for_worker(address, access, wanted, TIMEOUT).await?;
         let offset = database.clock.offset();
         if offset.is_notable() {
             warn!(%offset, "this machine's clock differs from the database's");
@@ -83,7 +97,8 @@ impl Setup {
         let jobs = Jobs::default();
         let in_hand = jobs.clone();
         let running = Box::new(move || in_hand.running());
-        let registration = Registration::begin(&database.address, &settings, incarnation, running).await?;
+        let registration =
+            Registration::begin(&database.address, role(&settings), incarnation, running).await?;
         let children = Children::new(settings.isolation.clone());
         Ok(Self {
             host: Host::new(registration.executor_id(), children.clone(), artifacts.clone()),
@@ -98,12 +113,12 @@ impl Setup {
     }
 
     /// Launches the engine under our executor id with our workflows.
-    pub(super) async fn launch(&self, body: Body) -> Result<(DBOS, Workflows), Error> {
+    pub(super) async fn launch(&self) -> Result<(DBOS, Workflows), Error> {
         let address = &self.database.address;
         let failed = |error: dbos::Error| address.engine_failure("starting the engine", &error);
         let sessions = self.registration.engine_sessions();
         let dbos = DBOS::new(Config {
-            app_version: Some(APPLICATION_VERSION.to_owned()),
+            app_version: Some(self.settings.job_types.version().to_owned()),
             executor_id: Some(self.registration.executor_id().to_owned()),
             max_connections: self.engine_connections,
             // No workflow of ours waits for messages, and a listener would take a connection.
@@ -114,19 +129,15 @@ impl Setup {
             migrate: false,
             ..Config::new(APPLICATION, sessions.name_in(&self.database.address.url))
         });
-        let admission = Arc::new(self.admission(body));
-        let register = |workflow: WorkflowName| -> Result<Workflow, Error> {
-            let admission = Arc::clone(&admission);
-            dbos.register_workflow(workflow.name(), move |input| {
-                Arc::clone(&admission).run(workflow, input)
-            })
-            .map_err(failed)
+        let executor = Arc::new(self.executor());
+        let register = |workflow: &'static str| -> Result<(&'static str, Workflow), Error> {
+            let executor = Arc::clone(&executor);
+            let run = move |input| Arc::clone(&executor).run(workflow, input);
+            let registered = dbos.register_workflow(workflow, run).map_err(failed)?;
+            Ok((workflow, registered))
         };
-        let workflows = Workflows {
-            fibonacci: register(WorkflowName::Fibonacci)?,
-            stepwise: register(WorkflowName::Stepwise)?,
-            giant: register(WorkflowName::Giant)?,
-        };
+        let workflows = self.settings.job_types.workflows();
+        let workflows = workflows.into_iter().map(register).collect::<Result<_, _>>()?;
         // The engine's launch requeues what the last holder of our id left.
         let settled = settle_claims(&self.database, self.registration.executor_id());
         address
@@ -166,18 +177,16 @@ impl Setup {
         }
     }
 
-    fn admission(&self, body: Body) -> Admission {
-        Admission {
+    fn executor(&self) -> JobExecutor {
+        JobExecutor {
             database: self.database.clone(),
             jobs: self.jobs.clone(),
-            limits: self.settings.limits,
-            enable_faults: self.settings.enable_faults,
+            job_types: self.settings.job_types.clone(),
             artifacts: self.artifacts.clone(),
             executor_id: self.registration.executor_id().to_owned(),
             queue: self.settings.queue.clone(),
             children: self.children.clone(),
             host: self.host.clone(),
-            body,
         }
     }
 
@@ -225,6 +234,7 @@ impl Setup {
             poll_interval: self.settings.poll_interval,
             jobs: self.jobs.clone(),
             workflows,
+            job_types: self.settings.job_types.clone(),
             contact: self.registration.contact(),
             submissions: self.registration.submissions(),
             has_strays: AtomicBool::new(false),
@@ -253,8 +263,11 @@ impl Setup {
         );
         let janitor = Janitor {
             database,
-            executor_id,
-            queue: self.settings.queue.clone(),
+            holder: Holder {
+                executor_id,
+                queue: self.settings.queue.clone(),
+            },
+            job_types: self.settings.job_types.clone(),
             jobs: self.jobs.clone(),
         };
         let mut tasks = JoinSet::new();

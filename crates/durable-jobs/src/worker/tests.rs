@@ -1,20 +1,37 @@
-//! What surrounds the body, tested with bodies that no product has.
+//! What surrounds the body, tested with job types that have unusual ones.
 
-use std::sync::Arc;
+use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use testkit::{Database, TempDir, eventually};
 
 use super::{Loss, Worker, WorkerSettings};
-use crate::client::{ClientSettings, WaitEvent};
-use crate::record::{Failure, FailureKind, JobResult, Request};
-use crate::workflow::JobContext;
-use crate::{Client, compute};
+use crate::client::{ClientSettings, SubmitOptions, WaitEvent};
+use crate::compute::stopped;
+use crate::record::{Failure, FailureKind};
+use crate::{Client, JobContext, JobType, JobTypes, StepOptions};
 
 struct Rig {
     database: Database,
     artifacts: TempDir,
+}
+
+/// A body that has no input and whose end is a failure.
+trait Body: Send + Sync + 'static {
+    fn run(job: &JobContext) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+struct Unusual<B>(PhantomData<B>);
+
+impl<B: Body> JobType for Unusual<B> {
+    const WORKFLOW: &'static str = "unusual";
+    type Input = ();
+    type Output = ();
+
+    async fn run(&self, job: &JobContext, (): ()) -> Result<(), Failure> {
+        B::run(job).await
+    }
 }
 
 impl Rig {
@@ -25,76 +42,99 @@ impl Rig {
         }
     }
 
-    fn settings(&self) -> WorkerSettings {
-        let mut settings = WorkerSettings::new(self.database.url(), "test-host", self.artifacts.path());
+    fn settings(&self, job_types: JobTypes) -> WorkerSettings {
+        let mut settings =
+            WorkerSettings::new(self.database.url(), "test-host", self.artifacts.path(), job_types);
         settings.poll_interval = Duration::from_millis(5);
         settings
     }
+}
 
-    /// Runs one job with `body` and returns how it ended.
-    async fn failure_of(&self, body: super::Body) -> Failure {
-        let _worker = Worker::start_with(self.settings(), body).await.unwrap();
-        let client = Client::connect(ClientSettings::new(self.database.url()))
-            .await
-            .unwrap();
-        let id = client.submit(Request::new(10)).await.unwrap();
-        let mut waiter = client.wait([id]);
-        loop {
-            if let Some(WaitEvent::Finished(outcome)) = waiter.next().await {
-                return outcome.result.unwrap_err();
-            }
+/// Runs one job with the body `B` and returns how it ended.
+async fn failure_of<B: Body>() -> Failure {
+    let rig = Rig::new();
+    let types = JobTypes::new("test-1").with(Unusual::<B>(PhantomData));
+    let _worker = Worker::start(rig.settings(types.clone())).await.unwrap();
+    let client = Client::connect(ClientSettings::new(rig.database.url(), types))
+        .await
+        .unwrap();
+    let id = client
+        .submit::<Unusual<B>>(&(), SubmitOptions::default())
+        .await
+        .unwrap();
+    let mut waiter = client.wait([id]);
+    loop {
+        if let Some(WaitEvent::Finished(outcome)) = waiter.next().await {
+            return outcome.result.unwrap_err();
         }
     }
 }
 
-async fn panics_in_the_body(_: Arc<JobContext>, _: Request) -> dbos::Result<JobResult, Failure> {
-    tokio::task::yield_now().await;
-    panic!("the body broke")
+struct PanicsInTheBody;
+
+impl Body for PanicsInTheBody {
+    async fn run(_: &JobContext) -> Result<(), Failure> {
+        tokio::task::yield_now().await;
+        panic!("the body broke")
+    }
 }
 
-async fn panics_in_a_step(_: Arc<JobContext>, _: Request) -> dbos::Result<JobResult, Failure> {
-    dbos::step("compute", || async { panic!("the step broke") }).await
+struct PanicsInAStep;
+
+impl Body for PanicsInAStep {
+    async fn run(job: &JobContext) -> Result<(), Failure> {
+        job.step("compute", || async { panic!("the step broke") }).await
+    }
 }
 
-async fn panics_on_the_thread(_: Arc<JobContext>, _: Request) -> dbos::Result<JobResult, Failure> {
-    dbos::step("compute", || async {
-        Ok(compute::on_thread(|_| panic!("the thread broke")).await?)
-    })
-    .await
+struct PanicsOnTheThread;
+
+impl Body for PanicsOnTheThread {
+    async fn run(job: &JobContext) -> Result<(), Failure> {
+        job.step("compute", || job.on_thread(|_| panic!("the thread broke")))
+            .await
+    }
 }
 
-async fn fails_twice(_: Arc<JobContext>, _: Request) -> dbos::Result<JobResult, Failure> {
-    let options = dbos::StepOptions {
-        max_attempts: 2,
-        interval: Duration::from_millis(1),
-        ..Default::default()
-    };
-    let body = || async { Err(Failure::retryable("Artifact", "the disk is full").into()) };
-    dbos::step_with("compute", options, body).await
+struct FailsTwice;
+
+impl Body for FailsTwice {
+    async fn run(job: &JobContext) -> Result<(), Failure> {
+        let options = StepOptions {
+            attempts: 2,
+            ..StepOptions::default()
+        };
+        let body = || async { Err(Failure::retryable("Artifact", "the disk is full")) };
+        job.step_with("compute", options, body).await
+    }
 }
 
 /// Runs a step, and one that the host fails in the first attempt; says how often the first one ran, and in which attempt of
 /// the job.
-async fn meets_a_full_disk(job: Arc<JobContext>, _: Request) -> dbos::Result<JobResult, Failure> {
-    static RUNS: AtomicU32 = AtomicU32::new(0);
-    let runs = dbos::step("first", || async { Ok(RUNS.fetch_add(1, Ordering::Relaxed) + 1) }).await?;
-    let has_failed = RUNS.swap(7, Ordering::Relaxed) == 7;
-    dbos::step("second", || async {
-        if has_failed {
-            return Ok(());
-        }
-        Err(job.give_up(&Failure::of_host("the disk is full")))
-    })
-    .await?;
-    let (ran, attempt) = (RUNS.load(Ordering::Relaxed), job.attempts);
-    Err(Failure::terminal("Done", format!("{runs} {ran} {attempt}")).into())
+struct MeetsAFullDisk;
+
+impl Body for MeetsAFullDisk {
+    async fn run(job: &JobContext) -> Result<(), Failure> {
+        static RUNS: AtomicU32 = AtomicU32::new(0);
+        let runs: u32 = job
+            .step("first", || async { Ok(RUNS.fetch_add(1, Ordering::Relaxed) + 1) })
+            .await?;
+        let has_failed = RUNS.swap(7, Ordering::Relaxed) == 7;
+        job.step("second", || async {
+            if has_failed {
+                return Ok(());
+            }
+            Err(Failure::of_host("the disk is full"))
+        })
+        .await?;
+        let (ran, attempt) = (RUNS.load(Ordering::Relaxed), job.attempt());
+        Err(Failure::terminal("Done", format!("{runs} {ran} {attempt}")))
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_its_host_fails_keeps_its_steps() {
-    let failure = Rig::new()
-        .failure_of(|job, request| Box::pin(meets_a_full_disk(job, request)))
-        .await;
+    let failure = failure_of::<MeetsAFullDisk>().await;
     assert_eq!(
         failure.message, "1 7 1",
         "a step ran again, or the claim was counted"
@@ -103,22 +143,11 @@ async fn a_job_that_its_host_fails_keeps_its_steps() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_anywhere_is_a_recorded_failure() {
-    let bodies: [(super::Body, &str); 3] = [
-        (
-            |job, request| Box::pin(panics_in_the_body(job, request)),
-            "the body broke",
-        ),
-        (
-            |job, request| Box::pin(panics_in_a_step(job, request)),
-            "the step broke",
-        ),
-        (
-            |job, request| Box::pin(panics_on_the_thread(job, request)),
-            "the thread broke",
-        ),
-    ];
-    for (body, text) in bodies {
-        let failure = Rig::new().failure_of(body).await;
+    for (failure, text) in [
+        (failure_of::<PanicsInTheBody>().await, "the body broke"),
+        (failure_of::<PanicsInAStep>().await, "the step broke"),
+        (failure_of::<PanicsOnTheThread>().await, "the thread broke"),
+    ] {
         assert_eq!(
             (failure.name.as_str(), failure.data.kind),
             ("Panic", FailureKind::Terminal)
@@ -128,10 +157,8 @@ async fn a_panic_anywhere_is_a_recorded_failure() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_step_that_fails_on_every_attempt_fails_the_job_with_its_last_reason() {
-    let failure = Rig::new()
-        .failure_of(|job, request| Box::pin(fails_twice(job, request)))
-        .await;
+async fn a_step_that_fails_on_every_attempt_fails_the_job() {
+    let failure = failure_of::<FailsTwice>().await;
     assert_eq!(
         (failure.message.as_str(), failure.data.attempt),
         ("the disk is full", 2)
@@ -140,23 +167,27 @@ async fn a_step_that_fails_on_every_attempt_fails_the_job_with_its_last_reason()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_computation_stops_when_nobody_waits_for_it() {
-    let (stopped, stopped_seen) = std::sync::mpsc::channel();
-    let endless = compute::on_thread(move |is_wanted| {
-        while is_wanted().is_continue() {
+    let (ended, ended_seen) = std::sync::mpsc::channel();
+    let activity = crate::compute::Activity::new(crate::record::Details::default(), 1);
+    let endless = crate::compute::on_thread(&activity, move |watch| {
+        let stage = crate::compute::Stage::Writing { bytes: 0 };
+        while watch(stage).is_continue() {
             std::thread::yield_now();
         }
-        stopped.send(()).map_err(|_| compute::stopped())
+        ended.send(()).map_err(|_| stopped())
     });
     tokio::time::timeout(Duration::from_millis(50), endless)
         .await
         .unwrap_err();
-    eventually("the thread to stop", || stopped_seen.try_recv().is_ok());
+    eventually("the thread to stop", || ended_seen.try_recv().is_ok());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_whose_claim_loop_broke_off_is_lost() {
     let rig = Rig::new();
-    let worker = Worker::start(rig.settings()).await.unwrap();
+    let worker = Worker::start(rig.settings(JobTypes::new("test-1")))
+        .await
+        .unwrap();
     // As by a panic in it.
     worker.claiming.abort();
     let loss = tokio::time::timeout(Duration::from_secs(10), worker.lost())

@@ -1,24 +1,118 @@
-//! What every test here starts with: a database, a directory, workers and a client on it.
+//! The job types of these tests, and workers of them in processes of their own.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use durable_jobs::artifact::{self, BucketAccess};
-use durable_jobs::client::{ClientSettings, Outcome, WaitEvent};
-use durable_jobs::record::ArtifactRecord;
+use durable_jobs::client::{ClientSettings, NewJob, SubmitOptions};
+use durable_jobs::compute::{Task, TaskRun};
+use durable_jobs::process::{Isolation, TaskKind, compute_for_worker};
 use durable_jobs::worker::WorkerSettings;
-use durable_jobs::{Client, Error, JobId, Worker};
-use sqlx::{Connection, PgConnection};
+use durable_jobs::{Client, Failure, JobContext, JobId, JobType, JobTypes, Worker};
+use serde::{Deserialize, Serialize};
 use testkit::{Database, Process, TempDir};
+use tokio::signal::unix::{SignalKind, signal};
 
-/// Longer than anything takes here; a test that reaches it found a job that hangs.
-pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
+/// The memory of a computing process.
+const MEMORY_BYTES: u64 = 64 << 20;
+
+/// Keeps a processor busy in so many steps.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Busy {
+    pub(crate) steps: u32,
+    pub(crate) step: Spin,
+}
+
+/// Needs so much memory and so much time.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Spin {
+    pub(crate) bytes: usize,
+    pub(crate) ms: u64,
+}
+
+/// Returns the processes that computed its steps.
+pub(crate) struct Spins;
+
+impl JobType for Spins {
+    const WORKFLOW: &'static str = "test_spins";
+    type Input = Busy;
+    type Output = Vec<u32>;
+
+    fn admit(&self, busy: &Busy, _: Option<u64>) -> Result<(), Failure> {
+        match busy.steps {
+            0 => Err(Failure::invalid_request("steps is 0; give one at least")),
+            _ => Ok(()),
+        }
+    }
+
+    async fn run(&self, job: &JobContext, busy: Busy) -> Result<Vec<u32>, Failure> {
+        let mut pids = Vec::new();
+        for _ in 0..busy.steps {
+            pids.push(job.step("spin", || job.compute(busy.step)).await?);
+        }
+        Ok(pids)
+    }
+}
+
+impl Task for Spin {
+    const NAME: &'static str = "spin";
+    type Output = u32;
+
+    fn run(&self, run: &TaskRun<'_, u32>) -> Result<u32, Failure> {
+        let began = Instant::now();
+        let memory = std::hint::black_box(vec![1_u8; self.bytes]);
+        while began.elapsed() < Duration::from_millis(self.ms) {
+            run.progress(began.elapsed().as_millis().try_into().unwrap(), self.ms)?;
+        }
+        drop(memory);
+        Ok(std::process::id())
+    }
+}
+
+/// Greets somebody.
+pub(crate) struct Greets;
+
+impl JobType for Greets {
+    const WORKFLOW: &'static str = "test_greets";
+    type Input = String;
+    type Output = String;
+
+    async fn run(&self, job: &JobContext, name: String) -> Result<String, Failure> {
+        job.step("greet", || async { Ok(format!("hello {name}")) }).await
+    }
+}
+
+/// Takes its worker with it in every start.
+pub(crate) struct Kills;
+
+impl JobType for Kills {
+    const WORKFLOW: &'static str = "test_kills";
+    type Input = ();
+    type Output = ();
+
+    async fn run(&self, job: &JobContext, (): ()) -> Result<(), Failure> {
+        job.step("kill", || async { std::process::abort() }).await
+    }
+}
+
+/// The types whose workflows are named.
+fn types_of(names: &str) -> JobTypes {
+    names
+        .split(',')
+        .fold(JobTypes::new("test-1"), |types, name| match name {
+            Spins::WORKFLOW => types.with(Spins),
+            Greets::WORKFLOW => types.with(Greets),
+            Kills::WORKFLOW => types.with(Kills),
+            name => panic!("there is no type {name}"),
+        })
+}
+
+fn all_types() -> JobTypes {
+    JobTypes::new("test-1").with(Spins).with(Greets).with(Kills)
+}
 
 pub(crate) struct Rig {
     pub(crate) database: Database,
-    pub(crate) artifacts: TempDir,
+    artifacts: TempDir,
 }
 
 impl Rig {
@@ -29,158 +123,87 @@ impl Rig {
         }
     }
 
-    pub(crate) fn settings(&self) -> WorkerSettings {
-        let mut settings = WorkerSettings::new(self.database.url(), "test-host", self.artifacts.path());
-        settings.poll_interval = Duration::from_millis(5);
-        settings
+    /// Starts a worker of these workflows in a process of its own, and returns once it takes jobs.
+    pub(crate) fn worker(&self, workflows: &[&str]) -> Process {
+        let mut command = testkit::child::command("worker");
+        command
+            .env("TEST_URL", self.database.url())
+            .env("TEST_ARTIFACTS", self.artifacts.path())
+            .env("TEST_TYPES", workflows.join(","));
+        let process = Process::spawn(command);
+        process.wait_for_line("ready");
+        process
     }
 
-    /// What lies in the place of the database's artifacts.
-    pub(crate) fn artifact_files(&self) -> Vec<PathBuf> {
-        let entries = |path: &Path| {
-            std::fs::read_dir(path)
-                .unwrap()
-                .map(|entry| entry.unwrap().path())
-        };
-        let places = entries(self.artifacts.path());
-        places
-            .flat_map(|place| entries(&place).collect::<Vec<_>>())
-            .collect()
-    }
-
-    pub(crate) async fn worker(&self) -> Worker {
-        Worker::start(self.settings()).await.unwrap()
-    }
-
+    /// A client that knows all types.
     pub(crate) async fn client(&self) -> Client {
-        Client::connect(ClientSettings::new(self.database.url()))
+        Client::connect(ClientSettings::new(self.database.url(), all_types()))
             .await
             .unwrap()
     }
 
-    /// Holds the lock on an executor id, as the session of its worker does, until it is dropped.
-    pub(crate) async fn session_of(&self, executor_id: &str) -> PgConnection {
-        let mut session = PgConnection::connect(self.database.url()).await.unwrap();
-        sqlx::query("select pg_advisory_lock(hashtextextended('abaci executor ' || $1, 0))")
-            .bind(executor_id)
-            .execute(&mut session)
-            .await
-            .unwrap();
-        session
+    /// How many steps of all jobs are recorded.
+    pub(crate) fn recorded_steps(&self) -> usize {
+        let count = self.database.psql("select count(*) from dbos.operation_outputs");
+        count.trim().parse().unwrap()
     }
 
     /// Writes a row into the queue as a foreign client would.
-    pub(crate) fn enqueue_foreign(&self, id: &str, name: &str, input: &str) {
-        let (name, input) = (format!("'{name}'"), format!("'{input}'"));
-        self.insert(id, &[("name", &name), ("inputs", &input)]);
-    }
-
-    /// Writes a row that `executor_id` claimed twenty seconds ago.
-    pub(crate) fn enqueue_claimed(&self, id: &str, name: &str, executor_id: &str) {
-        let columns = [
-            ("name", &*format!("'{name}'")),
-            ("executor_id", &*format!("'{executor_id}'")),
-            ("status", "'PENDING'"),
-            ("recovery_attempts", "1"),
-            ("started_at_epoch_ms", "(extract(epoch from now()) - 20) * 1000"),
-        ];
-        self.insert(id, &columns);
-    }
-
-    /// Writes a row that asks for F(10), but for the columns given, as SQL expressions.
-    pub(crate) fn insert(&self, id: &str, columns: &[(&str, &str)]) {
-        let id = format!("'{id}'");
-        let mut row = BTreeMap::from([
-            ("workflow_uuid", &*id),
-            ("status", "'ENQUEUED'"),
-            ("name", "'fibonacci_workflow'"),
-            ("inputs", "'10'"),
-            ("serialization", "'portable_json'"),
-            ("queue_name", "'fibonacci'"),
-            ("application_version", "'abaci-1'"),
-            ("created_at", "extract(epoch from now()) * 1000"),
-            ("updated_at", "0"),
-            ("priority", "0"),
-            ("recovery_attempts", "0"),
-        ]);
-        row.extend(columns.iter().copied());
-        let names: Vec<&str> = row.keys().copied().collect();
-        let values: Vec<&str> = row.values().copied().collect();
-        let (names, values) = (names.join(", "), values.join(", "));
+    pub(crate) fn enqueue_foreign(&self, id: &str, workflow: &str, input: &str) {
         self.database.psql(&format!(
-            "insert into dbos.workflow_status ({names}) values ({values})"
+            "insert into dbos.workflow_status (workflow_uuid, status, name, inputs, serialization, queue_name, \
+             application_version, created_at, updated_at, priority, recovery_attempts) \
+             values ('{id}', 'ENQUEUED', '{workflow}', '{input}', 'portable_json', 'default', 'test-1', \
+             extract(epoch from now()) * 1000, 0, 0, 0)"
         ));
     }
 }
 
-/// A worker in a process of its own, which lasts until it is killed.
+/// Submits a job that is busy in so many steps.
+pub(crate) async fn submit_busy(client: &Client, steps: u32, step: Spin) -> JobId {
+    let job = NewJob::of::<Spins>(JobId::fresh(), &Busy { steps, step }).unwrap();
+    let id = job.id.clone();
+    client.submit_all(&[job], SubmitOptions::default()).await.unwrap();
+    id
+}
+
+/// A worker in a process of its own, which drains when it is told to end.
 pub(crate) fn play_worker() {
     let variable = |name| std::env::var(name).unwrap();
-    let settings = WorkerSettings::new(
+    let mut settings = WorkerSettings::new(
         variable("TEST_URL"),
-        variable("TEST_HOST"),
+        "test-host",
         variable("TEST_ARTIFACTS"),
+        types_of(&variable("TEST_TYPES")),
     );
+    settings.poll_interval = Duration::from_millis(5);
+    settings.isolation = Some(isolation());
     tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let mut told = signal(SignalKind::terminate()).unwrap();
         let worker = Worker::start(settings).await.unwrap();
         eprintln!("ready {}", worker.executor_id());
-        eprintln!("lost {}", worker.lost().await);
+        let report = worker.run_until(told.recv(), Duration::ZERO).await.unwrap();
+        eprintln!("handed back {}", report.handed_back);
     });
 }
 
-impl Rig {
-    /// Starts a worker in a process of its own that takes itself to be on `host`.
-    pub(crate) fn worker_process(&self, host: &str) -> Process {
-        started(self.worker_command(host, self.database.url()))
-    }
-
-    /// The command of such a worker, which reaches the database at `url`.
-    pub(crate) fn worker_command(&self, host: &str, url: &str) -> Command {
-        let mut command = testkit::child::command("worker");
-        command
-            .env("TEST_URL", url)
-            .env("TEST_HOST", host)
-            .env("TEST_ARTIFACTS", self.artifacts.path());
-        command
+/// Children that are this test binary in another role.
+fn isolation() -> Isolation {
+    let child: Command = testkit::child::command("compute");
+    let environment = child
+        .get_envs()
+        .filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
+    Isolation {
+        program: child.get_program().into(),
+        environment: environment.collect(),
+        memory_bytes: MEMORY_BYTES,
+        ..Isolation::of_this_program(child.get_args().map(|argument| argument.to_str().unwrap())).unwrap()
     }
 }
 
-/// Starts a worker's command and returns once it takes jobs.
-pub(crate) fn started(command: Command) -> Process {
-    let process = Process::spawn(command);
-    process.wait_for_line("ready");
-    process
-}
-
-/// The outcomes of all of `ids`, in the order in which they ended.
-pub(crate) async fn outcomes(client: &Client, ids: impl IntoIterator<Item = JobId>) -> Vec<Outcome> {
-    let mut waiter = client.wait(ids);
-    let mut outcomes = Vec::new();
-    let collect = async {
-        while let Some(event) = waiter.next().await {
-            match event {
-                WaitEvent::Finished(outcome) => outcomes.push(outcome),
-                WaitEvent::Missing(id) => panic!("job {id} is missing"),
-                _ => {}
-            }
-        }
-    };
-    tokio::time::timeout(DEADLINE, collect)
-        .await
-        .expect("the jobs did not end in time");
-    outcomes
-}
-
-/// The outcome of one job.
-pub(crate) async fn outcome(client: &Client, id: &JobId) -> Outcome {
-    outcomes(client, [id.clone()]).await.remove(0)
-}
-
-/// The digits of an artifact, if they are what was stored.
-pub(crate) fn digits_of(record: &ArtifactRecord) -> Result<String, Error> {
-    let mut bytes = Vec::new();
-    artifact::read(record, &BucketAccess::default(), |piece| {
-        bytes.extend_from_slice(piece);
-    })?;
-    Ok(String::from_utf8(bytes).unwrap())
+/// The computing process of such a worker.
+pub(crate) fn play_child() {
+    // The test harness has begun a line of its own.
+    println!();
+    compute_for_worker(&[TaskKind::of::<Spin>()]).unwrap();
 }

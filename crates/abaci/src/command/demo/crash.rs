@@ -13,7 +13,8 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::Context;
 use durable_jobs::client::ListFilter;
 use durable_jobs::record::JobDetail;
-use durable_jobs::{Client, Job, JobId, Request, State};
+use durable_jobs::{Client, Job, JobId, State};
+use fibonacci_jobs::Request;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -210,10 +211,11 @@ mod tests {
 
     #[test]
     fn a_job_with_a_recorded_step_spares_its_worker() {
-        let detail = |job: Job, steps: serde_json::Value| -> JobDetail {
-            let mut fields = serde_json::to_value(job).unwrap();
-            fields["steps"] = steps;
-            serde_json::from_value(fields).unwrap()
+        let detail = |job: Job, steps: serde_json::Value| JobDetail {
+            job,
+            result: None,
+            error: None,
+            steps: serde_json::from_value(steps).unwrap(),
         };
         let running = job("a", State::Running, 0);
         assert!(is_in_the_middle(&detail(running.clone(), json!([])), "host/0"));

@@ -14,7 +14,8 @@ mod sandbox;
 mod scenario;
 
 use clap::Args;
-use durable_jobs::{Algorithm, JobId, Request};
+use durable_jobs::JobId;
+use fibonacci_jobs::{Algorithm, Request};
 
 use crate::config::Config;
 use crate::database_access::{Access, on_blocking_thread};
@@ -54,11 +55,13 @@ impl DemoArgs {
     }
 
     fn jobs(&self) -> anyhow::Result<Vec<(JobId, Request)>> {
-        let refused = |error: durable_jobs::record::RequestError| Failed::usage(error.to_string());
+        let refused = |error: fibonacci_jobs::record::RequestError| Failed::usage(error.to_string());
         let mut jobs = Vec::new();
         for text in &self.jobs {
             let request = Request::with(Request::parse_n(text).map_err(refused)?, Algorithm::Recursive);
-            durable_jobs::Limits::default().check(&request).map_err(refused)?;
+            fibonacci_jobs::Limits::default()
+                .check(&request)
+                .map_err(refused)?;
             jobs.push((JobId::fresh(), request));
         }
         Ok(jobs)

@@ -3,7 +3,8 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use durable_jobs::{Failure, JobId, JobResult, Request};
+use durable_jobs::{Failure, JobId};
+use fibonacci_jobs::{JobResult, Request};
 
 use super::crash::Crash;
 use super::sandbox::Sandbox;

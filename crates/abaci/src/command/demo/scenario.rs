@@ -11,7 +11,8 @@ use std::time::Duration;
 use anyhow::{Context, anyhow, ensure};
 use durable_jobs::client::{Outcome, SubmitOptions, WaitEvent, Waiter};
 use durable_jobs::database::Tables;
-use durable_jobs::{Client, JobId, JobResult, Request};
+use durable_jobs::{Client, JobId};
+use fibonacci_jobs::{JobResult, Request, new_jobs};
 use tokio::sync::mpsc;
 
 use super::crash::{self, Crash};
@@ -20,7 +21,7 @@ use super::output::{self, Recovery};
 use super::sandbox::Sandbox;
 use crate::database_access::{Access, on_blocking_thread};
 use crate::exit::{Exit, Failed};
-use crate::wait::{Progress, Tally, WaitTimeouts, checked};
+use crate::wait::{Checked, Progress, Tally, WaitTimeouts, checked};
 
 /// Interval at which the rows are looked at for a job that runs.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
@@ -43,7 +44,7 @@ pub(super) struct Scenario<'a> {
     is_replaced: bool,
     recovery: Option<Recovery>,
     /// Outcomes that are not printed yet.
-    held_back: Vec<Outcome>,
+    held_back: Vec<Checked>,
 }
 
 impl<'a> Scenario<'a> {
@@ -74,7 +75,7 @@ impl<'a> Scenario<'a> {
         output::fleet_started(fleet.pid(), &snapshot)?;
         self.tally = Tally::start(self.jobs.len());
         client
-            .submit_all(&self.jobs, SubmitOptions::default())
+            .submit_all(&new_jobs(&self.jobs), SubmitOptions::default())
             .await
             .context("submitting")?;
         output::submitted(&self.jobs)?;
@@ -226,7 +227,7 @@ impl<'a> Scenario<'a> {
     }
 }
 
-fn print_outcome(outcome: &Outcome, progress: &Progress) -> anyhow::Result<()> {
+fn print_outcome(outcome: &Checked, progress: &Progress) -> anyhow::Result<()> {
     progress.apart(|| match &outcome.result {
         Ok(result) => output::result(result),
         Err(failure) => output::failure(&outcome.id, failure),

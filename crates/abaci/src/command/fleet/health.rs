@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use clap::Args;
 use durable_jobs::client::QueueProbe;
+use fibonacci_jobs::VERSION;
 use rustix::process::Signal;
 use tokio::sync::watch;
 use tracing::{error, info};
@@ -125,7 +126,7 @@ async fn listen(mut receiver: Receiver, told: &Told, probe: &watch::Sender<Optio
     while let Some(heard) = receiver.hear::<ToHealth>().await {
         let Heard::Message(message) = heard else { continue };
         match message {
-            ToHealth::Database { url, queue } => match QueueProbe::new(&url, &queue) {
+            ToHealth::Database { url, queue } => match QueueProbe::new(&url, &queue, VERSION) {
                 Ok(ready) => {
                     probe.send_replace(Some(ready));
                 }

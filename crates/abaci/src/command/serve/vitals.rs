@@ -12,6 +12,7 @@ use anyhow::Context;
 use durable_jobs::Worker;
 use durable_jobs::client::QueueProbe;
 use durable_jobs::worker::DatabaseContact;
+use fibonacci_jobs::VERSION;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -70,7 +71,8 @@ impl Vitals {
 
     /// The database can be asked from now on.
     pub(super) fn know_database(&self, url: &str, queue: &str) -> anyhow::Result<()> {
-        self.probe.send_replace(Some(QueueProbe::new(url, queue)?));
+        self.probe
+            .send_replace(Some(QueueProbe::new(url, queue, VERSION)?));
         Ok(())
     }
 

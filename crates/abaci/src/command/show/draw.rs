@@ -1,6 +1,7 @@
 //! The lines of `abaci show`.
 
-use durable_jobs::record::StepRecord;
+use durable_jobs::record::{JobOutput, StepRecord};
+use fibonacci_jobs::JobResult;
 
 use super::Look;
 use crate::output::{self, Table};
@@ -14,8 +15,8 @@ pub(super) fn lines(look: &Look) -> Vec<String> {
         ("state", Some(job.state.to_string())),
         ("progress", progress(look)),
         ("waits", look.waits.clone()),
-        ("n", job.n.map(|n| n.to_string())),
-        ("algorithm", job.algorithm.map(|algorithm| algorithm.to_string())),
+        ("n", output::detail(&job.details, "n")),
+        ("algorithm", output::detail(&job.details, "algorithm")),
         ("queue", job.queue.clone()),
         ("worker", job.executor_id.clone()),
         ("attempts", Some(job.attempts.to_string())),
@@ -53,12 +54,12 @@ fn field((name, value): (&str, Option<String>)) -> Option<String> {
 }
 
 fn result_lines(look: &Look) -> Vec<String> {
-    let Some(result) = &look.detail.result else {
+    let Some(Ok(result)) = look.detail.result.as_ref().map(JobOutput::read::<JobResult>) else {
         return Vec::new();
     };
     let artifact = result.artifact.as_ref();
     let fields = [
-        ("value", Some(output::digits_of(result))),
+        ("value", Some(output::digits_of(&result))),
         ("computed in", Some(output::seconds(result.seconds))),
         ("process", Some(result.pid.to_string())),
         ("artifact", artifact.map(|artifact| artifact.uri.clone())),

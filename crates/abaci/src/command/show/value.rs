@@ -5,9 +5,10 @@
 
 use std::ops::Range;
 
+use durable_jobs::Error;
 use durable_jobs::artifact::{self, BucketAccess};
 use durable_jobs::record::JobDetail;
-use durable_jobs::{Error, JobResult};
+use fibonacci_jobs::JobResult;
 
 use crate::database_access::on_blocking_thread;
 use crate::exit::{Exit, Failed};
@@ -44,12 +45,15 @@ pub(super) async fn print(detail: JobDetail, ends: Ends, access: BucketAccess) -
         ));
         return Ok(Exit::No);
     };
+    let result: JobResult = result.read()?;
     on_blocking_thread(move || print_checked(&result, ends, &access)).await??;
     Ok(Exit::Done)
 }
 
 fn print_checked(result: &JobResult, ends: Ends, access: &BucketAccess) -> anyhow::Result<()> {
-    artifact::verify(result, access).map_err(|error| Failed::no(error.to_string()))?;
+    result
+        .verify_all(access)
+        .map_err(|error| Failed::no(error.to_string()))?;
     let mut selection = Selection::new(result.digits, ends);
     let mut print = |piece: &[u8]| selection.parts(piece).into_iter().try_for_each(output::bytes);
     match (&result.value, &result.artifact) {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use durable_jobs::client::{QueueVersion, WaitEvent};
 use durable_jobs::{Client, Error, JobId, State};
+use fibonacci_jobs::VERSION;
 use tokio::time::MissedTickBehavior;
 
 use super::{Look, draw};
@@ -75,7 +76,7 @@ async fn look(client: &Client, id: &JobId, fleet: &LocalFleet) -> Result<Look, E
     if job.state.is_final() || look.progress.is_some() {
         return Ok(look);
     }
-    let of = QueueVersion::of(job);
+    let of = QueueVersion::of(job, VERSION);
     let is_attended = of.is_attended(job.state, &client.workers().await?);
     let waits = match (is_attended, job.state) {
         (false, _) => Some(fleet.prospect(&of).await.unwrap_or_else(|| nobody_listens(&of))),

@@ -3,7 +3,7 @@
 use durable_jobs::client::QueueStatus;
 use durable_jobs::database::ConnectionLimit;
 use durable_jobs::presence::Presence;
-use durable_jobs::worker::RunningJob;
+use durable_jobs::record::RunningJob;
 
 use super::Report;
 use crate::output::{self, Paint, Table};

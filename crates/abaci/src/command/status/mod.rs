@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use anyhow::{anyhow, bail};
 use clap::Args;
-use durable_jobs::APPLICATION_VERSION;
 use durable_jobs::client::{QueueProbe, QueueStatus};
 use durable_jobs::database::{ClockOffset, ConnectionLimit};
 use durable_jobs::presence::Presence;
+use fibonacci_jobs::VERSION;
 use serde::Serialize;
 use tokio::time::timeout;
 
@@ -130,7 +130,7 @@ impl Report {
 
     /// Says that a worker takes the jobs that are submitted now.
     fn is_taken(&self) -> bool {
-        let is_taker = |worker: &Presence| worker.takes(&self.database.name, APPLICATION_VERSION);
+        let is_taker = |worker: &Presence| worker.takes(&self.database.name, VERSION);
         self.is_taken_by_fleet() || self.other_workers.iter().any(is_taker)
     }
 
@@ -222,7 +222,7 @@ async fn ask_database(config: &Config, is_elsewhere: bool) -> anyhow::Result<Dat
         }
     }
     let access = Access::open(config).await?;
-    let queue = QueueProbe::new(access.url(), &config.queue.value)?
+    let queue = QueueProbe::new(access.url(), &config.queue.value, VERSION)?
         .ask(TIMEOUT)
         .await?;
     // The tables are there, or the question would have failed: connecting makes none.

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use durable_jobs::client::QueueVersion;
+use fibonacci_jobs::VERSION;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{Report, look};
@@ -68,7 +69,7 @@ async fn until_ready(config: &Config, limit: Period) -> anyhow::Result<Report> {
 impl Report {
     /// Names what keeps jobs from being taken as they should.
     fn missing(&self) -> Option<String> {
-        let nobody = || nobody_listens(&QueueVersion::current(&self.database.name));
+        let nobody = || nobody_listens(&QueueVersion::new(&self.database.name, VERSION));
         if let Some(reason) = &self.fleet_reason {
             return Some(reason.clone());
         }

@@ -11,8 +11,9 @@ mod workload;
 use anyhow::Context;
 use clap::Args;
 use durable_jobs::client::SubmitOptions;
-use durable_jobs::record::RequestError;
-use durable_jobs::{Algorithm, Client, Error, JobId, Request, State};
+use durable_jobs::{Client, Error, JobId, State};
+use fibonacci_jobs::record::RequestError;
+use fibonacci_jobs::{Algorithm, Request, new_jobs};
 use serde::Serialize;
 
 use crate::config::{Config, Period};
@@ -111,7 +112,7 @@ impl SubmitArgs {
                 what_was_queued(jobs)
             ));
         }
-        let submitted = client.submit_all(jobs, options).await;
+        let submitted = client.submit_all(&new_jobs(jobs), options).await;
         if let Err(
             Error::Unreachable { .. } | Error::Full { .. } | Error::Database { .. } | Error::CutShort { .. },
         ) = &submitted

@@ -2,8 +2,8 @@
 
 use std::str::FromStr;
 
-use durable_jobs::Request;
 use fastrand::Rng;
+use fibonacci_jobs::Request;
 
 /// The indices from the first to the last, both included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

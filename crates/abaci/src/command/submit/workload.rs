@@ -4,8 +4,8 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
-use durable_jobs::record::RequestError;
-use durable_jobs::{Algorithm, Request};
+use fibonacci_jobs::record::RequestError;
+use fibonacci_jobs::{Algorithm, Request};
 use serde_json::Value;
 
 use super::random::{IndexRange, Random};

@@ -3,7 +3,8 @@
 
 use std::os::unix::process::ExitStatusExt;
 
-use durable_jobs::worker::{DatabaseContact, RunningJob};
+use durable_jobs::record::{Details, RunningJob};
+use durable_jobs::worker::DatabaseContact;
 
 use super::super::child::Program;
 use super::super::restarts::Intensity;
@@ -104,8 +105,7 @@ fn experienced() -> WorkerReport {
 fn busy() -> WorkerReport {
     let job = RunningJob {
         workflow_id: "one".to_owned(),
-        n: None,
-        algorithm: None,
+        details: Details::default(),
         attempt: None,
         step: None,
         progress: None,

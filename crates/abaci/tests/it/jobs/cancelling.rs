@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use durable_jobs::worker::RunningJob;
+use durable_jobs::record::RunningJob;
 use testkit::{Deadline, eventually, is_alive};
 
 use crate::children::{children_of, files};

@@ -1,7 +1,7 @@
 //! Literal reports and what is drawn of them.
 
-use durable_jobs::Algorithm;
 use durable_jobs::client::QueueStatus;
+use durable_jobs::record::Details;
 
 use super::super::DatabaseReport;
 use super::*;
@@ -28,8 +28,7 @@ fn worker(slot: u32, state: WorkerState) -> WorkerView {
 fn busy(slot: u32) -> WorkerView {
     let job = RunningJob {
         workflow_id: "id".to_owned(),
-        n: Some(46),
-        algorithm: Some(Algorithm::Recursive),
+        details: Details::default().with("n", 46),
         attempt: Some(1),
         step: Some("compute".to_owned()),
         progress: Some(0.21),

@@ -1,0 +1,98 @@
+//! Counts primes: a job type of one's own, with its worker and its client, in two terminals.
+//!
+//! ```sh
+//! cargo run --release -p durable-jobs --example primes -- work
+//! cargo run --release -p durable-jobs --example primes -- submit 1..20000000
+//! ```
+//!
+//! The database is that of `DATABASE_URL`, or a private one in `primes-data`. Kill the worker while it counts, and start
+//! another: what was counted is not counted again.
+use std::error::Error;
+use std::time::Duration;
+
+use durable_jobs::client::{ClientSettings, SubmitOptions};
+use durable_jobs::compute::{Task, TaskRun};
+use durable_jobs::process::{Isolation, TaskKind, compute_for_worker};
+use durable_jobs::worker::WorkerSettings;
+use durable_jobs::{Client, Failure, JobContext, JobType, JobTypes, Worker};
+use local_postgres::{KeeperCommand, KeeperSettings, Lease, Settings};
+use serde::{Deserialize, Serialize};
+
+const DATA: &str = "primes-data";
+
+/// The numbers from the first to before the second.
+#[derive(Clone, Serialize, Deserialize)]
+struct Span(u64, u64);
+
+struct CountPrimes;
+
+impl JobType for CountPrimes {
+    const WORKFLOW: &'static str = "count_primes";
+    type Input = Span;
+    type Output = u64;
+
+    async fn run(&self, job: &JobContext, Span(from, to): Span) -> Result<u64, Failure> {
+        let mut count = 0;
+        for from in (from..to).step_by(1_000_000) {
+            let part = Span(from, to.min(from + 1_000_000));
+            count += job.step("count", || job.compute(part.clone())).await?;
+        }
+        Ok(count)
+    }
+}
+
+impl Task for Span {
+    const NAME: &'static str = "count";
+    type Output = u64;
+
+    fn run(&self, run: &TaskRun<'_, u64>) -> Result<u64, Failure> {
+        let mut count = 0;
+        for n in self.0..self.1 {
+            run.progress(n - self.0, self.1 - self.0)?;
+            let is_prime = n > 1 && (2..).take_while(|d| d * d <= n).all(|d| n % d != 0);
+            count += u64::from(is_prime);
+        }
+        Ok(count)
+    }
+}
+
+/// Starts the private database, which runs while somebody has a lease on it.
+fn private() -> Result<Lease, Box<dyn Error>> {
+    let keeper = KeeperCommand::new(std::env::current_exe()?, ["keep"]);
+    let lease = Lease::acquire(&Settings::new(DATA, keeper))?;
+    lease.ensure_database("primes")?;
+    Ok(lease)
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let (url, _lease) = match (&arguments[..], std::env::var("DATABASE_URL")) {
+        (["compute"], _) => return Ok(compute_for_worker(&[TaskKind::of::<Span>()])?),
+        (["keep"], _) => return Ok(local_postgres::keep(&KeeperSettings::new(DATA))?),
+        (_, Ok(url)) => (url, None),
+        (_, Err(_)) => private().map(|lease| (lease.url("primes"), Some(lease)))?,
+    };
+    let types = JobTypes::new("primes-1").with(CountPrimes);
+    match arguments[..] {
+        ["work"] => {
+            let mut settings = WorkerSettings::new(url, "localhost", DATA, types);
+            settings.isolation = Some(Isolation::of_this_program(["compute"])?);
+            let worker = Worker::start(settings).await?;
+            eprintln!("{} takes jobs, until Ctrl-C", worker.executor_id());
+            let stop = tokio::signal::ctrl_c();
+            worker.run_until(stop, Duration::from_secs(1)).await?;
+        }
+        ["submit", span] => {
+            let (from, to) = span.split_once("..").ok_or("give a span such as 1..1000000")?;
+            let span = Span(from.parse()?, to.parse()?);
+            let client = Client::connect(ClientSettings::new(url, types)).await?;
+            let options = SubmitOptions::default();
+            let id = client.submit::<CountPrimes>(&span, options).await?;
+            println!("{} primes", client.output_of::<CountPrimes>(&id).await?);
+        }
+        _ => return Err("usage: primes work | submit A..B".into()),
+    }
+    Ok(())
+}

@@ -1,0 +1,405 @@
+//! The connection to the database: address, pool, schema.
+//!
+//! Every failure to connect is told apart here: a wrong address, nobody there, a refusal, a schema that is too new.
+//! No message carries a user or a password.
+
+mod address;
+mod clock;
+mod connections;
+mod failure;
+mod input;
+mod scope;
+mod session;
+mod tables;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dbos::sysdb::SystemDatabase;
+use dbos::sysdb::postgres::{PostgresSystemDatabase, Settings};
+use dbos::sysdb::retry::RetryPolicy;
+use sqlx::Connection;
+use sqlx::postgres::{PgConnection, PgPool};
+use tracing::warn;
+
+pub(crate) use address::Address;
+pub use clock::{ClockOffset, DatabaseClock};
+pub(crate) use clock::{local_ms, now_ms};
+pub use connections::ConnectionLimit;
+pub(crate) use connections::Connections;
+use failure::is_full;
+pub(crate) use failure::{is_broken, is_read_only};
+pub(crate) use input::input;
+pub(crate) use scope::Scope;
+pub use tables::Tables;
+
+use self::tables::{NEWEST_TESTED_SCHEMA, known_version, prepare, schema_version};
+use crate::{APPLICATION, Error};
+
+/// Takes room on the server's disk and gives it back, by sorting more than fits into the memory allowed: half a millisecond,
+/// and nothing is left of it.
+const TAKE_ROOM: &str = "begin; set local work_mem = '64kB'; \
+     select line from (select repeat('x', 1000) || i as line from generate_series(1, 300) as i) as lines \
+     order by line offset 299; rollback";
+
+/// Making the tables takes a second or two; waiting for another process that makes them, no longer than this.
+const PREPARATION_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// The name of this database; one that was copied from another has that one's name in its table and takes its own.
+const NAME: &str = "with here as (select oid from pg_database where datname = current_database()), \
+     named as (insert into abaci.names (database) select oid from here \
+         on conflict (database) do update set database = excluded.database returning name) \
+     select name::text from named";
+
+/// The pauses between two attempts to get a connection from a server that has none left.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// Bounds the end of a connection.
+const GOODBYE: Duration = Duration::from_secs(1);
+
+const NAME_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A pool of connections to a database whose schema is ours, with the engine's guarded statements over it.
+#[derive(Clone)]
+pub(crate) struct Database {
+    pub(crate) pool: PgPool,
+    pub(crate) engine: Arc<PostgresSystemDatabase>,
+    pub(crate) address: Address,
+    pub(crate) clock: DatabaseClock,
+    pub(crate) scope: Scope,
+}
+
+/// What a caller does with the tables, and with whose rows.
+pub(crate) struct Access {
+    pub(crate) tables: Tables,
+    pub(crate) scope: Scope,
+}
+
+impl Database {
+    /// Connects for a client, checks the schema's version and does what it may about tables that are missing.
+    ///
+    /// A server without a free connection is asked again for `patience`. The one connection is kept.
+    pub(crate) async fn open(
+        address: Address,
+        access: Access,
+        timeout: Duration,
+        patience: Duration,
+    ) -> Result<Self, Error> {
+        let deadline = Instant::now() + patience;
+        let mut first = address.connect_by(timeout, deadline).await?;
+        let clock = prepare_in_time(&mut first, &address, access.tables).await?;
+        // Gone before the next one is opened, or a client would need two.
+        let _ = first.close().await;
+        let pool = address.pool(1);
+        let database = Self::over(address, pool, clock, access.scope);
+        loop {
+            let filled = database.address.fill(&database.pool, timeout).await;
+            if filled.is_ok() || Instant::now() >= deadline {
+                return filled.map(|()| database);
+            }
+            // Somebody was faster; or it fails at once, and says why.
+            let place = database.address.connect_by(timeout, deadline).await?;
+            let _ = place.close().await;
+        }
+    }
+
+    /// Connects for a worker with at most `wanted` connections, as [`Database::open`] does; says how they are shared out.
+    ///
+    /// # Errors
+    /// Also [`Error::Unreachable`] where too few are left.
+    pub(crate) async fn open_for_worker(
+        address: Address,
+        access: Access,
+        wanted: u32,
+        timeout: Duration,
+    ) -> Result<(Self, Connections), Error> {
+        let mut first = address.connect(timeout).await?;
+        let clock = prepare_in_time(&mut first, &address, access.tables).await?;
+        let total = address.places(&mut first, wanted).await?;
+        let room = try_room(&mut first).await;
+        if let Some(reason) = room.map_err(|error| address.failure("looking for room", &error))? {
+            return Err(address.full(reason));
+        }
+        let _ = first.close().await;
+        let connections = Connections::share(total);
+        let pool = address.pool_of_worker(connections.own);
+        let database = Self::over(address, pool, clock, access.scope);
+        database.address.fill(&database.pool, timeout).await?;
+        Ok((database, connections))
+    }
+
+    /// Closes a connection, if there is one; the next statement opens another.
+    pub(crate) async fn let_go(&self) {
+        // One that was just used is still on its way back, which is waited for; none is opened to be closed.
+        let close = async {
+            if self.pool.size() > 0
+                && let Ok(connection) = self.pool.acquire().await
+            {
+                let _ = connection.close().await;
+            }
+        };
+        let _ = tokio::time::timeout(GOODBYE, close).await;
+    }
+
+    /// Closes a session that cannot write any more, so that the next statement has another.
+    pub(crate) async fn drop_if_read_only(&self, error: &sqlx::Error) {
+        if is_read_only(error) {
+            self.let_go().await;
+        }
+    }
+
+    /// The same database over one connection of its own, for statements that take minutes.
+    pub(crate) fn apart(&self) -> Self {
+        let pool = self.address.pool(1);
+        Self::over(self.address.clone(), pool, self.clock, self.scope.clone())
+    }
+
+    fn over(address: Address, pool: PgPool, clock: DatabaseClock, scope: Scope) -> Self {
+        let engine = Arc::new(PostgresSystemDatabase::from_pool(
+            pool.clone(),
+            &engine_settings(),
+        ));
+        Self {
+            pool,
+            engine,
+            address,
+            clock,
+            scope,
+        }
+    }
+
+    /// Runs one question with a bound, since the engine's own statements retry an outage for ever.
+    pub(crate) async fn bounded<T, E: std::fmt::Display>(
+        &self,
+        operation: &'static str,
+        timeout: Duration,
+        question: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Error> {
+        match tokio::time::timeout(timeout, question).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(Error::Database {
+                operation,
+                reason: error.to_string(),
+            }),
+            Err(_) => Err(self.address.silence(timeout).await),
+        }
+    }
+
+    /// What tells this database from every other one, wherever it is reached and however it is called.
+    pub(crate) async fn name(&self) -> Result<String, Error> {
+        let name = sqlx::query_scalar(NAME).fetch_one(&self.pool);
+        self.address
+            .ask("giving the database a name", NAME_TIMEOUT, name)
+            .await
+    }
+
+    pub(crate) async fn close(&self) {
+        self.engine.close().await;
+    }
+}
+
+impl Address {
+    /// Opens one connection outside of any pool.
+    pub(crate) async fn connect(&self, timeout: Duration) -> Result<PgConnection, Error> {
+        match tokio::time::timeout(timeout, PgConnection::connect_with(&self.options)).await {
+            Ok(Ok(connection)) => Ok(connection),
+            Ok(Err(error)) => Err(self.refusal(&error)),
+            Err(_) => Err(self.no_answer(timeout)),
+        }
+    }
+
+    /// Opens one connection as [`Address::connect`] does, and waits until `deadline` for a place where the server has none.
+    async fn connect_by(&self, timeout: Duration, deadline: Instant) -> Result<PgConnection, Error> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let connection = PgConnection::connect_with(&self.options);
+            match tokio::time::timeout(timeout, connection).await {
+                Ok(Err(error)) if is_full(&error) && Instant::now() < deadline => {
+                    if pause == FIRST_PAUSE {
+                        warn!(reason = %self.refusal(&error), "waiting for a connection");
+                    }
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+                Ok(Err(error)) => return Err(self.refusal(&error)),
+                Ok(Ok(connection)) => return Ok(connection),
+                Err(_) => return Err(self.no_answer(timeout)),
+            }
+        }
+    }
+
+    /// Asks one question over a connection that is there, with a bound.
+    pub(crate) async fn ask<T>(
+        &self,
+        operation: &'static str,
+        timeout: Duration,
+        question: impl Future<Output = Result<T, sqlx::Error>>,
+    ) -> Result<T, Error> {
+        match tokio::time::timeout(timeout, question).await {
+            Ok(answer) => answer.map_err(|error| self.failure(operation, &error)),
+            Err(_) => Err(self.no_answer(timeout)),
+        }
+    }
+
+    pub(crate) fn no_answer(&self, within: Duration) -> Error {
+        self.unreachable(format!("no answer within {} s", within.as_secs_f32()))
+    }
+
+    pub(crate) fn unreachable(&self, reason: String) -> Error {
+        Error::Unreachable {
+            place: self.place.clone(),
+            reason,
+        }
+    }
+}
+
+/// What is known of a database after one connection attempt.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct DatabaseReport {
+    /// Host and database, without user or password.
+    pub place: String,
+    /// The server's version, such as `15.18`.
+    pub server_version: String,
+    /// The version of the engine's schema found there; absent where there is none.
+    pub schema_version: Option<i64>,
+    /// The oldest version that this build works with, which it makes itself.
+    pub known_schema_version: i64,
+    /// The newest version that this build works with.
+    pub newest_schema_version: i64,
+    /// Is true where abaci's own tables are there.
+    pub has_own_tables: bool,
+    /// The limit that leaves this user the fewest connections.
+    pub connections: ConnectionLimit,
+    /// Is true where this user may make tables.
+    pub may_make_tables: bool,
+    /// Is true where this user may queue jobs, or there are no tables for them yet.
+    pub may_write: bool,
+    /// Why nothing can be written, such as a full disk; absent where a write that was taken back has worked.
+    pub write_failure: Option<String>,
+    /// One round trip, in milliseconds.
+    pub round_trip_ms: f64,
+    /// How far this machine's clock is ahead of the database's.
+    pub clock_offset_ms: ClockOffset,
+}
+
+/// Checks the form of a database URL without connecting.
+///
+/// # Errors
+/// [`Error::Url`] that names the scheme or the part that is wrong, never the password.
+pub fn check_url(url: &str) -> Result<(), Error> {
+    Address::parse(url).map(drop)
+}
+
+/// Rewrites a database URL into the form that the driver reads as `psql` reads this one; it holds the same password.
+///
+/// # Errors
+/// As [`check_url`].
+pub fn canonical_url(url: &str) -> Result<String, Error> {
+    Address::parse(url).map(|address| address.url)
+}
+
+/// A database URL as host, port and database, fit for a log: user, password and parameters are left out.
+#[must_use]
+pub fn printable_url(url: &str) -> String {
+    Address::parse(url).map_or_else(
+        |_| "an unreadable database URL".to_owned(),
+        |address| address.place,
+    )
+}
+
+/// Connects and reports what is there, changing nothing.
+///
+/// # Errors
+/// [`Error::Url`], [`Error::Unreachable`], [`Error::Refused`] or [`Error::Unsuitable`].
+pub async fn inspect(url: &str, timeout: Duration) -> Result<DatabaseReport, Error> {
+    let address = Address::parse(url)?;
+    let mut connection = address.connect(timeout).await?;
+    let asked = Instant::now();
+    let (server_version, now_ms) = sqlx::query_as(concat!(
+        "select split_part(current_setting('server_version'), ' ', 1), ",
+        now_ms!()
+    ))
+    .fetch_one(&mut connection)
+    .await
+    .map_err(|error| address.failure("asking for the version", &error))?;
+    let round_trip_ms = asked.elapsed().as_secs_f64() * 1e3;
+    let clock_offset_ms = DatabaseClock::read(now_ms, asked).offset();
+    address.check_writable(&mut connection).await?;
+    let connections = address.tightest_limit(&mut connection).await?;
+    // It takes two more.
+    if connections.left > 2 {
+        address.check_sessions().await?;
+    }
+    let schema_version = schema_version(&mut connection, &address).await?;
+    let (has_own_tables, may_make_tables, may_write) = sqlx::query_as(
+        "select to_regclass('abaci.presence') is not null, \
+         has_database_privilege(current_database(), 'CREATE'), \
+         coalesce(has_table_privilege(to_regclass('dbos.workflow_status'), 'INSERT'), true)",
+    )
+    .fetch_one(&mut connection)
+    .await
+    .map_err(|error| address.failure("looking for our tables", &error))?;
+    let write_failure = try_room(&mut connection)
+        .await
+        .map_err(|error| address.failure("looking for room", &error))?;
+    Ok(DatabaseReport {
+        connections,
+        write_failure,
+        place: address.place,
+        server_version,
+        schema_version,
+        has_own_tables,
+        may_make_tables,
+        may_write,
+        known_schema_version: known_version(),
+        newest_schema_version: NEWEST_TESTED_SCHEMA,
+        round_trip_ms,
+        clock_offset_ms,
+    })
+}
+
+/// Tries whether the server has room to write, and says in its words why not.
+///
+/// # Errors
+/// When the connection breaks.
+pub(crate) async fn try_room(connection: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
+    let Err(error) = sqlx::raw_sql(TAKE_ROOM).execute(&mut *connection).await else {
+        return Ok(None);
+    };
+    if is_broken(&error) {
+        return Err(error);
+    }
+    // What failed within the transaction leaves it open.
+    sqlx::raw_sql("rollback").execute(connection).await?;
+    Ok(Some(failure::words(&error)))
+}
+
+async fn prepare_in_time(
+    connection: &mut PgConnection,
+    address: &Address,
+    tables: Tables,
+) -> Result<DatabaseClock, Error> {
+    match tokio::time::timeout(PREPARATION_TIMEOUT, prepare(connection, address, tables)).await {
+        Ok(prepared) => prepared,
+        Err(_) => Err(address.unreachable("its tables could not be made or checked in time".to_owned())),
+    }
+}
+
+/// How our own use of the engine's statements waits out a hiccup; callers bound the whole.
+fn engine_settings() -> Settings<'static> {
+    Settings {
+        application_name: Some(APPLICATION),
+        retry: RetryPolicy {
+            initial_backoff: Duration::from_millis(50),
+            max_backoff: Duration::from_millis(500),
+            retry_connection_errors: true,
+        },
+        ..Settings::default()
+    }
+}
+
+/// An error of either driver as text, where a question mixes both.
+pub(crate) fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}

@@ -1,0 +1,34 @@
+//! Whose rows a handle of the database is for.
+
+use std::sync::Arc;
+
+/// The names of the workflows and the version of the steps that a worker or a client knows. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Scope {
+    version: Arc<str>,
+    workflows: Arc<[&'static str]>,
+}
+
+impl Scope {
+    pub(crate) fn new(version: Arc<str>, workflows: Vec<&'static str>) -> Self {
+        Self {
+            version,
+            workflows: workflows.into(),
+        }
+    }
+
+    /// The version of the steps.
+    pub(crate) fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The names of the workflows, as in the rows.
+    pub(crate) fn workflows(&self) -> &[&'static str] {
+        &self.workflows
+    }
+
+    /// Says that a row of this name is of a type that is known here.
+    pub(crate) fn knows(&self, workflow: Option<&str>) -> bool {
+        workflow.is_some_and(|name| self.workflows.contains(&name))
+    }
+}

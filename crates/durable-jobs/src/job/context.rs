@@ -1,0 +1,349 @@
+//! What a job's body and its steps may use: checkpoints, computations, artifacts, and the word of how far they are.
+//!
+//! A signal of the engine, such as that the job was cancelled, ends the job whatever its body makes of it: the step returns
+//! a failure, every later step returns at once, and what the body returns is not recorded.
+
+use std::num::NonZero;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Instant;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::crash_count::Deaths;
+use super::event::JobLog;
+use crate::artifact::{ArtifactFile, Artifacts, Written};
+use crate::compute::{self, Activity, Computation, Ended, StepGuard, Task, Watch};
+use crate::process::Children;
+use crate::record::{ArtifactRecord, Failure, FailureKind, JobId};
+
+/// How a step is run.
+#[derive(Debug, Clone, Copy)]
+pub struct StepOptions {
+    /// How often what may pass is tried, at least once.
+    pub attempts: u32,
+    /// Ends the step when the job is cancelled or its time is over while it runs; else that is noticed before the next one.
+    ///
+    /// The engine watches by a query, and ends the query by closing its connection: for a step of microseconds that costs
+    /// more than everything else.
+    pub is_watched: bool,
+    /// Shows the step in reports and in the log.
+    pub is_shown: bool,
+}
+
+impl Default for StepOptions {
+    /// Three attempts, watched and shown.
+    fn default() -> Self {
+        Self {
+            attempts: 3,
+            is_watched: true,
+            is_shown: true,
+        }
+    }
+}
+
+/// One start of a job, as its body and its steps see it.
+pub struct JobContext {
+    pub(crate) log: JobLog,
+    pub(crate) executor_id: String,
+    pub(crate) artifacts: Artifacts,
+    pub(crate) attempt: u32,
+    /// Where heavy computations run.
+    pub(crate) children: Children,
+    /// The memory that somebody granted this job; absent for the worker's own limit.
+    pub(crate) memory_bytes: Option<u64>,
+    /// What counts the deaths of its computing processes.
+    pub(crate) deaths: Deaths,
+    /// Where the worker's report looks for the step that runs.
+    pub(crate) activity: Arc<Activity>,
+    pub(crate) ends: Ends,
+}
+
+/// What ends a job without a word of its body.
+#[derive(Default)]
+pub(crate) struct Ends {
+    /// What this host lacks for the job, once a step has met that.
+    host_fault: OnceLock<String>,
+    /// The engine's signal, once a step has met one.
+    signal: Mutex<Option<dbos::Error<Failure>>>,
+    /// Whether the job got something of the host that may have been amiss.
+    used_host: AtomicBool,
+}
+
+impl JobContext {
+    /// The job's id.
+    #[must_use]
+    pub fn id(&self) -> &JobId {
+        self.log.id()
+    }
+
+    /// Which start of the job this is, counted from 1.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// Which attempt of the running step this is, counted from 1.
+    #[must_use]
+    pub fn step_attempt(&self) -> u32 {
+        dbos::step_status().map_or(1, |status| u32::try_from(status.current_attempt()).unwrap_or(1))
+    }
+
+    /// The worker that runs it, as `<host>/<slot>`.
+    #[must_use]
+    pub fn executor_id(&self) -> &str {
+        &self.executor_id
+    }
+
+    /// The place for values that are too large for a row.
+    #[must_use]
+    pub fn artifacts(&self) -> &Artifacts {
+        &self.artifacts
+    }
+
+    /// How many threads one computation may use.
+    #[must_use]
+    pub fn threads(&self) -> NonZero<usize> {
+        self.children.threads()
+    }
+
+    /// Runs `work` as a step of this name, or returns what that step has recorded.
+    ///
+    /// It runs at least once: a step that was running when its worker died runs again, so repeating it must be safe.
+    /// What may pass is tried three times.
+    ///
+    /// # Errors
+    /// The failure that is recorded, also on a replay; or one that says that the job ends.
+    pub async fn step<T, F>(
+        &self,
+        name: &'static str,
+        work: impl Fn() -> F + Send + Sync,
+    ) -> Result<T, Failure>
+    where
+        T: Serialize + DeserializeOwned + Send,
+        F: Future<Output = Result<T, Failure>> + Send,
+    {
+        self.step_with(name, StepOptions::default(), work).await
+    }
+
+    /// Runs a step as [`JobContext::step`] does, with options.
+    ///
+    /// # Errors
+    /// As [`JobContext::step`].
+    pub async fn step_with<T, F>(
+        &self,
+        name: &'static str,
+        options: StepOptions,
+        work: impl Fn() -> F + Send + Sync,
+    ) -> Result<T, Failure>
+    where
+        T: Serialize + DeserializeOwned + Send,
+        F: Future<Output = Result<T, Failure>> + Send,
+    {
+        if self.ends.signal().is_some() {
+            return Err(interrupted());
+        }
+        let run = || {
+            let work = work();
+            async {
+                let outcome = if options.is_shown {
+                    self.shown(name, work).await
+                } else {
+                    work.await
+                };
+                match outcome {
+                    Err(failure) if failure.is_of_host() => Err(self.give_up(&failure)),
+                    outcome => Ok(outcome?),
+                }
+            }
+        };
+        let outcome = dbos::step_with(name, options.of_engine(), run).await;
+        outcome.map_err(|error| match failure_of(error) {
+            Ok(failure) => failure,
+            Err(signal) => {
+                *self.ends.signal() = Some(signal);
+                interrupted()
+            }
+        })
+    }
+
+    /// Runs a task: on a blocking thread, or in a child process where it is heavy and this worker has such.
+    ///
+    /// A process that dies is followed by another at once, until the deaths park the job.
+    ///
+    /// # Errors
+    /// What the task returned, or the failure that parks the job.
+    pub async fn compute<T: Task>(&self, task: T) -> Result<T::Output, Failure> {
+        loop {
+            match self.start(task.clone())?.next().await {
+                Ok(output) => return Ok(output),
+                Err(Ended::Failed(failure)) => return Err(failure),
+                Err(Ended::Died(death)) => self.count_death(death).await?,
+            }
+        }
+    }
+
+    /// Starts a task that has several outputs or lasts for several steps; dropping what is returned ends it.
+    ///
+    /// # Errors
+    /// Why there is no process for it.
+    pub fn start<T: Task>(&self, task: T) -> Result<Computation<T::Output>, Failure> {
+        let activity = Arc::clone(&self.activity);
+        let Some(children) = self.children.for_cost(task.cost()) else {
+            return Ok(Computation::on_thread(task, activity));
+        };
+        self.ends.used_host.store(true, Ordering::Relaxed);
+        let (computation, child) = children.start(task, self.memory_bytes, activity)?;
+        self.log.child_started(child);
+        Ok(computation)
+    }
+
+    /// Counts the death of a process that computed for this job.
+    ///
+    /// # Errors
+    /// The failure that parks the job, if that was one too many; the death itself where it could not be counted, since
+    /// uncounted it must not go round for ever.
+    pub async fn count_death(&self, death: Failure) -> Result<(), Failure> {
+        match self.deaths.count(&death).await {
+            Ok(None) => {
+                self.log_retry(&death);
+                Ok(())
+            }
+            Ok(Some(poison)) => Err(poison.at_attempt(self.attempt)),
+            Err(_) => Err(death),
+        }
+    }
+
+    /// Puts a written file in its place among the artifacts, under its final name; the unfinished one is gone then.
+    ///
+    /// Repeating it is harmless: the name decides what the artifact is.
+    ///
+    /// # Errors
+    /// A retryable failure with what the file system or the bucket said.
+    pub async fn keep(
+        &self,
+        file: &ArtifactFile,
+        written: &Written,
+        name: &str,
+    ) -> Result<ArtifactRecord, Failure> {
+        let kept = self.artifacts.keep(file, written, name).await;
+        self.ends.used_host.fetch_or(kept.is_ok(), Ordering::Relaxed);
+        kept
+    }
+
+    /// Runs `work` on a blocking thread; it says how far it is, and is told to stop when this future is dropped.
+    ///
+    /// # Errors
+    /// What `work` returned, or a terminal failure named `Panic`.
+    pub async fn on_thread<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Watch<'_>) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        compute::on_thread(&self.activity, work).await
+    }
+
+    /// Shows a step in reports until the guard is dropped; for steps that are not shown themselves.
+    pub fn show_step(&self, name: &'static str) -> StepGuard<'_> {
+        self.activity.begin(name)
+    }
+
+    /// Says how far the step that is shown is.
+    pub fn progress(&self, done: u64, total: u64) {
+        self.activity
+            .meter()
+            .note(compute::Stage::Computing { done, total });
+    }
+
+    /// Logs that the running step failed and goes on by another way.
+    pub fn log_retry(&self, failure: &Failure) {
+        let step = self.activity.current().map_or("", |(name, _)| name);
+        self.log.step_failed(step, failure);
+    }
+
+    /// Runs the work of a step, shown and logged.
+    async fn shown<T>(
+        &self,
+        name: &'static str,
+        work: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        let began = Instant::now();
+        let outcome = {
+            let _running = self.activity.begin(name);
+            work.await
+        };
+        match &outcome {
+            Ok(_) => self.log.step_done(name, began.elapsed()),
+            // What the host lacks is said once for all jobs.
+            Err(failure) if failure.is_of_host() => {}
+            Err(failure) => self.log.step_failed(name, failure),
+        }
+        outcome
+    }
+
+    /// Ends this start without a trace in the database: the engine records nothing of an interruption.
+    fn give_up(&self, failure: &Failure) -> dbos::Error<Failure> {
+        let _ = self.ends.host_fault.set(failure.message.clone());
+        dbos::Error::Interrupted {
+            workflow_id: self.id().to_string(),
+        }
+    }
+}
+
+impl Ends {
+    /// What the host lacked, if that is why the job ended.
+    pub(crate) fn host_fault(&self) -> Option<&String> {
+        self.host_fault.get()
+    }
+
+    /// The signal of the engine that ends the job, if there was one.
+    pub(crate) fn take_signal(&self) -> Option<dbos::Error<Failure>> {
+        self.signal().take()
+    }
+
+    pub(crate) fn used_host(&self) -> bool {
+        self.used_host.load(Ordering::Relaxed)
+    }
+
+    fn signal(&self) -> std::sync::MutexGuard<'_, Option<dbos::Error<Failure>>> {
+        // It is only ever replaced whole.
+        self.signal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl StepOptions {
+    fn of_engine(self) -> dbos::StepOptions<Failure> {
+        let options: dbos::StepOptions<Failure> = dbos::StepOptions {
+            max_attempts: self.attempts,
+            preemptible: self.is_watched,
+            ..dbos::StepOptions::default()
+        };
+        options.should_retry(
+            |error| matches!(error, dbos::Error::Application(failure) if failure.data.kind == FailureKind::Retryable),
+        )
+    }
+}
+
+/// What a step returns to a body whose job has ended; it is never recorded.
+fn interrupted() -> Failure {
+    Failure::retryable("Interrupted", "the job ends")
+}
+
+/// The failure that an error of a step stands for, or the error itself where it is the engine's own signal.
+fn failure_of(error: dbos::Error<Failure>) -> Result<Failure, dbos::Error<Failure>> {
+    match error {
+        dbos::Error::Application(failure) => Ok(failure),
+        dbos::Error::MaxStepRetriesExceeded {
+            attempts,
+            mut errors,
+            step,
+        } => match errors.pop() {
+            Some(last) => failure_of(last).map(|failure| failure.at_attempt(attempts)),
+            None => Ok(Failure::terminal(
+                "StepFailed",
+                format!("the step {step} failed at attempt {attempts}"),
+            )),
+        },
+        signal => Err(signal),
+    }
+}

@@ -1,0 +1,156 @@
+//! The child's side: takes one request, confines itself, computes, says how it went, and ends.
+
+use std::cell::Cell;
+use std::io::{self, BufRead, Read, Write};
+use std::ops::ControlFlow;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
+
+use super::limits;
+use super::protocol::{ChildMessage, ComputeRequest, MAX_LINE_BYTES};
+use crate::compute::{Stage, Task, TaskRun};
+
+/// How often the worker hears how far the computation is, at most.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How much less of the processor the computation asks for than the worker, whose heartbeat must not wait for it.
+const NICE: i32 = 5;
+
+/// Address space beyond what is there at the beginning and what the computation may use: the growth of the stack, the
+/// watching thread's and the second computing one's, an arena of the allocator for each of the two, 64 MiB, and its waste.
+/// Measured: up to 160 MiB on two threads, 120 MiB on one, and 190 MiB for the moment in which an arena is aligned.
+const ALLOWANCE_BYTES: u64 = 192 << 20;
+
+/// Between the limit of processor time that says so and the one that kills without a word.
+const HARD_LIMIT_SECONDS: u64 = 5;
+
+/// What the process ends with when its worker is gone.
+const EXIT_DESERTED: i32 = 3;
+
+/// What the watching thread needs.
+const WATCH_STACK_BYTES: usize = 64 << 10;
+
+/// A task that a child process can run.
+pub struct TaskKind {
+    name: &'static str,
+    run: fn(ComputeRequest<Box<RawValue>>) -> io::Result<()>,
+}
+
+impl TaskKind {
+    /// Names a task.
+    #[must_use]
+    pub fn of<T: Task>() -> Self {
+        Self {
+            name: T::NAME,
+            run: run::<T>,
+        }
+    }
+}
+
+/// Computes what the request on standard input asks for, and says on standard output how it goes.
+///
+/// It is all that a process does that was started by a worker's [`Isolation`](super::Isolation). It limits the memory and
+/// the processor time of the whole process, and ends the process when standard input ends.
+///
+/// # Errors
+/// When the request cannot be read, names none of `kinds`, or nobody reads the answer.
+pub fn compute_for_worker(kinds: &[TaskKind]) -> io::Result<()> {
+    let request = read_request()?;
+    let Some(kind) = kinds.iter().find(|kind| kind.name == request.name) else {
+        return Err(io::Error::other(format!("there is no task {:?}", request.name)));
+    };
+    (kind.run)(request)
+}
+
+fn run<T: Task>(request: ComputeRequest<Box<RawValue>>) -> io::Result<()> {
+    let task: T = serde_json::from_str(request.task.get())?;
+    if let Err(error) = confine(&request).and_then(|()| end_with_stdin(task.clone())) {
+        let failure = limits::not_started(&error);
+        return send(&ChildMessage::<T::Output>::Failed { failure });
+    }
+    let sent_last = Cell::new(Instant::now());
+    let watch = |stage: Stage| {
+        if sent_last.get().elapsed() < PROGRESS_INTERVAL {
+            return ControlFlow::Continue(());
+        }
+        sent_last.set(Instant::now());
+        let (done, bytes) = stage.measures();
+        match send(&ChildMessage::<T::Output>::Progress { done, bytes }) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_) => ControlFlow::Break(()),
+        }
+    };
+    // Nobody who would read it: the next progress report will say so.
+    let hand_over = |what| drop(send(&ChildMessage::Sent { what }));
+    send(&match task.run(&TaskRun::new(&watch, &hand_over)) {
+        Ok(what) => ChildMessage::Done { what },
+        Err(failure) => ChildMessage::Failed { failure },
+    })
+}
+
+fn read_request() -> io::Result<ComputeRequest<Box<RawValue>>> {
+    let mut line = Vec::new();
+    let stdin = io::stdin().lock();
+    stdin.take(MAX_LINE_BYTES as u64).read_until(b'\n', &mut line)?;
+    serde_json::from_slice(&line).map_err(|error| io::Error::other(format!("reading the request: {error}")))
+}
+
+/// Sets the limits of this process.
+fn confine<T>(request: &ComputeRequest<T>) -> io::Result<()> {
+    let memory = request
+        .memory_bytes
+        .saturating_add(ALLOWANCE_BYTES)
+        .saturating_add(address_space_bytes());
+    lower(Resource::As, memory, memory)?;
+    // The image of a process that was refused memory is as large as the memory that it had.
+    lower(Resource::Core, 0, 0)?;
+    if let Some(seconds) = request.cpu_seconds {
+        lower(Resource::Cpu, seconds, seconds.saturating_add(HARD_LIMIT_SECONDS))?;
+    }
+    // Without the right to a lower priority, the one that it has does, too.
+    let _ = nice(NICE);
+    Ok(())
+}
+
+/// Sets a limit, unless there is a lower one already.
+fn lower(resource: Resource, soft: u64, hard: u64) -> io::Result<()> {
+    let present = getrlimit(resource);
+    let limit = Rlimit {
+        current: Some(present.current.map_or(soft, |present| present.min(soft))),
+        maximum: Some(present.maximum.map_or(hard, |present| present.min(hard))),
+    };
+    Ok(setrlimit(resource, limit)?)
+}
+
+/// The address space of this process now; nothing where the system does not tell.
+fn address_space_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let size = status.lines().find_map(|line| line.strip_prefix("VmSize:"));
+    let kibibytes = size.and_then(|size| size.trim().trim_end_matches(" kB").parse().ok());
+    kibibytes.map_or(0, |kibibytes: u64| kibibytes.saturating_mul(1024))
+}
+
+/// Ends the process when the worker's end of standard input is closed, however that came about.
+fn end_with_stdin(task: impl Task) -> io::Result<()> {
+    let watcher = thread::Builder::new().stack_size(WATCH_STACK_BYTES);
+    watcher.spawn(move || {
+        let mut byte = [0];
+        while io::stdin().lock().read(&mut byte).is_ok_and(|count| count > 0) {}
+        task.clean_up();
+        std::process::exit(EXIT_DESERTED);
+    })?;
+    Ok(())
+}
+
+fn send(message: &impl Serialize) -> io::Result<()> {
+    let mut line = serde_json::to_vec(message)?;
+    line.push(b'\n');
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(&line)?;
+    stdout.flush()
+}

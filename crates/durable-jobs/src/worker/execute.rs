@@ -1,0 +1,355 @@
+//! What stands between a claimed row and the workflow body, and between the body's failure and the row.
+//!
+//! It parks a job that took several workers with it, refuses requests that make no sense, catches panics, and puts back what
+//! this host fails, so that a claimed row always reaches an outcome or goes back to its queue.
+//! None of this is part of the body: nothing here is a step, and nothing here changes which steps run.
+//!
+//! A failure is recorded here rather than by the engine, in the portable form that clients of every language read; the
+//! engine then finds the outcome recorded and adopts it.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dbos::sysdb::types::Outcome;
+use dbos::sysdb::{INTERNAL_QUEUE, SystemDatabase};
+use futures_util::FutureExt;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use super::deadline::{TimeLeft, left_ms, put_back};
+use super::given_back::{HeldRow, give_back};
+use super::host::Host;
+use super::in_hand::{Jobs, Place};
+use crate::artifact::Artifacts;
+use crate::compute;
+use crate::database::{Database, input};
+use crate::job::{Admitted, Deaths, Ends, JobContext, JobLog, JobTypes, Toll};
+use crate::process::Children;
+use crate::record::{Failure, JobId};
+
+/// Takes a row that this worker claimed, or that the engine's internal queue gave it, unless another run has it.
+const OWN: &str = concat!(
+    "update dbos.workflow_status set owner_xid = $3, workflow_deadline_epoch_ms = ",
+    put_back!(),
+    " where workflow_uuid = $1 and executor_id = $2 and status = 'PENDING' \
+     and (owner_xid is null or owner_xid = $3 or queue_name = $4) \
+     returning coalesce(recovery_attempts, 1), \
+     (select deaths from abaci.deaths where workflow_uuid = $1), \
+     (select last_reason from abaci.deaths where workflow_uuid = $1), \
+     (select memory_bytes from abaci.allowances where workflow_uuid = $1), ",
+    left_ms!(),
+    ", case when $5 then ",
+    input!(),
+    " end"
+);
+
+/// Bounds one attempt to take a job in hand or to give it back, so that a locked row does not keep a connection for good.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What [`OWN`] returns.
+type OwnedRow = (
+    i64,
+    Option<i32>,
+    Option<String>,
+    Option<i64>,
+    Option<i64>,
+    Option<String>,
+);
+
+/// How soon a question that met an outage is asked again.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// One run of a job, told from every other run of it by its token.
+struct Run {
+    id: String,
+    token: String,
+    place: Place,
+}
+
+/// What the database knows of a job whose row is this run's now.
+struct Owned {
+    /// How often the row was claimed and not given back.
+    attempts: u32,
+    toll: Toll,
+    /// What somebody granted this job, in bytes.
+    memory_bytes: Option<u64>,
+    time_left: TimeLeft,
+    /// The input, if the engine had none to give.
+    input: Option<Value>,
+}
+
+/// Runs the jobs of one worker, and has everything that they need of it.
+pub(crate) struct JobExecutor {
+    pub(crate) database: Database,
+    pub(crate) jobs: Jobs,
+    pub(crate) job_types: JobTypes,
+    pub(crate) artifacts: Artifacts,
+    pub(crate) executor_id: String,
+    /// Where a job goes back to that has no queue of its own.
+    pub(crate) queue: String,
+    pub(crate) children: Children,
+    /// Learns what it fails to offer to jobs.
+    pub(crate) host: Host,
+}
+
+/// What the engine records of a job that succeeded.
+type Output = Box<RawValue>;
+
+impl JobExecutor {
+    /// Runs the job whose row names `workflow` and was claimed with `input`; this is what the engine has registered.
+    pub(crate) async fn run(
+        self: Arc<Self>,
+        workflow: &'static str,
+        input: Value,
+    ) -> dbos::Result<Output, Failure> {
+        let id = dbos::workflow_id().ok_or_else(|| Failure::terminal("Internal", "not inside a workflow"))?;
+        let run = Run {
+            place: self.jobs.begin(&id),
+            id,
+            token: Uuid::now_v7().to_string(),
+        };
+        match AssertUnwindSafe(self.attempt(&run, workflow, &input))
+            .catch_unwind()
+            .await
+        {
+            Ok(Ok(output)) => Ok(output),
+            Ok(Err(error)) => Err(self.conclude(&run, error).await),
+            Err(panic) => {
+                let failure = Failure::terminal("Panic", compute::panic_message(&*panic));
+                warn!(workflow_id = run.id, reason = failure.message, "job panicked");
+                Err(self.conclude(&run, failure.into()).await)
+            }
+        }
+    }
+
+    async fn attempt(
+        &self,
+        run: &Run,
+        workflow: &'static str,
+        input: &Value,
+    ) -> dbos::Result<Output, Failure> {
+        let Some(owned) = self.own(run, input.is_null()).await else {
+            warn!(
+                workflow_id = run.id,
+                "the job went to another worker or ended before it began; left alone"
+            );
+            return Err(dbos::Error::Interrupted {
+                workflow_id: run.id.clone(),
+            });
+        };
+        let attempt = owned.attempts;
+        if let Some(poison) = owned.toll.poison() {
+            return Err(refused(run, poison.at_attempt(attempt)).into());
+        }
+        let job_type = self.job_types.get(workflow);
+        let job_type =
+            job_type.ok_or_else(|| Failure::terminal("Internal", "the job type is not registered"))?;
+        let job = job_type
+            .admit(owned.input.as_ref().unwrap_or(input), owned.memory_bytes)
+            .map_err(|failure| refused(run, failure.at_attempt(attempt)))?;
+        let context = self.context(run, &job, &owned);
+        context.log.started(attempt);
+        self.perform(run, job, &owned.time_left, Arc::new(context)).await
+    }
+
+    fn context(&self, run: &Run, job: &Arc<dyn Admitted>, owned: &Owned) -> JobContext {
+        JobContext {
+            log: JobLog::new(JobId::new(&run.id), Arc::clone(job)),
+            executor_id: self.executor_id.clone(),
+            artifacts: self.artifacts.clone(),
+            attempt: owned.attempts,
+            children: self.children.clone(),
+            memory_bytes: owned.memory_bytes,
+            deaths: Deaths {
+                database: self.database.clone(),
+                workflow_id: run.id.clone(),
+                workers: owned.toll.workers,
+            },
+            activity: run.place.describe(job.details(), owned.attempts),
+            ends: Ends::default(),
+        }
+    }
+
+    /// Runs the body, and gives the job back where the host has failed it.
+    async fn perform(
+        &self,
+        run: &Run,
+        job: Arc<dyn Admitted>,
+        time_left: &TimeLeft,
+        context: Arc<JobContext>,
+    ) -> dbos::Result<Output, Failure> {
+        let began = Instant::now();
+        let body = job.run(Arc::clone(&context));
+        let outcome = match time_left.bound(body).await {
+            // Whatever the body made of a signal, it counts.
+            Some(outcome) => match context.ends.take_signal() {
+                Some(signal) => Err(signal),
+                None => outcome.map_err(dbos::Error::Application),
+            },
+            None => Err(self.cancel_in_time(run).await),
+        };
+        match (&outcome, context.ends.host_fault()) {
+            (Err(dbos::Error::Interrupted { .. }), Some(reason)) => {
+                // First: once the row is back, this worker must not be the one that claims it.
+                self.host.failed(reason);
+                context.log.given_back(began.elapsed());
+                self.give_back(run).await;
+            }
+            (Ok(_), _) => {
+                if context.ends.used_host() {
+                    self.host.worked();
+                }
+                context.log.succeeded(began.elapsed());
+            }
+            (Err(error), _) => context.log.ended(began.elapsed(), &error.to_string()),
+        }
+        outcome
+    }
+
+    /// Puts the job back on its queue, uncounted; what the steps before have recorded stays.
+    async fn give_back(&self, run: &Run) {
+        let row = HeldRow {
+            id: &run.id,
+            executor_id: &self.executor_id,
+            owner: Some(&run.token),
+            queue: &self.queue,
+        };
+        run.place.give_back();
+        let asked = self
+            .database
+            .bounded("giving a job back", TIMEOUT, give_back(&self.database, row));
+        if let Err(error) = asked.await {
+            warn!(workflow_id = run.id, %error, "could not give a job back; the janitor will see to it");
+        }
+    }
+
+    /// Makes this run the row's one owner and returns what is known of the job.
+    ///
+    /// `None` when the row ended or belongs to another worker by now, as after a start that was held up by an outage.
+    /// The token is what refuses every later start of the same row until it is claimed again.
+    /// The input is read too where the engine gave none: it does not look where newer clients keep theirs.
+    /// An outage is waited out, as the engine does.
+    async fn own(&self, run: &Run, reads_input: bool) -> Option<Owned> {
+        let mut pause = Duration::from_millis(50);
+        loop {
+            let own = sqlx::query_as(OWN)
+                .bind(&run.id)
+                .bind(&self.executor_id)
+                .bind(&run.token)
+                .bind(INTERNAL_QUEUE)
+                .bind(reads_input)
+                .fetch_optional(&self.database.pool);
+            let own = self.database.bounded("taking the job in hand", TIMEOUT, own);
+            match own.await {
+                Ok(row) => return row.map(Owned::from_row),
+                Err(error) => {
+                    warn!(workflow_id = run.id, %error, "could not take the job in hand; trying again");
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(2));
+        }
+    }
+
+    /// Records why the job failed, if it is still this run's; control signals of the engine pass and record nothing.
+    async fn conclude(&self, run: &Run, error: dbos::Error<Failure>) -> dbos::Error<Failure> {
+        let dbos::Error::Application(failure) = error else {
+            return error;
+        };
+        if !self.still_owns(run).await {
+            return dbos::Error::Interrupted {
+                workflow_id: run.id.clone(),
+            };
+        }
+        record_failure(&self.database, &run.id, &failure).await;
+        dbos::Error::Application(failure)
+    }
+
+    /// Cancels a job at its deadline, if it is still this run's, and hands on the signal that says so.
+    ///
+    /// An outage is waited out: no later run may have more time than this one.
+    async fn cancel_in_time(&self, run: &Run) -> dbos::Error<Failure> {
+        let workflow_id = run.id.clone();
+        if !self.still_owns(run).await {
+            return dbos::Error::Interrupted { workflow_id };
+        }
+        info!(workflow_id, "the job's time is over");
+        match self
+            .database
+            .engine
+            .cancel_workflows(&[&run.id], false, None)
+            .await
+        {
+            Ok(cancelled) if cancelled.is_empty() => dbos::Error::Interrupted { workflow_id },
+            Ok(_) => dbos::Error::WorkflowCancelled { workflow_id },
+            Err(error) => {
+                warn!(workflow_id, %error, "could not cancel the job at its deadline");
+                dbos::Error::Interrupted { workflow_id }
+            }
+        }
+    }
+
+    /// Whether the row is still this run's; an outage is waited out.
+    async fn still_owns(&self, run: &Run) -> bool {
+        loop {
+            let owns = sqlx::query_scalar(
+                "select exists (select 1 from dbos.workflow_status where workflow_uuid = $1 and owner_xid = $2)",
+            )
+            .bind(&run.id)
+            .bind(&run.token)
+            .fetch_one(&self.database.pool);
+            match self
+                .database
+                .bounded("looking whose the job is", TIMEOUT, owns)
+                .await
+            {
+                Ok(owns) => return owns,
+                Err(error) => {
+                    warn!(workflow_id = run.id, %error, "cannot tell whose the job is; trying again");
+                }
+            }
+            tokio::time::sleep(RETRY_INTERVAL).await;
+        }
+    }
+}
+
+impl Owned {
+    fn from_row((claims, children, last_reason, memory_bytes, left_ms, input): OwnedRow) -> Self {
+        let attempts = u32::try_from(claims).unwrap_or(u32::MAX);
+        Self {
+            attempts,
+            toll: Toll {
+                workers: attempts.saturating_sub(1),
+                children: children.unwrap_or_default().unsigned_abs(),
+                last_reason,
+            },
+            memory_bytes: memory_bytes.and_then(|bytes| u64::try_from(bytes).ok()),
+            time_left: TimeLeft::from_ms(left_ms),
+            input: input.and_then(|input| serde_json::from_str(&input).ok()),
+        }
+    }
+}
+
+/// Ends a job as failed; where that is not possible now, whoever meets the row next does it.
+pub(crate) async fn record_failure(database: &Database, id: &str, failure: &Failure) {
+    let recorded = match serde_json::to_string(failure) {
+        Ok(json) => database
+            .engine
+            .record_workflow_outcome(id, Outcome::Error(&json))
+            .await
+            .map(drop),
+        Err(error) => return warn!(workflow_id = id, %error, "could not encode the failure"),
+    };
+    if let Err(error) = recorded {
+        warn!(workflow_id = id, %error, "could not record the failure");
+    }
+}
+
+/// Says that a job was not begun, and hands on why.
+fn refused(run: &Run, failure: Failure) -> Failure {
+    warn!(workflow_id = run.id, reason = failure.message, "job refused");
+    failure
+}

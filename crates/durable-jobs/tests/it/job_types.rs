@@ -1,0 +1,235 @@
+//! Everything that guards one type of jobs guards every type.
+
+use std::time::Duration;
+
+use durable_jobs::client::{CancelOutcome, ResumeOptions, ResumeOutcome, SubmitOptions, WaitEvent};
+use durable_jobs::record::FailureKind;
+use durable_jobs::{Client, Failure, JobId, JobType, State};
+use rustix::process::Signal;
+use testkit::eventually;
+
+use crate::rig::{Greets, Kills, Rig, Spin, Spins, submit_busy};
+
+const SHORT: Spin = Spin { bytes: 0, ms: 200 };
+const LONG: Spin = Spin {
+    bytes: 0,
+    ms: 600_000,
+};
+
+/// How a job ended.
+async fn ended(client: &Client, id: &JobId) -> (State, Result<serde_json::Value, Failure>) {
+    let mut waiter = client.wait([id.clone()]);
+    let ended = async {
+        loop {
+            match waiter.next().await {
+                Some(WaitEvent::Finished(outcome)) => return outcome,
+                Some(_) => {}
+                None => panic!("the job {id} is missing"),
+            }
+        }
+    };
+    let outcome = tokio::time::timeout(Duration::from_mins(1), ended)
+        .await
+        .expect("the job did not end in time");
+    (outcome.state, outcome.result.and_then(|output| output.read()))
+}
+
+/// The processes that computed the recorded steps of all jobs.
+fn recorded(rig: &Rig) -> Vec<u32> {
+    let outputs = rig
+        .database
+        .psql("select output from dbos.operation_outputs order by function_id");
+    outputs
+        .split_whitespace()
+        .map(|output| output.parse().unwrap())
+        .collect()
+}
+
+/// The processes that have this one as their parent.
+fn children_of(pid: u32) -> Vec<u32> {
+    let path = format!("/proc/{pid}/task");
+    let tasks = std::fs::read_dir(path).into_iter().flatten();
+    let children = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("children")).ok());
+    children
+        .flat_map(|pids| {
+            pids.split_whitespace()
+                .map(|pid| pid.parse().unwrap())
+                .collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_worker_loses_no_recorded_step() {
+    let rig = Rig::new();
+    let mut killed = rig.worker(&[Spins::WORKFLOW]);
+    let client = rig.client().await;
+    let id = submit_busy(&client, 6, SHORT).await;
+    eventually("two recorded steps", || rig.recorded_steps() >= 2);
+    let _peer = rig.worker(&[Spins::WORKFLOW]);
+    killed.kill();
+    let before = recorded(&rig);
+    assert!(before.len() < 6, "the job was over before its worker was killed");
+    let pids = client.output_of::<Spins>(&id).await.unwrap();
+    assert_eq!(pids.len(), 6);
+    assert_eq!(pids[..before.len()], before, "a recorded step ran again");
+    assert_eq!(client.show(&id).await.unwrap().job.attempts, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_child_without_memory_parks_its_job_until_it_gets_some() {
+    let rig = Rig::new();
+    let worker = rig.worker(&[Spins::WORKFLOW]);
+    let client = rig.client().await;
+    let id = submit_busy(
+        &client,
+        1,
+        Spin {
+            bytes: 600 << 20,
+            ms: 0,
+        },
+    )
+    .await;
+    let (state, result) = ended(&client, &id).await;
+    let failure = result.unwrap_err();
+    assert_eq!((state, &*failure.name), (State::Parked, "Poison"));
+    assert!(failure.message.contains("died 3 times"), "{failure}");
+    assert!(
+        failure.message.contains("more memory than its limit"),
+        "{failure}"
+    );
+
+    let grant = ResumeOptions {
+        memory_bytes: Some(2 << 30),
+    };
+    assert_eq!(client.resume(&id, grant).await.unwrap(), ResumeOutcome::Resumed);
+    let pids = client.output_of::<Spins>(&id).await.unwrap();
+    assert!(!pids.contains(&worker.pid()), "it was computed in its worker");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_job_ends_with_its_child() {
+    let rig = Rig::new();
+    let worker = rig.worker(&[Spins::WORKFLOW]);
+    let client = rig.client().await;
+    let id = submit_busy(&client, 1, LONG).await;
+    eventually("a computing process", || !children_of(worker.pid()).is_empty());
+    assert_eq!(client.cancel(&id).await.unwrap(), CancelOutcome::Cancelled);
+    assert_eq!(ended(&client, &id).await.0, State::Cancelled);
+    eventually("the end of the computing process", || {
+        children_of(worker.pid()).is_empty()
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drained_worker_hands_its_job_back_uncounted() {
+    let rig = Rig::new();
+    let mut drained = rig.worker(&[Spins::WORKFLOW]);
+    let client = rig.client().await;
+    let id = submit_busy(&client, 4, SHORT).await;
+    eventually("a recorded step", || rig.recorded_steps() >= 1);
+    drained.signal(Signal::TERM);
+    assert!(drained.wait_exit().success());
+    drained.wait_for_line("handed back 1");
+    let before = recorded(&rig);
+    assert!(before.len() < 4, "the job was over before its worker drained");
+    assert_eq!(client.show(&id).await.unwrap().job.state, State::Queued);
+    let _next = rig.worker(&[Spins::WORKFLOW]);
+    let pids = client.output_of::<Spins>(&id).await.unwrap();
+    assert_eq!(pids[..before.len()], before, "a recorded step ran again");
+    assert_eq!(client.show(&id).await.unwrap().job.attempts, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_kills_three_workers_is_parked() {
+    let rig = Rig::new();
+    let client = rig.client().await;
+    let id = client
+        .submit::<Kills>(&(), SubmitOptions::default())
+        .await
+        .unwrap();
+    for _ in 0..3 {
+        let mut worker = rig.worker(&[Kills::WORKFLOW]);
+        assert!(!worker.wait_exit().success());
+    }
+    let _survivor = rig.worker(&[Kills::WORKFLOW]);
+    let (state, result) = ended(&client, &id).await;
+    let failure = result.unwrap_err();
+    assert_eq!(
+        (state, &*failure.name, failure.data.kind),
+        (State::Parked, "Poison", FailureKind::Parked)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_worker_runs_jobs_of_two_types() {
+    let rig = Rig::new();
+    let _worker = rig.worker(&[Spins::WORKFLOW, Greets::WORKFLOW]);
+    let client = rig.client().await;
+    let busy = submit_busy(&client, 1, SHORT).await;
+    let greeting = client
+        .submit::<Greets>(&"you".to_owned(), SubmitOptions::default())
+        .await
+        .unwrap();
+    assert_eq!(client.output_of::<Greets>(&greeting).await.unwrap(), "hello you");
+    assert_eq!(client.output_of::<Spins>(&busy).await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_of_an_unknown_type_is_left_to_others() {
+    let rig = Rig::new();
+    let _other = rig.worker(&[Spins::WORKFLOW]);
+    let client = rig.client().await;
+    let id = client
+        .submit::<Greets>(&"you".to_owned(), SubmitOptions::default())
+        .await
+        .unwrap();
+    // The worker goes on with what it knows, past the job that it does not.
+    let busy = submit_busy(&client, 1, SHORT).await;
+    client.output_of::<Spins>(&busy).await.unwrap();
+    assert_eq!(client.show(&id).await.unwrap().job.state, State::Queued);
+    let _knows = rig.worker(&[Greets::WORKFLOW]);
+    assert_eq!(client.output_of::<Greets>(&id).await.unwrap(), "hello you");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nonsense_is_refused_by_clients_and_by_workers() {
+    let rig = Rig::new();
+    let _worker = rig.worker(&[Spins::WORKFLOW]);
+    let client = rig.client().await;
+    let busy = crate::rig::Busy {
+        steps: 0,
+        step: SHORT,
+    };
+    let refused = client.submit::<Spins>(&busy, SubmitOptions::default()).await;
+    assert_eq!(refused.unwrap_err().to_string(), "steps is 0; give one at least");
+    for (id, input, words) in [
+        (
+            "zero",
+            r#"{"steps": 0, "step": {"bytes": 0, "ms": 0}}"#,
+            "give one at least",
+        ),
+        ("text", r#""many""#, "the input \"many\" is refused"),
+    ] {
+        rig.enqueue_foreign(id, Spins::WORKFLOW, input);
+        let (state, result) = ended(&client, &JobId::new(id)).await;
+        let failure = result.unwrap_err();
+        assert_eq!((state, &*failure.name), (State::Failed, "InvalidRequest"));
+        assert!(failure.message.contains(words), "{failure}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn portable_inputs_of_foreign_clients_are_read() {
+    let rig = Rig::new();
+    let _worker = rig.worker(&[Greets::WORKFLOW]);
+    let client = rig.client().await;
+    for (id, input) in [
+        ("plain", r#""you""#),
+        ("positional", r#"{"positionalArgs": ["you"], "namedArgs": {}}"#),
+    ] {
+        rig.enqueue_foreign(id, Greets::WORKFLOW, input);
+        let output = client.output_of::<Greets>(&JobId::new(id)).await.unwrap();
+        assert_eq!(output, "hello you", "{id}");
+    }
+}

@@ -1,0 +1,44 @@
+//! The example `primes`, as the README runs it.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use testkit::{Database, Process, TempDir, eventually};
+
+/// The example, which is built with the tests.
+fn primes(database: &Database, directory: &TempDir, arguments: &[&str]) -> Process {
+    let tests = std::env::current_exe().unwrap();
+    let target: PathBuf = tests.ancestors().nth(2).unwrap().into();
+    let mut command = Command::new(target.join("examples/primes"));
+    command
+        .args(arguments)
+        .env("DATABASE_URL", database.url())
+        .current_dir(directory.path());
+    Process::spawn(command)
+}
+
+#[test]
+fn the_example_counts_on_after_its_worker_was_killed() {
+    let (database, directory) = (Database::create(), TempDir::new());
+    let recorded = || {
+        database.psql(
+            "select function_id, started_at_epoch_ms, output from dbos.operation_outputs order by function_id",
+        )
+    };
+    let mut killed = primes(&database, &directory, &["work"]);
+    killed.wait_for_line("takes jobs");
+    let client = primes(&database, &directory, &["submit", "1..3000001"]);
+    eventually("a recorded step", || !recorded().trim().is_empty());
+    killed.kill();
+    let before = recorded();
+    assert!(before.lines().count() < 3, "all was counted before the kill");
+    let next = primes(&database, &directory, &["work"]);
+    next.wait_for_line("takes jobs");
+    let output = client.finish();
+    assert!(output.status.success(), "{output:?}");
+    assert!(output.stdout.contains(&"216816 primes".to_owned()), "{output:?}");
+    assert!(
+        recorded().starts_with(before.trim_end()),
+        "a recorded step ran again"
+    );
+}

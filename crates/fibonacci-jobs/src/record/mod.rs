@@ -1,0 +1,16 @@
+//! The types that are written to the database or printed as JSON, with a promise of compatibility.
+//!
+//! A field may be added; none is renamed, removed or given another meaning.
+//! Integers that may exceed 2^53 are strings, since JavaScript would round them.
+
+mod fault;
+mod limits;
+mod request;
+mod result;
+mod workflow_name;
+
+pub use fault::{Fault, FaultKind};
+pub use limits::Limits;
+pub use request::{Algorithm, Request, RequestError};
+pub use result::{CertificateRecord, INLINE_DIGITS, JobResult, VerifyError};
+pub use workflow_name::WorkflowName;

@@ -1,0 +1,74 @@
+//! Workers that are ended because their executor id went to another, and what is left of them.
+
+use std::time::Duration;
+
+use durable_jobs::Worker;
+use durable_jobs::worker::Loss;
+use fibonacci_jobs::{Algorithm, Request};
+use testkit::eventually;
+
+use crate::rig::{DEADLINE, Rig, outcome};
+
+/// Every session of ours in the database.
+const SESSIONS: &str = "select count(*) from pg_stat_activity \
+     where datname = current_database() and application_name like 'abaci%'";
+
+const ROW: &str = "select status, executor_id, recovery_attempts from dbos.workflow_status";
+
+/// Takes the executor id away, and returns once the worker knows.
+async fn lose(rig: &Rig, worker: &Worker) {
+    rig.database.psql("delete from abaci.presence");
+    let loss = tokio::time::timeout(DEADLINE, worker.lost())
+        .await
+        .expect("the loss was not noticed");
+    assert!(matches!(loss, Loss::ExecutorId(_)), "{loss}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_discarded_worker_records_nothing_and_another_begins() {
+    let rig = Rig::new();
+    let (worker, client) = (rig.worker().await, rig.client().await);
+    let id = client
+        .submit_job(Request::with(41, Algorithm::Recursive).job())
+        .await
+        .unwrap();
+    eventually("the job to run", || !worker.running().is_empty());
+    client.close().await;
+    lose(&rig, &worker).await;
+    worker.discard().await.unwrap();
+    assert_eq!(rig.database.psql(SESSIONS).trim(), "0", "a session is left");
+    let steps = rig.database.psql("select count(*) from dbos.operation_outputs");
+    assert_eq!(
+        (rig.database.psql(ROW).trim(), steps.trim()),
+        ("PENDING|test-host/0|1", "0"),
+        "it wrote what is not its own"
+    );
+
+    let (anew, client) = (rig.worker().await, rig.client().await);
+    assert_eq!(anew.executor_id(), "test-host/0");
+    let result = outcome(&client, &id).await.result.unwrap();
+    assert_eq!((result.value.as_deref(), result.attempts), (Some("165580141"), 2));
+    anew.drain(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_discard_undoes_what_its_engine_has_asked_and_not_got() {
+    let rig = Rig::new();
+    let (worker, client) = (rig.worker().await, rig.client().await);
+    let hold = rig
+        .database
+        .hold_inserts("dbos.operation_outputs", "new.function_name = 'compute'");
+    client.submit_job(Request::new(10).job()).await.unwrap();
+    hold.await_somebody();
+    client.close().await;
+    lose(&rig, &worker).await;
+    tokio::time::timeout(DEADLINE, worker.discard())
+        .await
+        .expect("a statement that hangs keeps a worker from its end")
+        .unwrap();
+    assert_eq!(
+        rig.database.psql(SESSIONS).trim(),
+        "0",
+        "a statement of a worker outlived it"
+    );
+}

@@ -1,0 +1,30 @@
+//! The engine against a real database: jobs, bad rows, workers that come and go.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod bad_rows;
+mod connections;
+mod cut_paths;
+mod databases;
+mod discards;
+mod drains;
+mod gc;
+mod jobs;
+mod liveness;
+mod namespaces;
+mod newer_dbos;
+mod outage;
+mod presence;
+mod probe;
+mod progress;
+mod python;
+mod queues;
+mod reports;
+mod requests;
+mod rig;
+mod stepwise;
+mod workers;
+
+testkit::child_process! {
+    "worker" => rig::play_worker,
+}

@@ -1,0 +1,130 @@
+//! A newer DBOS beside us: its library takes the tables to a schema that this program's engine does not know.
+
+use std::process::Command;
+use std::time::Duration;
+
+use durable_jobs::artifact::Place;
+use durable_jobs::client::{CancelOutcome, GcMode, GcOptions, ListFilter, ResumeOptions, ResumeOutcome};
+use durable_jobs::{JobId, State};
+use fibonacci_jobs::Request;
+use testkit::Process;
+
+use crate::python::program;
+use crate::rig::{DEADLINE, Rig, n_of, outcome};
+
+/// The newest library whose schema was tried.
+const NEWER: &str = "python-client-newer";
+
+impl Rig {
+    /// Lets the newer library bring the engine's tables to its own schema.
+    fn migrate_newer(&self) {
+        let mut migrate = Command::new(program(NEWER, "dbos"));
+        migrate.args(["migrate", "--sys-db-url", self.database.url()]);
+        let output = Process::spawn(migrate).finish();
+        assert!(output.status.success(), "{output:#?}");
+    }
+
+    fn schema_version(&self) -> String {
+        let version = self.database.psql("select version from dbos.dbos_migrations");
+        version.trim().to_owned()
+    }
+
+    fn count_of(&self, table: &str) -> String {
+        let count = self.database.psql(&format!("select count(*) from {table}"));
+        count.trim().to_owned()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_goes_on_when_a_newer_dbos_takes_the_tables_over() {
+    let rig = Rig::new();
+    let (worker, before) = (rig.worker().await, rig.client().await);
+    let old = before.submit_job(Request::new(100).job()).await.unwrap();
+    outcome(&before, &old).await.result.unwrap();
+    rig.migrate_newer();
+    assert_eq!(rig.schema_version(), "125");
+
+    // Those that were running then, and those that come after.
+    let client = rig.client().await;
+    for client in [&before, &client] {
+        let id = client.submit_job(Request::new(100_000).job()).await.unwrap();
+        outcome(client, &id).await.result.unwrap();
+    }
+    rig.serve_python(NEWER);
+    worker.drain(Duration::ZERO).await;
+    let worker = rig.worker().await;
+    rig.enqueue_claimed("orphan", "fibonacci_workflow", "elsewhere/0");
+    outcome(&client, &JobId::new("orphan")).await.result.unwrap();
+    worker.drain(Duration::ZERO).await;
+
+    let waiting = client.submit_job(Request::new(7).job()).await.unwrap();
+    assert_eq!(client.cancel(&waiting).await.unwrap(), CancelOutcome::Cancelled);
+    let resumed = client.resume(&waiting, ResumeOptions::default()).await.unwrap();
+    assert_eq!(resumed, ResumeOutcome::Resumed);
+    let worker = rig.worker().await;
+    outcome(&client, &waiting).await.result.unwrap();
+    assert_eq!(rig.schema_version(), "125");
+    worker.drain(Duration::ZERO).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_a_newer_dbos_made_gets_our_tables_only() {
+    let rig = Rig::new();
+    rig.migrate_newer();
+    let indexes =
+        "select string_agg(indexname, ' ' order by indexname) from pg_indexes where schemaname = 'dbos'";
+    let before = rig.database.psql(indexes);
+    let (client, worker) = (rig.client().await, rig.worker().await);
+    rig.serve_python(NEWER);
+    assert_eq!(
+        (rig.schema_version().as_str(), rig.database.psql(indexes)),
+        ("125", before)
+    );
+
+    // What the newer client enqueued is shown with what it asks for, and goes with all that was its own.
+    let jobs = client.list(&ListFilter::default()).await.unwrap();
+    let asked = jobs
+        .iter()
+        .find(|job| n_of(&job.details) == Some(100))
+        .expect("its input is not seen");
+    let shown = client.show(&asked.workflow_id).await.unwrap();
+    assert_eq!(
+        (shown.job.state, n_of(&shown.job.details)),
+        (State::Succeeded, Some(100))
+    );
+    worker.drain(Duration::ZERO).await;
+    let options = GcOptions {
+        keep_jobs: Some(Duration::ZERO),
+        ..GcOptions::new(GcMode::Delete)
+    };
+    let place = Place::directory(rig.artifacts.path());
+    client.collect_garbage(&place, options).await.unwrap();
+    // The one of a workflow that is not ours is not ours to delete.
+    for (table, left) in [
+        ("workflow_status", "1"),
+        ("operation_outputs", "0"),
+        ("workflow_input", "1"),
+    ] {
+        assert_eq!(rig.count_of(&format!("dbos.{table}")), left, "{table}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_a_newer_client_resumes_or_forks_has_its_input() {
+    let rig = Rig::new();
+    rig.migrate_newer();
+    rig.client().await.close().await;
+    let newer = std::thread::scope(|scope| {
+        let script = scope.spawn(|| rig.run_python(NEWER, "newer_client.py"));
+        let moved = "select count(*) = 2 from dbos.workflow_status where queue_name = '_dbos_internal_queue'";
+        testkit::eventually("two jobs on the engine's own queue", || {
+            rig.database.psql(moved).trim() == "t"
+        });
+        let runtime = tokio::runtime::Handle::current();
+        let worker = tokio::task::block_in_place(|| runtime.block_on(rig.worker()));
+        let lines = script.join().unwrap();
+        tokio::task::block_in_place(|| runtime.block_on(worker.drain(DEADLINE)));
+        lines
+    });
+    assert_eq!(newer, ["F(30) = 832040", "F(30) = 832040"]);
+}
