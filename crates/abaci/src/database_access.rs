@@ -22,7 +22,7 @@ use tracing::{error, info};
 use worker_fleet::snapshot::PrivateDatabase;
 
 use crate::config::{Config, Layer};
-use crate::this_process::host_name;
+use crate::this_process::{self, host_name};
 
 /// Interval at which a long-lived user of the private database looks whether its keeper lives.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -201,7 +201,7 @@ pub(crate) fn place_of(config: &Config) -> String {
 /// # Errors
 /// An error when the path of this program, which runs the keeper, cannot be found out.
 pub(crate) fn private_settings(config: &Config) -> anyhow::Result<Settings> {
-    let program = std::env::current_exe().context("finding the path of this program")?;
+    let program = this_process::path()?;
     let data_dir = std::path::absolute(&config.data_dir.value).context("finding the data directory")?;
     let layer = Layer {
         data_dir: Some(data_dir.clone()),

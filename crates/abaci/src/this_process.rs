@@ -11,9 +11,16 @@ pub(crate) const APPLICATION: Application = Application {
     version: env!("CARGO_PKG_VERSION"),
 };
 
+use anyhow::Context;
+
 /// The program of this process, whatever has become of its file since.
 #[cfg(target_os = "linux")]
 const RUNNING: &str = "/proc/self/exe";
+
+/// Returns the path of this program's file.
+pub(crate) fn path() -> anyhow::Result<PathBuf> {
+    std::env::current_exe().context("finding the path of this program")
+}
 
 /// Returns a path that starts this very program again, also when its file was replaced or removed.
 ///

@@ -31,7 +31,7 @@ impl CancelArgs {
                     exit = Exit::No;
                 }
                 CancelOutcome::NotFound => {
-                    output::error(format_args!("no job has the id {id}; see: abaci list"));
+                    output::error(output::no_such_job(id));
                     exit = Exit::No;
                 }
             }

@@ -22,7 +22,7 @@ use crate::flags::QueueFlags;
 use crate::output::{self, Format, Paint};
 
 /// The longest time for an answer of the database.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Check what abaci needs, and say how to get what is missing.
 #[derive(Debug, Args)]
@@ -73,28 +73,24 @@ impl DoctorArgs {
 }
 
 impl Check {
-    fn ok(subject: &'static str, detail: impl Into<String>) -> Self {
+    fn new(verdict: Finding, subject: &'static str, detail: impl Into<String>) -> Self {
         Self {
             subject,
-            verdict: Finding::Ok,
+            verdict,
             detail: detail.into(),
         }
+    }
+
+    fn ok(subject: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(Finding::Ok, subject, detail)
     }
 
     fn note(subject: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            subject,
-            verdict: Finding::Note,
-            detail: detail.into(),
-        }
+        Self::new(Finding::Note, subject, detail)
     }
 
     fn fail(subject: &'static str, detail: impl Into<String>) -> Self {
-        Self {
-            subject,
-            verdict: Finding::Fail,
-            detail: detail.into(),
-        }
+        Self::new(Finding::Fail, subject, detail)
     }
 
     fn print(&self, format: Format) -> anyhow::Result<()> {
@@ -102,11 +98,12 @@ impl Check {
             return output::json(self);
         }
         let Self { subject, detail, .. } = self;
-        match self.verdict {
-            Finding::Ok => output::line(format_args!("{}  {subject:<11}  {detail}", "ok  ".green())),
-            Finding::Note => output::line(format_args!("{}  {subject:<11}  {detail}", "note".yellow())),
-            Finding::Fail => output::line(format_args!("{}  {subject:<11}  {detail}", "fail".red())),
-        }
+        let verdict = match self.verdict {
+            Finding::Ok => "ok  ".green(),
+            Finding::Note => "note".yellow(),
+            Finding::Fail => "fail".red(),
+        };
+        output::line(format_args!("{verdict}  {subject:<11}  {detail}"))
     }
 }
 
@@ -151,7 +148,7 @@ async fn database(config: &Config) -> Vec<Check> {
         Ok(access) => access,
         Err(error) => return vec![Check::fail("database", one_line(&error))],
     };
-    let report = match inspect(access.url(), PATIENCE).await {
+    let report = match inspect(access.url(), TIMEOUT).await {
         Ok(report) => report,
         Err(error) => return vec![Check::fail("database", error.to_string())],
     };

@@ -49,7 +49,7 @@ impl ResumeArgs {
                     "job {id} is {state}; only one that failed, was parked or was cancelled can be resumed"
                 )),
                 ResumeOutcome::NotFound => {
-                    output::error(format_args!("no job has the id {id}; see: abaci list"));
+                    output::error(output::no_such_job(id));
                 }
             }
             exit = Exit::No;

@@ -37,7 +37,7 @@ impl WaitArgs {
         };
         let Some((access, client)) = connected? else {
             for id in &self.ids {
-                output::error(format_args!("no job has the id {id}; see: abaci list"));
+                output::error(output::no_such_job(id));
             }
             return Ok(Exit::No);
         };

@@ -1,9 +1,16 @@
 //! Commands as people can type them.
 
+use std::fmt::Display;
+
 use durable_jobs::{ENGINE_QUEUE, JobId};
 use fibonacci_jobs::DEFAULT_QUEUE;
 
-/// The command that starts a worker of `queue`.
+/// Reports that no job has this id, with the way out.
+pub(crate) fn no_such_job(id: impl Display) -> String {
+    format!("no job has the id {id}; see: abaci list")
+}
+
+/// Returns the command that starts a worker of `queue`.
 pub(crate) fn serve_command(queue: &str) -> String {
     if matches!(queue, DEFAULT_QUEUE | ENGINE_QUEUE) {
         "abaci serve".to_owned()
@@ -12,7 +19,7 @@ pub(crate) fn serve_command(queue: &str) -> String {
     }
 }
 
-/// The command that lists all of these jobs, and no others if they were submitted together.
+/// Returns the command that lists all of these jobs, and no others if they were submitted together.
 pub(crate) fn list_command<'a>(mut ids: impl Iterator<Item = &'a JobId>) -> String {
     let beginning = |id: &'a JobId| id.as_str().get(..JobId::SHARED);
     match ids.next().and_then(beginning) {
@@ -23,12 +30,12 @@ pub(crate) fn list_command<'a>(mut ids: impl Iterator<Item = &'a JobId>) -> Stri
     }
 }
 
-/// The command that shows this job.
+/// Returns the command that shows this job.
 pub(crate) fn show_command(id: &JobId) -> String {
     format!("abaci show {}", argument(id.as_str()))
 }
 
-/// The command that waits for these jobs.
+/// Returns the command that waits for these jobs.
 pub(crate) fn wait_command<'a>(ids: impl Iterator<Item = &'a JobId>) -> String {
     let ids: Vec<String> = ids.map(|id| argument(id.as_str())).collect();
     format!("abaci wait {}", ids.join(" "))

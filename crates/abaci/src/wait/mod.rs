@@ -99,7 +99,7 @@ impl JobWait {
             WaitEvent::Missing(id) => {
                 self.open.remove(&id);
                 self.tally.failed();
-                progress.apart(|| output::error(format_args!("no job has the id {id}; see: abaci list")));
+                progress.apart(|| output::error(output::no_such_job(id)));
             }
             WaitEvent::Progress { queued, running } => progress.counts(queued, running),
             other => return Ok(self.obstacle(&other, progress).await),

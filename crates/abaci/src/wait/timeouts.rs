@@ -27,6 +27,23 @@ pub(crate) struct Response {
     pub(crate) gave_up: Option<String>,
 }
 
+impl Response {
+    fn notice(notice: Option<String>) -> Self {
+        Self {
+            notice,
+            gave_up: None,
+        }
+    }
+
+    fn gave_up(reason: String) -> Self {
+        let gave_up = Some(reason);
+        Self {
+            notice: None,
+            gave_up,
+        }
+    }
+}
+
 /// The obstacles of one wait, and the time that each may last.
 pub(crate) struct WaitTimeouts {
     for_server: Duration,
@@ -79,10 +96,7 @@ impl WaitTimeouts {
         let lasting = obstacle.since.elapsed();
         obstacle.counted_since = Instant::now();
         let is_due = obstacle.is_due() && lasting >= SHORTEST_REPORTED;
-        Response {
-            notice: is_due.then(|| obstacle.report(prospect)),
-            gave_up: None,
-        }
+        Response::notice(is_due.then(|| obstacle.report(prospect)))
     }
 
     fn without_server(&mut self, of: &QueueVersion, others: Others) -> Response {
@@ -97,20 +111,12 @@ impl WaitTimeouts {
         if others == Others::Stand && is_over {
             let timeout = Period(self.for_server);
             let (worker, way_out) = (worker_of(of), way_out(of));
-            let reason = format!(
-                "no {worker} listened on queue {:?} for {timeout}; {way_out}",
-                of.queue
-            );
-            return Response {
-                gave_up: Some(reason),
-                ..Response::default()
-            };
+            let queue = &of.queue;
+            let reason = format!("no {worker} listened on queue {queue:?} for {timeout}; {way_out}");
+            return Response::gave_up(reason);
         }
         let notice = self.no_server.get_mut(of).filter(|_| is_news);
-        Response {
-            notice: notice.map(|obstacle| obstacle.report(nobody_listens(of))),
-            gave_up: None,
-        }
+        Response::notice(notice.map(|obstacle| obstacle.report(nobody_listens(of))))
     }
 
     fn without_database(&mut self, last_answer: &str) -> Response {
@@ -118,19 +124,13 @@ impl WaitTimeouts {
         if obstacle.has_lasted(self.for_database) {
             let timeout = Period(self.for_database);
             let reason = format!("the database did not answer for {timeout} ({last_answer})");
-            return Response {
-                gave_up: Some(reason),
-                ..Response::default()
-            };
+            return Response::gave_up(reason);
         }
         let is_due = obstacle.is_due();
         let lasting = obstacle.since.elapsed().as_secs();
         let sentence =
             || format!("the database does not answer, for {lasting} s now; waiting for it ({last_answer})");
-        Response {
-            notice: is_due.then(|| obstacle.report(sentence())),
-            gave_up: None,
-        }
+        Response::notice(is_due.then(|| obstacle.report(sentence())))
     }
 }
 
@@ -184,10 +184,7 @@ fn way_out(of: &QueueVersion) -> String {
 
 fn over(obstacle: Option<Obstacle>, sentence: impl FnOnce() -> String) -> Response {
     let was_reported = obstacle.is_some_and(|obstacle| obstacle.reported.is_some());
-    Response {
-        notice: was_reported.then(sentence),
-        gave_up: None,
-    }
+    Response::notice(was_reported.then(sentence))
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use worker_fleet::supervisor::{self, FleetAnswer, FleetRequest};
 use super::sandbox::Sandbox;
 use crate::config::{self, Environment, Layer};
 use crate::database_access::Access;
+use crate::this_process;
 
 /// Number of workers of the fleet.
 pub(super) const WORKERS: u32 = 2;
@@ -134,7 +135,7 @@ fn command(sandbox: &Sandbox, access: &Access, log: &Path) -> anyhow::Result<Com
         .append(true)
         .open(log)
         .context("opening the fleet's log")?;
-    let mut command = Command::new(std::env::current_exe().context("finding the path of this program")?);
+    let mut command = Command::new(this_process::path()?);
     for variable in Environment::settings() {
         command.env_remove(variable);
     }

@@ -262,7 +262,7 @@ fn health_program(config: &Config) -> anyhow::Result<Program> {
 }
 
 fn program_with(arguments: Vec<String>, environment: Vec<(OsString, OsString)>) -> anyhow::Result<Program> {
-    let path = std::env::current_exe().context("finding the path of this program")?;
+    let path = this_process::path()?;
     Ok(Program {
         name: path.clone().into(),
         running: this_process::running().unwrap_or_else(|_| path.clone()),

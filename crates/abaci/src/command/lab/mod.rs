@@ -7,7 +7,6 @@ use std::time::Duration;
 use abaci_lab::{
     ChildRole, EXPERIMENTS, Experiment, Forms, Laboratory, Removal, Report, SEED, Trace, remove_leftovers,
 };
-use anyhow::Context;
 use clap::Args;
 use durable_jobs::database::inspect;
 use worker_fleet::signals::Signals;
@@ -17,6 +16,7 @@ use crate::config::Config;
 use crate::database_access::Access;
 use crate::exit::{Exit, Failed};
 use crate::output::{self, Format, Table};
+use crate::this_process;
 
 /// The longest that the database may take to answer before anything is done.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -105,7 +105,7 @@ impl LabArgs {
     fn laboratory(&self, access: &Access) -> anyhow::Result<Laboratory> {
         Ok(Laboratory {
             database_url: access.url().to_owned(),
-            program: std::env::current_exe().context("finding the path of this program")?,
+            program: this_process::path()?,
             arguments: ["lab", ACT].map(str::to_owned).to_vec(),
             seed: self.seed,
             forms: if self.swapped {

@@ -261,7 +261,7 @@ fn a_server_started_in_an_outage_takes_no_job_of_a_living_one() {
     let mut own = OwnServer::new();
     let first = Process::spawn(own.abaci(&["serve"]));
     first.wait_for_line("ready");
-    let submitted = run(own.abaci(&["submit", "--detach", "--algorithm", "recursive", "47"]));
+    let submitted = run(own.abaci(&[&["submit", "--detach"], &LONG[..]].concat()));
     first.wait_for_line("job started");
     own.database.stop_immediate();
     let second = Process::spawn(own.abaci(&["serve"]));
