@@ -162,6 +162,12 @@ impl Obstacle {
 
 /// Describes a queue that nobody takes jobs from, with the way out.
 pub(crate) fn nobody_listens(of: &QueueVersion) -> String {
+    if let Some(workflow) = &of.unknown_workflow {
+        return format!(
+            "no worker of queue {:?} knows jobs of type {workflow:?}; start one that does",
+            of.queue
+        );
+    }
     let (worker, way_out) = (worker_of(of), way_out(of));
     format!("no {worker} is listening on queue {:?}; {way_out}", of.queue)
 }

@@ -1,4 +1,4 @@
-//! Judging open jobs by the workers of their own queue and version.
+//! Judging open jobs by the workers of their own queue and version, and by what those know.
 
 use std::collections::BTreeMap;
 
@@ -7,20 +7,22 @@ use crate::presence::Presence;
 use crate::record::ENGINE_QUEUE;
 use crate::record::{Job, JobId, State};
 
-/// The queues and versions of those of the jobs `$1` that have not ended, and whether one of theirs is in hand. A job without
-/// a queue of its own is left to the engine's, `$2`; a row without a version is taken to be of ours, `$3`.
+/// The queues, versions and workflows of those of the jobs `$1` that have not ended, and whether one of theirs is in hand. A
+/// job without a queue of its own is left to the engine's, `$2`; a row without a version is taken to be of ours, `$3`.
 const OPEN: &str = "\
-    select coalesce(nullif(queue_name, ''), $2), coalesce(application_version, $3), bool_or(status = 'PENDING') \
+    select coalesce(nullif(queue_name, ''), $2), coalesce(application_version, $3), name, bool_or(status = 'PENDING') \
     from dbos.workflow_status \
-    where workflow_uuid = any($1) and status in ('ENQUEUED', 'DELAYED', 'PENDING') group by 1, 2";
+    where workflow_uuid = any($1) and status in ('ENQUEUED', 'DELAYED', 'PENDING') group by 1, 2, 3";
 
-/// A queue, and the version of the steps that a job in it needs.
+/// A queue, and what a worker needs to take a job in it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct QueueVersion {
     /// The queue.
     pub queue: String,
-    /// The version; a worker of another one leaves the job alone.
+    /// The version of the steps; a worker of another one leaves the job alone.
     pub version: String,
+    /// The workflow that no worker of that queue and version knows; absent where it is not for that.
+    pub unknown_workflow: Option<String>,
 }
 
 impl QueueVersion {
@@ -30,26 +32,33 @@ impl QueueVersion {
         Self {
             queue: queue.to_owned(),
             version: version.to_owned(),
+            unknown_workflow: None,
         }
     }
 
     /// Takes the queue and the version that a job needs; one without a version is taken to be of `own_version`.
     #[must_use]
     pub fn of(job: &Job, own_version: &str) -> Self {
-        let version = job.application_version.as_deref().unwrap_or(own_version);
-        Self {
-            queue: job.queue.clone().unwrap_or_else(|| ENGINE_QUEUE.to_owned()),
-            version: version.to_owned(),
-        }
+        let queue = job.queue.as_deref().unwrap_or(ENGINE_QUEUE);
+        Self::new(queue, job.application_version.as_deref().unwrap_or(own_version))
     }
 
-    /// Says that one of `workers` takes a job in this state or has it in hand, as one that drains may.
+    /// Finds what a job of this workflow in this state lacks, if none of `workers` takes it or has it in hand, as one that
+    /// drains may.
     #[must_use]
-    pub fn is_attended(&self, state: State, workers: &[Presence]) -> bool {
+    pub fn lacking(&self, workflow: &str, state: State, workers: &[Presence]) -> Option<Self> {
         let (queue, version) = (&self.queue, &self.version);
-        workers.iter().any(|worker| match state {
+        let listens = |worker: &&Presence| match state {
             State::Running => worker.serves(queue, version),
             _ => worker.takes(queue, version),
+        };
+        let listeners: Vec<_> = workers.iter().filter(listens).collect();
+        if listeners.iter().any(|worker| worker.knows(workflow)) {
+            return None;
+        }
+        Some(Self {
+            unknown_workflow: (!listeners.is_empty()).then(|| workflow.to_owned()),
+            ..self.clone()
         })
     }
 }
@@ -61,17 +70,19 @@ pub(super) async fn attended(
     workers: &[Presence],
 ) -> Result<BTreeMap<QueueVersion, bool>, sqlx::Error> {
     let ids: Vec<&str> = ids.iter().map(JobId::as_str).collect();
-    let rows = sqlx::query_as::<_, (String, String, bool)>(OPEN)
+    let rows = sqlx::query_as::<_, (String, String, Option<String>, bool)>(OPEN)
         .bind(ids)
         .bind(ENGINE_QUEUE)
         .bind(database.scope.version())
         .fetch_all(&database.pool)
         .await?;
-    let judged = rows.into_iter().map(|(queue, version, is_running)| {
-        let open = QueueVersion { queue, version };
+    let mut attended = BTreeMap::new();
+    for (queue, version, workflow, is_running) in rows {
         let state = if is_running { State::Running } else { State::Queued };
-        let is_attended = open.is_attended(state, workers);
-        (open, is_attended)
-    });
-    Ok(judged.collect())
+        let of = QueueVersion::new(&queue, &version);
+        let lacking = of.lacking(&workflow.unwrap_or_default(), state, workers);
+        let is_attended = lacking.is_none();
+        *attended.entry(lacking.unwrap_or(of)).or_default() |= is_attended;
+    }
+    Ok(attended)
 }

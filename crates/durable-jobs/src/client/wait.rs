@@ -65,9 +65,9 @@ pub enum WaitEvent {
         /// Claimed by a worker.
         running: usize,
     },
-    /// Nobody takes those of the jobs that are in this queue and of this version; repeated every second while it lasts.
+    /// Nobody takes those of the jobs that are in this queue and of this version, or of this type; repeated every second while it lasts.
     NoWorker {
-        /// The queue and the version.
+        /// The queue and the version, and the type if that is what nobody knows.
         of: QueueVersion,
         /// How long nobody has listened, as far as this wait saw or the presence rows tell.
         since: Duration,
@@ -76,7 +76,7 @@ pub enum WaitEvent {
     },
     /// A worker of this queue and version listens again.
     WorkerBack(QueueVersion),
-    /// Nobody had taken jobs of this queue and version, and none of the jobs is there any more.
+    /// Nobody had taken jobs of this queue and version, or of this type, and none of the jobs lacks that any more.
     NoneLeft(QueueVersion),
     /// The database stopped answering; the wait goes on. Repeated every second while it lasts.
     DatabaseLost {

@@ -13,6 +13,7 @@ mod jobs;
 mod liveness;
 mod namespaces;
 mod newer_dbos;
+mod old_program;
 mod outage;
 mod presence;
 mod probe;

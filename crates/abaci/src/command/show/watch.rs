@@ -77,11 +77,11 @@ async fn look(client: &Client, id: &JobId, fleet: &LocalFleet) -> Result<Look, E
         return Ok(look);
     }
     let of = QueueVersion::of(job, VERSION);
-    let is_attended = of.is_attended(job.state, &client.workers().await?);
-    let waits = match (is_attended, job.state) {
-        (false, _) => Some(fleet.prospect(&of).await.unwrap_or_else(|| nobody_listens(&of))),
-        (true, State::Queued) => Some("until a worker has a free slot".to_owned()),
-        (true, _) => None,
+    let lacking = of.lacking(&job.workflow, job.state, &client.workers().await?);
+    let waits = match (lacking, job.state) {
+        (Some(of), _) => Some(fleet.prospect(&of).await.unwrap_or_else(|| nobody_listens(&of))),
+        (None, State::Queued) => Some("until a worker has a free slot".to_owned()),
+        (None, _) => None,
     };
     look.waits = waits;
     Ok(look)
