@@ -28,10 +28,10 @@ use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 use super::claimed_row::{ClaimedRow, Holder, Refusal};
-use super::deadline::{claimed_deadline, put_away};
 use super::host::Host;
 use super::in_hand::{Jobs, Place};
 use crate::Error;
+use crate::database::workflow_rows::{CLAIM, CLAIMED, CLAIMED_ROW, DEFUSE, IN_ORDER, OWN_CLAIMED};
 use crate::database::{Database, text};
 use crate::job::JobTypes;
 use crate::presence::{Contact, Submissions};
@@ -49,49 +49,6 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
 /// No timeout is longer than a thousand years.
 const MAX_TIMEOUT_MS: i64 = 1_000 * 366 * 86_400_000;
-
-/// Claims the first rows of the queue `$1` whose workflows `$2` are known here, makes them ours, sets their deadlines out of
-/// the engine's reach and reads them.
-///
-/// It is the engine's own claim, but that a row of another type of job is left to others. A row without a version goes to
-/// the newest version that has run here, as the engine has it.
-const CLAIM: &str = concat!(
-    "with free as materialized ( \
-        select workflow_uuid from dbos.workflow_status \
-        where queue_name = $1 and status = 'ENQUEUED' and name = any($2) \
-            and class_name is null and config_name is null \
-            and (application_name is null or application_name = $5) \
-            and (application_version = $3 or application_version is null and $3 = coalesce( \
-                (select version_name from dbos.application_versions \
-                where application_name is null or application_name = $5 \
-                order by version_timestamp desc limit 1), $3)) \
-        order by priority, created_at limit $6 for update skip locked), \
-    claimed as ( \
-        update dbos.workflow_status set status = 'PENDING', executor_id = $4, application_version = $3, \
-            application_name = coalesce(application_name, $5), owner_xid = null, rate_limited = false, \
-            recovery_attempts = recovery_attempts + 1, \
-            started_at_epoch_ms = (extract(epoch from now()) * 1000)::bigint, \
-            updated_at = (extract(epoch from now()) * 1000)::bigint, \
-            workflow_deadline_epoch_ms = ",
-    claimed_deadline!(),
-    " where workflow_uuid in (select workflow_uuid from free) and status = 'ENQUEUED' returning *) \
-    select "
-);
-
-/// Makes this worker the owner of rows that it claimed without learning so, and reads them.
-const OWN: &str = concat!(
-    "with claimed as (update dbos.workflow_status set owner_xid = null, workflow_deadline_epoch_ms = ",
-    put_away!(),
-    " where workflow_uuid = any($1) and status = 'PENDING' and executor_id = $2 returning *) select "
-);
-
-/// The rows in the order of the queue.
-const IN_ORDER: &str = " from claimed order by priority, created_at";
-
-/// Rows that this worker claimed from its queue, the oldest first.
-const CLAIMED: &str = "select workflow_uuid from dbos.workflow_status \
-     where status = 'PENDING' and executor_id = $1 and queue_name = $2 and application_version = $3 \
-     order by priority, created_at";
 
 /// A registered workflow that takes whatever the row holds.
 pub(super) type Workflow = WorkflowRef<Value, Box<RawValue>, Failure>;
@@ -242,7 +199,7 @@ impl Claimer {
     async fn claim_free(&self, in_hand: usize) -> Result<Vec<ClaimedRow>, String> {
         let free = self.concurrency.saturating_sub(in_hand);
         let scope = &self.database.scope;
-        let claim = sqlx::query(AssertSqlSafe(format!("{CLAIM}{}{IN_ORDER}", ClaimedRow::COLUMNS)))
+        let claim = sqlx::query(AssertSqlSafe(format!("{CLAIM}{CLAIMED_ROW}{IN_ORDER}")))
             .bind(&self.queue)
             .bind(scope.workflows())
             .bind(scope.version())
@@ -253,7 +210,7 @@ impl Claimer {
     }
 
     async fn own(&self, ids: &[String]) -> Result<Vec<ClaimedRow>, String> {
-        let own = sqlx::query(AssertSqlSafe(format!("{OWN}{}{IN_ORDER}", ClaimedRow::COLUMNS)))
+        let own = sqlx::query(AssertSqlSafe(format!("{OWN_CLAIMED}{CLAIMED_ROW}{IN_ORDER}")))
             .bind(ids)
             .bind(&self.executor_id);
         rows_of(own.fetch_all(&self.database.pool).await)
@@ -263,13 +220,10 @@ impl Claimer {
     ///
     /// Our own clients refuse them; a row of another client may have one.
     async fn defuse(&self) {
-        let defuse = sqlx::query(
-            "update dbos.workflow_status set workflow_timeout_ms = null \
-             where status = 'ENQUEUED' and queue_name = $1 and workflow_timeout_ms > $2",
-        )
-        .bind(&self.queue)
-        .bind(MAX_TIMEOUT_MS)
-        .execute(&self.database.pool);
+        let defuse = sqlx::query(DEFUSE)
+            .bind(&self.queue)
+            .bind(MAX_TIMEOUT_MS)
+            .execute(&self.database.pool);
         match self
             .database
             .bounded("looking for endless timeouts", TIMEOUT, defuse)

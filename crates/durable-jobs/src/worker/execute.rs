@@ -19,37 +19,22 @@ use serde_json::value::RawValue;
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use super::deadline::{TimeLeft, left_ms, put_back};
+use super::deadline::TimeLeft;
 use super::given_back::{HeldRow, give_back};
 use super::host::Host;
 use super::in_hand::{Jobs, Place};
 use crate::artifact::Artifacts;
 use crate::compute;
-use crate::database::{Database, input};
+use crate::database::Database;
+use crate::database::workflow_rows::{OWN_RUN, STILL_OWNS};
 use crate::job::{Admitted, Deaths, Ends, JobContext, JobLog, JobTypes, Toll};
 use crate::process::Children;
 use crate::record::{Failure, JobId};
 
-/// Takes a row that this worker claimed, or that the engine's internal queue gave it, unless another run has it.
-const OWN: &str = concat!(
-    "update dbos.workflow_status set owner_xid = $3, workflow_deadline_epoch_ms = ",
-    put_back!(),
-    " where workflow_uuid = $1 and executor_id = $2 and status = 'PENDING' \
-     and (owner_xid is null or owner_xid = $3 or queue_name = $4) \
-     returning coalesce(recovery_attempts, 1), \
-     (select deaths from abaci.deaths where workflow_uuid = $1), \
-     (select last_reason from abaci.deaths where workflow_uuid = $1), \
-     (select memory_bytes from abaci.allowances where workflow_uuid = $1), ",
-    left_ms!(),
-    ", case when $5 then ",
-    input!(),
-    " end"
-);
-
 /// Bounds one attempt to take a job in hand or to give it back, so that a locked row does not keep a connection for good.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What [`OWN`] returns.
+/// The columns of [`OWN_RUN`].
 type OwnedRow = (
     i64,
     Option<i32>,
@@ -235,7 +220,7 @@ impl JobExecutor {
     async fn own(&self, run: &Run, reads_input: bool) -> Option<Owned> {
         let mut pause = Duration::from_millis(50);
         loop {
-            let own = sqlx::query_as(OWN)
+            let own = sqlx::query_as(OWN_RUN)
                 .bind(&run.id)
                 .bind(&self.executor_id)
                 .bind(&run.token)
@@ -295,12 +280,10 @@ impl JobExecutor {
     /// Whether the row is still this run's; an outage is waited out.
     async fn still_owns(&self, run: &Run) -> bool {
         loop {
-            let owns = sqlx::query_scalar(
-                "select exists (select 1 from dbos.workflow_status where workflow_uuid = $1 and owner_xid = $2)",
-            )
-            .bind(&run.id)
-            .bind(&run.token)
-            .fetch_one(&self.database.pool);
+            let owns = sqlx::query_scalar(STILL_OWNS)
+                .bind(&run.id)
+                .bind(&run.token)
+                .fetch_one(&self.database.pool);
             match self
                 .database
                 .bounded("looking whose the job is", TIMEOUT, owns)
