@@ -155,7 +155,6 @@ async fn prepare(config: &Config) -> anyhow::Result<(FleetPlan, FleetLock, Acces
         let queue = QueueAddress {
             url: database.url().to_owned(),
             queue: config.queue.value.clone(),
-            version: fibonacci_jobs::VERSION.to_owned(),
         };
         let child = HealthChild::new(program, listener, queue, times.intensity);
         child.context("preparing the health process")
