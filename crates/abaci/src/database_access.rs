@@ -45,6 +45,28 @@ impl Access {
     /// [`durable_jobs::Error::Url`] for an address that makes no sense, [`local_postgres::Error`] when the private
     /// database cannot be had. An address that was given is not tried here.
     pub(crate) async fn open(config: &Config) -> anyhow::Result<Self> {
+        let acquire = |settings: &Settings| {
+            let lease = Lease::acquire(settings)?;
+            lease.ensure_database(APPLICATION)?;
+            Ok(lease)
+        };
+        Self::settle(config, acquire).await
+    }
+
+    /// Settles which database it is, and has the private one started if that is the one; no connection is made to it.
+    ///
+    /// It is for a supervisor, which keeps the database for its workers.
+    ///
+    /// # Errors
+    /// As [`Access::open`].
+    pub(crate) async fn join(config: &Config) -> anyhow::Result<Self> {
+        Self::settle(config, Lease::join).await
+    }
+
+    async fn settle(
+        config: &Config,
+        lease: impl FnOnce(&Settings) -> Result<Lease, local_postgres::Error> + Send + 'static,
+    ) -> anyhow::Result<Self> {
         if let Some(url) = config.given_database()? {
             return Ok(Self {
                 url,
@@ -53,13 +75,9 @@ impl Access {
             });
         }
         let settings = private_settings(config)?;
-        let lease = on_blocking_thread(move || -> Result<Lease, local_postgres::Error> {
-            let lease = Lease::acquire(&settings)?;
-            lease.ensure_database(APPLICATION)?;
-            Ok(lease)
-        })
-        .await?
-        .map_err(|error| private_failure(config, error))?;
+        let lease = on_blocking_thread(move || lease(&settings))
+            .await?
+            .map_err(|error| private_failure(config, error))?;
         Ok(Self {
             url: lease.url(APPLICATION),
             place: place_of(config),
@@ -150,6 +168,11 @@ impl Access {
                 connected => return connected,
             }
         }
+    }
+
+    /// Returns the hold on the private database, if that is the one.
+    pub(crate) fn lease(&self) -> Option<Arc<Lease>> {
+        self.lease.clone()
     }
 
     /// Brings the private database back whenever it and its keeper are gone, until the returned guard is dropped.
