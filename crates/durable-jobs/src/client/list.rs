@@ -159,12 +159,12 @@ impl Client {
         let input = row.input.as_deref();
         let input = input.and_then(|input| serde_json::from_str::<Value>(input).ok());
         let workflow = row.name.clone().unwrap_or_default();
-        let details = input.and_then(|input| self.job_types.details(&workflow, &input));
+        let details = self.job_types.details(&workflow, input.as_ref());
         Job {
             workflow_id: JobId::new(&row.workflow_id),
             state: state_of(row),
             workflow,
-            details: details.unwrap_or_default(),
+            details,
             queue: row.queue_name.clone(),
             executor_id: row.executor_id.clone(),
             application_version: row.application_version.clone(),

@@ -38,7 +38,7 @@ pub struct QueueStatus {
     ///
     /// By the database's clock, since the submission, or since the delay passed, or since a worker gave the job back.
     pub oldest_waiting_seconds: Option<f64>,
-    /// Waiting jobs of a version that no live worker of the queue runs; all of them while there is none.
+    /// Waiting jobs of a version or a type that no live worker of the queue runs; all of them while there is none.
     pub stranded: u64,
 }
 

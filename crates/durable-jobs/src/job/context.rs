@@ -1,15 +1,16 @@
 //! What a job's body and its steps may use: checkpoints, computations, artifacts, and the word of how far they are.
 //!
-//! A signal of the engine, such as that the job was cancelled, ends the job whatever its body makes of it: the step returns
-//! a failure, every later step returns at once, and what the body returns is not recorded.
+//! A signal of the engine, such as that the job was cancelled, ends the job at the step that meets it: the step does not
+//! return, and the body is dropped there.
 
 use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
 
 use super::crash_count::Deaths;
 use super::event::JobLog;
@@ -63,10 +64,12 @@ pub struct JobContext {
 /// What ends a job without a word of its body.
 #[derive(Default)]
 pub(crate) struct Ends {
-    /// What this host lacks for the job, once a step has met that.
-    host_fault: OnceLock<String>,
-    /// The engine's signal, once a step has met one.
+    /// Cancelled once there is a signal: the body is dropped then, whatever it waits for.
+    ended: CancellationToken,
+    /// The first error of the engine that is no failure of the job.
     signal: Mutex<Option<dbos::Error<Failure>>>,
+    /// What this host lacks for the job, once it has met that.
+    host_fault: OnceLock<String>,
     /// Whether the job got something of the host that may have been amiss.
     used_host: AtomicBool,
 }
@@ -114,7 +117,7 @@ impl JobContext {
     /// What may pass is tried three times.
     ///
     /// # Errors
-    /// The failure that is recorded, also on a replay; or one that says that the job ends.
+    /// The failure that is recorded, also on a replay.
     pub async fn step<T, F>(
         &self,
         name: &'static str,
@@ -141,9 +144,6 @@ impl JobContext {
         T: Serialize + DeserializeOwned + Send,
         F: Future<Output = Result<T, Failure>> + Send,
     {
-        if self.ends.signal().is_some() {
-            return Err(interrupted());
-        }
         let run = || {
             let work = work();
             async {
@@ -159,13 +159,15 @@ impl JobContext {
             }
         };
         let outcome = dbos::step_with(name, options.of_engine(), run).await;
-        outcome.map_err(|error| match failure_of(error) {
-            Ok(failure) => failure,
-            Err(signal) => {
-                *self.ends.signal() = Some(signal);
-                interrupted()
+        match outcome.map_err(failure_of) {
+            Ok(output) => Ok(output),
+            Err(Ok(failure)) => Err(failure),
+            Err(Err(signal)) => {
+                self.ends.signal(signal);
+                // The body is dropped here; it has nothing to decide any more.
+                std::future::pending().await
             }
-        })
+        }
     }
 
     /// Runs a task: on a blocking thread, or in a child process where it is heavy and this worker has such.
@@ -176,7 +178,7 @@ impl JobContext {
     /// What the task returned, or the failure that parks the job.
     pub async fn compute<T: Task>(&self, task: T) -> Result<T::Output, Failure> {
         loop {
-            match self.start(task.clone())?.next().await {
+            match self.start(task.clone())?.last().await {
                 Ok(output) => return Ok(output),
                 Err(Ended::Failed(failure)) => return Err(failure),
                 Err(Ended::Died(death)) => self.count_death(death).await?,
@@ -193,8 +195,8 @@ impl JobContext {
         let Some(children) = self.children.for_cost(task.cost()) else {
             return Ok(Computation::on_thread(task, activity));
         };
-        self.ends.used_host.store(true, Ordering::Relaxed);
         let (computation, child) = children.start(task, self.memory_bytes, activity)?;
+        self.ends.used_host.store(true, Ordering::Relaxed);
         self.log.child_started(child);
         Ok(computation)
     }
@@ -283,7 +285,7 @@ impl JobContext {
 
     /// Ends this start without a trace in the database: the engine records nothing of an interruption.
     fn give_up(&self, failure: &Failure) -> dbos::Error<Failure> {
-        let _ = self.ends.host_fault.set(failure.message.clone());
+        self.ends.note_host_fault(failure);
         dbos::Error::Interrupted {
             workflow_id: self.id().to_string(),
         }
@@ -291,21 +293,36 @@ impl JobContext {
 }
 
 impl Ends {
-    /// What the host lacked, if that is why the job ended.
-    pub(crate) fn host_fault(&self) -> Option<&String> {
-        self.host_fault.get()
+    /// Completes when the body is to be dropped.
+    pub(crate) async fn ended(&self) {
+        self.ended.cancelled().await;
     }
 
     /// The signal of the engine that ends the job, if there was one.
     pub(crate) fn take_signal(&self) -> Option<dbos::Error<Failure>> {
-        self.signal().take()
+        self.first_signal().take()
+    }
+
+    pub(crate) fn host_fault(&self) -> Option<&String> {
+        self.host_fault.get()
+    }
+
+    /// Takes note of what the host lacks.
+    pub(crate) fn note_host_fault(&self, failure: &Failure) {
+        let _ = self.host_fault.set(failure.message.clone());
     }
 
     pub(crate) fn used_host(&self) -> bool {
         self.used_host.load(Ordering::Relaxed)
     }
 
-    fn signal(&self) -> std::sync::MutexGuard<'_, Option<dbos::Error<Failure>>> {
+    fn signal(&self, signal: dbos::Error<Failure>) {
+        // Of several at once, the first counts.
+        self.first_signal().get_or_insert(signal);
+        self.ended.cancel();
+    }
+
+    fn first_signal(&self) -> MutexGuard<'_, Option<dbos::Error<Failure>>> {
         // It is only ever replaced whole.
         self.signal.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -322,11 +339,6 @@ impl StepOptions {
             |error| matches!(error, dbos::Error::Application(failure) if failure.data.kind == FailureKind::Retryable),
         )
     }
-}
-
-/// What a step returns to a body whose job has ended; it is never recorded.
-fn interrupted() -> Failure {
-    Failure::retryable("Interrupted", "the job ends")
 }
 
 /// The failure that an error of a step stands for, or the error itself where it is the engine's own signal.

@@ -22,7 +22,7 @@ use serde_json::value::RawValue;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgRow;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use uuid::Uuid;
@@ -32,7 +32,7 @@ use super::host::Host;
 use super::in_hand::{Jobs, Place};
 use crate::Error;
 use crate::database::workflow_rows::{CLAIM, CLAIMED, CLAIMED_ROW, DEFUSE, IN_ORDER, OWN_CLAIMED};
-use crate::database::{Database, text};
+use crate::database::{Database, is_broken, text};
 use crate::job::JobTypes;
 use crate::presence::{Contact, Submissions};
 use crate::record::APPLICATION;
@@ -80,32 +80,31 @@ pub(crate) struct Claimer {
     pub(crate) discarded: CancellationToken,
 }
 
-/// The moments at which one loop polls: every interval, from a random one on.
-struct Polls {
-    first: Instant,
-    interval: Duration,
-}
-
 impl Claimer {
     /// Claims until `stop`; a round under way is finished first.
     pub(crate) async fn run(self, stop: CancellationToken) {
-        let polls = Polls::new(self.poll_interval);
+        let mut polls = polls(self.poll_interval);
         while !stop.is_cancelled() {
             // A look may take its time, which a drain does not wait for.
             stop.run_until_cancelled(self.host.look()).await;
             let left = self.jobs.left();
             tokio::pin!(left);
             left.as_mut().enable();
-            let pause = if self.round().await.is_ok() {
-                polls.pause_from(Instant::now())
-            } else {
+            let has_claimed = self.round().await.is_ok();
+            if !has_claimed {
                 self.defuse().await;
-                RETRY_INTERVAL
+            }
+            let pause = async {
+                if has_claimed {
+                    polls.tick().await;
+                } else {
+                    tokio::time::sleep(RETRY_INTERVAL).await;
+                }
             };
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = left => {}
-                () = tokio::time::sleep(pause) => {}
+                () = pause => {}
                 () = self.submissions.notified() => {}
             }
         }
@@ -157,7 +156,10 @@ impl Claimer {
             .collect();
         for (place, row) in rows {
             match row.checked(&self.job_types) {
-                Ok(()) => self.start(place, row),
+                Ok(details) => {
+                    place.note(details);
+                    self.start(place, row);
+                }
                 Err(refusal) => self.refuse(place, row, refusal),
             }
         }
@@ -199,14 +201,20 @@ impl Claimer {
     async fn claim_free(&self, in_hand: usize) -> Result<Vec<ClaimedRow>, String> {
         let free = self.concurrency.saturating_sub(in_hand);
         let scope = &self.database.scope;
-        let claim = sqlx::query(AssertSqlSafe(format!("{CLAIM}{CLAIMED_ROW}{IN_ORDER}")))
-            .bind(&self.queue)
-            .bind(scope.workflows())
-            .bind(scope.version())
-            .bind(&self.executor_id)
-            .bind(APPLICATION)
-            .bind(i64::try_from(free).unwrap_or(i64::MAX));
-        rows_of(claim.fetch_all(&self.database.pool).await)
+        let claim = || {
+            sqlx::query(AssertSqlSafe(format!("{CLAIM}{CLAIMED_ROW}{IN_ORDER}")))
+                .bind(&self.queue)
+                .bind(scope.workflows())
+                .bind(scope.version())
+                .bind(&self.executor_id)
+                .bind(APPLICATION)
+                .bind(i64::try_from(free).unwrap_or(i64::MAX))
+        };
+        // One connection of the pool that broke is no outage.
+        match claim().fetch_all(&self.database.pool).await {
+            Err(error) if is_broken(&error) => rows_of(claim().fetch_all(&self.database.pool).await),
+            rows => rows_of(rows),
+        }
     }
 
     async fn own(&self, ids: &[String]) -> Result<Vec<ClaimedRow>, String> {
@@ -288,29 +296,20 @@ impl Claimer {
     }
 }
 
-impl Polls {
-    fn new(interval: Duration) -> Self {
-        // The clock of the runtime counts milliseconds.
-        let interval = interval.max(Duration::from_millis(1));
-        // The last 62 bits of such an id are random.
-        let (_, random) = Uuid::now_v7().as_u64_pair();
-        let phase = u128::from(random) % interval.as_nanos();
-        Self {
-            first: Instant::now() + Duration::from_nanos(u64::try_from(phase).unwrap_or_default()),
-            interval,
-        }
-    }
+/// Polls every `interval`, from a random moment within the first one on, whatever is claimed in between.
+fn polls(interval: Duration) -> Interval {
+    // The clock of the runtime counts milliseconds.
+    let interval = interval.max(Duration::from_millis(1));
+    let mut polls = interval_at(Instant::now() + random_part_of(interval), interval);
+    polls.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    polls
+}
 
-    /// How long it is from `now` to the next one: more than nothing, at most an interval.
-    fn pause_from(&self, now: Instant) -> Duration {
-        if now < self.first {
-            return self.first - now;
-        }
-        let since_last = (now - self.first).as_nanos() % self.interval.as_nanos();
-        self.interval.saturating_sub(Duration::from_nanos(
-            u64::try_from(since_last).unwrap_or_default(),
-        ))
-    }
+fn random_part_of(interval: Duration) -> Duration {
+    // The last 62 bits of such an id are random.
+    let (_, random) = Uuid::now_v7().as_u64_pair();
+    let part = u128::from(random) % interval.as_nanos();
+    Duration::from_nanos(u64::try_from(part).unwrap_or_default())
 }
 
 /// Completes when the body of a started job did not begin here: the engine then waits for a run of it elsewhere, for which
@@ -335,34 +334,15 @@ mod tests {
 
     use super::*;
 
-    const INTERVAL: Duration = Duration::from_millis(50);
-
-    #[test]
-    fn a_claim_between_two_polls_does_not_move_them() {
-        let polls = Polls::new(INTERVAL);
-        let start = Instant::now();
-        for now_ms in [0, 1, 49, 50, 51, 173, 100_003] {
-            let now = start + Duration::from_millis(now_ms);
-            let pause = polls.pause_from(now);
-            assert!(
-                pause > Duration::ZERO && pause <= INTERVAL,
-                "the next poll is in {pause:?}"
-            );
-            let since_first = (now + pause).duration_since(polls.first);
-            assert_eq!(since_first.as_nanos() % INTERVAL.as_nanos(), 0, "a poll moved");
-        }
+    #[tokio::test]
+    async fn no_interval_is_too_short_to_poll_by() {
+        polls(Duration::ZERO).tick().await;
     }
 
     #[test]
     fn workers_that_start_together_poll_out_of_step() {
-        let start = Instant::now();
-        let pauses: HashSet<_> = (0..8).map(|_| Polls::new(INTERVAL).pause_from(start)).collect();
-        assert!(pauses.len() > 1, "eight workers poll at one moment");
-    }
-
-    #[test]
-    fn no_interval_is_too_short_to_poll_by() {
-        let pause = Polls::new(Duration::ZERO).pause_from(Instant::now());
-        assert!(pause > Duration::ZERO, "a loop without a pause");
+        let interval = Duration::from_millis(50);
+        let phases: HashSet<_> = (0..8).map(|_| random_part_of(interval)).collect();
+        assert!(phases.len() > 1, "eight workers poll at one moment");
     }
 }

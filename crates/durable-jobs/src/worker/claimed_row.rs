@@ -11,7 +11,7 @@ use super::{HeldRow, give_back, record_failure};
 use crate::Error;
 use crate::database::{Database, workflow_rows};
 use crate::job::JobTypes;
-use crate::record::{Failure, MAX_INPUT_BYTES};
+use crate::record::{Details, Failure, MAX_INPUT_BYTES};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -72,14 +72,14 @@ impl ClaimedRow {
         &self.name
     }
 
-    /// Refuses a row that can never run here.
-    pub(crate) fn checked(&self, job_types: &JobTypes) -> Result<(), Refusal> {
+    /// Reads what the row asks for, and refuses one that cannot run here.
+    pub(crate) fn checked(&self, job_types: &JobTypes) -> Result<Details, Refusal> {
         let known = job_types
             .get(&self.name)
             .filter(|_| self.class_or_instance.is_none());
         let job_type = known.ok_or(Refusal::UnknownType)?;
         let input = self.readable_input().map_err(Refusal::Never)?;
-        job_type.read(&input).map(drop).map_err(Refusal::Never)
+        job_type.read(&input).map_err(Refusal::Never)
     }
 
     fn readable_input(&self) -> Result<Value, Failure> {

@@ -168,12 +168,15 @@ impl JobExecutor {
     ) -> dbos::Result<Output, Failure> {
         let began = Instant::now();
         let body = job.run(Arc::clone(&context));
-        let outcome = match time_left.bound(body).await {
-            // Whatever the body made of a signal, it counts.
-            Some(outcome) => match context.ends.take_signal() {
-                Some(signal) => Err(signal),
-                None => outcome.map_err(dbos::Error::Application),
-            },
+        let outcome = async {
+            tokio::select! {
+                biased;
+                () = context.ends.ended() => None,
+                outcome = body => Some(outcome),
+            }
+        };
+        let outcome = match time_left.bound(outcome).await {
+            Some(outcome) => self.outcome(run, outcome, &context.ends),
             None => Err(self.cancel_in_time(run).await),
         };
         match (&outcome, context.ends.host_fault()) {
@@ -192,6 +195,28 @@ impl JobExecutor {
             (Err(error), _) => context.log.ended(began.elapsed(), &error.to_string()),
         }
         outcome
+    }
+
+    /// What is made of the end of a body; of one that was dropped, the engine's signal counts.
+    fn outcome(
+        &self,
+        run: &Run,
+        outcome: Option<Result<Output, Failure>>,
+        ends: &Ends,
+    ) -> dbos::Result<Output, Failure> {
+        let interrupted = || dbos::Error::Interrupted {
+            workflow_id: run.id.clone(),
+        };
+        match outcome {
+            Some(Ok(output)) => Ok(output),
+            // Met outside of a step.
+            Some(Err(failure)) if failure.is_of_host() => {
+                ends.note_host_fault(&failure);
+                Err(interrupted())
+            }
+            Some(Err(failure)) => Err(dbos::Error::Application(failure)),
+            None => Err(ends.take_signal().unwrap_or_else(interrupted)),
+        }
     }
 
     /// Puts the job back on its queue, uncounted; what the steps before have recorded stays.
@@ -241,8 +266,9 @@ impl JobExecutor {
 
     /// Records why the job failed, if it is still this run's; control signals of the engine pass and record nothing.
     async fn conclude(&self, run: &Run, error: dbos::Error<Failure>) -> dbos::Error<Failure> {
-        let dbos::Error::Application(failure) = error else {
-            return error;
+        let failure = match failure_of(error) {
+            Ok(failure) => failure,
+            Err(signal) => return signal,
         };
         if !self.still_owns(run).await {
             return dbos::Error::Interrupted {
@@ -335,4 +361,24 @@ pub(crate) async fn record_failure(database: &Database, id: &str, failure: &Fail
 fn refused(run: &Run, failure: Failure) -> Failure {
     warn!(workflow_id = run.id, reason = failure.message, "job refused");
     failure
+}
+
+/// The failure that is recorded for an error, or the error where nothing is.
+///
+/// The engine would try for ever a body that comes to other steps than it has recorded, or records that nobody can read: no
+/// attempt of the same program ends otherwise.
+fn failure_of(error: dbos::Error<Failure>) -> Result<Failure, dbos::Error<Failure>> {
+    match error {
+        dbos::Error::Application(failure) => Ok(failure),
+        dbos::Error::SystemDatabase(error) if is_deterministic(&error) => Ok(Failure::terminal(
+            "UnexpectedStep",
+            format!("{error}; a body must come to the same steps in every attempt"),
+        )),
+        signal => Err(signal),
+    }
+}
+
+fn is_deterministic(error: &dbos::sysdb::Error) -> bool {
+    use dbos::sysdb::Error;
+    matches!(error, Error::UnexpectedStep { .. } | Error::Malformed { .. })
 }

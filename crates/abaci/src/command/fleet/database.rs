@@ -8,14 +8,14 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 use worker_fleet::snapshot::PrivateDatabase;
 
-use crate::database_access::{Access, lost, on_blocking_thread};
+use crate::database_access::{DatabaseAccess, lost, on_blocking_thread};
 
 /// Interval at which the private database is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Looks at the private database again and again, brings it back when it and its keeper are gone, and publishes what it
 /// sees until nobody receives it; of any other database nothing is known.
-pub(super) fn watch_private(access: &Access) -> watch::Receiver<Option<PrivateDatabase>> {
+pub(super) fn watch_private(access: &DatabaseAccess) -> watch::Receiver<Option<PrivateDatabase>> {
     let Some(lease) = access.lease() else {
         return watch::channel(None).1;
     };

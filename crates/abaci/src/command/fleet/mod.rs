@@ -26,7 +26,7 @@ use worker_fleet::supervisor::{
 };
 
 use crate::config::{self, Config, FLEET_HEALTH_ADDR, HealthAddr, Layer, a_pause, at_least_one};
-use crate::database_access::Access;
+use crate::database_access::DatabaseAccess;
 use crate::exit::{Exit, Failed};
 use crate::flags::{FleetFlags, HealthFlags, LimitFlags, QueueFlags, StarterFlags, TableFlags, WorkFlags};
 use crate::output;
@@ -141,7 +141,7 @@ async fn supervise(config: &Config, stop: impl Future<Output = &'static str>) ->
 }
 
 /// Takes what a fleet needs: its directory, its address and its database.
-async fn prepare(config: &Config) -> anyhow::Result<(FleetPlan, FleetLock, Access)> {
+async fn prepare(config: &Config) -> anyhow::Result<(FleetPlan, FleetLock, DatabaseAccess)> {
     let times = times(config)?;
     let lock = FleetLock::take(&supervisor::directory_in(&config.data_dir.value)?).await?;
     // Bound before anything is started, and by the one process that stays.
@@ -149,7 +149,7 @@ async fn prepare(config: &Config) -> anyhow::Result<(FleetPlan, FleetLock, Acces
         HealthAddr::At(address) => Some(bind_soon(address).await?),
         HealthAddr::Off => None,
     };
-    let database = Access::join(config).await?;
+    let database = DatabaseAccess::join(config).await?;
     let health = listener.map(|listener| {
         let program = health_program(config)?;
         let queue = QueueAddress {
@@ -175,7 +175,7 @@ async fn prepare(config: &Config) -> anyhow::Result<(FleetPlan, FleetLock, Acces
     Ok((plan, lock, database))
 }
 
-fn announce(config: &Config, health: Option<&HealthChild>, database: &Access) {
+fn announce(config: &Config, health: Option<&HealthChild>, database: &DatabaseAccess) {
     info!(
         pid = std::process::id(),
         workers = config.workers.value,

@@ -7,7 +7,7 @@ use crate::database::input;
 /// the engine's reach and reads them.
 ///
 /// It is the engine's own claim, but that a row of another type of job is left to others. A row without a version goes to
-/// the newest version that has run here, as the engine has it.
+/// the newest version whose workers know its type.
 pub(crate) const CLAIM: &str = concat!(
     "with free as materialized ( \
         select workflow_uuid from dbos.workflow_status \
@@ -15,8 +15,9 @@ pub(crate) const CLAIM: &str = concat!(
             and class_name is null and config_name is null \
             and (application_name is null or application_name = $5) \
             and (application_version = $3 or application_version is null and $3 = coalesce( \
-                (select version_name from dbos.application_versions \
-                where application_name is null or application_name = $5 \
+                (select version_name from dbos.application_versions as versions \
+                where (application_name is null or application_name = $5) and exists (select 1 from abaci.presence \
+                    where application_version = version_name and (workflows is null or name = any(workflows))) \
                 order by version_timestamp desc limit 1), $3)) \
         order by priority, created_at limit $6 for update skip locked), \
     claimed as ( \

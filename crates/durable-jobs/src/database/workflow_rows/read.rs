@@ -4,7 +4,8 @@ use crate::database::input;
 /// The queues, versions and workflows of those of the jobs `$1` that have not ended, and whether one of theirs is in hand. A
 /// job without a queue of its own is left to the engine's, `$2`; a row without a version is taken to be of ours, `$3`.
 pub(crate) const OPEN: &str = "\
-    select coalesce(nullif(queue_name, ''), $2), coalesce(application_version, $3), name, bool_or(status = 'PENDING') \
+    select coalesce(nullif(queue_name, ''), $2), coalesce(application_version, $3), \
+        concat(class_name || '.', config_name || '.', name), bool_or(status = 'PENDING') \
     from dbos.workflow_status \
     where workflow_uuid = any($1) and status in ('ENQUEUED', 'DELAYED', 'PENDING') group by 1, 2, 3";
 
@@ -38,15 +39,18 @@ pub(crate) const STEPS: &str = "select function_id, function_name, started_at_ep
 /// The first part ends where it is to be said which presence rows are those of the living.
 pub(crate) const QUEUE_STATUS: [&str; 2] = [
     "with live as materialized ( \
-        select coalesce(array_agg(application_version), '{}') as versions from abaci.presence \
-        where queue = $1 and ",
+        select coalesce(array_agg(application_version), '{}') as versions, \
+            coalesce(bool_or(workflows is null), false) as know_all, \
+            coalesce(string_agg(array_to_string(workflows, '\n'), '\n'), '') as known \
+        from abaci.presence where queue = $1 and ",
     "), \
     enqueued as ( \
         select count(*) as jobs, \
             min(greatest(created_at, delay_until_epoch_ms, \
                 case when executor_id is not null then updated_at end)) as since, \
-            count(*) filter (where coalesce(application_version, $2) <> all ((select versions from live)::text[])) \
-                as stranded \
+            count(*) filter (where coalesce(application_version, $2) <> all ((select versions from live)::text[]) \
+                or not (select know_all from live) and (name <> all (string_to_array((select known from live), '\n')) \
+                    or class_name is not null or config_name is not null)) as stranded \
         from dbos.workflow_status where queue_name = $1 and status = 'ENQUEUED'), \
     delayed as ( \
         select count(*) as jobs, \

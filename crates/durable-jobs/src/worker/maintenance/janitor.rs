@@ -85,7 +85,7 @@ impl Janitor {
                 };
                 self.database.bounded("refusing a row", TIMEOUT, refuse).await
             }
-            Ok(()) if row.age_seconds > STRANDED_AFTER_SECONDS => {
+            Ok(_) if row.age_seconds > STRANDED_AFTER_SECONDS => {
                 if row.give_back(&self.database, &self.holder).await? {
                     warn!(workflow_id = row.id, "gave back a claimed row that never started");
                 }
