@@ -8,7 +8,7 @@ use durable_jobs::{Client, Failure, JobId, JobType, State};
 use rustix::process::Signal;
 use testkit::eventually;
 
-use crate::rig::{Greets, Kills, Rig, Spin, Spins, submit_busy};
+use crate::rig::{Greets, Kills, Returns, Rig, Spin, Spins, submit_busy};
 
 const SHORT: Spin = Spin { bytes: 0, ms: 200 };
 const LONG: Spin = Spin {
@@ -188,8 +188,33 @@ async fn a_job_of_an_unknown_type_is_left_to_others() {
     let busy = submit_busy(&client, 1, SHORT).await;
     client.output_of::<Spins>(&busy).await.unwrap();
     assert_eq!(client.show(&id).await.unwrap().job.state, State::Queued);
+    let mut waiter = client.wait([id.clone()]);
+    let lacking = loop {
+        if let Some(WaitEvent::NoWorker { of, .. }) = waiter.next().await {
+            break of;
+        }
+    };
+    assert_eq!(lacking.unknown_workflow.as_deref(), Some(Greets::WORKFLOW));
     let _knows = rig.worker(&[Greets::WORKFLOW]);
     assert_eq!(client.output_of::<Greets>(&id).await.unwrap(), "hello you");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_output_that_cannot_travel_is_a_failure() {
+    let rig = Rig::new();
+    let _worker = rig.worker(&[Returns::WORKFLOW]);
+    let client = rig.client().await;
+    for (characters, name) in [(300_000, "TooLarge"), (0, "UnknownTask")] {
+        let options = SubmitOptions::default();
+        let id = client.submit::<Returns>(&characters, options).await.unwrap();
+        let (state, result) = ended(&client, &id).await;
+        assert_eq!((state, &*result.unwrap_err().name), (State::Failed, name));
+    }
+    let id = client
+        .submit::<Returns>(&3, SubmitOptions::default())
+        .await
+        .unwrap();
+    assert_eq!(client.output_of::<Returns>(&id).await.unwrap(), "xxx");
 }
 
 #[tokio::test(flavor = "multi_thread")]

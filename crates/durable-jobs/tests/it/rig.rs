@@ -94,6 +94,47 @@ impl JobType for Kills {
     }
 }
 
+/// Returns so many characters from its computing process, which knows no other task.
+pub(crate) struct Returns;
+
+impl JobType for Returns {
+    const WORKFLOW: &'static str = "test_returns";
+    type Input = usize;
+    type Output = String;
+
+    async fn run(&self, job: &JobContext, characters: usize) -> Result<String, Failure> {
+        match characters {
+            0 => job.step("return", || job.compute(Unlisted)).await,
+            characters => job.step("return", || job.compute(Text(characters))).await,
+        }
+    }
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Text(usize);
+
+impl Task for Text {
+    const NAME: &'static str = "text";
+    type Output = String;
+
+    fn run(&self, run: &TaskRun<'_, String>) -> Result<String, Failure> {
+        run.send("this is not the last one".to_owned());
+        Ok("x".repeat(self.0))
+    }
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+struct Unlisted;
+
+impl Task for Unlisted {
+    const NAME: &'static str = "unlisted";
+    type Output = String;
+
+    fn run(&self, _: &TaskRun<'_, String>) -> Result<String, Failure> {
+        Ok(String::new())
+    }
+}
+
 /// The types whose workflows are named.
 fn types_of(names: &str) -> JobTypes {
     names
@@ -102,12 +143,17 @@ fn types_of(names: &str) -> JobTypes {
             Spins::WORKFLOW => types.with(Spins),
             Greets::WORKFLOW => types.with(Greets),
             Kills::WORKFLOW => types.with(Kills),
+            Returns::WORKFLOW => types.with(Returns),
             name => panic!("there is no type {name}"),
         })
 }
 
 fn all_types() -> JobTypes {
-    JobTypes::new("test-1").with(Spins).with(Greets).with(Kills)
+    JobTypes::new("test-1")
+        .with(Spins)
+        .with(Greets)
+        .with(Kills)
+        .with(Returns)
 }
 
 pub(crate) struct Rig {
@@ -205,5 +251,5 @@ fn isolation() -> Isolation {
 pub(crate) fn play_child() {
     // The test harness has begun a line of its own.
     println!();
-    compute_for_worker(&[TaskKind::of::<Spin>()]).unwrap();
+    compute_for_worker(&[TaskKind::of::<Spin>(), TaskKind::of::<Text>()]).unwrap();
 }
