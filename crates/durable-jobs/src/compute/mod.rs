@@ -29,7 +29,7 @@ const HEAVY_BYTES: u64 = 64_000_000;
 
 /// A part of a job that keeps a processor busy.
 ///
-/// It is data, since it may have to go to another process.
+/// It is data, since it may have to go to another process: it and its output are one line of JSON each, 32 KiB at most.
 pub trait Task: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
     /// The name by which a child process knows it.
     const NAME: &'static str;

@@ -25,8 +25,7 @@
 //! replaced is for a reload. A job that was given back is claimed first by the next claim, so a value for which a full disk
 //! never has room keeps its worker busy and unready, and is for a person to cancel.
 //!
-//! Only the computation has a child: the digits are read for their certificate on a thread of the worker, a megabyte at a
-//! time. A worker that was given no isolation computes on threads and has no limit of memory.
+//! A worker that was given no isolation computes on threads and has no limit of memory.
 
 mod child;
 mod limits;

@@ -26,7 +26,7 @@ pub struct WorkerSettings {
     pub poll_interval: Duration,
     /// The types of jobs that it runs; those of other types are left to other workers.
     pub job_types: JobTypes,
-    /// Where values of over 10,000 digits and states of long computations are kept.
+    /// The place of large values and states.
     pub artifacts: Place,
     /// Jobs that ended longer ago are deleted with their artifacts; absent to keep all.
     pub retention: Option<Duration>,
