@@ -1,10 +1,10 @@
 //! The database of a command, and the hold on the private one while it is used.
 //!
 //! An address that was given is taken as it is. Without one the private PostgreSQL of the data directory is started, or
-//! joined where it runs already, and a lease keeps it there for as long as an [`Access`] lives.
+//! joined where it runs already, and a lease keeps it there for as long as a [`DatabaseAccess`] lives.
 //!
-//! An [`Access`] does not reconnect anything: connections are the engine's. It only sees to it that the private server
-//! comes back when it and its keeper were both killed, and only while [`Access::keep_running`] is held.
+//! A [`DatabaseAccess`] does not reconnect anything: connections are the engine's. It only sees to it that the private server
+//! comes back when it and its keeper were both killed, and only while [`DatabaseAccess::keep_running`] is held.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -32,19 +32,41 @@ const CONNECT_INTERVAL: Duration = Duration::from_millis(100);
 
 /// A database that may be used while this lives.
 #[derive(Clone)]
-pub(crate) struct Access {
+pub(crate) struct DatabaseAccess {
     url: String,
     place: String,
     lease: Option<Arc<Lease>>,
 }
 
-impl Access {
+impl DatabaseAccess {
     /// Settles which database it is, and starts the private one if that is the one.
     ///
     /// # Errors
     /// [`durable_jobs::Error::Url`] for an address that makes no sense, [`local_postgres::Error`] when the private
     /// database cannot be had. An address that was given is not tried here.
     pub(crate) async fn open(config: &Config) -> anyhow::Result<Self> {
+        let acquire = |settings: &Settings| {
+            let lease = Lease::acquire(settings)?;
+            lease.ensure_database(APPLICATION)?;
+            Ok(lease)
+        };
+        Self::settle(config, acquire).await
+    }
+
+    /// Settles which database it is, and has the private one started if that is the one; no connection is made to it.
+    ///
+    /// It is for a supervisor, which keeps the database for its workers.
+    ///
+    /// # Errors
+    /// As [`Access::open`].
+    pub(crate) async fn join(config: &Config) -> anyhow::Result<Self> {
+        Self::settle(config, Lease::join).await
+    }
+
+    async fn settle(
+        config: &Config,
+        lease: impl FnOnce(&Settings) -> Result<Lease, local_postgres::Error> + Send + 'static,
+    ) -> anyhow::Result<Self> {
         if let Some(url) = config.given_database()? {
             return Ok(Self {
                 url,
@@ -53,13 +75,9 @@ impl Access {
             });
         }
         let settings = private_settings(config)?;
-        let lease = on_blocking_thread(move || -> Result<Lease, local_postgres::Error> {
-            let lease = Lease::acquire(&settings)?;
-            lease.ensure_database(APPLICATION)?;
-            Ok(lease)
-        })
-        .await?
-        .map_err(|error| private_failure(config, error))?;
+        let lease = on_blocking_thread(move || lease(&settings))
+            .await?
+            .map_err(|error| private_failure(config, error))?;
         Ok(Self {
             url: lease.url(APPLICATION),
             place: place_of(config),
@@ -70,7 +88,7 @@ impl Access {
     /// Settles which database it is and connects a client that makes tables where there are none.
     ///
     /// # Errors
-    /// As [`Access::open`] and [`Client::connect`].
+    /// As [`DatabaseAccess::open`] and [`Client::connect`].
     pub(crate) async fn connect_to_write(config: &Config) -> anyhow::Result<(Self, Client)> {
         let access = Self::open(config).await?;
         let client = access.client_with(config, config.tables()).await?;
@@ -81,7 +99,7 @@ impl Access {
     /// submitted to or served.
     ///
     /// # Errors
-    /// As [`Access::open`] and [`Client::connect`].
+    /// As [`DatabaseAccess::open`] and [`Client::connect`].
     pub(crate) async fn connect_if_used(config: &Config) -> anyhow::Result<Option<(Self, Client)>> {
         let access = Self::open(config).await?;
         match access.client(config).await {
@@ -94,7 +112,7 @@ impl Access {
     /// Settles which database it is and connects a client that looks for this job there, and makes no tables.
     ///
     /// # Errors
-    /// As [`Access::open`] and [`Client::connect`]; [`durable_jobs::Error::NotFound`] where there are no tables, and so no
+    /// As [`DatabaseAccess::open`] and [`Client::connect`]; [`durable_jobs::Error::NotFound`] where there are no tables, and so no
     /// jobs.
     pub(crate) async fn connect_to_look(config: &Config, id: &JobId) -> anyhow::Result<(Self, Client)> {
         let connected = Self::connect_if_used(config).await?;
@@ -150,6 +168,11 @@ impl Access {
                 connected => return connected,
             }
         }
+    }
+
+    /// Returns the hold on the private database, if that is the one.
+    pub(crate) fn lease(&self) -> Option<Arc<Lease>> {
+        self.lease.clone()
     }
 
     /// Brings the private database back whenever it and its keeper are gone, until the returned guard is dropped.

@@ -14,7 +14,7 @@ use fibonacci_jobs::server_types;
 use tracing::{info, warn};
 
 use crate::config::{Config, a_pause, at_least_one};
-use crate::database_access::Access;
+use crate::database_access::DatabaseAccess;
 use crate::flags::ComputeFlags;
 use crate::this_process::{self, host_name};
 
@@ -54,7 +54,7 @@ pub(crate) fn check(config: &Config) -> anyhow::Result<()> {
 }
 
 /// Starts a worker as soon as the database answers.
-pub(crate) async fn start(access: &Access, config: &Config, slot: Slot) -> anyhow::Result<Worker> {
+pub(crate) async fn start(access: &DatabaseAccess, config: &Config, slot: Slot) -> anyhow::Result<Worker> {
     let settings = settings(access, config, slot)?;
     let (begun, mut pause) = (Instant::now(), FIRST_PAUSE);
     loop {
@@ -86,7 +86,7 @@ pub(crate) async fn start(access: &Access, config: &Config, slot: Slot) -> anyho
 /// Ends a worker that has lost its executor id, and starts another one as soon as the database answers.
 pub(crate) async fn start_anew(
     lost: Worker,
-    access: &Access,
+    access: &DatabaseAccess,
     config: &Config,
     slot: Slot,
 ) -> anyhow::Result<Worker> {
@@ -94,7 +94,7 @@ pub(crate) async fn start_anew(
     start(access, config, slot).await
 }
 
-fn settings(access: &Access, config: &Config, slot: Slot) -> anyhow::Result<WorkerSettings> {
+fn settings(access: &DatabaseAccess, config: &Config, slot: Slot) -> anyhow::Result<WorkerSettings> {
     let place = config.artifact_place()?;
     let job_types = server_types(config.limits(), config.enable_faults.value);
     Ok(WorkerSettings {
@@ -136,7 +136,7 @@ pub(crate) fn share_of_processors(jobs_at_once: u32) -> NonZero<usize> {
 }
 
 /// Logs that a worker takes jobs; health and systemd come first.
-pub(crate) fn announce(worker: &Worker, access: &Access, config: &Config) {
+pub(crate) fn announce(worker: &Worker, access: &DatabaseAccess, config: &Config) {
     info!(
         executor_id = worker.executor_id(),
         pid = std::process::id(),

@@ -5,7 +5,7 @@ use durable_jobs::client::CancelOutcome;
 use durable_jobs::{JobId, State};
 
 use crate::config::Config;
-use crate::database_access::Access;
+use crate::database_access::DatabaseAccess;
 use crate::exit::Exit;
 use crate::output;
 
@@ -19,7 +19,7 @@ pub(crate) struct CancelArgs {
 
 impl CancelArgs {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
-        let (_access, client) = Access::connect_to_write(config).await?;
+        let (_access, client) = DatabaseAccess::connect_to_write(config).await?;
         let mut exit = Exit::Done;
         for id in self.ids.into_iter().map(JobId::new) {
             match client.cancel(&id).await? {

@@ -11,7 +11,7 @@ use local_postgres::{Force, Programs, Status, Stopped};
 use worker_fleet::signals::Signals;
 
 use crate::config::{Config, without_password};
-use crate::database_access::{Access, keeper_settings, on_blocking_thread};
+use crate::database_access::{DatabaseAccess, keeper_settings, on_blocking_thread};
 use crate::exit::{Exit, Failed};
 use crate::output;
 
@@ -28,13 +28,13 @@ pub(crate) enum DbCommand {
     ///
     /// It ends by itself some seconds after its last user. Servers, fleets and db start bring it back when it is stopped by
     /// force.
-    Stop(Stop),
+    Stop(StopArgs),
     /// Say whether the private database runs; exit 1 if it does not
     Status,
     /// Print the URL of the database, and start it if it is the private one
     Url,
     /// Open psql on the database
-    Psql(Psql),
+    Psql(PsqlArgs),
     /// Run the private database while somebody uses it
     #[command(hide = true)]
     Keep,
@@ -42,7 +42,7 @@ pub(crate) enum DbCommand {
 
 /// Stop the private database.
 #[derive(Debug, Args)]
-pub(crate) struct Stop {
+pub(crate) struct StopArgs {
     /// Stop it even while other processes use it; their connections break
     #[arg(long)]
     force: bool,
@@ -50,7 +50,7 @@ pub(crate) struct Stop {
 
 /// Open psql on the database.
 #[derive(Debug, Args)]
-pub(crate) struct Psql {
+pub(crate) struct PsqlArgs {
     /// Arguments for psql, such as -c 'select 1'
     #[arg(value_name = "ARGUMENT", trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<String>,
@@ -81,7 +81,7 @@ pub(crate) fn keep(config: &Config) -> anyhow::Result<Exit> {
 async fn start(config: &Config) -> anyhow::Result<Exit> {
     let mut signals = Signals::listen()?;
     let private = private(config);
-    let Some(opened) = signals.unless_any(Access::open(&private)).await else {
+    let Some(opened) = signals.unless_any(DatabaseAccess::open(&private)).await else {
         return Ok(Exit::Interrupted);
     };
     let access = opened?;
@@ -92,7 +92,7 @@ async fn start(config: &Config) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-impl Stop {
+impl StopArgs {
     async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         let force = if self.force { Force::Yes } else { Force::No };
         let data_dir = config.postgres_dir();
@@ -144,15 +144,15 @@ async fn status(config: &Config) -> anyhow::Result<Exit> {
 }
 
 async fn url(config: &Config) -> anyhow::Result<Exit> {
-    let access = Access::open(config).await?;
+    let access = DatabaseAccess::open(config).await?;
     output::line(access.url())?;
     Ok(Exit::Done)
 }
 
-impl Psql {
+impl PsqlArgs {
     /// The password goes through the environment: arguments can be read by everyone on the machine.
     async fn run(self, config: &Config) -> anyhow::Result<Exit> {
-        let access = Access::open(config).await?;
+        let access = DatabaseAccess::open(config).await?;
         let programs = Programs::find(config.pg_bin.value.as_deref())?;
         let unreadable = || Failed::usage("the database URL cannot be read");
         let (url, password) = without_password(access.url(), "").ok_or_else(unreadable)?;

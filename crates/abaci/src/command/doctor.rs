@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use crate::clocks::{WrongClock, wrong_clocks};
 use crate::config::Config;
-use crate::database_access::{Access, check_writable, on_blocking_thread};
+use crate::database_access::{DatabaseAccess, check_writable, on_blocking_thread};
 use crate::exit::{Exit, one_line};
 use crate::flags::QueueFlags;
 use crate::output::{self, Format, Paint};
@@ -144,7 +144,7 @@ fn data_directory(config: &Config) -> Check {
 }
 
 async fn database(config: &Config) -> Vec<Check> {
-    let access = match Access::open(config).await {
+    let access = match DatabaseAccess::open(config).await {
         Ok(access) => access,
         Err(error) => return vec![Check::fail("database", one_line(&error))],
     };
@@ -234,7 +234,7 @@ fn clock(wrong: &WrongClock) -> Check {
     Check::note("clock", wrong.to_string())
 }
 
-fn round_trip(access: &Access, report: &DatabaseReport) -> Check {
+fn round_trip(access: &DatabaseAccess, report: &DatabaseReport) -> Check {
     let DatabaseReport {
         server_version,
         round_trip_ms,
@@ -253,7 +253,7 @@ fn round_trip(access: &Access, report: &DatabaseReport) -> Check {
     )
 }
 
-async fn work(access: &Access, config: &Config) -> Vec<Check> {
+async fn work(access: &DatabaseAccess, config: &Config) -> Vec<Check> {
     let client = match access.client(config).await {
         Ok(client) => client,
         Err(error) => return vec![Check::fail("queue", error.to_string())],

@@ -9,7 +9,7 @@ use durable_jobs::client::{GcMode, GcOptions, GcReport};
 use serde::Serialize;
 
 use crate::config::{Config, Period};
-use crate::database_access::Access;
+use crate::database_access::DatabaseAccess;
 use crate::exit::Exit;
 use crate::output::{self, Format};
 
@@ -55,7 +55,7 @@ impl GcArgs {
             mode,
         };
         let place = config.artifact_place()?;
-        let (access, client) = Access::connect_to_write(config).await?;
+        let (access, client) = DatabaseAccess::connect_to_write(config).await?;
         if config.database_url.value.is_none() && config.artifacts.value.is_none() {
             // Both are in the data directory; without a worker that stored anything, one of them is not there yet.
             std::fs::create_dir_all(&place.directory).context("making the directory of large values")?;

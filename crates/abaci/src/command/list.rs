@@ -5,7 +5,7 @@ use durable_jobs::client::ListFilter;
 use durable_jobs::{Client, Job, State};
 
 use crate::config::Config;
-use crate::database_access::Access;
+use crate::database_access::DatabaseAccess;
 use crate::exit::Exit;
 use crate::flags::one_of;
 use crate::output::{self, Format, Table};
@@ -68,7 +68,7 @@ const NOTHING_EVER: &str = "no jobs; submit one with: abaci submit 100";
 
 impl ListArgs {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
-        let Some((_access, client)) = Access::connect_if_used(config).await? else {
+        let Some((_access, client)) = DatabaseAccess::connect_if_used(config).await? else {
             output::talk(NOTHING_EVER);
             return Ok(Exit::Done);
         };

@@ -5,7 +5,7 @@ use durable_jobs::JobId;
 use durable_jobs::client::{ResumeOptions, ResumeOutcome};
 
 use crate::config::{Bytes, Config};
-use crate::database_access::Access;
+use crate::database_access::DatabaseAccess;
 use crate::exit::Exit;
 use crate::flags::ResumeFlags;
 use crate::output;
@@ -27,7 +27,7 @@ pub(crate) struct ResumeArgs {
 
 impl ResumeArgs {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
-        let (_access, client) = Access::connect_to_write(config).await?;
+        let (_access, client) = DatabaseAccess::connect_to_write(config).await?;
         let options = ResumeOptions {
             memory_bytes: self.job_memory.map(|size| size.0),
         };

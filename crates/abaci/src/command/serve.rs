@@ -21,7 +21,7 @@ use worker_fleet::signals::{Signals, StopRequests};
 
 use self::health::ServeHealth;
 use crate::config::Config;
-use crate::database_access::Access;
+use crate::database_access::DatabaseAccess;
 use crate::exit::{Exit, Failed};
 use crate::flags::{HealthFlags, LimitFlags, QueueFlags, StarterFlags, TableFlags, WorkFlags};
 use crate::worker_startup;
@@ -61,7 +61,7 @@ impl ServeArgs {
         let mut signals = Signals::listen()?;
         let slot = self.slot.map_or(Slot::Lowest, Slot::Number);
         let start = async {
-            let access = Access::open(config).await?;
+            let access = DatabaseAccess::open(config).await?;
             health.set_database(access.url(), &config.queue.value)?;
             let worker = worker_startup::start(&access, config, slot).await?;
             anyhow::Ok((access, worker))

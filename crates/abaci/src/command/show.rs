@@ -9,11 +9,11 @@ use durable_jobs::record::JobDetail;
 use durable_jobs::record::RunningJob;
 use durable_jobs::{Client, Error, JobId, State};
 use serde::Serialize;
-use value::Ends;
+use value::ValueEnds;
 use worker_fleet::signals::Signals;
 
 use crate::config::Config;
-use crate::database_access::Access;
+use crate::database_access::DatabaseAccess;
 use crate::exit::Exit;
 use crate::output::{self, Format};
 
@@ -69,11 +69,11 @@ impl ShowArgs {
             return watching.unwrap_or(Ok(Exit::Interrupted));
         }
         let id = JobId::new(self.id);
-        let (_access, client) = Access::connect_to_look(config, &id).await?;
+        let (_access, client) = DatabaseAccess::connect_to_look(config, &id).await?;
         let look = Look::take(&client, &id).await;
         client.close().await;
         let look = look?;
-        let ends = Ends {
+        let ends = ValueEnds {
             head: self.head,
             tail: self.tail,
         };
@@ -89,7 +89,7 @@ impl ShowArgs {
 
     async fn watch(&self, config: &Config) -> anyhow::Result<Exit> {
         let id = JobId::new(&self.id);
-        let (access, client) = Access::connect_to_look(config, &id).await?;
+        let (access, client) = DatabaseAccess::connect_to_look(config, &id).await?;
         let _kept = access.keep_running();
         let exit = watch::watch(&client, &id, Format::of_flag(self.json), config).await;
         client.close().await;

@@ -6,7 +6,7 @@ use fibonacci_jobs::JobResult;
 use serde::Serialize;
 
 use crate::config::Config;
-use crate::database_access::{Access, on_blocking_thread};
+use crate::database_access::{DatabaseAccess, on_blocking_thread};
 use crate::exit::Exit;
 use crate::output::{self, Format};
 
@@ -39,7 +39,7 @@ struct Verification {
 impl VerifyArgs {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         let id = JobId::new(self.id);
-        let (_access, client) = Access::connect_to_look(config, &id).await?;
+        let (_access, client) = DatabaseAccess::connect_to_look(config, &id).await?;
         let detail = client.show(&id).await;
         client.close().await;
         let detail = detail?;

@@ -5,7 +5,7 @@ use durable_jobs::JobId;
 use worker_fleet::signals::Signals;
 
 use crate::config::Config;
-use crate::database_access::Access;
+use crate::database_access::DatabaseAccess;
 use crate::exit::Exit;
 use crate::flags::WaitFlags;
 use crate::output::{self, Format};
@@ -32,7 +32,7 @@ pub(crate) struct WaitArgs {
 impl WaitArgs {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         let mut signals = Signals::listen()?;
-        let Some(connected) = signals.unless_any(Access::connect_if_used(config)).await else {
+        let Some(connected) = signals.unless_any(DatabaseAccess::connect_if_used(config)).await else {
             return Ok(Exit::Interrupted);
         };
         let Some((access, client)) = connected? else {

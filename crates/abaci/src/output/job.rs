@@ -15,7 +15,7 @@ pub(crate) fn name(job: &RunningJob) -> String {
 
 /// Reads a detail of a job as people read it.
 pub(crate) fn detail(details: &Details, name: &str) -> Option<String> {
-    let value = details.get(name)?;
+    let value = details.get(name).filter(|value| !value.is_null())?;
     Some(value.as_str().map_or_else(|| value.to_string(), str::to_owned))
 }
 

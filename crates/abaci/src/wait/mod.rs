@@ -25,7 +25,7 @@ use crate::exit::Exit;
 use crate::output::{self, Format};
 
 pub(crate) use fleet::LocalFleet;
-pub(crate) use progress::Progress;
+pub(crate) use progress::ProgressLine;
 pub(crate) use report::{Checked, checked};
 pub(crate) use tally::Tally;
 pub(crate) use timeouts::{WaitTimeouts, nobody_listens};
@@ -77,7 +77,7 @@ impl JobWait {
         client: &Client,
         signals: &mut Signals,
     ) -> anyhow::Result<Exit> {
-        let mut progress = Progress::new(self.requests.len());
+        let mut progress = ProgressLine::new(self.requests.len());
         progress.look_at(client, self.requests.keys().cloned());
         let mut waiter = client.wait(self.requests.keys().cloned());
         let end = loop {
@@ -93,7 +93,11 @@ impl JobWait {
         Ok(self.conclude(end))
     }
 
-    async fn handle(&mut self, event: WaitEvent, progress: &Progress) -> anyhow::Result<Option<EarlyEnd>> {
+    async fn handle(
+        &mut self,
+        event: WaitEvent,
+        progress: &ProgressLine,
+    ) -> anyhow::Result<Option<EarlyEnd>> {
         match event {
             WaitEvent::Finished(outcome) => self.finished(outcome, progress)?,
             WaitEvent::Missing(id) => {
@@ -108,7 +112,7 @@ impl JobWait {
         Ok(None)
     }
 
-    fn finished(&mut self, outcome: Outcome, progress: &Progress) -> anyhow::Result<()> {
+    fn finished(&mut self, outcome: Outcome, progress: &ProgressLine) -> anyhow::Result<()> {
         self.open.remove(&outcome.id);
         let request = self.requests.get(&outcome.id).copied().flatten();
         let outcome = checked(outcome);
@@ -119,7 +123,7 @@ impl JobWait {
         progress.apart(|| report::print(&outcome, request, self.format))
     }
 
-    async fn obstacle(&mut self, event: &WaitEvent, progress: &Progress) -> Option<EarlyEnd> {
+    async fn obstacle(&mut self, event: &WaitEvent, progress: &ProgressLine) -> Option<EarlyEnd> {
         let prospect = match event {
             WaitEvent::NoWorker { of, .. } => self.fleet.prospect(of).await.map(|said| (of, said)),
             _ => None,

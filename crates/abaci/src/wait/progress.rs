@@ -22,13 +22,13 @@ const TICK: Duration = Duration::from_millis(100);
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The line that shows the progress of a set of jobs.
-pub(crate) struct Progress {
+pub(crate) struct ProgressLine {
     bar: ProgressBar,
     /// Ends with the line.
     looking: JoinSet<()>,
 }
 
-impl Progress {
+impl ProgressLine {
     /// Draws the line, if stderr is a terminal.
     pub(crate) fn new(jobs: usize) -> Self {
         let style = ProgressStyle::with_template("{spinner} {pos} of {len} done, {msg}{elapsed}{prefix}")
@@ -71,7 +71,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for ProgressLine {
     fn drop(&mut self) {
         self.clear();
     }

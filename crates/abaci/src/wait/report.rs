@@ -28,7 +28,7 @@ struct NoValue<'a> {
     error: &'a Failure,
 }
 
-/// How a job ended, with its value read and checked.
+/// An ended job, with its value read and checked.
 pub(crate) struct Checked {
     pub(crate) id: JobId,
     pub(crate) state: State,

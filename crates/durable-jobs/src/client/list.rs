@@ -10,7 +10,7 @@ use sqlx::postgres::PgRow;
 
 use super::{Client, probe};
 use crate::Error;
-use crate::database::input;
+use crate::database::workflow_rows::{INPUTS, STEPS};
 use crate::record::{Failure, FailureKind, Job, JobDetail, JobId, JobOutput, State, StepRecord};
 
 /// Which jobs to list, the newest first.
@@ -51,13 +51,7 @@ impl Client {
         rows: &[WorkflowRecord],
     ) -> Result<HashMap<String, String>, sqlx::Error> {
         let ids: Vec<&str> = rows.iter().map(|row| row.workflow_id.as_str()).collect();
-        let inputs = sqlx::query(concat!(
-            "select workflow_uuid, ",
-            input!(),
-            " as inputs from dbos.workflow_status where workflow_uuid = any($1) and octet_length(",
-            input!(),
-            ") <= 65536"
-        ));
+        let inputs = sqlx::query(INPUTS);
         let inputs = inputs.bind(ids).fetch_all(&self.database.pool).await?;
         inputs
             .iter()
@@ -124,10 +118,7 @@ impl Client {
 
     /// The recorded steps of a job without what they returned, which may be megabytes.
     async fn steps_of(&self, id: &JobId) -> Result<Vec<StepRecord>, sqlx::Error> {
-        let steps = sqlx::query(
-            "select function_id, function_name, started_at_epoch_ms, completed_at_epoch_ms, error \
-             from dbos.operation_outputs where workflow_uuid = $1 order by function_id",
-        );
+        let steps = sqlx::query(STEPS);
         let steps = steps.bind(id.as_str()).fetch_all(&self.database.pool).await?;
         steps.iter().map(step_of).collect()
     }
@@ -168,12 +159,12 @@ impl Client {
         let input = row.input.as_deref();
         let input = input.and_then(|input| serde_json::from_str::<Value>(input).ok());
         let workflow = row.name.clone().unwrap_or_default();
-        let details = input.and_then(|input| self.job_types.details(&workflow, &input));
+        let details = self.job_types.details(&workflow, input.as_ref());
         Job {
             workflow_id: JobId::new(&row.workflow_id),
             state: state_of(row),
             workflow,
-            details: details.unwrap_or_default(),
+            details,
             queue: row.queue_name.clone(),
             executor_id: row.executor_id.clone(),
             application_version: row.application_version.clone(),

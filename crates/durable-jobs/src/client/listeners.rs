@@ -3,16 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::database::Database;
+use crate::database::workflow_rows::OPEN;
 use crate::presence::Presence;
 use crate::record::ENGINE_QUEUE;
 use crate::record::{Job, JobId, State};
-
-/// The queues, versions and workflows of those of the jobs `$1` that have not ended, and whether one of theirs is in hand. A
-/// job without a queue of its own is left to the engine's, `$2`; a row without a version is taken to be of ours, `$3`.
-const OPEN: &str = "\
-    select coalesce(nullif(queue_name, ''), $2), coalesce(application_version, $3), name, bool_or(status = 'PENDING') \
-    from dbos.workflow_status \
-    where workflow_uuid = any($1) and status in ('ENQUEUED', 'DELAYED', 'PENDING') group by 1, 2, 3";
 
 /// A queue, and what a worker needs to take a job in it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -16,43 +16,16 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnection, PgRow};
-use sqlx::{PgExecutor, Row};
+use sqlx::{AssertSqlSafe, PgExecutor, Row};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::Error;
 use crate::database::Address;
+use crate::database::workflow_rows::QUEUE_STATUS;
 use crate::presence::is_live;
 
 const OPERATION: &str = "asking how the queue stands";
-
-/// Counts what waits and runs in the queue `$1`. A row without a version is taken to be of `$2`, which is ours.
-///
-/// A job waits since it was submitted, or since it was due, or since it was given back by the worker that its row still
-/// names. One that is due and that no worker has moved to the queue yet waits as well.
-const STATUS: &str = concat!(
-    "with live as materialized ( \
-        select coalesce(array_agg(application_version), '{}') as versions from abaci.presence \
-        where queue = $1 and ",
-    is_live!(),
-    "), \
-    enqueued as ( \
-        select count(*) as jobs, \
-            min(greatest(created_at, delay_until_epoch_ms, \
-                case when executor_id is not null then updated_at end)) as since, \
-            count(*) filter (where coalesce(application_version, $2) <> all ((select versions from live)::text[])) \
-                as stranded \
-        from dbos.workflow_status where queue_name = $1 and status = 'ENQUEUED'), \
-    delayed as ( \
-        select count(*) as jobs, \
-            min(delay_until_epoch_ms) filter (where delay_until_epoch_ms <= extract(epoch from now()) * 1000) as since \
-        from dbos.workflow_status where queue_name = $1 and status = 'DELAYED'), \
-    running as ( \
-        select count(*) as jobs from dbos.workflow_status where queue_name = $1 and status = 'PENDING') \
-    select enqueued.jobs + delayed.jobs as queued, running.jobs as running, enqueued.stranded as stranded, \
-        (extract(epoch from now()) - least(enqueued.since, delayed.since) / 1000.0)::float8 as oldest \
-    from enqueued, delayed, running"
-);
 
 /// How a queue stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,7 +38,7 @@ pub struct QueueStatus {
     ///
     /// By the database's clock, since the submission, or since the delay passed, or since a worker gave the job back.
     pub oldest_waiting_seconds: Option<f64>,
-    /// Waiting jobs of a version that no live worker of the queue runs; all of them while there is none.
+    /// Waiting jobs of a version or a type that no live worker of the queue runs; all of them while there is none.
     pub stranded: u64,
 }
 
@@ -183,7 +156,8 @@ pub(super) async fn status(
     queue: &str,
     version: &str,
 ) -> Result<QueueStatus, sqlx::Error> {
-    let row = sqlx::query(STATUS)
+    let [before, after] = QUEUE_STATUS;
+    let row = sqlx::query(AssertSqlSafe(format!("{before}{}{after}", is_live!())))
         .bind(queue)
         .bind(version)
         .fetch_one(executor)

@@ -20,24 +20,8 @@ use super::Client;
 use super::list::state_of;
 use crate::Error;
 use crate::database::text;
+use crate::database::workflow_rows::{FORGET_FAILED_STEPS, REQUEUE};
 use crate::record::{JobId, State};
-
-/// Puts a row back: on the queue that it names, or else on the one that it left, or else on the client's, `$2`; `$4` is the
-/// engine's own queue, which is nobody's.
-const REQUEUE: &str = "with own as (select coalesce(nullif(nullif(queue_name, ''), $4), \
-         (select queue_name from abaci.former_queues where workflow_uuid = $1)) as queue \
-         from dbos.workflow_status where workflow_uuid = $1) \
-     update dbos.workflow_status \
-     set status = 'ENQUEUED', queue_name = coalesce(own.queue, $2), recovery_attempts = 0, \
-     executor_id = null, owner_xid = null, output = null, error = null, workflow_deadline_epoch_ms = null, \
-     started_at_epoch_ms = null, completed_at = null, updated_at = (extract(epoch from now()) * 1000)::bigint \
-     from own where workflow_uuid = $1 and name = any($3) \
-     and (status in ('ERROR', 'MAX_RECOVERY_ATTEMPTS_EXCEEDED') \
-     or status = 'CANCELLED' and updated_at < extract(epoch from now()) * 1000 - 1000) \
-     returning queue_name, own.queue is not null";
-
-const FORGET_FAILED_STEPS: &str = "delete from dbos.operation_outputs where workflow_uuid = $1 and function_id >= \
-     (select min(function_id) from dbos.operation_outputs where workflow_uuid = $1 and error is not null)";
 
 const FORGET_DEATHS: &str = "delete from abaci.deaths where workflow_uuid = $1";
 

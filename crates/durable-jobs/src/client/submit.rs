@@ -14,10 +14,11 @@ use tracing::debug;
 use super::Client;
 use crate::Error;
 use crate::database::is_broken;
+use crate::database::workflow_rows::WRITE;
 use crate::job::JobType;
 use crate::presence::CHANNEL;
 use crate::record::APPLICATION;
-use crate::record::{Failure, JobId};
+use crate::record::{Failure, JobId, MAX_INPUT_BYTES};
 
 /// The shortest timeout of a job: the database counts milliseconds.
 const MIN_TIMEOUT: Duration = Duration::from_millis(1);
@@ -30,17 +31,6 @@ const PACED: usize = 100;
 
 /// More are written so many at a time, by one statement.
 const AT_ONCE: usize = 500;
-
-/// Writes rows as the engine does, but for those that are there.
-const WRITE: &str = "insert into dbos.workflow_status (workflow_uuid, name, inputs, status, serialization, queue_name, \
-         application_version, application_name, workflow_timeout_ms, created_at, updated_at, recovery_attempts, \
-         priority, is_debounced, owner_xid) \
-     select id, name, input, 'ENQUEUED', $4, $5, $6, $7, $8, now.ms, now.ms, 0, 0, false, \
-         gen_random_uuid()::text \
-     from unnest($1::text[], $2::text[], $3::text[]) with ordinality as jobs (id, name, input, position), \
-         (select (extract(epoch from clock_timestamp()) * 1000)::bigint as ms) as now \
-     order by position \
-     on conflict (workflow_uuid) do nothing returning workflow_uuid";
 
 /// How soon a statement whose connection broke is sent again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
@@ -145,6 +135,14 @@ impl Client {
 
     /// Refuses a job that its type, as this client knows it, does not admit.
     fn admit(&self, job: &NewJob) -> Result<(), Error> {
+        let bytes = job.input.len();
+        if bytes > MAX_INPUT_BYTES {
+            return Err(Error::Input {
+                reason: format!(
+                    "the input has {bytes} bytes, over the limit of {MAX_INPUT_BYTES}; keep it elsewhere and name the place"
+                ),
+            });
+        }
         let admitted = match self.job_types.get(job.workflow) {
             Some(job_type) => input_of(job).and_then(|input| job_type.admit(&input, None).map(drop)),
             None => Err(Failure::invalid_request(format!(

@@ -21,6 +21,7 @@ use super::list::{ended as recorded, state_of};
 use super::listeners::{QueueVersion, attended};
 use crate::Error;
 use crate::database::Connections;
+use crate::database::workflow_rows::STATUSES;
 use crate::job::JobType;
 use crate::record::{Failure, JobId, JobOutput, State};
 
@@ -221,12 +222,10 @@ impl Waiter {
 
     async fn statuses(&self) -> Result<HashMap<String, String>, sqlx::Error> {
         let ids: Vec<&str> = self.open.iter().map(JobId::as_str).collect();
-        let rows = sqlx::query(
-            "select workflow_uuid, status from dbos.workflow_status where workflow_uuid = any($1)",
-        )
-        .bind(ids)
-        .fetch_all(&self.client.database.pool)
-        .await?;
+        let rows = sqlx::query(STATUSES)
+            .bind(ids)
+            .fetch_all(&self.client.database.pool)
+            .await?;
         rows.iter()
             .map(|row| Ok((row.try_get("workflow_uuid")?, row.try_get("status")?)))
             .collect()

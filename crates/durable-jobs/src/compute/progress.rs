@@ -8,11 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Stage;
-use crate::record::Details;
 
 /// A job whose body has begun.
 pub(crate) struct Activity {
-    pub(crate) details: Details,
     /// Which start of the job this is, from 1.
     pub(crate) attempt: u32,
     step: Mutex<Option<Step>>,
@@ -55,9 +53,8 @@ pub(crate) struct Reading {
 pub struct StepGuard<'a>(&'a Activity);
 
 impl Activity {
-    pub(crate) fn new(details: Details, attempt: u32) -> Self {
+    pub(crate) fn new(attempt: u32) -> Self {
         Self {
-            details,
             attempt,
             step: Mutex::default(),
         }
@@ -151,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_step_begins_without_progress_and_leaves_nothing_behind() {
-        let activity = Activity::new(Details::default(), 1);
+        let activity = Activity::new(1);
         assert_eq!(activity.current(), None);
         let compute = activity.begin("compute");
         let meter = activity.meter();

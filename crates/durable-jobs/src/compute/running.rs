@@ -81,6 +81,20 @@ impl<O: Send + 'static> Computation<O> {
     }
 }
 
+impl<O: Send + 'static> Computation<O> {
+    /// Waits for the last output, and passes over those before. Cancel-safe, but for those that were passed over.
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub async fn last(&mut self) -> Result<O, Ended> {
+        let mut last = self.next().await?;
+        while let Some(output) = self.outputs.recv().await {
+            last = output?;
+        }
+        Ok(last)
+    }
+}
+
 /// Runs `work` on a blocking thread; it shows how far it is on the step that runs, and is told to stop once this future is
 /// dropped.
 ///

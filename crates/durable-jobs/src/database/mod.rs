@@ -11,6 +11,7 @@ mod input;
 mod scope;
 mod session;
 mod tables;
+pub(crate) mod workflow_rows;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

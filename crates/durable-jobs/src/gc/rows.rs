@@ -12,6 +12,7 @@ use sqlx::AssertSqlSafe;
 
 use crate::Error;
 use crate::database::Database;
+use crate::database::workflow_rows::{self, ENDED, LEFTOVERS, PARKED_BY_ENGINE};
 
 /// A job may have ten thousand steps, so that a statement deletes up to a million of them.
 const BATCH: u32 = 100;
@@ -25,22 +26,6 @@ const REFERENCES_TIMEOUT: Duration = Duration::from_mins(10);
 /// The moment that lies so many milliseconds back, by the clock that says when a job ended.
 const MOMENT: &str = "select (extract(epoch from now()) * 1000)::bigint - $1";
 
-/// Jobs that ended before `$1`.
-const ENDED: &str = "status in ('SUCCESS', 'ERROR', 'CANCELLED') and completed_at < $1";
-
-/// Jobs that the engine itself parked before `$1`: it says of them only when it touched them last.
-const PARKED_BY_ENGINE: &str = "status = 'MAX_RECOVERY_ATTEMPTS_EXCEEDED' and updated_at < $1";
-
-/// Rows of ours whose job is gone.
-const LEFTOVERS: [&str; 3] = [
-    "delete from abaci.deaths where not exists \
-     (select 1 from dbos.workflow_status job where job.workflow_uuid = deaths.workflow_uuid)",
-    "delete from abaci.allowances where not exists \
-     (select 1 from dbos.workflow_status job where job.workflow_uuid = allowances.workflow_uuid)",
-    "delete from abaci.former_queues where not exists \
-     (select 1 from dbos.workflow_status job where job.workflow_uuid = former_queues.workflow_uuid)",
-];
-
 /// The moment before which a job must have ended to be deleted, in milliseconds since 1970.
 pub(super) async fn moment_before(database: &Database, keep: Duration) -> Result<i64, Error> {
     let keep_ms = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
@@ -50,10 +35,7 @@ pub(super) async fn moment_before(database: &Database, keep: Duration) -> Result
 
 /// How many jobs ended before `moment`.
 pub(super) async fn count_jobs(database: &Database, moment: i64) -> Result<u64, Error> {
-    let statement = format!(
-        "select count(*) from dbos.workflow_status where name = any($2) and ({ENDED} or {PARKED_BY_ENGINE})"
-    );
-    let count = sqlx::query_scalar(AssertSqlSafe(statement))
+    let count = sqlx::query_scalar(AssertSqlSafe(workflow_rows::count_ended()))
         .bind(moment)
         .bind(database.scope.workflows())
         .fetch_one(&database.pool);
@@ -69,14 +51,7 @@ pub(super) async fn delete_jobs(database: &Database, moment: i64) -> Result<u64,
 }
 
 async fn delete_all(database: &Database, which: &str, moment: i64) -> Result<u64, Error> {
-    let statement = format!(
-        "with old as materialized (select workflow_uuid from dbos.workflow_status \
-         where name = any($2) and {which} limit {BATCH} for update skip locked), \
-         gone as (delete from dbos.workflow_status job using old where job.workflow_uuid = old.workflow_uuid \
-         returning job.workflow_uuid), \
-         steps as (delete from dbos.operation_outputs step using old where step.workflow_uuid = old.workflow_uuid) \
-         select count(*), abaci.forget_payloads(array_agg(workflow_uuid))::text from gone"
-    );
+    let statement = workflow_rows::delete(which, BATCH);
     let mut deleted = 0;
     loop {
         let batch = sqlx::query_as(AssertSqlSafe(statement.clone()))
@@ -110,20 +85,8 @@ pub(super) async fn each_reference(
     ignored: Option<i64>,
     mut tell: impl FnMut(&str),
 ) -> Result<(), Error> {
-    // `not` would leave out a job of which something is unknown, such as when it ended.
-    let counts = format!("(name = any($2) and ({ENDED} or {PARKED_BY_ENGINE})) is not true");
-    let statement = format!(
-        r#"select found[1] from (
-             select output from dbos.workflow_status
-             where status = 'SUCCESS' and output like '%"uri"%' and {counts}
-             union all
-             select step.output from dbos.operation_outputs step
-             join dbos.workflow_status job using (workflow_uuid)
-             where (status <> 'SUCCESS' or status is null) and step.output like '%"uri"%' and {counts}
-           ) recorded, regexp_matches(recorded.output, '"uri" *: *"[^"]*/([^"/]+)"', 'g') found"#
-    );
     let read = async {
-        let mut names = sqlx::query_scalar::<_, String>(AssertSqlSafe(statement))
+        let mut names = sqlx::query_scalar::<_, String>(AssertSqlSafe(workflow_rows::references()))
             .bind(ignored)
             .bind(database.scope.workflows())
             .fetch(&database.pool);

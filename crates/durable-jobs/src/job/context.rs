@@ -1,15 +1,16 @@
-//! The tools of a job's body and its steps: checkpoints, computations, artifacts, and progress.
+//! What a job's body and its steps may use: checkpoints, computations, artifacts, and the word of how far they are.
 //!
-//! A signal of the engine, such as that the job was cancelled, ends the job whatever its body makes of it: the step returns
-//! a failure, every later step returns at once, and what the body returns is not recorded.
+//! A signal of the engine, such as that the job was cancelled, ends the job at the step that meets it: the step does not
+//! return, and the body is dropped there.
 
 use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
 
 use super::crash_count::Deaths;
 use super::event::JobLog;
@@ -60,14 +61,16 @@ pub struct JobContext {
     pub(crate) ends: Ends,
 }
 
-/// Ends of a job without a word of its body.
+/// What ends a job without a word of its body.
 #[derive(Default)]
 pub(crate) struct Ends {
-    /// A lack of this host, once a step has met it.
-    host_fault: OnceLock<String>,
-    /// The engine's signal, once a step has met one.
+    /// Cancelled once there is a signal: the body is dropped then, whatever it waits for.
+    ended: CancellationToken,
+    /// The first error of the engine that is no failure of the job.
     signal: Mutex<Option<dbos::Error<Failure>>>,
-    /// True once the job got something of the host that may have been amiss.
+    /// What this host lacks for the job, once it has met that.
+    host_fault: OnceLock<String>,
+    /// Whether the job got something of the host that may have been amiss.
     used_host: AtomicBool,
 }
 
@@ -114,7 +117,7 @@ impl JobContext {
     /// A [`Failure::retryable`] is tried three times in all; a terminal one ends the step at once.
     ///
     /// # Errors
-    /// The failure that is recorded, also on a replay; or one that says that the job ends.
+    /// The failure that is recorded, also on a replay.
     pub async fn step<T, F>(
         &self,
         name: &'static str,
@@ -141,9 +144,6 @@ impl JobContext {
         T: Serialize + DeserializeOwned + Send,
         F: Future<Output = Result<T, Failure>> + Send,
     {
-        if self.ends.signal().is_some() {
-            return Err(interrupted());
-        }
         let run = || {
             let work = work();
             async {
@@ -159,13 +159,15 @@ impl JobContext {
             }
         };
         let outcome = dbos::step_with(name, options.of_engine(), run).await;
-        outcome.map_err(|error| match failure_of(error) {
-            Ok(failure) => failure,
-            Err(signal) => {
-                *self.ends.signal() = Some(signal);
-                interrupted()
+        match outcome.map_err(failure_of) {
+            Ok(output) => Ok(output),
+            Err(Ok(failure)) => Err(failure),
+            Err(Err(signal)) => {
+                self.ends.signal(signal);
+                // The body is dropped here; it has nothing to decide any more.
+                std::future::pending().await
             }
-        })
+        }
     }
 
     /// Runs a task: on a blocking thread, or in a child process where it is heavy and this worker has such.
@@ -173,15 +175,15 @@ impl JobContext {
     /// Call it inside a step, or nothing is recorded.
     ///
     /// With an [`Isolation`](crate::process::Isolation) the task has to be among the
-    /// [`TaskKind`](crate::process::TaskKind)s of [`compute_for_worker`](crate::process::compute_for_worker). One that is
-    /// not, one that panics there, and every other death of the process is followed by another process at once, and the
-    /// third death parks the job. On a thread a panic is a terminal failure.
+    /// [`TaskKind`](crate::process::TaskKind)s of [`compute_for_worker`](crate::process::compute_for_worker); one that is
+    /// not is a terminal failure. A process that dies, also of a panic, is followed by another at once, and the third death
+    /// parks the job. On a thread a panic is a terminal failure.
     ///
     /// # Errors
     /// The failure that the task returned, or the one that parks the job.
     pub async fn compute<T: Task>(&self, task: T) -> Result<T::Output, Failure> {
         loop {
-            match self.start(task.clone())?.next().await {
+            match self.start(task.clone())?.last().await {
                 Ok(output) => return Ok(output),
                 Err(Ended::Failed(failure)) => return Err(failure),
                 Err(Ended::Died(death)) => self.count_death(death).await?,
@@ -200,8 +202,8 @@ impl JobContext {
         let Some(children) = self.children.for_cost(task.cost()) else {
             return Ok(Computation::on_thread(task, activity));
         };
-        self.ends.used_host.store(true, Ordering::Relaxed);
         let (computation, child) = children.start(task, self.memory_bytes, activity)?;
+        self.ends.used_host.store(true, Ordering::Relaxed);
         self.log.child_started(child);
         Ok(computation)
     }
@@ -292,7 +294,7 @@ impl JobContext {
 
     /// Ends this start without a trace in the database: the engine records nothing of an interruption.
     fn give_up(&self, failure: &Failure) -> dbos::Error<Failure> {
-        let _ = self.ends.host_fault.set(failure.message.clone());
+        self.ends.note_host_fault(failure);
         dbos::Error::Interrupted {
             workflow_id: self.id().to_string(),
         }
@@ -300,21 +302,36 @@ impl JobContext {
 }
 
 impl Ends {
-    /// The lack of the host, if that is why the job ended.
-    pub(crate) fn host_fault(&self) -> Option<&String> {
-        self.host_fault.get()
+    /// Completes when the body is to be dropped.
+    pub(crate) async fn ended(&self) {
+        self.ended.cancelled().await;
     }
 
     /// The signal of the engine that ends the job, if there was one.
     pub(crate) fn take_signal(&self) -> Option<dbos::Error<Failure>> {
-        self.signal().take()
+        self.first_signal().take()
+    }
+
+    pub(crate) fn host_fault(&self) -> Option<&String> {
+        self.host_fault.get()
+    }
+
+    /// Takes note of what the host lacks.
+    pub(crate) fn note_host_fault(&self, failure: &Failure) {
+        let _ = self.host_fault.set(failure.message.clone());
     }
 
     pub(crate) fn used_host(&self) -> bool {
         self.used_host.load(Ordering::Relaxed)
     }
 
-    fn signal(&self) -> std::sync::MutexGuard<'_, Option<dbos::Error<Failure>>> {
+    fn signal(&self, signal: dbos::Error<Failure>) {
+        // Of several at once, the first counts.
+        self.first_signal().get_or_insert(signal);
+        self.ended.cancel();
+    }
+
+    fn first_signal(&self) -> MutexGuard<'_, Option<dbos::Error<Failure>>> {
         // It is only ever replaced whole.
         self.signal.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -331,11 +348,6 @@ impl StepOptions {
             |error| matches!(error, dbos::Error::Application(failure) if failure.data.kind == FailureKind::Retryable),
         )
     }
-}
-
-/// The failure that a step returns to a body whose job has ended; it is never recorded.
-fn interrupted() -> Failure {
-    Failure::retryable("Interrupted", "the job ends")
 }
 
 /// The failure that an error of a step stands for, or the error itself where it is the engine's own signal.

@@ -32,7 +32,7 @@ pub struct JobEvent<'a> {
 macro_rules! log_job_event {
     (@line $level:ident, $event:ident, $($fields:tt)*) => {
         $crate::tracing::$level!(
-            workflow_id = $event.workflow_id,
+            workflow_id = %$event.workflow_id,
             $($fields)*
             pid = ::std::process::id(),
             ppid = ::std::os::unix::process::parent_id(),

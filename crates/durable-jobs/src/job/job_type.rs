@@ -66,6 +66,12 @@ pub trait JobType: Send + Sync + 'static {
         Details::default()
     }
 
+    /// Names the same values where the input cannot be read, so that lists have the same fields for every job.
+    #[must_use]
+    fn no_details() -> Details {
+        Details::default()
+    }
+
     /// Writes a line of a job's log; overridden to add fields of the input.
     fn log(input: &Self::Input, event: &JobEvent<'_>) {
         log_job_event!(event, details = %Self::details(input));
@@ -130,10 +136,14 @@ impl JobTypes {
         self.types.keys().copied().collect()
     }
 
-    /// Reads what lists show of a row's input; nothing where it cannot be read.
+    /// Reads what lists show of a row's input.
     #[must_use]
-    pub fn details(&self, workflow: &str, input: &Value) -> Option<Details> {
-        self.get(workflow)?.read(input).ok()
+    pub fn details(&self, workflow: &str, input: Option<&Value>) -> Details {
+        let Some(job_type) = self.get(workflow) else {
+            return Details::default();
+        };
+        let details = input.and_then(|input| job_type.read(input).ok());
+        details.unwrap_or_else(|| job_type.no_details())
     }
 
     pub(crate) fn scope(&self) -> Scope {
@@ -154,6 +164,8 @@ impl JobTypes {
 pub(crate) trait AnyJobType: Send + Sync {
     /// Reads an input, and refuses one that makes no sense.
     fn read(&self, input: &Value) -> Result<Details, Failure>;
+
+    fn no_details(&self) -> Details;
 
     /// The same for all inputs that ask for the same.
     fn canonical(&self, input: &Value) -> Option<Value>;
@@ -180,6 +192,10 @@ struct TypedJob<T: JobType> {
 impl<T: JobType> AnyJobType for Typed<T> {
     fn read(&self, input: &Value) -> Result<Details, Failure> {
         T::decode(input).map(|input| T::details(&input))
+    }
+
+    fn no_details(&self) -> Details {
+        T::no_details()
     }
 
     fn canonical(&self, input: &Value) -> Option<Value> {
@@ -217,15 +233,21 @@ impl<T: JobType> Admitted for TypedJob<T> {
 
 /// The input without the envelope that portable DBOS clients put around arguments.
 fn without_envelope(input: &Value) -> Value {
-    let Some(positional) = input.get("positionalArgs").and_then(Value::as_array) else {
+    let is_envelope = ["positionalArgs", "namedArgs"]
+        .iter()
+        .any(|key| input.get(key).is_some());
+    if !is_envelope {
         return input.clone();
-    };
+    }
+    let positional = input.get("positionalArgs").and_then(Value::as_array);
+    let positional = positional.map_or(&[][..], Vec::as_slice);
     let named = input
         .get("namedArgs")
         .filter(|named| named.as_object().is_some_and(|named| !named.is_empty()));
-    match (positional.as_slice(), named) {
+    match (positional, named) {
+        ([], None) => Value::Null,
         ([only], None) => only.clone(),
-        ([_, ..], None) => Value::Array(positional.clone()),
+        ([_, ..], None) => Value::Array(positional.to_vec()),
         ([], Some(named)) => named.clone(),
         _ => input.clone(),
     }

@@ -1,6 +1,6 @@
 //! The child's side: takes one request, confines itself, computes, says how it went, and ends.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::io::{self, BufRead, Read, Write};
 use std::ops::ControlFlow;
 use std::thread;
@@ -12,8 +12,9 @@ use serde_json::value::RawValue;
 use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
 
 use super::limits;
-use super::protocol::{ChildMessage, ComputeRequest, MAX_LINE_BYTES};
+use super::protocol::{ChildMessage, ComputeRequest, MAX_LINE_BYTES, line_of};
 use crate::compute::{Stage, Task, TaskRun};
+use crate::record::Failure;
 
 /// How often the worker hears how far the computation is, at most.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
@@ -62,7 +63,12 @@ impl TaskKind {
 pub fn compute_for_worker(kinds: &[TaskKind]) -> io::Result<()> {
     let request = read_request()?;
     let Some(kind) = kinds.iter().find(|kind| kind.name == request.name) else {
-        return Err(io::Error::other(format!("there is no task {:?}", request.name)));
+        let message = format!(
+            "the computing process knows no task {:?}; name it in compute_for_worker",
+            request.name
+        );
+        let failure = Failure::terminal("UnknownTask", message);
+        return send(&ChildMessage::<()>::Failed { failure });
     };
     (kind.run)(&request)
 }
@@ -85,12 +91,29 @@ fn run<T: Task>(request: &ComputeRequest<Box<RawValue>>) -> io::Result<()> {
             Err(_) => ControlFlow::Break(()),
         }
     };
-    // Nobody who would read it: the next progress report will say so.
-    let hand_over = |what| drop(send(&ChildMessage::Sent { what }));
-    send(&match task.run(&TaskRun::new(&watch, &hand_over)) {
-        Ok(what) => ChildMessage::Done { what },
-        Err(failure) => ChildMessage::Failed { failure },
-    })
+    // An output that cannot be sent is the task's last word.
+    let unsent = RefCell::new(None);
+    let hand_over = |what| {
+        if let Err(failure) = send_output(&ChildMessage::Sent { what }) {
+            unsent.borrow_mut().get_or_insert(failure);
+        }
+    };
+    let ended = task.run(&TaskRun::new(&watch, &hand_over));
+    let last = match (unsent.take(), ended) {
+        (Some(failure), _) | (None, Err(failure)) => Err(failure),
+        (None, Ok(what)) => send_output(&ChildMessage::Done { what }),
+    };
+    match last {
+        Ok(()) => Ok(()),
+        Err(failure) => send(&ChildMessage::<T::Output>::Failed { failure }),
+    }
+}
+
+/// Sends an output; that nobody reads it is said by the next progress report.
+fn send_output<O: Serialize>(message: &ChildMessage<O>) -> Result<(), Failure> {
+    let line = line_of("an output of the task", message)?;
+    let _ = write(&line);
+    Ok(())
 }
 
 fn read_request() -> io::Result<ComputeRequest<Box<RawValue>>> {
@@ -150,7 +173,11 @@ fn end_with_stdin(task: impl Task) -> io::Result<()> {
 fn send(message: &impl Serialize) -> io::Result<()> {
     let mut line = serde_json::to_vec(message)?;
     line.push(b'\n');
+    write(&line)
+}
+
+fn write(line: &[u8]) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
-    stdout.write_all(&line)?;
+    stdout.write_all(line)?;
     stdout.flush()
 }

@@ -76,7 +76,7 @@ impl Isolation {
     /// When the program cannot be found.
     pub fn of_this_program<A: Into<String>>(arguments: impl IntoIterator<Item = A>) -> std::io::Result<Self> {
         Ok(Self {
-            program: std::env::current_exe()?,
+            program: this_program()?,
             name: std::env::args_os().next().unwrap_or_default(),
             arguments: arguments.into_iter().map(Into::into).collect(),
             environment: Vec::new(),
@@ -86,6 +86,15 @@ impl Isolation {
             wall_time: None,
         })
     }
+}
+
+/// The program as it runs, also after its file was replaced.
+fn this_program() -> std::io::Result<PathBuf> {
+    let running = PathBuf::from("/proc/self/exe");
+    if running.exists() {
+        return Ok(running);
+    }
+    std::env::current_exe()
 }
 
 /// The computing processes of one worker. Cheap to clone; all clones are one.

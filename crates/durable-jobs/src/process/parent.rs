@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::limits::Limits;
-use super::protocol::{ChildMessage, ComputeRequest, Decoder, Tail};
+use super::protocol::{ChildMessage, ComputeRequest, Decoder, Tail, line_of};
 use super::{Children, Enabled, Isolation, limits};
 use crate::compute::{Activity, Computation, Ended, Gauge, ResultSender, Task, stopped};
 use crate::record::Failure;
@@ -77,11 +77,13 @@ impl Enabled<'_> {
     ) -> Result<(Computation<T::Output>, u32), Failure> {
         let (gauge, unwanted) = (Gauge::default(), CancellationToken::new());
         let (computation, sender) = Computation::new(activity, gauge.clone(), unwanted.clone());
+        let request = self.isolation.request(task, granted_bytes);
+        let line = line_of("the task", &request)?;
         let session = ChildSession::<T>::begin(self.isolation, gauge, sender)?;
         let child = session.process.id().unwrap_or_default();
-        let request = self.isolation.request(task, granted_bytes);
         let isolation = Arc::clone(self.isolation);
-        self.tasks.spawn(session.hold(isolation, request, unwanted));
+        self.tasks
+            .spawn(session.hold(isolation, (request, line), unwanted));
         Ok((computation, child))
     }
 }
@@ -107,11 +109,11 @@ impl<T: Task> ChildSession<T> {
     async fn hold(
         mut self,
         isolation: Arc<Isolation>,
-        request: ComputeRequest<T>,
+        (request, line): (ComputeRequest<T>, Vec<u8>),
         unwanted: CancellationToken,
     ) {
         let end = tokio::select! {
-            end = self.talk(&request) => end,
+            end = self.talk(&line) => end,
             () = unwanted.cancelled() => End::Unwanted,
             () = passes(isolation.wall_time) => End::TooLate,
         };
@@ -142,11 +144,9 @@ impl<T: Task> ChildSession<T> {
     }
 
     /// Sends the request and receives what comes of it.
-    async fn talk(&mut self, request: &ComputeRequest<T>) -> End {
-        let mut line = serde_json::to_vec(request).unwrap_or_default();
-        line.push(b'\n');
+    async fn talk(&mut self, request: &[u8]) -> End {
         // A child that does not read it is dead or says why on stderr.
-        let _ = self.stdin.write_all(&line).await;
+        let _ = self.stdin.write_all(request).await;
         loop {
             if self.outcome.is_some() || self.stdout.is_none() && self.stderr.is_none() {
                 return End::Said;

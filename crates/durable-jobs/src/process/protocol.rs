@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::record::Failure;
 
-/// The longest line that is understood: more than an inline value takes.
-pub(super) const MAX_LINE_BYTES: usize = 32 * 1024;
+/// The longest line that is understood: more than a task or an output should have.
+pub(super) const MAX_LINE_BYTES: usize = 256 * 1024;
 
 /// How much of what a child writes to stderr is kept.
 const MAX_TAIL_BYTES: usize = 4096;
@@ -33,7 +33,7 @@ pub(super) struct ComputeRequest<T> {
 
 /// One line of a child.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "say", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub(super) enum ChildMessage<O> {
     /// So much of the work is done, from 0 to 1, and so many bytes are written, once any are.
     Progress {
@@ -47,6 +47,24 @@ pub(super) enum ChildMessage<O> {
     Done { what: O },
     /// There is no last output, and this is why.
     Failed { failure: Failure },
+}
+
+/// Writes one line of the exchange.
+///
+/// # Errors
+/// The failure of the task, which another attempt would not change.
+pub(super) fn line_of(what: &str, value: &impl Serialize) -> Result<Vec<u8>, Failure> {
+    let mut line = serde_json::to_vec(value)
+        .map_err(|error| Failure::terminal("Unwritable", format!("{what} has no form in JSON: {error}")))?;
+    line.push(b'\n');
+    if line.len() > MAX_LINE_BYTES {
+        let bytes = line.len();
+        return Err(Failure::terminal(
+            "TooLarge",
+            format!("{what} has {bytes} bytes, over the limit of {MAX_LINE_BYTES}; make it an artifact"),
+        ));
+    }
+    Ok(line)
 }
 
 /// Makes lines of the pieces that a pipe delivers, and sense of the lines.

@@ -15,6 +15,6 @@ pub use artifact::ArtifactRecord;
 pub use details::Details;
 pub use failure::{Failure, FailureData, FailureKind};
 pub use job::{Job, JobDetail, JobId, JobIdError, JobOutput, State, StepRecord};
-pub use names::{APPLICATION, DEFAULT_QUEUE, ENGINE_QUEUE};
+pub use names::{APPLICATION, DEFAULT_QUEUE, ENGINE_QUEUE, MAX_INPUT_BYTES};
 pub use running::RunningJob;
 pub use visible::{is_hidden, shorten, visible, visible_json};

@@ -22,17 +22,17 @@ use serde_json::value::RawValue;
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgRow;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 
 use super::claimed_row::{ClaimedRow, Holder, Refusal};
-use super::deadline::{claimed_deadline, put_away};
 use super::host::Host;
 use super::in_hand::{Jobs, Place};
 use crate::Error;
-use crate::database::{Database, text};
+use crate::database::workflow_rows::{CLAIM, CLAIMED, CLAIMED_ROW, DEFUSE, IN_ORDER, OWN_CLAIMED};
+use crate::database::{Database, is_broken, text};
 use crate::job::JobTypes;
 use crate::presence::{Contact, Submissions};
 use crate::record::APPLICATION;
@@ -49,49 +49,6 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
 /// No timeout is longer than a thousand years.
 const MAX_TIMEOUT_MS: i64 = 1_000 * 366 * 86_400_000;
-
-/// Claims the first rows of the queue `$1` whose workflows `$2` are known here, makes them ours, sets their deadlines out of
-/// the engine's reach and reads them.
-///
-/// It is the engine's own claim, but that a row of another type of job is left to others. A row without a version goes to
-/// the newest version that has run here, as the engine has it.
-const CLAIM: &str = concat!(
-    "with free as materialized ( \
-        select workflow_uuid from dbos.workflow_status \
-        where queue_name = $1 and status = 'ENQUEUED' and name = any($2) \
-            and class_name is null and config_name is null \
-            and (application_name is null or application_name = $5) \
-            and (application_version = $3 or application_version is null and $3 = coalesce( \
-                (select version_name from dbos.application_versions \
-                where application_name is null or application_name = $5 \
-                order by version_timestamp desc limit 1), $3)) \
-        order by priority, created_at limit $6 for update skip locked), \
-    claimed as ( \
-        update dbos.workflow_status set status = 'PENDING', executor_id = $4, application_version = $3, \
-            application_name = coalesce(application_name, $5), owner_xid = null, rate_limited = false, \
-            recovery_attempts = recovery_attempts + 1, \
-            started_at_epoch_ms = (extract(epoch from now()) * 1000)::bigint, \
-            updated_at = (extract(epoch from now()) * 1000)::bigint, \
-            workflow_deadline_epoch_ms = ",
-    claimed_deadline!(),
-    " where workflow_uuid in (select workflow_uuid from free) and status = 'ENQUEUED' returning *) \
-    select "
-);
-
-/// Makes this worker the owner of rows that it claimed without learning so, and reads them.
-const OWN: &str = concat!(
-    "with claimed as (update dbos.workflow_status set owner_xid = null, workflow_deadline_epoch_ms = ",
-    put_away!(),
-    " where workflow_uuid = any($1) and status = 'PENDING' and executor_id = $2 returning *) select "
-);
-
-/// The rows in the order of the queue.
-const IN_ORDER: &str = " from claimed order by priority, created_at";
-
-/// Rows that this worker claimed from its queue, the oldest first.
-const CLAIMED: &str = "select workflow_uuid from dbos.workflow_status \
-     where status = 'PENDING' and executor_id = $1 and queue_name = $2 and application_version = $3 \
-     order by priority, created_at";
 
 /// A registered workflow that takes whatever the row holds.
 pub(super) type Workflow = WorkflowRef<Value, Box<RawValue>, Failure>;
@@ -123,32 +80,31 @@ pub(crate) struct Claimer {
     pub(crate) discarded: CancellationToken,
 }
 
-/// The moments at which one loop polls: every interval, from a random one on.
-struct Polls {
-    first: Instant,
-    interval: Duration,
-}
-
 impl Claimer {
     /// Claims until `stop`; a round under way is finished first.
     pub(crate) async fn run(self, stop: CancellationToken) {
-        let polls = Polls::new(self.poll_interval);
+        let mut polls = polls(self.poll_interval);
         while !stop.is_cancelled() {
             // A look may take its time, which a drain does not wait for.
             stop.run_until_cancelled(self.host.look()).await;
             let left = self.jobs.left();
             tokio::pin!(left);
             left.as_mut().enable();
-            let pause = if self.round().await.is_ok() {
-                polls.pause_from(Instant::now())
-            } else {
+            let has_claimed = self.round().await.is_ok();
+            if !has_claimed {
                 self.defuse().await;
-                RETRY_INTERVAL
+            }
+            let pause = async {
+                if has_claimed {
+                    polls.tick().await;
+                } else {
+                    tokio::time::sleep(RETRY_INTERVAL).await;
+                }
             };
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = left => {}
-                () = tokio::time::sleep(pause) => {}
+                () = pause => {}
                 () = self.submissions.notified() => {}
             }
         }
@@ -200,7 +156,10 @@ impl Claimer {
             .collect();
         for (place, row) in rows {
             match row.checked(&self.job_types) {
-                Ok(()) => self.start(place, row),
+                Ok(details) => {
+                    place.note(details);
+                    self.start(place, row);
+                }
                 Err(refusal) => self.refuse(place, row, refusal),
             }
         }
@@ -242,18 +201,24 @@ impl Claimer {
     async fn claim_free(&self, in_hand: usize) -> Result<Vec<ClaimedRow>, String> {
         let free = self.concurrency.saturating_sub(in_hand);
         let scope = &self.database.scope;
-        let claim = sqlx::query(AssertSqlSafe(format!("{CLAIM}{}{IN_ORDER}", ClaimedRow::COLUMNS)))
-            .bind(&self.queue)
-            .bind(scope.workflows())
-            .bind(scope.version())
-            .bind(&self.executor_id)
-            .bind(APPLICATION)
-            .bind(i64::try_from(free).unwrap_or(i64::MAX));
-        rows_of(claim.fetch_all(&self.database.pool).await)
+        let claim = || {
+            sqlx::query(AssertSqlSafe(format!("{CLAIM}{CLAIMED_ROW}{IN_ORDER}")))
+                .bind(&self.queue)
+                .bind(scope.workflows())
+                .bind(scope.version())
+                .bind(&self.executor_id)
+                .bind(APPLICATION)
+                .bind(i64::try_from(free).unwrap_or(i64::MAX))
+        };
+        // One connection of the pool that broke is no outage.
+        match claim().fetch_all(&self.database.pool).await {
+            Err(error) if is_broken(&error) => rows_of(claim().fetch_all(&self.database.pool).await),
+            rows => rows_of(rows),
+        }
     }
 
     async fn own(&self, ids: &[String]) -> Result<Vec<ClaimedRow>, String> {
-        let own = sqlx::query(AssertSqlSafe(format!("{OWN}{}{IN_ORDER}", ClaimedRow::COLUMNS)))
+        let own = sqlx::query(AssertSqlSafe(format!("{OWN_CLAIMED}{CLAIMED_ROW}{IN_ORDER}")))
             .bind(ids)
             .bind(&self.executor_id);
         rows_of(own.fetch_all(&self.database.pool).await)
@@ -263,13 +228,10 @@ impl Claimer {
     ///
     /// Our own clients refuse them; a row of another client may have one.
     async fn defuse(&self) {
-        let defuse = sqlx::query(
-            "update dbos.workflow_status set workflow_timeout_ms = null \
-             where status = 'ENQUEUED' and queue_name = $1 and workflow_timeout_ms > $2",
-        )
-        .bind(&self.queue)
-        .bind(MAX_TIMEOUT_MS)
-        .execute(&self.database.pool);
+        let defuse = sqlx::query(DEFUSE)
+            .bind(&self.queue)
+            .bind(MAX_TIMEOUT_MS)
+            .execute(&self.database.pool);
         match self
             .database
             .bounded("looking for endless timeouts", TIMEOUT, defuse)
@@ -334,29 +296,20 @@ impl Claimer {
     }
 }
 
-impl Polls {
-    fn new(interval: Duration) -> Self {
-        // The clock of the runtime counts milliseconds.
-        let interval = interval.max(Duration::from_millis(1));
-        // The last 62 bits of such an id are random.
-        let (_, random) = Uuid::now_v7().as_u64_pair();
-        let phase = u128::from(random) % interval.as_nanos();
-        Self {
-            first: Instant::now() + Duration::from_nanos(u64::try_from(phase).unwrap_or_default()),
-            interval,
-        }
-    }
+/// Polls every `interval`, from a random moment within the first one on, whatever is claimed in between.
+fn polls(interval: Duration) -> Interval {
+    // The clock of the runtime counts milliseconds.
+    let interval = interval.max(Duration::from_millis(1));
+    let mut polls = interval_at(Instant::now() + random_part_of(interval), interval);
+    polls.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    polls
+}
 
-    /// How long it is from `now` to the next one: more than nothing, at most an interval.
-    fn pause_from(&self, now: Instant) -> Duration {
-        if now < self.first {
-            return self.first - now;
-        }
-        let since_last = (now - self.first).as_nanos() % self.interval.as_nanos();
-        self.interval.saturating_sub(Duration::from_nanos(
-            u64::try_from(since_last).unwrap_or_default(),
-        ))
-    }
+fn random_part_of(interval: Duration) -> Duration {
+    // The last 62 bits of such an id are random.
+    let (_, random) = Uuid::now_v7().as_u64_pair();
+    let part = u128::from(random) % interval.as_nanos();
+    Duration::from_nanos(u64::try_from(part).unwrap_or_default())
 }
 
 /// Completes when the body of a started job did not begin here: the engine then waits for a run of it elsewhere, for which
@@ -381,34 +334,15 @@ mod tests {
 
     use super::*;
 
-    const INTERVAL: Duration = Duration::from_millis(50);
-
-    #[test]
-    fn a_claim_between_two_polls_does_not_move_them() {
-        let polls = Polls::new(INTERVAL);
-        let start = Instant::now();
-        for now_ms in [0, 1, 49, 50, 51, 173, 100_003] {
-            let now = start + Duration::from_millis(now_ms);
-            let pause = polls.pause_from(now);
-            assert!(
-                pause > Duration::ZERO && pause <= INTERVAL,
-                "the next poll is in {pause:?}"
-            );
-            let since_first = (now + pause).duration_since(polls.first);
-            assert_eq!(since_first.as_nanos() % INTERVAL.as_nanos(), 0, "a poll moved");
-        }
+    #[tokio::test]
+    async fn no_interval_is_too_short_to_poll_by() {
+        polls(Duration::ZERO).tick().await;
     }
 
     #[test]
     fn workers_that_start_together_poll_out_of_step() {
-        let start = Instant::now();
-        let pauses: HashSet<_> = (0..8).map(|_| Polls::new(INTERVAL).pause_from(start)).collect();
-        assert!(pauses.len() > 1, "eight workers poll at one moment");
-    }
-
-    #[test]
-    fn no_interval_is_too_short_to_poll_by() {
-        let pause = Polls::new(Duration::ZERO).pause_from(Instant::now());
-        assert!(pause > Duration::ZERO, "a loop without a pause");
+        let interval = Duration::from_millis(50);
+        let phases: HashSet<_> = (0..8).map(|_| random_part_of(interval)).collect();
+        assert!(phases.len() > 1, "eight workers poll at one moment");
     }
 }

@@ -9,12 +9,9 @@ use tracing::warn;
 
 use super::{HeldRow, give_back, record_failure};
 use crate::Error;
-use crate::database::{Database, input};
+use crate::database::{Database, workflow_rows};
 use crate::job::JobTypes;
-use crate::record::Failure;
-
-/// An input over this size is not read; no request is that long. [`ClaimedRow::COLUMNS`] repeats it.
-const MAX_INPUT_BYTES: i64 = 65_536;
+use crate::record::{Details, Failure, MAX_INPUT_BYTES};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -30,7 +27,7 @@ pub(crate) struct ClaimedRow {
     class_or_instance: Option<String>,
     serialization: Option<String>,
     input: Option<String>,
-    input_bytes: i64,
+    input_bytes: u64,
 }
 
 /// The worker that holds a row.
@@ -49,18 +46,6 @@ pub(crate) enum Refusal {
 }
 
 impl ClaimedRow {
-    /// What [`ClaimedRow::from_row`] reads; a huge input stays where it is.
-    pub(crate) const COLUMNS: &str = concat!(
-        "workflow_uuid, owner_xid, name, serialization, coalesce(class_name, config_name) as class_or_instance, octet_length(",
-        input!(),
-        ")::bigint as bytes, case when octet_length(",
-        input!(),
-        ") <= 65536 then ",
-        input!(),
-        " end as inputs, \
-         (extract(epoch from now()) - coalesce(started_at_epoch_ms, updated_at) / 1000.0)::float8 as age"
-    );
-
     pub(crate) fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
             id: row.try_get("workflow_uuid")?,
@@ -70,7 +55,10 @@ impl ClaimedRow {
             class_or_instance: row.try_get("class_or_instance")?,
             serialization: row.try_get("serialization")?,
             input: row.try_get("inputs")?,
-            input_bytes: row.try_get::<Option<i64>, _>("bytes")?.unwrap_or_default(),
+            input_bytes: row
+                .try_get::<Option<i64>, _>("bytes")?
+                .unwrap_or_default()
+                .unsigned_abs(),
         })
     }
 
@@ -84,14 +72,14 @@ impl ClaimedRow {
         &self.name
     }
 
-    /// Refuses a row that can never run here.
-    pub(crate) fn checked(&self, job_types: &JobTypes) -> Result<(), Refusal> {
+    /// Reads what the row asks for, and refuses one that cannot run here.
+    pub(crate) fn checked(&self, job_types: &JobTypes) -> Result<Details, Refusal> {
         let known = job_types
             .get(&self.name)
             .filter(|_| self.class_or_instance.is_none());
         let job_type = known.ok_or(Refusal::UnknownType)?;
         let input = self.readable_input().map_err(Refusal::Never)?;
-        job_type.read(&input).map(drop).map_err(Refusal::Never)
+        job_type.read(&input).map_err(Refusal::Never)
     }
 
     fn readable_input(&self) -> Result<Value, Failure> {
@@ -101,8 +89,8 @@ impl ClaimedRow {
                            enqueue with WorkflowSerializationFormat.PORTABLE";
             return Err(unreadable(message.to_owned()));
         }
-        if self.input_bytes > MAX_INPUT_BYTES {
-            let bytes = self.input_bytes;
+        let bytes = self.input_bytes;
+        if bytes > MAX_INPUT_BYTES as u64 {
             return Err(unreadable(format!(
                 "the input has {bytes} bytes, over the limit of {MAX_INPUT_BYTES}"
             )));
@@ -151,10 +139,7 @@ impl ClaimedRow {
             "parked a row that cannot run"
         );
         if self.is_pickle() {
-            let relabel = sqlx::query(
-                "update dbos.workflow_status set serialization = 'portable_json' \
-                 where workflow_uuid = $1 and status = 'PENDING'",
-            );
+            let relabel = sqlx::query(workflow_rows::RELABEL);
             let relabel = relabel.bind(&self.id).execute(&database.pool);
             if let Err(error) = database.bounded("relabelling a row", TIMEOUT, relabel).await {
                 warn!(workflow_id = self.id, %error, "could not make the reason readable for Python");

@@ -19,37 +19,22 @@ use serde_json::value::RawValue;
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use super::deadline::{TimeLeft, left_ms, put_back};
+use super::deadline::TimeLeft;
 use super::given_back::{HeldRow, give_back};
 use super::host::Host;
 use super::in_hand::{Jobs, Place};
 use crate::artifact::Artifacts;
 use crate::compute;
-use crate::database::{Database, input};
+use crate::database::Database;
+use crate::database::workflow_rows::{OWN_RUN, STILL_OWNS};
 use crate::job::{Admitted, Deaths, Ends, JobContext, JobLog, JobTypes, Toll};
 use crate::process::Children;
 use crate::record::{Failure, JobId};
 
-/// Takes a row that this worker claimed, or that the engine's internal queue gave it, unless another run has it.
-const OWN: &str = concat!(
-    "update dbos.workflow_status set owner_xid = $3, workflow_deadline_epoch_ms = ",
-    put_back!(),
-    " where workflow_uuid = $1 and executor_id = $2 and status = 'PENDING' \
-     and (owner_xid is null or owner_xid = $3 or queue_name = $4) \
-     returning coalesce(recovery_attempts, 1), \
-     (select deaths from abaci.deaths where workflow_uuid = $1), \
-     (select last_reason from abaci.deaths where workflow_uuid = $1), \
-     (select memory_bytes from abaci.allowances where workflow_uuid = $1), ",
-    left_ms!(),
-    ", case when $5 then ",
-    input!(),
-    " end"
-);
-
 /// Bounds one attempt to take a job in hand or to give it back, so that a locked row does not keep a connection for good.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What [`OWN`] returns.
+/// The columns of [`OWN_RUN`].
 type OwnedRow = (
     i64,
     Option<i32>,
@@ -183,12 +168,15 @@ impl JobExecutor {
     ) -> dbos::Result<Output, Failure> {
         let began = Instant::now();
         let body = job.run(Arc::clone(&context));
-        let outcome = match time_left.bound(body).await {
-            // Whatever the body made of a signal, it counts.
-            Some(outcome) => match context.ends.take_signal() {
-                Some(signal) => Err(signal),
-                None => outcome.map_err(dbos::Error::Application),
-            },
+        let outcome = async {
+            tokio::select! {
+                biased;
+                () = context.ends.ended() => None,
+                outcome = body => Some(outcome),
+            }
+        };
+        let outcome = match time_left.bound(outcome).await {
+            Some(outcome) => self.outcome(run, outcome, &context.ends),
             None => Err(self.cancel_in_time(run).await),
         };
         match (&outcome, context.ends.host_fault()) {
@@ -207,6 +195,28 @@ impl JobExecutor {
             (Err(error), _) => context.log.ended(began.elapsed(), &error.to_string()),
         }
         outcome
+    }
+
+    /// What is made of the end of a body; of one that was dropped, the engine's signal counts.
+    fn outcome(
+        &self,
+        run: &Run,
+        outcome: Option<Result<Output, Failure>>,
+        ends: &Ends,
+    ) -> dbos::Result<Output, Failure> {
+        let interrupted = || dbos::Error::Interrupted {
+            workflow_id: run.id.clone(),
+        };
+        match outcome {
+            Some(Ok(output)) => Ok(output),
+            // Met outside of a step.
+            Some(Err(failure)) if failure.is_of_host() => {
+                ends.note_host_fault(&failure);
+                Err(interrupted())
+            }
+            Some(Err(failure)) => Err(dbos::Error::Application(failure)),
+            None => Err(ends.take_signal().unwrap_or_else(interrupted)),
+        }
     }
 
     /// Puts the job back on its queue, uncounted; what the steps before have recorded stays.
@@ -235,7 +245,7 @@ impl JobExecutor {
     async fn own(&self, run: &Run, reads_input: bool) -> Option<Owned> {
         let mut pause = Duration::from_millis(50);
         loop {
-            let own = sqlx::query_as(OWN)
+            let own = sqlx::query_as(OWN_RUN)
                 .bind(&run.id)
                 .bind(&self.executor_id)
                 .bind(&run.token)
@@ -256,8 +266,9 @@ impl JobExecutor {
 
     /// Records why the job failed, if it is still this run's; control signals of the engine pass and record nothing.
     async fn conclude(&self, run: &Run, error: dbos::Error<Failure>) -> dbos::Error<Failure> {
-        let dbos::Error::Application(failure) = error else {
-            return error;
+        let failure = match failure_of(error) {
+            Ok(failure) => failure,
+            Err(signal) => return signal,
         };
         if !self.still_owns(run).await {
             return dbos::Error::Interrupted {
@@ -295,12 +306,10 @@ impl JobExecutor {
     /// Whether the row is still this run's; an outage is waited out.
     async fn still_owns(&self, run: &Run) -> bool {
         loop {
-            let owns = sqlx::query_scalar(
-                "select exists (select 1 from dbos.workflow_status where workflow_uuid = $1 and owner_xid = $2)",
-            )
-            .bind(&run.id)
-            .bind(&run.token)
-            .fetch_one(&self.database.pool);
+            let owns = sqlx::query_scalar(STILL_OWNS)
+                .bind(&run.id)
+                .bind(&run.token)
+                .fetch_one(&self.database.pool);
             match self
                 .database
                 .bounded("looking whose the job is", TIMEOUT, owns)
@@ -352,4 +361,24 @@ pub(crate) async fn record_failure(database: &Database, id: &str, failure: &Fail
 fn refused(run: &Run, failure: Failure) -> Failure {
     warn!(workflow_id = run.id, reason = failure.message, "job refused");
     failure
+}
+
+/// The failure that is recorded for an error, or the error where nothing is.
+///
+/// The engine would try for ever a body that comes to other steps than it has recorded, or records that nobody can read: no
+/// attempt of the same program ends otherwise.
+fn failure_of(error: dbos::Error<Failure>) -> Result<Failure, dbos::Error<Failure>> {
+    match error {
+        dbos::Error::Application(failure) => Ok(failure),
+        dbos::Error::SystemDatabase(error) if is_deterministic(&error) => Ok(Failure::terminal(
+            "UnexpectedStep",
+            format!("{error}; a body must come to the same steps in every attempt"),
+        )),
+        signal => Err(signal),
+    }
+}
+
+fn is_deterministic(error: &dbos::sysdb::Error) -> bool {
+    use dbos::sysdb::Error;
+    matches!(error, Error::UnexpectedStep { .. } | Error::Malformed { .. })
 }

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
@@ -39,7 +39,9 @@ struct Entry {
     is_given_back: bool,
     /// When it was taken in hand.
     since: Instant,
-    /// What it is at; absent until its request was read.
+    /// What it asks for; nothing until its input was read.
+    details: Details,
+    /// What it is at; absent until its body has begun.
     activity: Option<Arc<Activity>>,
 }
 
@@ -100,12 +102,15 @@ impl Jobs {
         let mut jobs: Vec<_> = self
             .table()
             .iter()
-            .map(|(id, entry)| (entry.since, id.clone(), entry.activity.clone()))
+            .map(|(id, entry)| {
+                let job = running_job(id.clone(), entry);
+                (entry.since, job)
+            })
             .collect();
-        jobs.sort_unstable_by(|(a_since, a_id, _), (b_since, b_id, _)| (a_since, a_id).cmp(&(b_since, b_id)));
-        jobs.into_iter()
-            .map(|(since, id, activity)| running_job(id, since.elapsed(), activity.as_deref()))
-            .collect()
+        jobs.sort_unstable_by(|(a_since, a), (b_since, b)| {
+            (a_since, &a.workflow_id).cmp(&(b_since, &b.workflow_id))
+        });
+        jobs.into_iter().map(|(_, job)| job).collect()
     }
 
     /// Counts the jobs that have left and whose bodies had begun here, but for those that were given back.
@@ -176,16 +181,25 @@ impl Entry {
             has_begun: false,
             is_given_back: false,
             since: Instant::now(),
+            details: Details::default(),
             activity: None,
         }
     }
 }
 
 impl Place {
+    /// Takes note of what the job asks for.
+    pub(crate) fn note(&self, details: Details) {
+        if let Some(entry) = self.jobs.table().get_mut(&self.id) {
+            entry.details = details;
+        }
+    }
+
     /// Says what the job asks for and which start of it this is; what comes back says which step it is at.
     pub(crate) fn describe(&self, details: Details, attempt: u32) -> Arc<Activity> {
-        let activity = Arc::new(Activity::new(details, attempt));
+        let activity = Arc::new(Activity::new(attempt));
         if let Some(entry) = self.jobs.table().get_mut(&self.id) {
+            entry.details = details;
             entry.activity = Some(Arc::clone(&activity));
         }
         activity
@@ -218,8 +232,8 @@ impl Drop for Place {
     }
 }
 
-/// A job that has been in hand for `age`.
-fn running_job(workflow_id: String, age: Duration, activity: Option<&Activity>) -> RunningJob {
+fn running_job(workflow_id: String, entry: &Entry) -> RunningJob {
+    let activity = entry.activity.as_deref();
     let step = activity.and_then(Activity::current);
     let reading = step.map(|(_, reading)| reading).unwrap_or_default();
     let phase = reading.share.map(|_| match reading.bytes {
@@ -228,15 +242,13 @@ fn running_job(workflow_id: String, age: Duration, activity: Option<&Activity>) 
     });
     RunningJob {
         workflow_id,
-        details: activity
-            .map(|activity| activity.details.clone())
-            .unwrap_or_default(),
+        details: entry.details.clone(),
         attempt: activity.map(|activity| activity.attempt),
         step: step.map(|(name, _)| name.to_owned()),
         progress: reading.share,
         phase: phase.map(str::to_owned),
         bytes: reading.bytes,
-        seconds: age.as_secs_f64(),
+        seconds: entry.since.elapsed().as_secs_f64(),
     }
 }
 

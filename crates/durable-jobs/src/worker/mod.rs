@@ -26,6 +26,7 @@ use dbos::DBOS;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 pub(crate) use claimed_row::{ClaimedRow, Holder};
 pub use drain::DrainReport;
@@ -120,16 +121,20 @@ impl Worker {
     /// Works until `stop` completes, and drains then.
     ///
     /// # Errors
-    /// Why the worker must not go on.
+    /// Why the worker must not go on; it is discarded then.
     pub async fn run_until<T>(
         self,
         stop: impl Future<Output = T>,
         grace: Duration,
     ) -> Result<DrainReport, Loss> {
-        tokio::select! {
-            loss = self.lost() => Err(loss),
-            _ = stop => Ok(self.drain(grace).await),
+        let loss = tokio::select! {
+            loss = self.lost() => loss,
+            _ = stop => return Ok(self.drain(grace).await),
+        };
+        if let Err(error) = self.discard().await {
+            warn!(%error, "a worker that must not go on could not be ended");
         }
+        Err(loss)
     }
 
     /// Ends a worker that has lost its executor id, and with it its jobs; returns once nothing of it can write any more.

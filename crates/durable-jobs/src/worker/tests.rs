@@ -1,7 +1,7 @@
 //! What surrounds the body, tested with job types that have unusual ones.
 
 use std::marker::PhantomData;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use testkit::{Database, TempDir, eventually};
@@ -141,6 +141,49 @@ async fn a_job_that_its_host_fails_keeps_its_steps() {
     );
 }
 
+/// Tries a step again and again, whatever it returns.
+struct Stubborn;
+
+impl Body for Stubborn {
+    async fn run(job: &JobContext) -> Result<(), Failure> {
+        static HAS_FAILED: AtomicBool = AtomicBool::new(false);
+        let step = || async {
+            match HAS_FAILED.swap(true, Ordering::Relaxed) {
+                false => Err(Failure::of_host("the disk is full")),
+                true => Ok(()),
+            }
+        };
+        while job.step("compute", step).await.is_err() {}
+        Err(Failure::terminal("Done", "at last"))
+    }
+}
+
+/// Comes to another step in its second start than in its first.
+struct Fickle;
+
+impl Body for Fickle {
+    async fn run(job: &JobContext) -> Result<(), Failure> {
+        static STARTS: AtomicU32 = AtomicU32::new(0);
+        let name = ["first", "second"][STARTS.fetch_add(1, Ordering::Relaxed) as usize];
+        job.step(name, || async { Ok(()) }).await?;
+        Err(Failure::of_host("the disk is full"))
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_cannot_outlast_what_ends_its_job() {
+    assert_eq!(failure_of::<Stubborn>().await.message, "at last");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_comes_to_other_steps_fails() {
+    let failure = failure_of::<Fickle>().await;
+    assert_eq!(
+        (failure.name.as_str(), failure.data.kind),
+        ("UnexpectedStep", FailureKind::Terminal)
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_panic_anywhere_is_a_recorded_failure() {
     for (failure, text) in [
@@ -168,7 +211,7 @@ async fn a_step_that_fails_on_every_attempt_fails_the_job() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_computation_stops_when_nobody_waits_for_it() {
     let (ended, ended_seen) = std::sync::mpsc::channel();
-    let activity = crate::compute::Activity::new(crate::record::Details::default(), 1);
+    let activity = crate::compute::Activity::new(1);
     let endless = crate::compute::on_thread(&activity, move |watch| {
         let stage = crate::compute::Stage::Writing { bytes: 0 };
         while watch(stage).is_continue() {

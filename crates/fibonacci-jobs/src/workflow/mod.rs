@@ -82,6 +82,10 @@ macro_rules! job_types {
                         .with("algorithm", request.algorithm.name())
                 }
 
+                fn no_details() -> Details {
+                    Details::default().with("n", Value::Null).with("algorithm", Value::Null)
+                }
+
                 fn log(request: &Request, event: &JobEvent<'_>) {
                     log_job_event!(event, n = request.n, algorithm = request.algorithm.name());
                 }

@@ -65,11 +65,11 @@ impl HealthProcess {
     }
 
     /// Answers on the socket that this process inherited as its standard output, until a signal comes or the
-    /// supervisor, whose process id is `supervisor`, is gone.
+    /// supervisor, whose process id is `supervisor`, is gone. `jobs_version` is the version of the jobs that workers take.
     ///
     /// # Errors
     /// When there is no such socket, or signals cannot be listened to.
-    pub async fn run(self, supervisor: u32) -> Result<HealthProcessEnd, Error> {
+    pub async fn run(self, supervisor: u32, jobs_version: &str) -> Result<HealthProcessEnd, Error> {
         let Self {
             application,
             mut sender,
@@ -87,7 +87,7 @@ impl HealthProcess {
         let mut end = HealthProcessEnd::Stopped;
         let stop = async {
             tokio::select! {
-                () = receive(receiver, &last, &probe) => {
+                () = receive(receiver, &last, &probe, jobs_version) => {
                     error!(supervisor, "the supervisor is gone; ending");
                     tokio::time::sleep(FAREWELL).await;
                     end = HealthProcessEnd::SupervisorGone;
@@ -119,11 +119,12 @@ async fn receive(
     mut receiver: Receiver,
     last: &watch::Sender<LastSnapshot>,
     probe: &watch::Sender<Option<QueueProbe>>,
+    jobs_version: &str,
 ) {
     while let Some(received) = receiver.receive().await {
         match received {
             Received::Message(ToHealth::Database(at)) => {
-                match QueueProbe::new(&at.url, &at.queue, &at.version) {
+                match QueueProbe::new(&at.url, &at.queue, jobs_version) {
                     Ok(ready) => drop(probe.send_replace(Some(ready))),
                     Err(error) => error!(%error, "the database cannot be asked"),
                 }

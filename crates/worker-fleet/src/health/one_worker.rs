@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_worker_is_starting_until_it_works_or_drains() {
-        let worker = OneWorker::starting(Some(4), "fibonacci");
+        let worker = OneWorker::starting(Some(4), "jobs");
         assert_eq!(
             (worker.view().slot, state_of(&worker)),
             (4, WorkerState::Starting)
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn the_heartbeat_is_as_old_as_the_last_beat_and_not_as_the_look() {
-        let worker = OneWorker::starting(None, "fibonacci");
+        let worker = OneWorker::starting(None, "jobs");
         let age = || worker.view().heartbeat_age_seconds.unwrap();
         *locked(&worker.0.last_beat) -= Duration::from_secs(20);
         assert!(age() >= 20.0, "{}", age());

@@ -10,9 +10,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use worker_fleet::snapshot::{Snapshot, WorkerView};
 use worker_fleet::supervisor::{self, FleetAnswer, FleetRequest};
 
-use super::sandbox::Sandbox;
+use super::sandbox::DemoSandbox;
 use crate::config::{self, Environment, Layer};
-use crate::database_access::Access;
+use crate::database_access::DatabaseAccess;
 use crate::this_process;
 
 /// Number of workers of the fleet.
@@ -39,7 +39,10 @@ pub(super) struct DemoFleet {
 
 impl DemoFleet {
     /// Starts a fleet and returns it with its state once all its workers take jobs.
-    pub(super) async fn start(sandbox: &Sandbox, access: &Access) -> anyhow::Result<(Self, Snapshot)> {
+    pub(super) async fn start(
+        sandbox: &DemoSandbox,
+        access: &DatabaseAccess,
+    ) -> anyhow::Result<(Self, Snapshot)> {
         let log = sandbox.directory().join("fleet.log");
         let process = command(sandbox, access, &log)?
             .spawn()
@@ -129,7 +132,7 @@ impl Drop for DemoFleet {
 }
 
 /// Builds the command of the fleet, without the user's settings; the address goes through the environment, as everywhere.
-fn command(sandbox: &Sandbox, access: &Access, log: &Path) -> anyhow::Result<Command> {
+fn command(sandbox: &DemoSandbox, access: &DatabaseAccess, log: &Path) -> anyhow::Result<Command> {
     let log = OpenOptions::new()
         .create(true)
         .append(true)

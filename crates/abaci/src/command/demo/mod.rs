@@ -19,10 +19,10 @@ use fibonacci_jobs::{Algorithm, Request};
 use worker_fleet::signals::Signals;
 
 use crate::config::Config;
-use crate::database_access::{Access, on_blocking_thread};
+use crate::database_access::{DatabaseAccess, on_blocking_thread};
 use crate::exit::{Exit, Failed};
 
-use sandbox::Sandbox;
+use sandbox::DemoSandbox;
 use scenario::Scenario;
 
 /// Show it all at work: jobs, a worker killed in the middle, every result exact.
@@ -44,7 +44,7 @@ impl DemoArgs {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         let jobs = self.jobs()?;
         let mut signals = Signals::listen()?;
-        let sandbox = Sandbox::build(config)?;
+        let sandbox = DemoSandbox::build(config)?;
         // Opening is not interrupted half-way: a signal that comes meanwhile is seen right after it.
         let outcome = match sandbox.open().await {
             Ok(access) => perform(&sandbox, access, jobs, &mut signals).await,
@@ -69,8 +69,8 @@ impl DemoArgs {
 }
 
 async fn perform(
-    sandbox: &Sandbox,
-    access: Access,
+    sandbox: &DemoSandbox,
+    access: DatabaseAccess,
     jobs: Vec<(JobId, Request)>,
     signals: &mut Signals,
 ) -> anyhow::Result<Exit> {

@@ -8,7 +8,7 @@ use fibonacci_jobs::{JobResult, Request};
 use worker_fleet::snapshot::Snapshot;
 
 use super::crash::Crash;
-use super::sandbox::Sandbox;
+use super::sandbox::DemoSandbox;
 use crate::output::{self, Paint};
 use crate::wait::Tally;
 
@@ -22,7 +22,7 @@ pub(super) struct Recovery {
     pub(super) lost: Duration,
 }
 
-pub(super) fn opening(sandbox: &Sandbox) -> anyhow::Result<()> {
+pub(super) fn opening(sandbox: &DemoSandbox) -> anyhow::Result<()> {
     output::line("abaci demo".bold())?;
     output::line("A worker is killed in the middle of a job. Every result still comes, exact.")?;
     output::line("")?;

@@ -10,18 +10,18 @@ use durable_jobs::JobId;
 use local_postgres::Force;
 
 use crate::config::{Config, Environment, Flags, Layer};
-use crate::database_access::Access;
+use crate::database_access::DatabaseAccess;
 
 /// A directory for one run of the demo, with the configuration that points there.
 ///
 /// Dropping it stops the database and removes the directory, and blocks for as long as that takes: so no way out leaves
 /// anything.
-pub(super) struct Sandbox {
+pub(super) struct DemoSandbox {
     directory: PathBuf,
     config: Config,
 }
 
-impl Sandbox {
+impl DemoSandbox {
     /// Makes the directory. Of the user's settings only the place of PostgreSQL's programs counts.
     pub(super) fn build(config: &Config) -> anyhow::Result<Self> {
         let directory =
@@ -36,8 +36,8 @@ impl Sandbox {
     }
 
     /// Starts the private database there.
-    pub(super) async fn open(&self) -> anyhow::Result<Access> {
-        Access::open(&self.config).await
+    pub(super) async fn open(&self) -> anyhow::Result<DatabaseAccess> {
+        DatabaseAccess::open(&self.config).await
     }
 
     /// Returns the directory.
@@ -51,7 +51,7 @@ impl Sandbox {
     }
 }
 
-impl Drop for Sandbox {
+impl Drop for DemoSandbox {
     fn drop(&mut self) {
         if let Err(error) = local_postgres::stop(&self.config.postgres_dir(), Force::Yes) {
             tracing::warn!(%error, "the demo's database could not be stopped");

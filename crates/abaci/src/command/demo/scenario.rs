@@ -18,10 +18,10 @@ use tokio::sync::mpsc;
 use super::crash::{self, Crash};
 use super::fleet::DemoFleet;
 use super::output::{self, Recovery};
-use super::sandbox::Sandbox;
-use crate::database_access::{Access, on_blocking_thread};
+use super::sandbox::DemoSandbox;
+use crate::database_access::{DatabaseAccess, on_blocking_thread};
 use crate::exit::{Exit, Failed};
-use crate::wait::{Checked, Progress, Tally, WaitTimeouts, checked};
+use crate::wait::{Checked, ProgressLine, Tally, WaitTimeouts, checked};
 
 /// Interval at which the rows are looked at for a job that runs.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
@@ -34,8 +34,8 @@ type Events = mpsc::UnboundedReceiver<WaitEvent>;
 
 /// One run of the demo.
 pub(super) struct Scenario<'a> {
-    sandbox: &'a Sandbox,
-    access: &'a Access,
+    sandbox: &'a DemoSandbox,
+    access: &'a DatabaseAccess,
     jobs: Vec<(JobId, Request)>,
     tally: Tally,
     timeouts: WaitTimeouts,
@@ -48,7 +48,11 @@ pub(super) struct Scenario<'a> {
 }
 
 impl<'a> Scenario<'a> {
-    pub(super) fn new(sandbox: &'a Sandbox, access: &'a Access, jobs: Vec<(JobId, Request)>) -> Self {
+    pub(super) fn new(
+        sandbox: &'a DemoSandbox,
+        access: &'a DatabaseAccess,
+        jobs: Vec<(JobId, Request)>,
+    ) -> Self {
         let tally = Tally::start(jobs.len());
         let timeouts = WaitTimeouts::new(PATIENCE, PATIENCE);
         Self {
@@ -91,7 +95,7 @@ impl<'a> Scenario<'a> {
     }
 
     async fn follow(&mut self, client: &Client, fleet: &DemoFleet) -> anyhow::Result<()> {
-        let progress = Progress::new(self.jobs.len());
+        let progress = ProgressLine::new(self.jobs.len());
         let mut events = events_of(client.wait(self.jobs.iter().map(|(id, _)| id.clone())));
         let mut look = tokio::time::interval(LOOK_INTERVAL);
         loop {
@@ -117,7 +121,7 @@ impl<'a> Scenario<'a> {
         client: &Client,
         fleet: &DemoFleet,
         events: &mut Events,
-        progress: &Progress,
+        progress: &ProgressLine,
     ) -> anyhow::Result<()> {
         if self.crash.is_some() {
             return self.report_replacement(fleet, progress).await;
@@ -136,7 +140,7 @@ impl<'a> Scenario<'a> {
     }
 
     /// Prints that another process has taken the place of the killed one, once that is so, and then the results held back.
-    async fn report_replacement(&mut self, fleet: &DemoFleet, progress: &Progress) -> anyhow::Result<()> {
+    async fn report_replacement(&mut self, fleet: &DemoFleet, progress: &ProgressLine) -> anyhow::Result<()> {
         let Some(crash) = self.crash.as_ref().filter(|_| !self.is_replaced) else {
             return Ok(());
         };
@@ -160,7 +164,7 @@ impl<'a> Scenario<'a> {
         Ok(())
     }
 
-    fn handle(&mut self, event: WaitEvent, progress: &Progress) -> anyhow::Result<()> {
+    fn handle(&mut self, event: WaitEvent, progress: &ProgressLine) -> anyhow::Result<()> {
         match event {
             WaitEvent::Finished(outcome) => self.finished(outcome, progress),
             WaitEvent::Progress { queued, running } => {
@@ -175,7 +179,7 @@ impl<'a> Scenario<'a> {
         }
     }
 
-    fn finished(&mut self, outcome: Outcome, progress: &Progress) -> anyhow::Result<()> {
+    fn finished(&mut self, outcome: Outcome, progress: &ProgressLine) -> anyhow::Result<()> {
         let outcome = checked(outcome);
         match &outcome.result {
             Ok(result) => {
@@ -227,7 +231,7 @@ impl<'a> Scenario<'a> {
     }
 }
 
-fn print_outcome(outcome: &Checked, progress: &Progress) -> anyhow::Result<()> {
+fn print_outcome(outcome: &Checked, progress: &ProgressLine) -> anyhow::Result<()> {
     progress.apart(|| match &outcome.result {
         Ok(result) => output::result(result),
         Err(failure) => output::failure(&outcome.id, failure),

@@ -28,9 +28,11 @@ impl HealthArgs {
         // Not a signal that ends it: a stopped process is to wake up, see the end of the channel and say so.
         die_with_parent(self.supervisor, Signal::CONT)?;
         this_process::take_name();
-        Ok(match process.run(self.supervisor).await? {
-            HealthProcessEnd::Stopped => Exit::Done,
-            HealthProcessEnd::SupervisorGone => Exit::Unreachable,
-        })
+        Ok(
+            match process.run(self.supervisor, fibonacci_jobs::VERSION).await? {
+                HealthProcessEnd::Stopped => Exit::Done,
+                HealthProcessEnd::SupervisorGone => Exit::Unreachable,
+            },
+        )
     }
 }

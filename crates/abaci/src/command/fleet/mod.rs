@@ -22,16 +22,17 @@ use tracing::info;
 use worker_fleet::health::bind;
 use worker_fleet::supervisor::{
     self, FleetAnswer, FleetEnd, FleetLock, FleetPlan, FleetRequest, FleetSignals, HealthChild, Intensity,
-    MOST_WORKERS, Program, WorkerTimes, check_workers,
+    MOST_WORKERS, Program, QueueAddress, WorkerTimes, check_workers,
 };
 
 use crate::config::{self, Config, FLEET_HEALTH_ADDR, HealthAddr, Layer, a_pause, at_least_one};
+use crate::database_access::DatabaseAccess;
 use crate::exit::{Exit, Failed};
 use crate::flags::{FleetFlags, HealthFlags, LimitFlags, QueueFlags, StarterFlags, TableFlags, WorkFlags};
 use crate::output;
 use crate::this_process;
 use crate::worker_startup;
-use database::FleetDatabase;
+use database::watch_private;
 
 /// A heartbeat that may be older than this watches nobody.
 const LONGEST_WATCHDOG: Duration = Duration::from_hours(1);
@@ -140,7 +141,7 @@ async fn supervise(config: &Config, stop: impl Future<Output = &'static str>) ->
 }
 
 /// Takes what a fleet needs: its directory, its address and its database.
-async fn prepare(config: &Config) -> anyhow::Result<(FleetPlan, FleetLock, FleetDatabase)> {
+async fn prepare(config: &Config) -> anyhow::Result<(FleetPlan, FleetLock, DatabaseAccess)> {
     let times = times(config)?;
     let lock = FleetLock::take(&supervisor::directory_in(&config.data_dir.value)?).await?;
     // Bound before anything is started, and by the one process that stays.
@@ -148,10 +149,14 @@ async fn prepare(config: &Config) -> anyhow::Result<(FleetPlan, FleetLock, Fleet
         HealthAddr::At(address) => Some(bind_soon(address).await?),
         HealthAddr::Off => None,
     };
-    let database = FleetDatabase::settle(config).await?;
+    let database = DatabaseAccess::join(config).await?;
     let health = listener.map(|listener| {
         let program = health_program(config)?;
-        let child = HealthChild::new(program, listener, database.address(), times.intensity);
+        let queue = QueueAddress {
+            url: database.url().to_owned(),
+            queue: config.queue.value.clone(),
+        };
+        let child = HealthChild::new(program, listener, queue, times.intensity);
         child.context("preparing the health process")
     });
     let health = health.transpose()?;
@@ -159,7 +164,7 @@ async fn prepare(config: &Config) -> anyhow::Result<(FleetPlan, FleetLock, Fleet
     let plan = FleetPlan {
         program: worker_program(config)?,
         worker_arguments: worker::arguments,
-        private_database: database.watch(),
+        private_database: watch_private(&database),
         queue: config.queue.value.clone(),
         database: database.place().to_owned(),
         workers: config.workers.value,
@@ -170,7 +175,7 @@ async fn prepare(config: &Config) -> anyhow::Result<(FleetPlan, FleetLock, Fleet
     Ok((plan, lock, database))
 }
 
-fn announce(config: &Config, health: Option<&HealthChild>, database: &FleetDatabase) {
+fn announce(config: &Config, health: Option<&HealthChild>, database: &DatabaseAccess) {
     info!(
         pid = std::process::id(),
         workers = config.workers.value,

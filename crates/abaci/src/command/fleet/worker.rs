@@ -14,7 +14,7 @@ use worker_fleet::signals::{HandBackSignal, Signals};
 use worker_fleet::supervisor::WorkerFailure;
 
 use crate::config::{Config, LONGEST_POLL_INTERVAL, Period, Setting, Source};
-use crate::database_access::Access;
+use crate::database_access::DatabaseAccess;
 use crate::exit::{self, Exit, Failed};
 use crate::this_process;
 use crate::worker_startup;
@@ -87,7 +87,7 @@ impl WorkerArgs {
         worker_startup::check(config)?;
         let (mut signals, mut hand_back) = (Signals::listen()?, HandBackSignal::listen()?);
         let start = async {
-            let access = Access::open(config).await?;
+            let access = DatabaseAccess::open(config).await?;
             let worker = worker_startup::start(&access, config, Slot::Number(self.slot)).await?;
             anyhow::Ok((access, worker))
         };

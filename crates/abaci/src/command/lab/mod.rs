@@ -13,7 +13,7 @@ use worker_fleet::signals::Signals;
 
 use self::page::Page;
 use crate::config::Config;
-use crate::database_access::Access;
+use crate::database_access::DatabaseAccess;
 use crate::exit::{Exit, Failed};
 use crate::output::{self, Format, Table};
 use crate::this_process;
@@ -102,7 +102,7 @@ impl LabArgs {
         Ok(if all_observed { Exit::Done } else { Exit::No })
     }
 
-    fn laboratory(&self, access: &Access) -> anyhow::Result<Laboratory> {
+    fn laboratory(&self, access: &DatabaseAccess) -> anyhow::Result<Laboratory> {
         Ok(Laboratory {
             database_url: access.url().to_owned(),
             program: this_process::path()?,
@@ -118,8 +118,8 @@ impl LabArgs {
 }
 
 /// Opens the database, and removes what runs that were killed have left there.
-async fn open(config: &Config) -> anyhow::Result<Access> {
-    let access = Access::open(config).await?;
+async fn open(config: &Config) -> anyhow::Result<DatabaseAccess> {
+    let access = DatabaseAccess::open(config).await?;
     inspect(access.url(), CONNECT_TIMEOUT).await?;
     for leftover in remove_leftovers(access.url(), Removal::Drop).await? {
         let size = output::size(leftover.bytes);

@@ -19,7 +19,7 @@ const GAP: &[u8] = "\n…\n".as_bytes();
 
 /// The ends of a value that are printed; neither for all of it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ends {
+pub(super) struct ValueEnds {
     pub(super) head: Option<u64>,
     pub(super) tail: Option<u64>,
 }
@@ -37,7 +37,7 @@ struct Selection {
 ///
 /// # Errors
 /// With exit code 1 when the value is not F(n), or is not there.
-pub(super) async fn print(detail: JobDetail, ends: Ends, access: BucketAccess) -> anyhow::Result<Exit> {
+pub(super) async fn print(detail: JobDetail, ends: ValueEnds, access: BucketAccess) -> anyhow::Result<Exit> {
     let Some(result) = detail.result else {
         output::error(format_args!(
             "job {} has no value: it is {}",
@@ -50,7 +50,7 @@ pub(super) async fn print(detail: JobDetail, ends: Ends, access: BucketAccess) -
     Ok(Exit::Done)
 }
 
-fn print_checked(result: &JobResult, ends: Ends, access: &BucketAccess) -> anyhow::Result<()> {
+fn print_checked(result: &JobResult, ends: ValueEnds, access: &BucketAccess) -> anyhow::Result<()> {
     result
         .verify_all(access)
         .map_err(|error| Failed::no(error.to_string()))?;
@@ -72,10 +72,10 @@ fn unless_ours(error: anyhow::Error) -> anyhow::Error {
 }
 
 impl Selection {
-    fn new(digits: u64, ends: Ends) -> Self {
+    fn new(digits: u64, ends: ValueEnds) -> Self {
         let start = match ends {
-            Ends { head: Some(head), .. } => head.min(digits),
-            Ends { tail: Some(_), .. } => 0,
+            ValueEnds { head: Some(head), .. } => head.min(digits),
+            ValueEnds { tail: Some(_), .. } => 0,
             _ => digits,
         };
         let end = ends.tail.map_or(digits, |tail| digits.saturating_sub(tail));
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     fn printed(text: &str, piece_bytes: usize, head: Option<u64>, tail: Option<u64>) -> String {
-        let mut selection = Selection::new(text.len() as u64, Ends { head, tail });
+        let mut selection = Selection::new(text.len() as u64, ValueEnds { head, tail });
         let pieces = text.as_bytes().chunks(piece_bytes);
         let parts = pieces.flat_map(|piece| selection.parts(piece)).flatten().copied();
         String::from_utf8(parts.collect()).unwrap()

@@ -24,7 +24,7 @@ use worker_fleet::supervisor::{self, FleetAnswer, FleetRequest};
 
 use crate::clocks::{WrongClock, wrong_clocks};
 use crate::config::Config;
-use crate::database_access::{Access, on_blocking_thread};
+use crate::database_access::{DatabaseAccess, on_blocking_thread};
 use crate::exit::{self, Exit};
 use crate::flags::{QueueFlags, ReadinessFlags};
 use crate::output::{self, Format};
@@ -221,7 +221,7 @@ async fn ask_database(config: &Config, is_elsewhere: bool) -> anyhow::Result<Dat
             );
         }
     }
-    let access = Access::open(config).await?;
+    let access = DatabaseAccess::open(config).await?;
     let queue = QueueProbe::new(access.url(), &config.queue.value, VERSION)?
         .ask(TIMEOUT)
         .await?;

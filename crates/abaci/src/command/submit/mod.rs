@@ -18,7 +18,7 @@ use serde::Serialize;
 use worker_fleet::signals::Signals;
 
 use crate::config::{Config, Period};
-use crate::database_access::Access;
+use crate::database_access::DatabaseAccess;
 use crate::exit::{Exit, Failed};
 use crate::flags::{LimitFlags, QueueFlags, TableFlags, WaitFlags, one_of};
 use crate::output::{self, Format};
@@ -100,8 +100,12 @@ impl SubmitArgs {
         exit
     }
 
-    async fn queue(&self, jobs: &[(JobId, Request)], config: &Config) -> anyhow::Result<(Access, Client)> {
-        let (access, client) = Access::connect_to_write(config).await?;
+    async fn queue(
+        &self,
+        jobs: &[(JobId, Request)],
+        config: &Config,
+    ) -> anyhow::Result<(DatabaseAccess, Client)> {
+        let (access, client) = DatabaseAccess::connect_to_write(config).await?;
         let options = SubmitOptions {
             timeout: self.timeout.map(|period| period.0),
         };

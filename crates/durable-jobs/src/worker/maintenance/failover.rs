@@ -27,6 +27,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tracing::{debug, info, warn};
 
 use crate::Error;
+use crate::database::workflow_rows::ORPHANS;
 use crate::database::{Database, text};
 use crate::presence::{self, Contact, LOCK_KEY, Presence, Sight};
 use crate::worker::settle_claims;
@@ -36,11 +37,6 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A sweep that comes later than this says nothing about the time between.
 const LATE: Duration = Duration::from_secs(4);
-
-/// Executors that hold rows and have no presence row, so that nobody would ever look for them.
-const ORPHANS: &str = "select distinct w.executor_id from dbos.workflow_status w \
-     where w.status = 'PENDING' and w.application_version = $1 and w.executor_id is not null \
-     and not exists (select 1 from abaci.presence p where p.executor_id = w.executor_id)";
 
 /// Whether a row is still the one that looked dead: whoever has beaten since is not.
 macro_rules! unchanged {

@@ -15,6 +15,7 @@ use tracing::{debug, warn};
 
 use crate::Error;
 use crate::database::Database;
+use crate::database::workflow_rows::{CLAIMED_ROW, HELD_ROWS};
 use crate::job::JobTypes;
 use crate::worker::{ClaimedRow, Holder, Jobs};
 
@@ -26,8 +27,6 @@ const HOPELESS_AFTER_SECONDS: f64 = 2.0;
 
 /// A row that could run is given back at this age.
 const STRANDED_AFTER_SECONDS: f64 = 15.0;
-
-const HELD_ROWS: &str = " from dbos.workflow_status where status = 'PENDING' and executor_id = $1";
 
 /// The janitor of one worker.
 pub(crate) struct Janitor {
@@ -69,7 +68,7 @@ impl Janitor {
     }
 
     async fn held(&self) -> Result<Vec<ClaimedRow>, sqlx::Error> {
-        let select = format!("select {}{HELD_ROWS}", ClaimedRow::COLUMNS);
+        let select = format!("select {CLAIMED_ROW}{HELD_ROWS}");
         let rows = sqlx::query(AssertSqlSafe(select))
             .bind(&self.holder.executor_id)
             .fetch_all(&self.database.pool)
@@ -86,7 +85,7 @@ impl Janitor {
                 };
                 self.database.bounded("refusing a row", TIMEOUT, refuse).await
             }
-            Ok(()) if row.age_seconds > STRANDED_AFTER_SECONDS => {
+            Ok(_) if row.age_seconds > STRANDED_AFTER_SECONDS => {
                 if row.give_back(&self.database, &self.holder).await? {
                     warn!(workflow_id = row.id, "gave back a claimed row that never started");
                 }

@@ -65,7 +65,7 @@ fn sample(workers: Vec<WorkerView>) -> SnapshotSample {
             uptime_seconds: 60.0,
         }),
         phase: Phase::Running,
-        queue: "fibonacci".to_owned(),
+        queue: "jobs".to_owned(),
         wanted: u32::try_from(workers.len()).unwrap(),
         workers,
         health: Some(HealthView {

@@ -55,6 +55,4 @@ pub struct QueueAddress {
     pub url: String,
     /// The name of the queue.
     pub queue: String,
-    /// The version of the steps that its workers run.
-    pub version: String,
 }

@@ -1,0 +1,71 @@
+//! What a worker claims, and what it holds.
+
+use super::deadline::{claimed_deadline, put_away};
+use crate::database::input;
+
+/// Claims the first rows of the queue `$1` whose workflows `$2` are known here, makes them ours, sets their deadlines out of
+/// the engine's reach and reads them.
+///
+/// It is the engine's own claim, but that a row of another type of job is left to others. A row without a version goes to
+/// the newest version whose workers know its type.
+pub(crate) const CLAIM: &str = concat!(
+    "with free as materialized ( \
+        select workflow_uuid from dbos.workflow_status \
+        where queue_name = $1 and status = 'ENQUEUED' and name = any($2) \
+            and class_name is null and config_name is null \
+            and (application_name is null or application_name = $5) \
+            and (application_version = $3 or application_version is null and $3 = coalesce( \
+                (select version_name from dbos.application_versions as versions \
+                where (application_name is null or application_name = $5) and exists (select 1 from abaci.presence \
+                    where application_version = version_name and (workflows is null or name = any(workflows))) \
+                order by version_timestamp desc limit 1), $3)) \
+        order by priority, created_at limit $6 for update skip locked), \
+    claimed as ( \
+        update dbos.workflow_status set status = 'PENDING', executor_id = $4, application_version = $3, \
+            application_name = coalesce(application_name, $5), owner_xid = null, rate_limited = false, \
+            recovery_attempts = recovery_attempts + 1, \
+            started_at_epoch_ms = (extract(epoch from now()) * 1000)::bigint, \
+            updated_at = (extract(epoch from now()) * 1000)::bigint, \
+            workflow_deadline_epoch_ms = ",
+    claimed_deadline!(),
+    " where workflow_uuid in (select workflow_uuid from free) and status = 'ENQUEUED' returning *) \
+    select "
+);
+
+/// Makes this worker the owner of rows that it claimed without learning so, and reads them.
+pub(crate) const OWN_CLAIMED: &str = concat!(
+    "with claimed as (update dbos.workflow_status set owner_xid = null, workflow_deadline_epoch_ms = ",
+    put_away!(),
+    " where workflow_uuid = any($1) and status = 'PENDING' and executor_id = $2 returning *) select "
+);
+
+/// The rows in the order of the queue.
+pub(crate) const IN_ORDER: &str = " from claimed order by priority, created_at";
+
+/// Rows that this worker claimed from its queue, the oldest first.
+pub(crate) const CLAIMED: &str = "select workflow_uuid from dbos.workflow_status \
+     where status = 'PENDING' and executor_id = $1 and queue_name = $2 and application_version = $3 \
+     order by priority, created_at";
+
+/// The columns of a row that a worker holds; a huge input stays where it is.
+pub(crate) const CLAIMED_ROW: &str = concat!(
+    "workflow_uuid, owner_xid, name, serialization, coalesce(class_name, config_name) as class_or_instance, octet_length(",
+    input!(),
+    ")::bigint as bytes, case when octet_length(",
+    input!(),
+    ") <= 65536 then ",
+    input!(),
+    " end as inputs, \
+     (extract(epoch from now()) - coalesce(started_at_epoch_ms, updated_at) / 1000.0)::float8 as age"
+);
+
+/// The rows that an executor holds.
+pub(crate) const HELD_ROWS: &str = " from dbos.workflow_status where status = 'PENDING' and executor_id = $1";
+
+/// Takes away timeouts over `$2` milliseconds in a queue, whose addition to the clock would fail.
+pub(crate) const DEFUSE: &str = "update dbos.workflow_status set workflow_timeout_ms = null \
+     where status = 'ENQUEUED' and queue_name = $1 and workflow_timeout_ms > $2";
+
+/// Labels a row that only Python reads as one that all clients read, for the reason why it cannot run.
+pub(crate) const RELABEL: &str = "update dbos.workflow_status set serialization = 'portable_json' \
+     where workflow_uuid = $1 and status = 'PENDING'";

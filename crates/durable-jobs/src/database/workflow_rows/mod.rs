@@ -1,0 +1,22 @@
+//! Every statement on the engine's tables, in one place: whoever changes what a column means finds all that reads it.
+//!
+//! Callers bind the parameters and read the rows; what a statement promises stands beside it.
+//! What the engine does itself goes through its own functions ([`super::Database`]), and is not here.
+
+mod claim;
+mod deadline;
+mod gc;
+mod give_back;
+mod read;
+mod resume;
+mod run;
+mod submit;
+
+pub(crate) use claim::{CLAIM, CLAIMED, CLAIMED_ROW, DEFUSE, HELD_ROWS, IN_ORDER, OWN_CLAIMED, RELABEL};
+use deadline::{far_ms, put_away};
+pub(crate) use gc::{ENDED, LEFTOVERS, PARKED_BY_ENGINE, count_ended, delete, references};
+pub(crate) use give_back::{GIVE_BACK, SETTLE_CLAIMS, UNDO_CLAIMS};
+pub(crate) use read::{INPUTS, OPEN, ORPHANS, QUEUE_STATUS, STATUSES, STEPS};
+pub(crate) use resume::{FORGET_FAILED_STEPS, REQUEUE};
+pub(crate) use run::{OWN_RUN, STILL_OWNS};
+pub(crate) use submit::WRITE;

@@ -1,0 +1,64 @@
+//! Questions about rows.
+use crate::database::input;
+
+/// The queues, versions and workflows of those of the jobs `$1` that have not ended, and whether one of theirs is in hand. A
+/// job without a queue of its own is left to the engine's, `$2`; a row without a version is taken to be of ours, `$3`.
+pub(crate) const OPEN: &str = "\
+    select coalesce(nullif(queue_name, ''), $2), coalesce(application_version, $3), \
+        concat(class_name || '.', config_name || '.', name), bool_or(status = 'PENDING') \
+    from dbos.workflow_status \
+    where workflow_uuid = any($1) and status in ('ENQUEUED', 'DELAYED', 'PENDING') group by 1, 2, 3";
+
+/// Executors that hold rows and have no presence row, so that nobody would ever look for them.
+pub(crate) const ORPHANS: &str = "select distinct w.executor_id from dbos.workflow_status w \
+     where w.status = 'PENDING' and w.application_version = $1 and w.executor_id is not null \
+     and not exists (select 1 from abaci.presence p where p.executor_id = w.executor_id)";
+
+/// The states of the jobs `$1`.
+pub(crate) const STATUSES: &str =
+    "select workflow_uuid, status from dbos.workflow_status where workflow_uuid = any($1)";
+
+/// The inputs of the jobs `$1`, but for those that are too long to be one.
+pub(crate) const INPUTS: &str = concat!(
+    "select workflow_uuid, ",
+    input!(),
+    " as inputs from dbos.workflow_status where workflow_uuid = any($1) and octet_length(",
+    input!(),
+    ") <= 65536"
+);
+
+/// The recorded steps of a job without what they returned, which may be megabytes.
+pub(crate) const STEPS: &str = "select function_id, function_name, started_at_epoch_ms, completed_at_epoch_ms, error \
+     from dbos.operation_outputs where workflow_uuid = $1 order by function_id";
+
+/// Counts what waits and runs in the queue `$1`. A row without a version is taken to be of `$2`, which is ours.
+///
+/// A job waits since it was submitted, or since it was due, or since it was given back by the worker that its row still
+/// names. One that is due and that no worker has moved to the queue yet waits as well.
+///
+/// The first part ends where it is to be said which presence rows are those of the living.
+pub(crate) const QUEUE_STATUS: [&str; 2] = [
+    "with live as materialized ( \
+        select coalesce(array_agg(application_version), '{}') as versions, \
+            coalesce(bool_or(workflows is null), false) as know_all, \
+            coalesce(string_agg(array_to_string(workflows, '\n'), '\n'), '') as known \
+        from abaci.presence where queue = $1 and ",
+    "), \
+    enqueued as ( \
+        select count(*) as jobs, \
+            min(greatest(created_at, delay_until_epoch_ms, \
+                case when executor_id is not null then updated_at end)) as since, \
+            count(*) filter (where coalesce(application_version, $2) <> all ((select versions from live)::text[]) \
+                or not (select know_all from live) and (name <> all (string_to_array((select known from live), '\n')) \
+                    or class_name is not null or config_name is not null)) as stranded \
+        from dbos.workflow_status where queue_name = $1 and status = 'ENQUEUED'), \
+    delayed as ( \
+        select count(*) as jobs, \
+            min(delay_until_epoch_ms) filter (where delay_until_epoch_ms <= extract(epoch from now()) * 1000) as since \
+        from dbos.workflow_status where queue_name = $1 and status = 'DELAYED'), \
+    running as ( \
+        select count(*) as jobs from dbos.workflow_status where queue_name = $1 and status = 'PENDING') \
+    select enqueued.jobs + delayed.jobs as queued, running.jobs as running, enqueued.stranded as stranded, \
+        (extract(epoch from now()) - least(enqueued.since, delayed.since) / 1000.0)::float8 as oldest \
+    from enqueued, delayed, running",
+];
