@@ -1,4 +1,4 @@
-//! What a job's body and its steps may use: checkpoints, computations, artifacts, and the word of how far they are.
+//! The tools of a job's body and its steps: checkpoints, computations, artifacts, and progress.
 //!
 //! A signal of the engine, such as that the job was cancelled, ends the job at the step that meets it: the step does not
 //! return, and the body is dropped there.
@@ -61,16 +61,16 @@ pub struct JobContext {
     pub(crate) ends: Ends,
 }
 
-/// What ends a job without a word of its body.
+/// The ends of a job without a word of its body.
 #[derive(Default)]
 pub(crate) struct Ends {
     /// Cancelled once there is a signal: the body is dropped then, whatever it waits for.
     ended: CancellationToken,
     /// The first error of the engine that is no failure of the job.
     signal: Mutex<Option<dbos::Error<Failure>>>,
-    /// What this host lacks for the job, once it has met that.
+    /// A lack of this host, once the job has met it.
     host_fault: OnceLock<String>,
-    /// Whether the job got something of the host that may have been amiss.
+    /// True if the job got something of the host that may have been amiss.
     used_host: AtomicBool,
 }
 
