@@ -121,7 +121,7 @@ fn document(sample: SnapshotSample, probed: &ProbeResult) -> Value {
     .unwrap()
 }
 
-/// What is said when the only worker is this one.
+/// Asserts the verdict when the only worker is this one.
 #[track_caller]
 fn assert_unready(worker: WorkerView, reason: &str) {
     let verdict = verdict(sample(vec![worker]), &recently());
