@@ -1,4 +1,4 @@
-//! What can go wrong between a caller and the database, one variant per decision a caller can take.
+//! Errors between a caller and the database, one variant per decision that a caller can take.
 
 /// Why an operation of a client or a worker failed.
 #[derive(Debug, thiserror::Error)]
@@ -7,7 +7,7 @@ pub enum Error {
     /// The address of the database makes no sense; fix the setting.
     #[error("database URL: {reason}; expected postgres://user@host:5432/database")]
     Url {
-        /// What is wrong with it, without its password.
+        /// The fault, without its password.
         reason: String,
     },
     /// Nothing answers there now; try later.
@@ -15,7 +15,7 @@ pub enum Error {
     Unreachable {
         /// Host and database, without user or password.
         place: String,
-        /// What the connection attempt said.
+        /// The words of the connection attempt.
         reason: String,
     },
     /// The server's disk is full; make room, or try later.
@@ -23,7 +23,7 @@ pub enum Error {
     Full {
         /// Host and database, without user or password.
         place: String,
-        /// What the server said.
+        /// The server's words.
         reason: String,
     },
     /// The database answers and refuses us; fix user, password or rights.
@@ -31,7 +31,7 @@ pub enum Error {
     Refused {
         /// Host and database, without user or password.
         place: String,
-        /// What the server said.
+        /// The server's words.
         reason: String,
     },
     /// The database or the way to it lacks something; use another one.
@@ -39,7 +39,7 @@ pub enum Error {
     Unsuitable {
         /// Host and database, without user or password.
         place: String,
-        /// What is wrong with it, and what to do.
+        /// The fault, and what to do.
         reason: String,
     },
     /// Nobody has made the tables, and whoever only looks does not.
@@ -79,7 +79,7 @@ pub enum Error {
     /// The input of a job is refused; nothing was queued.
     #[error("{reason}")]
     Input {
-        /// What is refused, and the way out.
+        /// The refusal, and the way out.
         reason: String,
     },
     /// A timeout of nothing, or one that the database's clock cannot add; nothing was queued.
@@ -94,11 +94,11 @@ pub enum Error {
     /// Some of several jobs were queued before something failed; the same call again completes them.
     #[error("{queued} of {jobs} jobs were queued, and then: {cause}")]
     CutShort {
-        /// How many were queued for certain.
+        /// The number that was queued for certain.
         queued: usize,
-        /// How many there are.
+        /// The number of all.
         jobs: usize,
-        /// What failed then.
+        /// The failure that ended the submission.
         cause: Box<Error>,
     },
     /// No such job.
@@ -128,7 +128,7 @@ pub enum Error {
     Artifacts {
         /// The directory, the bucket or the artifact.
         place: String,
-        /// What the file system or the bucket said.
+        /// The words of the file system or the bucket.
         reason: String,
     },
     /// The files of the place for large values cannot be read or written on this host; see to the disk.
@@ -136,7 +136,7 @@ pub enum Error {
     Host {
         /// The directory or the artifact.
         place: String,
-        /// What the file system said.
+        /// The words of the file system.
         reason: String,
     },
     /// An artifact is missing or was changed; whoever needs it computes it again.
@@ -144,7 +144,7 @@ pub enum Error {
     ArtifactLost {
         /// Where it should be.
         uri: String,
-        /// What is wrong.
+        /// The fault.
         reason: String,
     },
     /// The bucket does not answer now; try later.
@@ -152,15 +152,15 @@ pub enum Error {
     BucketUnreachable {
         /// The bucket or the artifact in it.
         place: String,
-        /// What the attempt said.
+        /// The words of the attempt.
         reason: String,
     },
     /// The database did something that none of the above covers.
     #[error("{operation}: {reason}")]
     Database {
-        /// What was being done.
+        /// The operation.
         operation: &'static str,
-        /// What the database or the engine said.
+        /// The words of the database or the engine.
         reason: String,
     },
 }

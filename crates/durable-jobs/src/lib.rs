@@ -7,9 +7,92 @@
 //!
 //! It promises that every accepted job reaches one outcome as long as some worker that knows its type runs and the database
 //! keeps what it acknowledged.
-//! It does not promise that a step runs only once: a step that was running when its worker died runs again.
+//! A step that was running when its worker died runs again.
 //!
 //! It knows nothing of HTTP, terminals, flags or the environment: everything is handed in.
+//!
+//! # Write a job type
+//!
+//! 1. A [`Task`](compute::Task) is one piece of heavy work: its data, and a function that may run in another process.
+//!    It calls [`progress`](compute::TaskRun::progress) often, which also tells it to stop.
+//! 2. A [`JobType`] says which steps a job has.
+//!    [`JobContext::step`] records what a step returned, and [`JobContext::compute`] runs the task.
+//! 3. [`JobTypes`] names the types that a worker or a client knows, and the version of their steps.
+//! 4. The program that holds the worker is also that of the computing processes: an argument of its own leads to
+//!    [`compute_for_worker`](process::compute_for_worker).
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use durable_jobs::client::{ClientSettings, SubmitOptions};
+//! use durable_jobs::compute::{Task, TaskRun};
+//! use durable_jobs::process::{Isolation, TaskKind, compute_for_worker};
+//! use durable_jobs::worker::WorkerSettings;
+//! use durable_jobs::{Client, Failure, JobContext, JobType, JobTypes, Worker};
+//! use serde::{Deserialize, Serialize};
+//!
+//! /// One piece: the square numbers from the first to before the second.
+//! #[derive(Clone, Serialize, Deserialize)]
+//! struct Piece(u64, u64);
+//!
+//! impl Task for Piece {
+//!     const NAME: &'static str = "count";
+//!     type Output = u64;
+//!
+//!     fn run(&self, run: &TaskRun<'_, u64>) -> Result<u64, Failure> {
+//!         let mut count = 0;
+//!         for n in self.0..self.1 {
+//!             run.progress(n - self.0, self.1 - self.0)?;
+//!             count += u64::from(n.isqrt().pow(2) == n);
+//!         }
+//!         Ok(count)
+//!     }
+//! }
+//!
+//! struct CountSquares;
+//!
+//! impl JobType for CountSquares {
+//!     const WORKFLOW: &'static str = "count_squares";
+//!     type Input = Vec<Piece>;
+//!     type Output = u64;
+//!
+//!     async fn run(&self, job: &JobContext, pieces: Vec<Piece>) -> Result<u64, Failure> {
+//!         let mut count = 0;
+//!         for piece in pieces {
+//!             count += job.step("count", || job.compute(piece.clone())).await?;
+//!         }
+//!         Ok(count)
+//!     }
+//! }
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let argument = std::env::args().nth(1).unwrap_or_default();
+//!     if argument == "compute" {
+//!         // This process has no environment: ask for nothing before.
+//!         return Ok(compute_for_worker(&[TaskKind::of::<Piece>()])?);
+//!     }
+//!     let types = JobTypes::new("squares-1").with(CountSquares);
+//!     let url = std::env::var("DATABASE_URL")?;
+//!     match argument.as_str() {
+//!         "work" => {
+//!             let mut settings = WorkerSettings::new(url, "this-host", "/var/tmp/squares", types);
+//!             settings.isolation = Some(Isolation::of_this_program(["compute"])?);
+//!             let worker = Worker::start(settings).await?;
+//!             worker.run_until(tokio::signal::ctrl_c(), Duration::from_secs(30)).await?;
+//!         }
+//!         _ => {
+//!             let client = Client::connect(ClientSettings::new(url, types)).await?;
+//!             let pieces = vec![Piece(0, 1_000_000), Piece(1_000_000, 2_000_000)];
+//!             let id = client.submit::<CountSquares>(&pieces, SubmitOptions::default()).await?;
+//!             println!("{} squares", client.output_of::<CountSquares>(&id).await?);
+//!         }
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! `examples/primes.rs` is a whole program, with a private database.
 //!
 //! # Layout
 //!

@@ -1,7 +1,7 @@
 //! The Fibonacci job types: what a client may ask for, the workflows that compute it, and certified results.
 //!
 //! Every result is proven before it is published: the digits are compared with residues that were computed without them.
-//! It knows nothing of SQL, processes or terminals.
+//! It knows nothing of SQL or terminals, and starts no processes.
 //!
 //! # Layout
 //!

@@ -13,8 +13,9 @@
 //! input.
 //!
 //! **What is handed in.** The program of the children and their arguments, the listening socket, the directory for the
-//! lock and the control socket, the state of a private database, and the name that metrics begin with. The flags and
-//! the configuration stay with the program that uses this crate, and so do its exit codes: [`Error`] has one variant
+//! lock and the control socket, the state of a private database, whom to ask how the queue stands (the
+//! [`QueueProbe`](durable_jobs::client::QueueProbe)), and the name that metrics begin with. The flags and the
+//! configuration stay with the program that uses this crate, and so do its exit codes: [`Error`] has one variant
 //! for each decision that a caller can take.
 //!
 //! **What it does not promise.** A worker that dies costs the steps that it was in. A worker that is silent for the

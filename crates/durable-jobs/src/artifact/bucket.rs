@@ -168,7 +168,7 @@ impl BucketAccess {
     }
 }
 
-/// What a store says, as an error that tells what is gone from what does not answer and from what is refused.
+/// Turns a store's words into an error that tells what is gone from what does not answer and from what is refused.
 pub(super) fn error_of(place: &str, error: &object_store::Error) -> Error {
     let reason = explained(error);
     match error {
@@ -191,7 +191,7 @@ const NO_CREDENTIALS: &str = "there are no credentials; set AWS_ACCESS_KEY_ID an
 /// Where credentials are asked for on machines of the cloud, if nobody gave any.
 const METADATA_ADDRESS: &str = "169.254.169.254";
 
-/// What a store says, on one line that names the way out.
+/// Puts a store's words on one line that names the way out.
 pub(super) fn explained(error: &object_store::Error) -> String {
     let text = whole(error);
     // A list that is refused is no kind of error of its own, only its text.

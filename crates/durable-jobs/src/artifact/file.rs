@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::presence::{ProcessMark, Sight, seen};
 
-/// How much is written between two looks at whether anybody still wants it.
+/// The bytes that are written between two looks at whether anybody still wants it.
 const PIECE_BYTES: usize = 1 << 20;
 
 /// A name that nobody else writes to, in the directory of the artifacts.
@@ -26,16 +26,16 @@ pub struct Unfinished {
 /// Removes an unfinished file when it is dropped, unless it has another name by then.
 pub struct ArtifactFile(pub Unfinished);
 
-/// What was written to an unfinished file.
+/// The content of an unfinished file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Written {
     /// BLAKE3 of the bytes, in hexadecimal.
     pub blake3: String,
-    /// How many there are.
+    /// Their number.
     pub bytes: u64,
 }
 
-/// Whether a file has to outlast a loss of power as soon as it is written.
+/// The need of a file to outlast a loss of power as soon as it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durability {
     /// It does.
@@ -143,7 +143,7 @@ impl Write for Writer<'_> {
     }
 }
 
-/// How long a file whose writer cannot be seen is left alone after its last change.
+/// The time that a file whose writer cannot be seen is left alone after its last change.
 pub(super) const UNSEEN_FOR: Duration = Duration::from_hours(1);
 
 /// Says what can be seen of the process that chose the name of an unfinished file; nothing for a name of another kind.

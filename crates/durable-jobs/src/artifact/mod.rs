@@ -44,11 +44,11 @@ pub struct Place {
     pub directory: PathBuf,
     /// The bucket, as `s3://bucket` or `s3://bucket/prefix`.
     pub bucket: Option<String>,
-    /// How the bucket is reached.
+    /// The access to the bucket.
     pub access: BucketAccess,
 }
 
-/// How buckets are reached: names and values as the AWS tools know them from the environment, such as
+/// The access to buckets: names and values as the AWS tools know them from the environment, such as
 /// `AWS_ACCESS_KEY_ID`, `AWS_REGION` or `AWS_ENDPOINT`. It holds secrets and is never printed.
 #[derive(Clone, Default)]
 pub struct BucketAccess(pub Vec<(String, String)>);
@@ -72,8 +72,8 @@ fn lost(uri: &str, reason: impl std::fmt::Display) -> Error {
     }
 }
 
-/// What is said of a file that cannot be read or written: the system says why, and no job is to blame, but for a file that
-/// is larger than any may be here.
+/// The failure of a file that cannot be read or written: the system says why, and no job is to blame, but for a file
+/// that is larger than any may be here.
 fn refused(place: impl std::fmt::Display, error: &std::io::Error) -> Error {
     if is_of_host(error) {
         return Error::Host {
@@ -84,14 +84,14 @@ fn refused(place: impl std::fmt::Display, error: &std::io::Error) -> Error {
     failed(place, error)
 }
 
-/// Whether the host is to blame for what befell a file.
+/// Tests whether the host is to blame for what befell a file.
 #[must_use]
 pub fn is_of_host(error: &std::io::Error) -> bool {
     let code = error.raw_os_error();
     code.is_some_and(|code| code != rustix::io::Errno::FBIG.raw_os_error())
 }
 
-/// What an artifact that could not be kept or had means for the step that needs it.
+/// The failure of a step that needs an artifact that could not be kept or had.
 #[must_use]
 pub fn failure_of(error: &Error) -> Failure {
     match error {

@@ -14,10 +14,10 @@ use super::{BucketAccess, failed, lost, refused};
 use crate::Error;
 use crate::record::ArtifactRecord;
 
-/// How much is read at once.
+/// The bytes that are read at once.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// How much of an object is asked for at once.
+/// The bytes of an object that are asked for at once.
 const RANGE_BYTES: u64 = 8 << 20;
 
 /// Opens an artifact to be read from its beginning; what is read is not checked against its hash.
@@ -61,9 +61,9 @@ pub fn open(record: &ArtifactRecord, access: &BucketAccess) -> Result<Box<dyn Re
 struct Object {
     address: Address,
     runtime: Handle,
-    /// What is not asked for yet.
+    /// The rest that is not asked for yet.
     range: Range<u64>,
-    /// What is not read yet of the last range.
+    /// The rest of the last range that is not read yet.
     piece: Bytes,
 }
 
@@ -157,7 +157,7 @@ pub(super) fn unread(uri: &str, error: io::Error) -> Error {
         .unwrap_or_else(|error| refused(uri, &error))
 }
 
-/// What is said of an artifact that was changed.
+/// The failure of an artifact that was changed.
 fn not_as_recorded(uri: &str) -> Error {
     lost(uri, "its BLAKE3 is not the recorded one; it was changed")
 }

@@ -21,7 +21,7 @@ use crate::Error;
 use crate::presence::Sight;
 use crate::record::{ArtifactRecord, Failure};
 
-/// How long a start waits for the bucket before it says so.
+/// The time that a start waits for the bucket before it says so.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A disk with no room for so much is full.
@@ -51,7 +51,7 @@ pub struct Fetched {
     _download: Option<ArtifactFile>,
 }
 
-/// What lies in the place of the artifacts.
+/// The content of the place of the artifacts.
 #[derive(Debug, Clone)]
 pub(crate) struct Stored {
     pub(crate) name: String,
@@ -89,7 +89,7 @@ impl Artifacts {
         })
     }
 
-    /// Whether the directory of a place is there: a mistyped one has no garbage, and nobody would learn why.
+    /// Tests whether the directory of a place is there: a mistyped one has no garbage, and nobody would learn why.
     ///
     /// # Errors
     /// [`Error::Artifacts`] when it is not.
@@ -100,7 +100,7 @@ impl Artifacts {
         Err(failed(place.directory.display(), "there is no such directory"))
     }
 
-    /// Whether artifacts can be stored.
+    /// Tests whether artifacts can be stored.
     ///
     /// # Errors
     /// [`Error::Artifacts`] with what the file system or the bucket said.
@@ -123,7 +123,7 @@ impl Artifacts {
         }
     }
 
-    /// Whether files can be written on this host, with a bucket or without.
+    /// Tests whether files can be written on this host, with a bucket or without.
     ///
     /// # Errors
     /// [`Error::Artifacts`] with what the file system said.
@@ -134,7 +134,7 @@ impl Artifacts {
             .unwrap_or_else(|panic| Err(failed(self.directory.display(), panic)))
     }
 
-    /// How the bucket is reached.
+    /// The access to the bucket.
     #[must_use]
     pub fn access(&self) -> &BucketAccess {
         &self.access
@@ -306,7 +306,7 @@ impl Artifacts {
         let _ = tokio::task::spawn_blocking(move || sweep(&directory)).await;
     }
 
-    /// Whether other hosts have the same place.
+    /// Tests whether other hosts have the same place.
     pub(crate) fn is_shared(&self) -> bool {
         self.bucket.is_some()
     }
@@ -337,7 +337,7 @@ impl Artifacts {
     }
 }
 
-/// Whether a living process may have chosen this unfinished name, of a file that was changed at `modified`.
+/// Tests whether a living process may have chosen this unfinished name, of a file that was changed at `modified`.
 pub(crate) fn may_have_writer(name: &str, modified: SystemTime) -> bool {
     match writer_of(name) {
         Some(Sight::Living) => true,
@@ -370,7 +370,7 @@ fn sweep(directory: &Path) {
     }
 }
 
-/// Whether values can be stored in `directory`; makes it where it is missing.
+/// Tests whether values can be stored in `directory`; makes it where it is missing.
 ///
 /// # Errors
 /// [`Error::Artifacts`] with what the file system said.

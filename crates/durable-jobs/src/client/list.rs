@@ -24,7 +24,7 @@ pub struct ListFilter {
     pub limit: Option<u32>,
 }
 
-/// How many jobs of the queue stand where.
+/// The numbers of jobs of the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub struct QueueCounts {
     /// Waiting, delayed ones included.
@@ -33,7 +33,7 @@ pub struct QueueCounts {
     pub running: u64,
 }
 
-/// What became of a request to cancel.
+/// The outcome of a request to cancel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CancelOutcome {
     /// It is cancelled now; a running computation stops within 0.5 s.
@@ -146,7 +146,7 @@ impl Client {
 }
 
 impl ListFilter {
-    /// Whether the states asked for can only be told apart by the recorded failure.
+    /// Tests whether the states asked for can only be told apart by the recorded failure.
     pub(super) fn needs_failure(&self) -> bool {
         self.states
             .iter()

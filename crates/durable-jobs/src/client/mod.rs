@@ -1,4 +1,4 @@
-//! What submits jobs, waits for them and manages them.
+//! Submits jobs, waits for them and manages them.
 //!
 //! A client has one connection and needs no server to be running: a job it submitted is in the database, and
 //! whoever knows its id can wait for it, from any process, later.
@@ -33,7 +33,7 @@ use crate::job::JobTypes;
 use crate::presence::{self, Presence};
 use crate::record::DEFAULT_QUEUE;
 
-/// How a client reaches its jobs.
+/// The settings of a client.
 #[derive(Clone)]
 pub struct ClientSettings {
     /// Where the database is; it may hold a password and is never printed.
@@ -42,11 +42,11 @@ pub struct ClientSettings {
     pub queue: String,
     /// The types of its jobs; what they do not admit is refused before it is queued.
     pub job_types: JobTypes,
-    /// What may be done about tables that are not there.
+    /// The permission to make tables that are not there.
     pub tables: Tables,
     /// The longest that one call may take, waits excepted.
     pub timeout: Duration,
-    /// How long it may take to connect where the server has no connection left.
+    /// The longest that it waits to connect where the server has no connection left.
     pub patience: Duration,
     /// This machine's name as its workers give it, so that their processes can be looked for; absent to look for none.
     pub host: Option<String>,

@@ -18,7 +18,7 @@ use super::{Client, ListFilter};
 use crate::Error;
 use crate::record::Job;
 
-/// How many rows are read at once.
+/// The number of rows that are read at once.
 const PAGE: usize = 500;
 
 /// A list of jobs as far as it has not been read, the newest first.
@@ -29,7 +29,7 @@ pub struct Pages<'a> {
     until: Option<Timestamp>,
     /// The jobs of that date that were read.
     read: HashSet<String>,
-    /// How many jobs may still be shown.
+    /// The number of jobs that may still be shown.
     left: usize,
     is_over: bool,
 }

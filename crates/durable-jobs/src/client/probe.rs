@@ -27,14 +27,14 @@ use crate::presence::is_live;
 
 const OPERATION: &str = "asking how the queue stands";
 
-/// How a queue stands.
+/// The state of a queue.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct QueueStatus {
     /// Jobs that wait, delayed ones included.
     pub queued: u64,
     /// Jobs that a worker has claimed.
     pub running: u64,
-    /// How long the oldest job has waited that could have been started at once; absent when none waits.
+    /// The wait of the oldest job that could have been started at once; absent when none waits.
     ///
     /// By the database's clock, since the submission, or since the delay passed, or since a worker gave the job back.
     pub oldest_waiting_seconds: Option<f64>,
@@ -55,7 +55,7 @@ struct Shared {
     line: Mutex<Line>,
 }
 
-/// What one question at a time has.
+/// The parts of one question at a time.
 #[derive(Default)]
 struct Line {
     connection: Option<PgConnection>,

@@ -1,4 +1,4 @@
-//! What running jobs are at, as their workers last said.
+//! The progress of running jobs, as their workers last said.
 //!
 //! Nothing is asked of a worker: each says with its heartbeat what its longer jobs are at, and that is read here.
 //! A row is believed as long as its worker counts as living; of two that tell of the same job the later one is, since a job

@@ -30,17 +30,17 @@ const FORGET_QUEUE: &str = "delete from abaci.former_queues where workflow_uuid 
 const GRANT_MEMORY: &str = "insert into abaci.allowances (workflow_uuid, memory_bytes) values ($1, $2) \
      on conflict (workflow_uuid) do update set memory_bytes = excluded.memory_bytes, at = now()";
 
-/// How often a cancelled job is looked at until its run has had its moment.
+/// The time between two looks at a cancelled job until its run has had its moment.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How a job is resumed.
+/// The options of a resume.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ResumeOptions {
     /// The memory that this job may need from now on, in bytes, whatever the limit of its worker; absent for what it had.
     pub memory_bytes: Option<u64>,
 }
 
-/// What became of a request to resume.
+/// The outcome of a request to resume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ResumeOutcome {
     /// It waits in its queue again.
@@ -123,7 +123,7 @@ impl Client {
     }
 }
 
-/// What a try came to.
+/// The outcome of a try.
 enum Requeued {
     /// The job is in this queue, its own.
     OnItsOwn(String),

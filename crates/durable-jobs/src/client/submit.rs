@@ -32,16 +32,16 @@ const PACED: usize = 100;
 /// More are written so many at a time, by one statement.
 const AT_ONCE: usize = 500;
 
-/// How soon a statement whose connection broke is sent again.
+/// The pause before a statement whose connection broke is sent again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How a row's input is written: plain JSON, which every reader of the schema understands.
+/// The form of a row's input: plain JSON, which every reader of the schema understands.
 const SERIALIZATION: &str = "rust_serde";
 
-/// How a job is submitted.
+/// The options of a submission.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SubmitOptions {
-    /// How long the job may take from its first start, over restarts; it is cancelled after that.
+    /// The time that the job may take from its first start, over restarts; it is cancelled after that.
     pub timeout: Option<Duration>,
 }
 
@@ -242,12 +242,12 @@ impl Client {
         }
     }
 
-    /// What a row asks for, if it makes sense.
+    /// Returns the request of a row, if it makes sense.
     fn request_of(&self, row: &WorkflowRecord) -> Option<(&'static str, Value)> {
         self.request(row.name.as_deref()?, row.input.as_deref()?)
     }
 
-    /// What an input asks for, however it is written.
+    /// Returns the request of an input, however it is written.
     fn request(&self, workflow: &str, input: &str) -> Option<(&'static str, Value)> {
         let (name, job_type) = self.job_types.find(workflow)?;
         let input = serde_json::from_str(input).ok()?;

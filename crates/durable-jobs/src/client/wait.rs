@@ -28,7 +28,7 @@ use crate::record::{Failure, JobId, JobOutput, State};
 const FASTEST: Duration = Duration::from_millis(2);
 const SLOWEST: Duration = Duration::from_millis(100);
 
-/// How often the presence rows are read, and a standing trouble is told again.
+/// The time between two looks at the presence rows, and after which a standing trouble is told again.
 const LOOK_AROUND: Duration = Duration::from_secs(1);
 
 /// Bounds one question; an outage is noticed after this at the latest.
@@ -37,10 +37,10 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// So few places that a worker which starts may not get all of its own.
 const FEW_PLACES: u32 = 2 * Connections::FEWEST;
 
-/// How many outcomes are read at once: small rows, but thousands may end between two looks.
+/// The number of outcomes that are read at once: small rows, but thousands may end between two looks.
 const OUTCOMES_AT_ONCE: usize = 500;
 
-/// How a job ended.
+/// The end of a job.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Outcome {
     /// The job.
@@ -51,7 +51,7 @@ pub struct Outcome {
     pub result: Result<JobOutput, Failure>,
 }
 
-/// What a wait has to say.
+/// A message of a wait.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum WaitEvent {
@@ -70,7 +70,7 @@ pub enum WaitEvent {
     NoWorker {
         /// The queue and the version, and the type if that is what nobody knows.
         of: QueueVersion,
-        /// How long nobody has listened, as far as this wait saw or the presence rows tell.
+        /// The time that nobody has listened, as far as this wait saw or the presence rows tell.
         since: Duration,
         /// The state of the other jobs.
         others: Others,
@@ -81,9 +81,9 @@ pub enum WaitEvent {
     NoneLeft(QueueVersion),
     /// The database stopped answering; the wait goes on. Repeated every second while it lasts.
     DatabaseLost {
-        /// How long it has not answered.
+        /// The time that it has not answered.
         since: Duration,
-        /// What the last attempt said.
+        /// The words of the last attempt.
         reason: String,
     },
     /// The database answers again.
@@ -112,7 +112,7 @@ pub struct Waiter {
     /// Since when nobody takes the jobs of a queue and version.
     unlistened: BTreeMap<QueueVersion, Instant>,
     lost_since: Option<(Instant, Instant)>,
-    /// Whether nobody takes the jobs and a worker may be without a place for its connections, as this wait has one.
+    /// True if nobody takes the jobs and a worker may be without a place for its connections, as this wait has one.
     is_in_the_way: bool,
 }
 
@@ -358,11 +358,11 @@ impl Waiter {
     }
 }
 
-/// What one round of questions showed.
+/// The outcome of one round of questions.
 struct Answer {
     statuses: HashMap<String, String>,
     ended: Vec<WorkflowRecord>,
-    /// Whether nobody takes any of the jobs, and a worker may find no place for its connections.
+    /// True if nobody takes any of the jobs, and a worker may find no place for its connections.
     are_places_few: bool,
     /// The places of the open jobs, and whether somebody takes them there; absent where it was not asked.
     attended: Option<BTreeMap<QueueVersion, bool>>,

@@ -29,12 +29,12 @@ const HEAVY_BYTES: u64 = 64_000_000;
 
 /// A part of a job that keeps a processor busy.
 ///
-/// It is data, since it may have to go to another process.
+/// It is data, since it may have to go to another process: it and its output are one line of JSON each, 256 KiB at most.
 pub trait Task: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
     /// The name by which a child process knows it.
     const NAME: &'static str;
 
-    /// What it comes to; a large value is an artifact, and this says where.
+    /// The result; a large value is an artifact, and this says where.
     type Output: Serialize + DeserializeOwned + Send + 'static;
 
     /// Computes, says how far it is, and ends when it is told to.
@@ -57,7 +57,7 @@ pub trait Task: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
     fn clean_up(&self) {}
 }
 
-/// What a task is estimated to take.
+/// The estimate of what a task takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Cost {
     /// Time on one processor.
@@ -74,7 +74,7 @@ impl Cost {
     }
 }
 
-/// How far a computation is.
+/// The progress of a computation.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
@@ -93,7 +93,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// How much is computed, from 0 to 1, and how many bytes are written, once any are.
+    /// The share that is computed, from 0 to 1, and the bytes that are written, once any are.
     #[expect(
         clippy::cast_precision_loss,
         reason = "a share needs no more than its first digits"
@@ -109,7 +109,7 @@ impl Stage {
 /// Takes how far a computation is, and tells it to stop by breaking.
 pub type Watch<'a> = dyn Fn(Stage) -> ControlFlow<()> + 'a;
 
-/// What a running task talks to.
+/// The other end of a running task.
 pub struct TaskRun<'a, O> {
     watch: &'a Watch<'a>,
     send: &'a dyn Fn(O),
@@ -131,7 +131,7 @@ impl<'a, O> TaskRun<'a, O> {
         }
     }
 
-    /// What takes how far the task is, for code that is handed a callback.
+    /// Returns what takes the progress, for code that is handed a callback.
     pub fn watch(&self) -> &Watch<'a> {
         self.watch
     }

@@ -1,4 +1,4 @@
-//! What a job in hand is at: its request, its attempt, the step that runs and how much of that is done.
+//! The progress of a job in hand: its attempt, the step that runs and how much of that is done.
 //!
 //! The async side says which step runs, the computing thread how far it is, by one store without a lock.
 //! Each step has a meter of its own, so that a thread which outlives its cancelled step for a moment says nothing of the
@@ -22,7 +22,7 @@ struct Step {
     meter: Meter,
 }
 
-/// How much of a step is done; all clones are one.
+/// The progress of a step; all clones are one.
 #[derive(Clone)]
 pub(crate) struct Meter(Arc<Measures>);
 
@@ -36,16 +36,16 @@ struct Measures {
 /// No file is so long.
 const NONE_WRITTEN: u64 = u64::MAX;
 
-/// What a computation that lasts for several steps writes to: the meter of the step that waits for it now.
+/// The meter that a computation of several steps writes to: that of the step that waits for it now.
 #[derive(Clone, Default)]
 pub(crate) struct Gauge(Arc<Mutex<Option<Meter>>>);
 
-/// What a meter shows.
+/// A look at a meter.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Reading {
-    /// How much of the arithmetic is done, from 0 to 1, once it was said.
+    /// The share of the arithmetic that is done, from 0 to 1, once it was said.
     pub(crate) share: Option<f64>,
-    /// How many bytes are written, once any are.
+    /// The number of bytes that are written, once any are.
     pub(crate) bytes: Option<u64>,
 }
 

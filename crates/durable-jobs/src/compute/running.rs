@@ -123,7 +123,7 @@ fn go_on_unless(stop: &CancellationToken) -> ControlFlow<()> {
     }
 }
 
-/// What a thread came to, with its panic as a failure.
+/// The outcome of a thread, with its panic as a failure.
 fn joined<T>(thread: Result<Result<T, Failure>, tokio::task::JoinError>) -> Result<T, Failure> {
     match thread {
         Ok(outcome) => outcome,

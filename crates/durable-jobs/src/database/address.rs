@@ -50,7 +50,7 @@ const WITHOUT_EFFECT: [(&str, &[&str]); 4] = [
     ("target_session_attrs", &["any", "primary", "read-write"]),
 ];
 
-/// What to do instead of a parameter that many an address has.
+/// The way out for a parameter that many an address has.
 const INSTEAD: [(&str, &str); 4] = [
     (
         "channel_binding",
@@ -66,7 +66,7 @@ const INSTEAD: [(&str, &str); 4] = [
 
 const SEVERAL_HOSTS: &str = "it names several hosts; give the one that can be written to";
 
-/// What to say where a part of a password may have been taken for something else; it quotes nothing for that reason.
+/// The words where a part of a password may have been taken for something else; they quote nothing for that reason.
 const NEEDS_ENCODING: &str =
     "it cannot be read; in a password the signs / ? # & [ ] @ : need percent-encoding";
 

@@ -22,7 +22,7 @@ pub struct DatabaseClock {
     read_at: Instant,
 }
 
-/// How far a clock is ahead of the database's, in milliseconds; negative where it is behind.
+/// The lead of a clock over the database's, in milliseconds; negative where it is behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(transparent)]
 pub struct ClockOffset(i64);
@@ -43,7 +43,7 @@ impl DatabaseClock {
         self.read_ms.saturating_add(milliseconds(self.read_at.elapsed()))
     }
 
-    /// How far this machine's clock is ahead of the database's.
+    /// The lead of this machine's clock over the database's.
     #[must_use]
     pub fn offset(&self) -> ClockOffset {
         ClockOffset(local_ms().saturating_sub(self.now_ms()))

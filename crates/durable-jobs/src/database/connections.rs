@@ -1,4 +1,4 @@
-//! How many connections a worker has, and what is said where there are too few.
+//! The number of connections of a worker, and the words where there are too few.
 //!
 //! A worker of concurrency c has `2 + 2c` connections, 24 at most: one that holds its executor id, beats and hears of
 //! submissions; for each job at once one of the engine and one of ours; and one more of ours, since a takeover needs two.
@@ -31,13 +31,13 @@ const FOR_CLIENTS: u32 = 3;
 /// Longer than any question may take: whoever asks gives up first, and knows why.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// How long a connection that comes back from a statement may take to be ready.
+/// The longest that a connection that comes back from a statement may take to be ready.
 const TEST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A little over the longest bound of a question.
 const STATEMENT_TIMEOUT: &str = "set statement_timeout = 11000";
 
-/// How long connections that were just closed may still be counted.
+/// The longest that connections that were just closed may still be counted.
 const SETTLING: Duration = Duration::from_millis(500);
 
 /// Each limit that holds for us with what is left of it; a superuser has the server's alone.
@@ -68,9 +68,9 @@ pub(crate) struct Connections {
 pub struct ConnectionLimit {
     /// Whose limit it is, such as `the role app`.
     pub whose: String,
-    /// How many connections it allows.
+    /// The number of connections that it allows.
     pub allowed: u32,
-    /// How many more could be opened when it was looked at, our own one counted as free.
+    /// The number that could be opened when it was looked at, our own one counted as free.
     pub left: u32,
 }
 
@@ -78,7 +78,7 @@ impl Connections {
     /// The fewest connections that a worker can work with.
     pub(crate) const FEWEST: u32 = 4;
 
-    /// How many connections a worker has that runs so many jobs at once, where nothing limits it.
+    /// Returns the connections of a worker that runs so many jobs at once, where nothing limits it.
     pub(crate) fn wanted(concurrency: u32) -> u32 {
         concurrency
             .saturating_mul(2)

@@ -116,7 +116,7 @@ pub(crate) fn is_read_only(error: &sqlx::Error) -> bool {
     code.is_some_and(|code| code == READ_ONLY)
 }
 
-/// Whether the connection broke, or none could be had.
+/// Tests whether the connection broke, or none could be had.
 pub(crate) fn is_broken(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Database(said) => said.code().is_some_and(|code| is_passing(&code)),
@@ -127,8 +127,8 @@ pub(crate) fn is_broken(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Whether a SQLSTATE says that the connection is gone, that the server starts, stops or has ended the session, that it
-/// has no connection left, or that it is no longer the one that can be written to.
+/// Tests whether a SQLSTATE says that the connection is gone, that the server starts, stops or has ended the session, that
+/// it has no connection left, or that it is no longer the one that can be written to.
 ///
 /// 08P01, a violation of the protocol, is of the same class and does not pass; poolers say with it that there is no such
 /// database.

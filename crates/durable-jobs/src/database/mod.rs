@@ -72,7 +72,7 @@ pub(crate) struct Database {
     pub(crate) scope: Scope,
 }
 
-/// What a caller does with the tables, and with whose rows.
+/// The use that a caller makes of the tables, and of whose rows.
 pub(crate) struct Access {
     pub(crate) tables: Tables,
     pub(crate) scope: Scope,
@@ -188,7 +188,7 @@ impl Database {
         }
     }
 
-    /// What tells this database from every other one, wherever it is reached and however it is called.
+    /// Tells this database from every other one, wherever it is reached and however it is called.
     pub(crate) async fn name(&self) -> Result<String, Error> {
         let name = sqlx::query_scalar(NAME).fetch_one(&self.pool);
         self.address
@@ -256,7 +256,7 @@ impl Address {
     }
 }
 
-/// What is known of a database after one connection attempt.
+/// The findings of one connection attempt.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct DatabaseReport {
     /// Host and database, without user or password.
@@ -281,7 +281,7 @@ pub struct DatabaseReport {
     pub write_failure: Option<String>,
     /// One round trip, in milliseconds.
     pub round_trip_ms: f64,
-    /// How far this machine's clock is ahead of the database's.
+    /// The lead of this machine's clock over the database's.
     pub clock_offset_ms: ClockOffset,
 }
 
@@ -388,7 +388,7 @@ async fn prepare_in_time(
     }
 }
 
-/// How our own use of the engine's statements waits out a hiccup; callers bound the whole.
+/// The patience of our own use of the engine's statements; callers bound the whole.
 fn engine_settings() -> Settings<'static> {
     Settings {
         application_name: Some(APPLICATION),

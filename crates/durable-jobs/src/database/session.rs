@@ -1,4 +1,4 @@
-//! What a server and the way to it must be for us: one that can be written to, in UTF-8, with sessions that stay ours.
+//! Requirements on a server and the way to it: it can be written to, in UTF-8, with sessions that stay ours.
 //!
 //! A standby and a server that was made read-only pass, as an outage does; an encoding and a pooler do not.
 //! Behind a pooler that gives each transaction another session, locks and notifications get lost without an error, so it

@@ -32,10 +32,10 @@ const OWN_TABLES: &str = concat!(
 /// The advisory lock under which tables are made, so that two first starts do not race.
 const MIGRATION_LOCK: i64 = 0x6162_6163_6901;
 
-/// What the engine makes its tables over, beside the connection that has the lock.
+/// The connections that the engine makes its tables over, beside the one that has the lock.
 const MIGRATION_CONNECTIONS: u32 = 2;
 
-/// How long those connections may take.
+/// The longest that those connections may take.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The newest version of the engine's schema, as later releases of DBOS leave it, that the tests work with.
@@ -140,11 +140,11 @@ async fn lock_migrations(connection: &mut PgConnection) -> Result<(), sqlx::Erro
 struct Schemas {
     /// The version of the engine's; absent where there is none.
     version: Option<i64>,
-    /// Whether ours was begun.
+    /// True if ours was begun.
     is_begun: bool,
-    /// Whether some of our tables are there.
+    /// True if some of our tables are there.
     has_own: bool,
-    /// Whether all is there, at versions that this build works with.
+    /// True if all is there, at versions that this build works with.
     is_current: bool,
     clock: DatabaseClock,
 }

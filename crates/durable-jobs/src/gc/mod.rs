@@ -48,7 +48,7 @@ const USUAL_MIN_AGE: Duration = Duration::from_hours(1);
 /// So many removals are under way at once; a bucket takes tens of milliseconds for each.
 const REMOVALS: usize = 8;
 
-/// What is collected.
+/// The options of a collection.
 #[derive(Debug, Clone, Copy)]
 pub struct GcOptions {
     /// Jobs that ended longer ago are deleted with all that is recorded of them; absent for none.
@@ -57,11 +57,11 @@ pub struct GcOptions {
     ///
     /// Ages are differences between this machine's clock and that of the directory or bucket.
     pub min_age: Duration,
-    /// What is done about it.
+    /// Deletes, or only reports.
     pub mode: GcMode,
 }
 
-/// What is done about garbage.
+/// Says if garbage is deleted or only reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GcMode {
     /// It is reported.
@@ -70,10 +70,10 @@ pub enum GcMode {
     Delete,
 }
 
-/// What was deleted, or would have been.
+/// The objects that were deleted, or would have been.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct GcReport {
-    /// How many jobs.
+    /// The number of jobs.
     pub jobs: u64,
     /// Which artifacts, ordered by their names.
     pub artifacts: Vec<Collected>,
@@ -176,7 +176,7 @@ async fn remove(artifacts: &Artifacts, garbage: Vec<Stored>) -> Result<Vec<Store
     Ok(removed.into_iter().flatten().collect())
 }
 
-/// Whether workers give such names; whatever else lies there is not ours.
+/// Tests whether workers give such names; whatever else lies there is not ours.
 fn is_ours(name: &str) -> bool {
     let is_hex =
         |text: &str, length| text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit());

@@ -1,4 +1,4 @@
-//! What garbage collection asks and deletes in the database.
+//! The rows that garbage collection asks for and deletes.
 //!
 //! The engine's own deletion looks at no status, and its garbage collection is not built yet; so these are guarded
 //! statements of ours. A job is locked and looked at again before it goes, so that one that is being resumed stays; its
@@ -33,7 +33,7 @@ pub(super) async fn moment_before(database: &Database, keep: Duration) -> Result
     database.bounded("asking for the time", TIMEOUT, moment).await
 }
 
-/// How many jobs ended before `moment`.
+/// Counts the jobs that ended before `moment`.
 pub(super) async fn count_jobs(database: &Database, moment: i64) -> Result<u64, Error> {
     let count = sqlx::query_scalar(AssertSqlSafe(workflow_rows::count_ended()))
         .bind(moment)

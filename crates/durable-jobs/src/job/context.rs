@@ -1,4 +1,4 @@
-//! What a job's body and its steps may use: checkpoints, computations, artifacts, and the word of how far they are.
+//! The tools of a job's body and its steps: checkpoints, computations, artifacts, and progress.
 //!
 //! A signal of the engine, such as that the job was cancelled, ends the job at the step that meets it: the step does not
 //! return, and the body is dropped there.
@@ -19,10 +19,10 @@ use crate::compute::{self, Activity, Computation, Ended, StepGuard, Task, Watch}
 use crate::process::Children;
 use crate::record::{ArtifactRecord, Failure, FailureKind, JobId};
 
-/// How a step is run.
+/// The options of a step.
 #[derive(Debug, Clone, Copy)]
 pub struct StepOptions {
-    /// How often what may pass is tried, at least once.
+    /// Tries of a step that fails with a [`Failure::retryable`], at least one; a terminal failure ends it at once.
     pub attempts: u32,
     /// Ends the step when the job is cancelled or its time is over while it runs; else that is noticed before the next one.
     ///
@@ -54,23 +54,23 @@ pub struct JobContext {
     pub(crate) children: Children,
     /// The memory that somebody granted this job; absent for the worker's own limit.
     pub(crate) memory_bytes: Option<u64>,
-    /// What counts the deaths of its computing processes.
+    /// Counts the deaths of its computing processes.
     pub(crate) deaths: Deaths,
     /// Where the worker's report looks for the step that runs.
     pub(crate) activity: Arc<Activity>,
     pub(crate) ends: Ends,
 }
 
-/// What ends a job without a word of its body.
+/// The ends of a job without a word of its body.
 #[derive(Default)]
 pub(crate) struct Ends {
     /// Cancelled once there is a signal: the body is dropped then, whatever it waits for.
     ended: CancellationToken,
     /// The first error of the engine that is no failure of the job.
     signal: Mutex<Option<dbos::Error<Failure>>>,
-    /// What this host lacks for the job, once it has met that.
+    /// A lack of this host, once the job has met it.
     host_fault: OnceLock<String>,
-    /// Whether the job got something of the host that may have been amiss.
+    /// True if the job got something of the host that may have been amiss.
     used_host: AtomicBool,
 }
 
@@ -81,13 +81,13 @@ impl JobContext {
         self.log.id()
     }
 
-    /// Which start of the job this is, counted from 1.
+    /// The number of this start of the job, counted from 1.
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.attempt
     }
 
-    /// Which attempt of the running step this is, counted from 1.
+    /// The number of this attempt of the running step, counted from 1.
     #[must_use]
     pub fn step_attempt(&self) -> u32 {
         dbos::step_status().map_or(1, |status| status.current_attempt())
@@ -105,7 +105,7 @@ impl JobContext {
         &self.artifacts
     }
 
-    /// How many threads one computation may use.
+    /// The number of threads that one computation may use.
     #[must_use]
     pub fn threads(&self) -> NonZero<usize> {
         self.children.threads()
@@ -114,7 +114,7 @@ impl JobContext {
     /// Runs `work` as a step of this name, or returns what that step has recorded.
     ///
     /// It runs at least once: a step that was running when its worker died runs again, so repeating it must be safe.
-    /// What may pass is tried three times.
+    /// A [`Failure::retryable`] is tried three times in all; a terminal one ends the step at once.
     ///
     /// # Errors
     /// The failure that is recorded, also on a replay.
@@ -172,10 +172,15 @@ impl JobContext {
 
     /// Runs a task: on a blocking thread, or in a child process where it is heavy and this worker has such.
     ///
-    /// A process that dies is followed by another at once, until the deaths park the job.
+    /// Call it inside a step, or nothing is recorded.
+    ///
+    /// With an [`Isolation`](crate::process::Isolation) the task has to be among the
+    /// [`TaskKind`](crate::process::TaskKind)s of [`compute_for_worker`](crate::process::compute_for_worker); one that is
+    /// not is a terminal failure. A process that dies, also of a panic, is followed by another at once, and the third death
+    /// parks the job. On a thread a panic is a terminal failure.
     ///
     /// # Errors
-    /// What the task returned, or the failure that parks the job.
+    /// The failure that the task returned, or the one that parks the job.
     pub async fn compute<T: Task>(&self, task: T) -> Result<T::Output, Failure> {
         loop {
             match self.start(task.clone())?.last().await {
@@ -186,7 +191,9 @@ impl JobContext {
         }
     }
 
-    /// Starts a task that has several outputs or lasts for several steps; dropping what is returned ends it.
+    /// Starts a task that has several outputs or lasts for several steps.
+    ///
+    /// [`Computation::next`] waits for each output; dropping the computation ends it.
     ///
     /// # Errors
     /// Why there is no process for it.
@@ -201,7 +208,9 @@ impl JobContext {
         Ok(computation)
     }
 
-    /// Counts the death of a process that computed for this job.
+    /// Counts the death of a process that computed for this job: an [`Ended::Died`] after [`JobContext::start`].
+    ///
+    /// [`JobContext::compute`] calls it itself.
     ///
     /// # Errors
     /// The failure that parks the job, if that was one too many; the death itself where it could not be counted, since

@@ -1,4 +1,4 @@
-//! What a job has cost so far in processes, and when that is enough.
+//! The count of processes that a job has cost, and when that is enough.
 //!
 //! A job is parked when the workers that died with it in hand and the processes that died computing it are three together.
 //! Deaths of workers are in the row's count of claims, which every claim that is given back unharmed is taken off; those
@@ -32,11 +32,11 @@ pub(crate) struct Toll {
     pub(crate) workers: u32,
     /// Processes that died computing it.
     pub(crate) children: u32,
-    /// What the last of those processes died of.
+    /// The cause of the last of those deaths.
     pub(crate) last_reason: Option<String>,
 }
 
-/// What counts further deaths of one job.
+/// Counts further deaths of one job.
 pub(crate) struct Deaths {
     pub(crate) database: Database,
     pub(crate) workflow_id: String,

@@ -1,4 +1,4 @@
-//! The kinds of jobs that a worker can run, and what reads, checks and runs one of them.
+//! Job types: the jobs that a worker can run, and how an input is read, checked and run.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,10 +23,15 @@ pub trait JobType: Send + Sync + 'static {
     /// [`JobTypes`].
     const WORKFLOW: &'static str;
 
-    /// What a client asks for. Fields may be added later; none is renamed or given another meaning, since rows live on.
+    /// The request of a client, at most 64 KiB of JSON.
+    ///
+    /// Fields may be added later; none is renamed or given another meaning, since rows live on.
     type Input: Serialize + DeserializeOwned + Clone + Send + Sync + 'static;
 
-    /// The recorded answer; it is to be small, and large values are artifacts.
+    /// The recorded answer, a few KB at most.
+    ///
+    /// A larger value is written to a file of [`JobContext::artifacts`], put in its place by [`JobContext::keep`], and its
+    /// [`ArtifactRecord`](crate::record::ArtifactRecord) is returned.
     type Output: Serialize + DeserializeOwned + Send + 'static;
 
     /// Reads the input of a row, whoever wrote it; overridden to read other forms and to refuse nonsense.
@@ -75,7 +80,10 @@ pub trait JobType: Send + Sync + 'static {
     /// Decides what is done and calls steps for it.
     ///
     /// It has no clock, no randomness and no I/O of its own: when it begins anew in another process it must come to the same
-    /// steps in the same order, and takes what they have recorded.
+    /// steps in the same order, and takes their records. Whatever is outside of a step is repeated at each start.
+    ///
+    /// A step is known by its place in that order and by its name; the same name may repeat. So steps begin one after
+    /// another in a fixed order, never as others end: not under `join!`, nor in the order of a `HashMap`.
     ///
     /// # Errors
     /// The failure of the job. A failure that a step returned may be handed on as it is.
@@ -97,7 +105,9 @@ impl JobTypes {
     /// Begins a list of job types whose sequences of steps are of this version.
     ///
     /// A worker takes only rows of its own version, so it changes when a step is added, removed, renamed or moved, and at no
-    /// other time.
+    /// other time. All types of the list share it, and a new job type needs no new version.
+    ///
+    /// After a change keep a worker of the old version until the jobs of that version have ended, or they wait.
     #[must_use]
     pub fn new(version: &str) -> Self {
         Self {

@@ -27,13 +27,13 @@ const SLOTS: u32 = 1024;
 
 const OPERATION: &str = "taking an executor id";
 
-/// How long a session may take to end that was told to.
+/// The longest that a session may take to end that was told to.
 const ENDING: Duration = Duration::from_secs(1);
 
 /// Bounds every question of a start; it can wait longer than a heartbeat.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a worker says of itself in its row.
+/// A worker's description of itself in its row.
 pub(crate) struct Role {
     pub(crate) host: String,
     /// Which executor id of the host it takes.
@@ -63,7 +63,7 @@ pub(super) struct Applicant<'a> {
     incarnation: String,
 }
 
-/// Who stands in the way.
+/// The holder that stands in the way.
 pub(super) struct Holder {
     pub(super) pid: u32,
     host: String,
@@ -71,9 +71,9 @@ pub(super) struct Holder {
     incarnation: Option<String>,
     /// Changes with every heartbeat, or without a row with every session.
     pub(super) beat: String,
-    /// What can be seen of the process.
+    /// The sight of the process.
     pub(super) sight: Sight,
-    /// Whether a session holds the lock; else only the process looks alive.
+    /// True if a session holds the lock; else only the process looks alive.
     pub(super) is_locked: bool,
 }
 
@@ -207,7 +207,7 @@ async fn ask<T>(
 }
 
 impl Holder {
-    /// Whether nobody lives in whose name it stands.
+    /// Tests whether nobody lives in whose name it stands.
     fn is_dead(&self, patience: &Patience) -> bool {
         if self.sight == Sight::Gone || self.incarnation.as_deref().is_some_and(is_former) {
             return true;

@@ -21,7 +21,7 @@ use super::session::Session;
 use super::sessions::has_lock;
 use crate::database::{Address, is_read_only, local_ms, now_ms, try_room};
 
-/// How often a broken connection is tried again.
+/// The time between two tries of a broken connection.
 const RECONNECT_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Bounds every connection attempt and every question.
@@ -46,7 +46,7 @@ pub(super) struct Heartbeat {
 /// Wakes whoever waits for submissions; one wake-up may stand for many, and one that nobody waits for is kept.
 pub(crate) type Submissions = Arc<Notify>;
 
-/// How the last beats went.
+/// The outcome of the last beats.
 pub(crate) struct Contact {
     /// When a beat last got through, or the registration did.
     pub(crate) last_beat: std::time::Instant,
@@ -54,7 +54,7 @@ pub(crate) struct Contact {
     pub(crate) failure: Option<String>,
 }
 
-/// What one beat showed.
+/// The outcome of one beat.
 enum Beat {
     Done,
     Failed(String),

@@ -1,4 +1,4 @@
-//! Who works here: one row per worker, a lock that only a live connection holds, and a heartbeat.
+//! The workers that are here: one row each, a lock that only a live connection holds, and a heartbeat.
 //!
 //! A worker takes an executor id by a session lock on it and then writes its row; two live processes never share an id.
 //! The heartbeat is stamped by the database's clock on the connection that holds the lock, by the async loop and never by
@@ -50,20 +50,20 @@ pub struct Presence {
     pub application_version: String,
     /// The queue that it listens on.
     pub queue: String,
-    /// How many jobs it runs at once.
+    /// The number of jobs that it runs at once.
     pub concurrency: u32,
     /// The types of jobs that it runs, by their workflows; absent where it is of a program that does not say.
     #[serde(skip)]
     pub workflows: Option<Vec<String>>,
-    /// Whether it claims jobs, or finishes what it has.
+    /// True if it only finishes what it has.
     pub draining: bool,
-    /// How long ago its last heartbeat was, in seconds by the database's clock.
+    /// The age of its last heartbeat, in seconds by the database's clock.
     pub heartbeat_age_seconds: f64,
     /// True while a session of it holds the lock on its executor id.
     pub connected: bool,
     /// True while it counts as living.
     pub live: bool,
-    /// How far its clock was ahead of the database's at its last heartbeat; absent where it is of an older program.
+    /// The lead of its clock over the database's at its last heartbeat; absent where it is of an older program.
     pub clock_offset_ms: Option<ClockOffset>,
     /// Which process beat last and when: what changes with every beat.
     #[serde(skip)]
@@ -108,14 +108,14 @@ impl Presence {
         self.live
     }
 
-    /// Whether it lives and works on `queue` with `version`, claiming or only finishing.
+    /// Tests whether it lives and works on `queue` with `version`, claiming or only finishing.
     #[must_use]
     pub fn serves(&self, queue: &str, version: &str) -> bool {
         let is_its_queue = self.queue == queue || queue == ENGINE_QUEUE;
         self.is_live() && is_its_queue && self.application_version == version
     }
 
-    /// Whether it will claim a job of `queue` that needs `version`.
+    /// Tests whether it will claim a job of `queue` that needs `version`.
     #[must_use]
     pub fn takes(&self, queue: &str, version: &str) -> bool {
         self.serves(queue, version) && !self.draining

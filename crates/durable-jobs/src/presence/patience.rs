@@ -1,4 +1,4 @@
-//! How long a start waits for an executor id that it wants.
+//! The time that a start waits for an executor id that it wants.
 
 use std::time::Duration;
 
@@ -8,19 +8,19 @@ use tracing::info;
 use super::acquire::Holder;
 use super::{Presence, Sight};
 
-/// How long a start waits for an id whose former holder is just being buried.
+/// The longest that a start waits for an id whose former holder is just being buried.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A look at a row that comes later than this says nothing about the time between: the database may have been away.
 const LATE: Duration = Duration::from_secs(4);
 
-/// What was seen so far of those who stand in the way.
+/// The sightings so far of those who stand in the way.
 #[derive(Default)]
 pub(super) struct Patience {
     /// Since when the lock is held.
     locked_since: Option<Instant>,
     watched: Option<Watched>,
-    /// Whether a heartbeat was seen to move.
+    /// True if a heartbeat was seen to move.
     has_beaten: bool,
     has_said: bool,
 }
@@ -40,7 +40,7 @@ impl Patience {
         watched.map_or(Duration::ZERO, |watched| watched.seen - watched.since)
     }
 
-    /// Whether `holder` is there to stay.
+    /// Tests whether `holder` is there to stay.
     pub(super) fn is_over(&mut self, executor_id: &str, holder: &Holder) -> bool {
         let now = Instant::now();
         self.watch(holder, now);
@@ -94,7 +94,7 @@ mod tests {
         Holder::without_row("host", Some(beat.to_owned()))
     }
 
-    /// Whether the watch is over when a free row shows `beat`.
+    /// Tests whether the watch is over when a free row shows `beat`.
     fn is_over(patience: &mut Patience, beat: &str) -> bool {
         patience.is_over("host/0", &holder(beat))
     }

@@ -1,4 +1,4 @@
-//! Whether a process that wrote down its number still lives, as far as this process can look for it.
+//! The life of a process that wrote down its number, as far as this process can look for it.
 //!
 //! A number means something only within one boot of one machine and one PID namespace: two containers may have one host
 //! name and other processes under the same numbers. Within them a number goes to another process in time, which has
@@ -23,7 +23,7 @@ pub(crate) struct ProcessMark {
     pub(crate) started: u64,
 }
 
-/// What can be seen of a process from here.
+/// The sight of a process from here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Sight {
     /// It is there.
@@ -120,7 +120,7 @@ fn start_of(pid: u32) -> Option<u64> {
     after_name.split_whitespace().nth(19)?.parse().ok()
 }
 
-/// Whether the process `pid` exists and is not merely waiting to be reaped.
+/// Tests whether the process `pid` exists and is not merely waiting to be reaped.
 fn is_alive(pid: u32) -> bool {
     let exists = i32::try_from(pid)
         .ok()

@@ -57,7 +57,7 @@ impl Registration {
         }
     }
 
-    /// How to tell the engine's sessions of this incarnation from all others.
+    /// Tells the engine's sessions of this incarnation from all others.
     pub(crate) fn engine_sessions(&self) -> EngineSessions {
         EngineSessions::of(&self.incarnation)
     }
@@ -76,7 +76,7 @@ impl Registration {
         self.submissions.clone()
     }
 
-    /// Whether the presence row is still the one that this registration wrote.
+    /// Tests whether the presence row is still the one that this registration wrote.
     ///
     /// # Errors
     /// When the database cannot be asked.

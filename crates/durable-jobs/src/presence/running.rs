@@ -1,4 +1,4 @@
-//! What a worker's row says of its jobs in hand, and when a beat is due.
+//! The jobs in hand as a worker's row has them, and when a beat is due.
 //!
 //! A look at the jobs costs no question, so there are two in a second; a beat costs a statement, so there is one at every
 //! look only while there is something to say, and else at every fourth.
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::record::RunningJob;
 
-/// How often the jobs in hand are looked at, and so how old the word of them may be.
+/// The time between two looks at the jobs in hand, and so the age of what is told of them.
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Two seconds, a fifth of the expiry: four beats may be lost before anyone doubts.
@@ -30,7 +30,7 @@ const LONGEST_PAUSE: u32 = 3;
 /// More jobs than this are not told, so that the row stays small.
 const MAX_JOBS: usize = 100;
 
-/// What reads the jobs in hand, the oldest first.
+/// Reads the jobs in hand, the oldest first.
 pub(crate) type Running = Box<dyn Fn() -> Vec<RunningJob> + Send + Sync>;
 
 /// Decides when a beat is due and what it says.
@@ -40,7 +40,7 @@ pub(super) struct Telling {
     looks_since_room: u32,
     /// Looks since the last beat.
     looks: u32,
-    /// Whether the last beat told of any job, so that the next one must take it back.
+    /// True if the last beat told of any job, so that the next one must take it back.
     has_told: bool,
     /// In how many looks in a row each job was between two steps.
     between_steps: HashMap<String, u32>,

@@ -16,10 +16,10 @@ use super::protocol::{ChildMessage, ComputeRequest, MAX_LINE_BYTES, line_of};
 use crate::compute::{Stage, Task, TaskRun};
 use crate::record::Failure;
 
-/// How often the worker hears how far the computation is, at most.
+/// The shortest time between two reports of progress to the worker.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How much less of the processor the computation asks for than the worker, whose heartbeat must not wait for it.
+/// The niceness of the computation: it asks for less than the worker, whose heartbeat must not wait for it.
 const NICE: i32 = 5;
 
 /// Address space beyond what is there at the beginning and what the computation may use: the growth of the stack, the
@@ -30,10 +30,10 @@ const ALLOWANCE_BYTES: u64 = 192 << 20;
 /// Between the limit of processor time that says so and the one that kills without a word.
 const HARD_LIMIT_SECONDS: u64 = 5;
 
-/// What the process ends with when its worker is gone.
+/// The exit code of a process whose worker is gone.
 const EXIT_DESERTED: i32 = 3;
 
-/// What the watching thread needs.
+/// The stack of the watching thread.
 const WATCH_STACK_BYTES: usize = 64 << 10;
 
 /// A task that a child process can run.

@@ -1,4 +1,4 @@
-//! How a computing process ended without an answer, in words that name the way out.
+//! The end of a computing process without an answer, in words that name the way out.
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
@@ -9,10 +9,10 @@ use rustix::process::Signal;
 use super::Isolation;
 use crate::record::Failure;
 
-/// What the runtime says when it is refused memory, before it aborts.
+/// The words of the runtime when it is refused memory, before it aborts.
 const NO_MEMORY: &str = "memory allocation of";
 
-/// What the process was held to.
+/// The limits of the process.
 pub(super) struct Limits {
     pub(super) memory_bytes: u64,
     pub(super) cpu_time: Option<Duration>,

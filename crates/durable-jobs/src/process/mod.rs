@@ -25,8 +25,7 @@
 //! replaced is for a reload. A job that was given back is claimed first by the next claim, so a value for which a full disk
 //! never has room keeps its worker busy and unready, and is for a person to cancel.
 //!
-//! Only the computation has a child: the digits are read for their certificate on a thread of the worker, a megabyte at a
-//! time. A worker that was given no isolation computes on threads and has no limit of memory.
+//! A worker that was given no isolation computes on threads and has no limit of memory.
 
 mod child;
 mod limits;
@@ -46,18 +45,18 @@ use self::protocol::ComputeRequest;
 use crate::compute::{Cost, Task, processors};
 pub use child::{TaskKind, compute_for_worker};
 
-/// How a worker starts the processes that compute, and what each of them may use.
+/// The program that a worker computes with, and the limits of each of its processes.
 #[derive(Debug, Clone)]
 pub struct Isolation {
     /// The program; it calls [`compute_for_worker`].
     pub program: PathBuf,
-    /// What it is called where processes are listed.
+    /// Its name where processes are listed.
     pub name: OsString,
     /// Its arguments.
     pub arguments: Vec<String>,
     /// All that is in its environment.
     pub environment: Vec<(OsString, OsString)>,
-    /// How many threads one computation may use; with as many workers as processors, one is best.
+    /// The number of threads that one computation may use; with as many workers as processors, one is best.
     pub threads: NonZero<usize>,
     /// The memory of one computation, in bytes.
     pub memory_bytes: u64,
@@ -120,14 +119,14 @@ impl Children {
         }
     }
 
-    /// How many threads one computation may use.
+    /// The number of threads that one computation may use.
     pub(crate) fn threads(&self) -> NonZero<usize> {
         self.isolation
             .as_ref()
             .map_or_else(processors, |isolation| isolation.threads)
     }
 
-    /// What computes a task of this cost in a child, if that is heavy and this worker has children.
+    /// Returns what computes a task of this cost in a child, if that is heavy and this worker has children.
     pub(crate) fn for_cost(&self, cost: Cost) -> Option<Enabled<'_>> {
         let isolation = self.isolation.as_ref().filter(|_| cost.is_heavy())?;
         Some(Enabled {
@@ -144,7 +143,7 @@ impl Children {
 }
 
 impl Isolation {
-    /// What a child is told; `granted_bytes` is the memory of this job, if it is not the usual.
+    /// The request to a child; `granted_bytes` is the memory of this job, if it is not the usual.
     fn request<T: Task + Serialize>(&self, task: T, granted_bytes: Option<u64>) -> ComputeRequest<T> {
         ComputeRequest {
             name: T::NAME.into(),

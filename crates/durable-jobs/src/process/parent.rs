@@ -19,7 +19,7 @@ use super::{Children, Enabled, Isolation, limits};
 use crate::compute::{Activity, Computation, Ended, Gauge, ResultSender, Task, stopped};
 use crate::record::Failure;
 
-/// How long a child that has said all may take to end by itself, and how long what a dead one has said is read.
+/// The longest that a child that has said all may take to end by itself, and that the output of a dead one is read.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// A child with what is known of it.
@@ -37,7 +37,7 @@ struct ChildSession<T: Task> {
     outcome: Option<Result<T::Output, Failure>>,
 }
 
-/// What ended a session.
+/// The end of a session.
 enum End {
     /// The child said its outcome or closed its streams.
     Said,

@@ -1,4 +1,4 @@
-//! What a worker and its computing process say to each other: lines of JSON.
+//! The messages between a worker and its computing process: lines of JSON.
 //!
 //! A line is bounded, and what is longer or means nothing is passed over, so nothing that a child says can make the worker
 //! hold more than one line of it, or fail. Fields may be added: during an upgrade the child may be the newer program.
@@ -13,7 +13,7 @@ use crate::record::Failure;
 /// The longest line that is understood: more than a task or an output should have.
 pub(super) const MAX_LINE_BYTES: usize = 256 * 1024;
 
-/// How much of what a child writes to stderr is kept.
+/// The last bytes of a child's stderr that are kept.
 const MAX_TAIL_BYTES: usize = 4096;
 
 /// The longest reason that is made of it, in characters.

@@ -16,20 +16,20 @@ pub struct Failure {
     pub name: String,
     /// One line for a person: the thing, the value, the way out.
     pub message: String,
-    /// What a program decides by.
+    /// The facts that a program decides by.
     pub data: FailureData,
 }
 
 /// The part of a [`Failure`] that programs branch on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailureData {
-    /// Whether trying again can help, or the job was put aside.
+    /// Says if trying again can help, or if the job was put aside.
     pub kind: FailureKind,
     /// The attempt that failed, counted from 1; 0 where nothing was attempted.
     pub attempt: u32,
 }
 
-/// What a failure means for the job.
+/// The meaning of a failure for the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
@@ -79,7 +79,7 @@ impl Failure {
         Self::retryable(OF_HOST, message)
     }
 
-    /// Whether the host is to blame, and not the job.
+    /// Tests whether the host is to blame, and not the job.
     #[must_use]
     pub fn is_of_host(&self) -> bool {
         self.name == OF_HOST

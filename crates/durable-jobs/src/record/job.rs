@@ -113,7 +113,7 @@ pub enum State {
 }
 
 impl State {
-    /// Whether nothing further happens to the job unasked.
+    /// Tests whether nothing further happens to the job unasked.
     #[must_use]
     pub fn is_final(self) -> bool {
         matches!(
@@ -154,7 +154,7 @@ pub struct Job {
     pub state: State,
     /// The workflow that it runs.
     pub workflow: String,
-    /// What it asks for, as its job type names it; empty where the input cannot be read or the type is not known here.
+    /// Its request, as its job type names it; empty where the input cannot be read or the type is not known here.
     #[serde(flatten)]
     pub details: Details,
     /// The queue that it waits in or came from.
@@ -163,7 +163,7 @@ pub struct Job {
     pub executor_id: Option<String>,
     /// The version of the steps that it needs.
     pub application_version: Option<String>,
-    /// How often a worker claimed it.
+    /// The number of claims.
     pub attempts: u32,
     /// When it was submitted.
     pub created_at_ms: i64,
@@ -176,7 +176,7 @@ pub struct Job {
 /// One job with its outcome and its steps.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct JobDetail {
-    /// What the list shows.
+    /// The job as lists show it.
     #[serde(flatten)]
     pub job: Job,
     /// The recorded output, once it succeeded.

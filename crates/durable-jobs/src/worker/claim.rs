@@ -44,7 +44,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// A started body begins within microseconds, if it begins here at all.
 const TIME_TO_BEGIN: Duration = Duration::from_secs(3);
 
-/// How soon a failed round is tried again.
+/// The pause before a failed round is tried again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 
 /// No timeout is longer than a thousand years.
@@ -70,7 +70,7 @@ pub(crate) struct Claimer {
     pub(crate) contact: watch::Receiver<Contact>,
     /// Wakes when a client says that it submitted to our queue.
     pub(crate) submissions: Submissions,
-    /// Whether a claim failed half-way, so that there may be rows of ours which nobody has in hand.
+    /// True if a claim failed half-way, so that there may be rows of ours which nobody has in hand.
     pub(crate) has_strays: AtomicBool,
     /// Why the last claim failed, if no later one worked; closed when the loop has ended, however it did.
     pub(crate) failure: watch::Sender<Option<String>>,

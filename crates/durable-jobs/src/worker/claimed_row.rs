@@ -18,9 +18,9 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// A row that this worker holds.
 pub(crate) struct ClaimedRow {
     pub(crate) id: String,
-    /// What it says of its owner.
+    /// The owner that it names.
     pub(crate) owner: Option<String>,
-    /// How long ago it was claimed, by the database's clock.
+    /// The time since its claim, by the database's clock.
     pub(crate) age_seconds: f64,
     name: String,
     /// The class or instance that the workflow is a method of; ours is neither.
@@ -148,7 +148,7 @@ impl ClaimedRow {
         record_failure(database, &self.id, failure).await;
     }
 
-    /// Whether the row is written in the one form that only Python reads.
+    /// Tests whether the row is written in the one form that only Python reads.
     fn is_pickle(&self) -> bool {
         self.serialization.as_deref() == Some("py_pickle")
     }

@@ -1,4 +1,4 @@
-//! How long a job may still run, whatever the clock of its worker says.
+//! The time that a job may still run, whatever the clock of its worker says.
 //!
 //! The claim sets a job's deadline by the database's clock, once, at its first start. The engine then compares it with the
 //! worker's own clock, so that a worker which is half a minute fast cancels what has half a minute left.
@@ -13,7 +13,7 @@
 
 use std::time::Duration;
 
-/// How long a job may still run; `None` for as long as it takes.
+/// The time that a job may still run; `None` for as long as it takes.
 pub(crate) struct TimeLeft(Option<Duration>);
 
 impl TimeLeft {

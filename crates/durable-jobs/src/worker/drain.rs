@@ -33,7 +33,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// Bounds what is left of a drain that is hurried; with a database in reach it takes a tenth of this.
 const HASTE: Duration = Duration::from_millis(500);
 
-/// What a drain did.
+/// The outcome of a drain.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DrainReport {
     /// Jobs that were running and finished within the grace time.

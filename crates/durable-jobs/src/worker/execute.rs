@@ -1,4 +1,4 @@
-//! What stands between a claimed row and the workflow body, and between the body's failure and the row.
+//! The way from a claimed row to the workflow body, and from the body's failure to the row.
 //!
 //! It parks a job that took several workers with it, refuses requests that make no sense, catches panics, and puts back what
 //! this host fails, so that a claimed row always reaches an outcome or goes back to its queue.
@@ -44,7 +44,7 @@ type OwnedRow = (
     Option<String>,
 );
 
-/// How soon a question that met an outage is asked again.
+/// The pause before a question that met an outage is asked again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// One run of a job, told from every other run of it by its token.
@@ -54,12 +54,12 @@ struct Run {
     place: Place,
 }
 
-/// What the database knows of a job whose row is this run's now.
+/// The database's knowledge of a job whose row is this run's now.
 struct Owned {
-    /// How often the row was claimed and not given back.
+    /// The number of claims that were not given back.
     attempts: u32,
     toll: Toll,
-    /// What somebody granted this job, in bytes.
+    /// The memory that somebody granted this job, in bytes.
     memory_bytes: Option<u64>,
     time_left: TimeLeft,
     /// The input, if the engine had none to give.
@@ -80,7 +80,7 @@ pub(crate) struct JobExecutor {
     pub(crate) host: Host,
 }
 
-/// What the engine records of a job that succeeded.
+/// The engine's record of a job that succeeded.
 type Output = Box<RawValue>;
 
 impl JobExecutor {
@@ -197,7 +197,7 @@ impl JobExecutor {
         outcome
     }
 
-    /// What is made of the end of a body; of one that was dropped, the engine's signal counts.
+    /// Turns the end of a body into an outcome; of one that was dropped, the engine's signal counts.
     fn outcome(
         &self,
         run: &Run,
@@ -303,7 +303,7 @@ impl JobExecutor {
         }
     }
 
-    /// Whether the row is still this run's; an outage is waited out.
+    /// Tests whether the row is still this run's; an outage is waited out.
     async fn still_owns(&self, run: &Run) -> bool {
         loop {
             let owns = sqlx::query_scalar(STILL_OWNS)

@@ -1,4 +1,4 @@
-//! How a claimed row goes back to its queue, and what becomes of the count of its claims.
+//! The way of a claimed row back to its queue, and the count of its claims.
 //!
 //! The count is what parks a job, here and in the engine: so a claim that is given back unharmed is taken off it, and so is
 //! one whose body had not begun when its worker died.
@@ -12,7 +12,7 @@ use crate::database::workflow_rows::{GIVE_BACK, SETTLE_CLAIMS, UNDO_CLAIMS};
 pub(crate) struct HeldRow<'a> {
     pub(crate) id: &'a str,
     pub(crate) executor_id: &'a str,
-    /// What it said of its owner when it was read, or the token of the run that has it.
+    /// The owner that it named when it was read, or the token of the run that has it.
     pub(crate) owner: Option<&'a str>,
     /// The queue of the worker, where nobody knows the row's.
     pub(crate) queue: &'a str,

@@ -1,4 +1,4 @@
-//! What this host fails to offer to jobs, and when it is tried again.
+//! The lacks of this host, and when it is tried again.
 //!
 //! A program that cannot be executed, descriptors or processes that have run out, a disk that is full or gone: that is no
 //! job's fault, and another host may have what is missing here. A job that meets it goes back to its queue uncounted
@@ -21,7 +21,7 @@ use tracing::{info, warn};
 use crate::artifact::Artifacts;
 use crate::process::Children;
 
-/// How long nothing is claimed after the first failure.
+/// The pause of claims after the first failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 /// The longest time in which nothing is claimed.
@@ -33,7 +33,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// Why a worker claims nothing, though it could reach the database.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HostTrouble {
-    /// What it cannot do, and what the system said.
+    /// The lack, in the system's words.
     pub reason: String,
     /// When it is tried again.
     pub retry_in_seconds: f64,
@@ -56,9 +56,9 @@ struct Shared {
 struct State {
     /// Absent while the host is good as far as anyone knows.
     trouble: Option<Trouble>,
-    /// How long the last pause was; none once a job has got what it needs.
+    /// The length of the last pause; none once a job has got what it needs.
     pause: Duration,
-    /// Whether a job failed after a good look, and none got what it needs since.
+    /// True if a job failed after a good look, and none got what it needs since.
     is_doubted: bool,
 }
 
@@ -66,7 +66,7 @@ struct Trouble {
     reason: String,
     /// When the pause ends, or the trial.
     until: Instant,
-    /// Whether jobs are claimed for a trial.
+    /// True if jobs are claimed for a trial.
     is_tried: bool,
 }
 
@@ -100,7 +100,7 @@ impl Host {
         }
     }
 
-    /// Whether jobs may be claimed.
+    /// Tests whether jobs may be claimed.
     pub(crate) fn takes_jobs(&self) -> bool {
         self.state()
             .trouble

@@ -23,25 +23,25 @@ pub(crate) struct Jobs(Arc<Shared>);
 struct Shared {
     table: Mutex<HashMap<String, Entry>>,
     changed: Notify,
-    /// How many jobs have left whose bodies had begun here, but for those that were given back.
+    /// The number of jobs that have left whose bodies had begun here, but for those that were given back.
     finished: AtomicU64,
-    /// How many jobs have left that were given back.
+    /// The number of jobs that have left and were given back.
     given_back: AtomicU64,
 }
 
-/// What is known of a job in hand.
+/// A job in hand.
 struct Entry {
     /// Two while the engine runs a job that we claimed.
     places: usize,
-    /// Whether its body began in this process.
+    /// True if its body began in this process.
     has_begun: bool,
-    /// Whether it goes back to its queue.
+    /// True if it goes back to its queue.
     is_given_back: bool,
     /// When it was taken in hand.
     since: Instant,
-    /// What it asks for; nothing until its input was read.
+    /// Its request; nothing until its input was read.
     details: Details,
-    /// What it is at; absent until its body has begun.
+    /// Its activity; absent until its body has begun.
     activity: Option<Arc<Activity>>,
 }
 
@@ -76,7 +76,7 @@ impl Jobs {
         self.place(id, |entry| entry.has_begun = true)
     }
 
-    /// Whether the body of a job in hand has begun in this process.
+    /// Tests whether the body of a job in hand has begun in this process.
     pub(crate) fn has_begun(&self, id: &str) -> bool {
         self.table().get(id).is_some_and(|entry| entry.has_begun)
     }
@@ -128,12 +128,12 @@ impl Jobs {
         self.once(|| self.finished() > 0).await;
     }
 
-    /// How many jobs are in hand.
+    /// Counts the jobs in hand.
     pub(crate) fn count(&self) -> usize {
         self.table().len()
     }
 
-    /// Whether the job is in hand.
+    /// Tests whether the job is in hand.
     pub(crate) fn holds(&self, id: &str) -> bool {
         self.table().contains_key(id)
     }

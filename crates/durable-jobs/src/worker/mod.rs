@@ -94,7 +94,7 @@ impl Worker {
         self.jobs.ids()
     }
 
-    /// What reads this worker's reports, also while it drains and after.
+    /// Returns a reader of this worker's reports, also while it drains and after.
     #[must_use]
     pub fn observer(&self) -> WorkerObserver {
         WorkerObserver {

@@ -1,4 +1,4 @@
-//! What a worker says of itself while it works.
+//! The reports of a worker on itself.
 //!
 //! A report is made of what is in memory: it asks nobody, waits for nobody and is true when nothing answers, which is
 //! when it is needed most. The contact with the database is stamped by the heartbeat's loop alone, so its age is also that
@@ -15,18 +15,18 @@ use super::in_hand::Jobs;
 use crate::presence::{Contact, Presence};
 use crate::record::RunningJob;
 
-/// What a worker is doing at one moment, as its async loop knows it; ages are in seconds at that moment.
+/// The work of a worker at one moment, as its async loop knows it; ages are in seconds at that moment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct WorkerReport {
     /// `<host>/<slot>`.
     pub executor_id: String,
-    /// Whether it only finishes what it has.
+    /// True if it only finishes what it has.
     pub draining: bool,
     /// Its last contact with the database.
     pub database: DatabaseContact,
     /// The jobs that it has in hand, the oldest first.
     pub running: Vec<RunningJob>,
-    /// How many jobs it has begun and is done with.
+    /// The number of jobs that it has begun and is done with.
     #[serde(default)]
     pub finished: u64,
     /// Why it claims nothing for now, where its host is to blame.
@@ -37,7 +37,7 @@ pub struct WorkerReport {
 /// When a worker last heard from the database.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DatabaseContact {
-    /// How long ago its last successful round trip was.
+    /// The time since its last successful round trip.
     pub age_seconds: f64,
     /// Why it has failed to reach the database since, or why it cannot claim jobs there; absent while it has not failed.
     pub failure: Option<String>,

@@ -1,4 +1,4 @@
-//! How a worker works, as whoever starts it says.
+//! The settings of a worker.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,20 +13,20 @@ use crate::record::DEFAULT_QUEUE;
 /// The fewest connections to the database that a worker can work with.
 pub const FEWEST_CONNECTIONS: u32 = Connections::FEWEST;
 
-/// How a worker works.
+/// The settings of a worker.
 #[derive(Clone)]
 pub struct WorkerSettings {
     /// Where the database is; it may hold a password and is never printed.
     pub database_url: String,
     /// The queue it takes jobs from.
     pub queue: String,
-    /// How many jobs it runs at once.
+    /// The number of jobs that it runs at once.
     pub concurrency: u32,
-    /// How often it asks for jobs of clients that do not announce them.
+    /// The time between two questions for jobs of clients that do not announce them.
     pub poll_interval: Duration,
     /// The types of jobs that it runs; those of other types are left to other workers.
     pub job_types: JobTypes,
-    /// Where values of over 10,000 digits and states of long computations are kept.
+    /// The place of large values and states.
     pub artifacts: Place,
     /// Jobs that ended longer ago are deleted with their artifacts; absent to keep all.
     pub retention: Option<Duration>,
@@ -34,9 +34,9 @@ pub struct WorkerSettings {
     pub host: String,
     /// Which of the executor ids of this machine it takes.
     pub slot: Slot,
-    /// How heavy computations run in processes of their own; absent for threads of this one.
+    /// The processes of heavy computations; absent for threads of this one.
     pub isolation: Option<Isolation>,
-    /// What may be done about tables that are not there.
+    /// The permission to make tables that are not there.
     pub tables: Tables,
     /// The most connections that it opens; absent for two, and two more for each job at once.
     pub max_connections: Option<u32>,
@@ -67,7 +67,7 @@ impl WorkerSettings {
         }
     }
 
-    /// How many connections it opens where nothing else limits it.
+    /// The number of connections that it opens where nothing else limits it.
     #[must_use]
     pub fn connections(&self) -> u32 {
         let wanted = Connections::wanted(self.concurrency);

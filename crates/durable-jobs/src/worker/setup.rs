@@ -30,7 +30,7 @@ use crate::presence::{Registration, Role, own_sessions};
 use crate::process::Children;
 use crate::record::APPLICATION;
 
-/// How soon a running step learns that its job was cancelled, and an adopted outcome is seen.
+/// The time after which a running step learns that its job was cancelled, and an adopted outcome is seen.
 const OUTCOME_POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Bounds the connection to the database at the start, and each wait for a free one later.
@@ -55,7 +55,7 @@ async fn artifacts(place: &Place, database: String) -> Result<Artifacts, Error> 
     Ok(artifacts)
 }
 
-/// What a worker says of itself.
+/// A worker's description of itself.
 fn role(settings: &WorkerSettings) -> Role {
     Role {
         host: settings.host.clone(),
@@ -66,7 +66,7 @@ fn role(settings: &WorkerSettings) -> Role {
     }
 }
 
-/// What a worker has before its engine is launched.
+/// The parts of a worker before its engine is launched.
 pub(super) struct Setup {
     settings: WorkerSettings,
     database: Database,

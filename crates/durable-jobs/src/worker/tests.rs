@@ -1,4 +1,4 @@
-//! What surrounds the body, tested with job types that have unusual ones.
+//! Tests of what surrounds the body, with job types that have unusual ones.
 
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};

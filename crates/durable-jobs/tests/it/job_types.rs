@@ -16,7 +16,7 @@ const LONG: Spin = Spin {
     ms: 600_000,
 };
 
-/// How a job ended.
+/// The end of a job.
 async fn ended(client: &Client, id: &JobId) -> (State, Result<serde_json::Value, Failure>) {
     let mut waiter = client.wait([id.clone()]);
     let ended = async {

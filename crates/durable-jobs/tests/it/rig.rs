@@ -188,7 +188,7 @@ impl Rig {
             .unwrap()
     }
 
-    /// How many steps of all jobs are recorded.
+    /// Counts the recorded steps of all jobs.
     pub(crate) fn recorded_steps(&self) -> usize {
         let count = self.database.psql("select count(*) from dbos.operation_outputs");
         count.trim().parse().unwrap()

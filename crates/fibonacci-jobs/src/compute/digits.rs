@@ -17,14 +17,14 @@ use serde::{Deserialize, Serialize};
 use super::state;
 use crate::record::{Algorithm, INLINE_DIGITS, Request};
 
-/// How many digits of either end a result shows.
+/// The number of digits of either end that a result shows.
 const END_DIGITS: usize = 20;
 
 /// The name of the failure of what was stored and is not there any more or was changed; it is met by computing again, and
 /// nobody else sees it.
 pub(crate) const UNREADABLE: &str = "Unreadable";
 
-/// What to compute: all digits of F(n), and states on the way to them.
+/// The computation of all digits of F(n), and of states on the way to them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Task {
     pub(crate) request: Request,
@@ -36,7 +36,7 @@ pub(crate) struct Task {
     pub(crate) stops: Vec<Stop>,
     /// Where to write the digits, if they are too many for the row.
     pub(crate) place: Unfinished,
-    /// How many threads may compute.
+    /// The number of threads that may compute.
     #[serde(default = "processors")]
     pub(crate) threads: NonZero<usize>,
 }
@@ -56,7 +56,7 @@ pub(crate) struct StateFile {
     pub(crate) blake3: String,
 }
 
-/// What a task has come to: one of its states, or its end.
+/// An output of a task: one of its states, or its end.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Done {
@@ -72,7 +72,7 @@ pub(crate) struct Answer {
     pub(crate) digits: u64,
     pub(crate) head: String,
     pub(crate) tail: String,
-    /// What the arithmetic took since the last state, without the storing.
+    /// The time of the arithmetic since the last state, without the storing.
     pub(crate) seconds: f64,
 }
 
@@ -82,7 +82,7 @@ pub(crate) struct State {
     /// The index that it is the state of.
     pub(crate) k: u64,
     pub(crate) file: Written,
-    /// What the arithmetic took since the state before, without the storing.
+    /// The time of the arithmetic since the state before, without the storing.
     pub(crate) seconds: f64,
 }
 
@@ -173,7 +173,7 @@ fn answer(digits: String, began: Instant, place: &Unfinished, watch: &Watch<'_>)
     Ok(Answer::new(digits, Some(file), seconds))
 }
 
-/// What is said when something could not be written.
+/// The failure of something that could not be written.
 pub(super) fn not_written(place: &Unfinished, error: &std::io::Error) -> Failure {
     if artifact::is_of_host(error) {
         let directory = place.directory().display();

@@ -1,4 +1,4 @@
-//! What a worker or its computing process computes: the digits of F(n), and states on the way to them.
+//! The computation of a worker or its computing process: the digits of F(n), and states on the way to them.
 
 mod digits;
 mod state;

@@ -16,7 +16,7 @@ use super::RequestError;
 pub enum Fault {
     /// Strikes once, when the step of `index` runs in the first start of the job.
     At {
-        /// What happens.
+        /// The fault that strikes.
         kind: FaultKind,
         /// In which step, by the index that it computes.
         index: u64,
@@ -30,7 +30,7 @@ pub enum Fault {
     },
 }
 
-/// What happens to the worker, or to the step.
+/// The harm to the worker, or to the step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FaultKind {
     /// The worker dies of SIGSEGV.
@@ -43,7 +43,7 @@ pub enum FaultKind {
     Error,
 }
 
-/// How often a random fault kills: one death fewer than what parks a job.
+/// The number of kills of a random fault: one fewer than what parks a job.
 const RANDOM_DEATHS: u32 = 2;
 
 impl FaultKind {
@@ -63,7 +63,7 @@ impl FaultKind {
 }
 
 impl Fault {
-    /// What strikes in the step of `index` of F(n), in this start of the job, counted from 1.
+    /// Returns the fault of the step of `index` of F(n), in this start of the job, counted from 1.
     pub(crate) fn strikes(self, n: u64, index: u64, start: u32) -> Option<FaultKind> {
         match self {
             Self::At { kind, index: at } => (at == index && start == 1).then_some(kind),

@@ -1,4 +1,4 @@
-//! How much a job may take, and the request that would take more.
+//! The limits of a job, and the request that would take more.
 
 use super::{Algorithm, Request, RequestError};
 
@@ -8,7 +8,7 @@ const RAISE_MEMORY: &str = "lower n or raise --job-memory";
 const RAISE_MEMORY_OF_SERVER: &str =
     "lower n or raise --job-memory of the server, or of this job by: abaci resume --job-memory";
 
-/// What a worker is willing to compute.
+/// The limits of what a worker computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// The largest index for `doubling` and `giant`.

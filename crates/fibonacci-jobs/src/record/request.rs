@@ -1,4 +1,4 @@
-//! What a client may ask for, and how it is told that it may not.
+//! The request of a client, and how it is refused.
 //!
 //! It is as long as there are reasons to refuse a request: each has its words, with the value and the way out.
 
@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::{Fault, Limits, WorkflowName};
 
-/// How F(n) is computed.
+/// The ways to compute F(n).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Algorithm {
@@ -87,7 +87,7 @@ impl FromStr for Algorithm {
 pub struct Request {
     /// The index, from 0.
     pub n: u64,
-    /// How to compute it.
+    /// The way to compute it.
     #[serde(default)]
     pub algorithm: Algorithm,
     /// The fault that it is to meet; only with [`Algorithm::Stepwise`], and only where faults are enabled.
@@ -121,7 +121,7 @@ pub enum RequestError {
         max_n: u64,
         /// The algorithm whose limit it is.
         algorithm: Algorithm,
-        /// What to do instead.
+        /// The way out.
         way_out: &'static str,
     },
     /// Needs more memory than one job may have.
@@ -305,7 +305,7 @@ impl Request {
         })
     }
 
-    /// What the request takes, by the estimate of its algorithm.
+    /// Estimates what the request takes, by its algorithm.
     #[must_use]
     pub fn estimate(&self) -> fibonacci::Estimate {
         match self.algorithm {
@@ -336,7 +336,7 @@ impl RequestError {
     }
 }
 
-/// What an input says, before what it leaves out is filled in.
+/// An input as it was written, before what it leaves out is filled in.
 struct Spoken {
     n: u64,
     algorithm: Option<Algorithm>,

@@ -1,4 +1,4 @@
-//! What a finished job answers.
+//! The answer of a finished job.
 
 use durable_jobs::artifact::{self, BucketAccess};
 use durable_jobs::record::ArtifactRecord;
@@ -15,7 +15,7 @@ pub const INLINE_DIGITS: u64 = 10_000;
 pub struct JobResult {
     /// The index of the number.
     pub n: u64,
-    /// How it was computed.
+    /// The algorithm that computed it.
     pub algorithm: Algorithm,
     /// F(n) in decimal; absent above [`INLINE_DIGITS`] digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -29,16 +29,16 @@ pub struct JobResult {
     /// Where the digits are kept when they are too many for the row.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact: Option<ArtifactRecord>,
-    /// What the value was checked against, and anyone can check it against again.
+    /// The certificate that the value was checked against, and that anyone can check it against again.
     pub certificate: CertificateRecord,
-    /// How long the successful attempt of the computation took, in seconds of wall time; with `stepwise`, what all its
+    /// The time of the successful attempt of the computation, in seconds of wall time; with `stepwise`, what all its
     /// additions took, without their recording.
     pub seconds: f64,
     /// The process that computed it.
     pub pid: u32,
     /// The worker that computed it.
     pub executor_id: String,
-    /// How often a worker claimed the job before this outcome.
+    /// The number of claims of the job before this outcome.
     pub attempts: u32,
 }
 
@@ -75,7 +75,7 @@ pub enum VerifyError {
     Digits {
         /// The index.
         n: u64,
-        /// What does not agree.
+        /// The part that does not agree.
         reason: String,
     },
     /// The digits cannot be read.

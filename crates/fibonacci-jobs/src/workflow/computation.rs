@@ -14,7 +14,7 @@ use super::steps::{Computed, StoredState, computed};
 use crate::compute::{Done, StateFile, Stop, Task, UNREADABLE};
 use crate::record::Request;
 
-/// What computes for the steps of one attempt.
+/// Computes for the steps of one attempt.
 pub(super) struct Computation<'a> {
     job: &'a JobContext,
     request: Request,
@@ -25,7 +25,7 @@ pub(super) struct Computation<'a> {
     /// The last index whose state is recorded.
     recorded: u64,
     begun: Option<Begun>,
-    /// What it has come to and what could not be kept yet: another attempt of the step tries again, and computes nothing.
+    /// The output that could not be kept yet: another attempt of the step tries again, and computes nothing.
     unkept: Option<(Done, Begun)>,
 }
 
@@ -181,7 +181,7 @@ pub(super) fn state_name(job: &JobContext, k: u64) -> String {
     format!("{}-{k}.state", &id[..32])
 }
 
-/// What is said of a computing process that did something else than it was told.
+/// The failure of a computing process that did something else than it was told.
 fn misunderstood() -> Failure {
     Failure::terminal(
         "Internal",

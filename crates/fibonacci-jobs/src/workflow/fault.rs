@@ -1,4 +1,4 @@
-//! What a fault does that a job asked for: the process really dies, by a signal or for want of memory.
+//! The faults that a job may ask for: the process really dies, by a signal or for want of memory.
 //!
 //! Whether it strikes follows from the request, the index and the recorded count of the job's starts, so that a job which
 //! has survived its fault does not meet it again. Only a worker that was told so admits such a job.

@@ -22,14 +22,14 @@ use crate::record::{JobResult, Limits, Request, WorkflowName};
 /// own version, so a needless change would strand the jobs in flight.
 pub const VERSION: &str = "abaci-1";
 
-/// Who admits requests.
+/// The side that admits requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Side {
     Client,
     Server { enable_faults: bool },
 }
 
-/// What is admitted, and by whom.
+/// The limits of requests, and the side that admits them.
 #[derive(Debug, Clone, Copy)]
 struct Rules {
     limits: Limits,

@@ -1,4 +1,4 @@
-//! What the workflows' steps have in common: where a computation runs, how it is checked, and what is recorded of it.
+//! Common to the workflows' steps: where a computation runs, how it is checked, and what is recorded of it.
 //!
 //! A value of up to 10,000 digits travels in the checkpoints; a longer one is an artifact, and only its place and hash do.
 //! The certificate is computed without the value, by modular doubling, and the value must agree with it before anything is
@@ -42,7 +42,7 @@ pub(super) struct StoredState {
     /// The index that it is the state of.
     pub(super) k: u64,
     pub(super) artifact: ArtifactRecord,
-    /// What the arithmetic took from the state before to this one.
+    /// The time of the arithmetic from the state before to this one.
     pub(super) seconds: f64,
 }
 
@@ -237,7 +237,7 @@ impl Computed {
     }
 }
 
-/// What may pass is tried three times; a step that is over before anyone could cancel it is not watched.
+/// Tries a retryable failure three times; a step that is over before anyone could cancel it is not watched.
 pub(super) fn options(request: Request) -> StepOptions {
     StepOptions {
         is_watched: request.cost().seconds > WATCHED_SECONDS,

@@ -49,7 +49,7 @@ impl<'a> Role<'a> {
         }
     }
 
-    /// How many connections the role has now.
+    /// Counts the connections that the role has now.
     fn used(&self) -> u32 {
         let count = "select count(*) from pg_stat_activity where usename = ";
         let count = self.rig.database.psql(&format!("{count}'{}'", self.name));

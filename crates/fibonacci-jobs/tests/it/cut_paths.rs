@@ -9,7 +9,7 @@ use testkit::{CutPath, Deadline, PoolMode, Pooler, Process, Signal, eventually};
 
 use crate::rig::{Rig, client_settings, outcome, started};
 
-/// What is promised of every such case.
+/// The bound of every such case.
 const BOUND: Duration = Duration::from_secs(30);
 
 /// A worker in a process of its own, and what stands between it and the database.
@@ -31,7 +31,7 @@ impl Rig {
         }
     }
 
-    /// How many sessions workers have, the engine's ones among them.
+    /// Counts the sessions of workers, the engine's ones among them.
     fn sessions(&self) -> u32 {
         let count = "select count(*) from pg_stat_activity where application_name like 'abaci %' \
                      and datname = current_database()";
@@ -200,7 +200,7 @@ async fn a_waiting_client_outlasts_a_cut() {
     worker.drain(Duration::ZERO).await;
 }
 
-/// Whether a session has just been asked for the jobs that somebody waits for.
+/// Tests whether a session has just been asked for the jobs that somebody waits for.
 fn client_asks(rig: &Rig) -> bool {
     let asks = "select count(*) from pg_stat_activity where datname = current_database() \
         and query like 'select workflow_uuid, status from dbos.workflow_status%'";

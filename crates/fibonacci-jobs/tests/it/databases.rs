@@ -11,7 +11,7 @@ use testkit::{Database, PoolMode, Pooler, PrivateServer, TempDir};
 
 use crate::rig::{DEADLINE, Rig, client_settings, n_of, outcome, worker_settings};
 
-/// How soon a worker has to give up sessions that cannot write any more.
+/// The longest that a worker keeps sessions that cannot write any more.
 const ROLE_FLIP: Duration = Duration::from_secs(10);
 
 async fn connect(url: &str, tables: Tables) -> Result<Client, Error> {

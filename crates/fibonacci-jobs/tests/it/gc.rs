@@ -1,4 +1,4 @@
-//! What is collected as garbage, and above all what is not.
+//! Garbage that is collected, and above all what is not.
 
 use std::path::PathBuf;
 use std::time::Duration;

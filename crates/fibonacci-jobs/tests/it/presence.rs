@@ -1,4 +1,4 @@
-//! Who works here: executor ids, and what a wait says when nobody does.
+//! The workers that are here: executor ids, and what a wait says when nobody is.
 
 use std::process::Command;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What clients are told of running jobs, who have only the database.
+//! The progress of running jobs for clients, who have only the database.
 
 use std::collections::HashMap;
 

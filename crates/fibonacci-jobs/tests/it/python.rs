@@ -47,7 +47,7 @@ impl Rig {
     }
 }
 
-/// What a client reads of its jobs.
+/// A client's view of its jobs.
 const SAID: [&str; 5] = [
     "F(100) = 354224848179261915075",
     "F(10) = 55 by iterative",

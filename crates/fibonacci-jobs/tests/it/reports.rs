@@ -1,4 +1,4 @@
-//! What a worker says of itself: its jobs, its contact with the database, its drain.
+//! The reports of a worker on itself: its jobs, its contact with the database, its drain.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What every test here starts with: a database, a directory, workers and a client on it.
+//! The start of every test here: a database, a directory, workers and a client on it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -36,7 +36,7 @@ impl Rig {
         settings
     }
 
-    /// What lies in the place of the database's artifacts.
+    /// The content of the place of the database's artifacts.
     pub(crate) fn artifact_files(&self) -> Vec<PathBuf> {
         let entries = |path: &Path| {
             std::fs::read_dir(path)
@@ -145,7 +145,7 @@ pub(crate) fn algorithm_of(details: &Details) -> Option<Algorithm> {
     details.get("algorithm")?.as_str()?.parse().ok()
 }
 
-/// How a job ended, with its value read.
+/// The end of a job, with its value read.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Ended {
     pub(crate) id: JobId,

@@ -130,7 +130,7 @@ fn queue_trouble(report: &Report, queue: &QueueStatus) -> String {
     if report.is_listened() {
         return match queue.stranded {
             0 => String::new(),
-            count => format!(", {count} of them of a version that no worker runs"),
+            count => format!(", {count} of them of a version or a type that no worker runs"),
         };
     }
     if report.fleet_of_queue().is_some() {

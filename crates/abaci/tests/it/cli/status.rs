@@ -144,7 +144,7 @@ fn a_queue_that_nobody_serves_is_said_to_be_one() {
     let _third = rig.server(&["--queue", "third"]);
     let all = rig.run(["status", "--queue", "third"]).stdout.join("\n");
     assert!(
-        all.contains("1 of them of a version that no worker runs"),
+        all.contains("1 of them of a version or a type that no worker runs"),
         "{all}"
     );
 }

@@ -1,4 +1,4 @@
-//! What a worker claims, and what it holds.
+//! The rows that a worker claims, and those that it holds.
 
 use super::deadline::{claimed_deadline, put_away};
 use crate::database::input;

@@ -1,4 +1,4 @@
-//! How claimed rows go back to their queues.
+//! The way of claimed rows back to their queues.
 
 /// Puts a row back that has this owner: on its own queue, or on the one that it left for the engine's, or on this worker's.
 ///

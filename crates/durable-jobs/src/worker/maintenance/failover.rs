@@ -38,7 +38,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 /// A sweep that comes later than this says nothing about the time between.
 const LATE: Duration = Duration::from_secs(4);
 
-/// Whether a row is still the one that looked dead: whoever has beaten since is not.
+/// Tests, in SQL, if a row is still the one that looked dead: whoever has beaten since is not.
 macro_rules! unchanged {
     () => {
         "executor_id = $1 and incarnation || ' ' || heartbeat_at = $2"
@@ -55,7 +55,7 @@ pub(crate) struct Failover {
     last_sweep: Instant,
 }
 
-/// What was seen of an executor that is not known to be gone, and since when it has not changed.
+/// The last sight of an executor that is not known to be gone, and since when it has not changed.
 struct Watched {
     seen: Seen,
     since: Instant,
@@ -76,7 +76,7 @@ struct Dead {
     lock: HeldLock,
 }
 
-/// What it means that a session holds the lock of an executor that looks dead.
+/// The meaning of a session that holds the lock of an executor that looks dead.
 #[derive(Clone, Copy, PartialEq)]
 enum HeldLock {
     /// It may live.
@@ -249,7 +249,7 @@ impl Seen {
         }
     }
 
-    /// What a held lock means after a silence of that length; none for one that is too short to be dead.
+    /// Returns the meaning of a held lock after a silence of that length; none for one that is too short to be dead.
     fn lock_after(&self, silence: Duration) -> Option<HeldLock> {
         let is_long = silence >= Presence::SILENCE && self.sight == Sight::Unknown;
         let lock = if is_long {

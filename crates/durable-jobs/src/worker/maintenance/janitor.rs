@@ -1,4 +1,4 @@
-//! What keeps claimed rows from hanging for ever.
+//! The janitor, which keeps claimed rows from hanging for ever.
 //!
 //! A worker can claim a row and fail to start it: the connection broke between the two, or the engine met a row on its
 //! internal queue whose workflow nobody registered or whose input does not decode.

@@ -1,4 +1,4 @@
-//! What a worker does beside its jobs: rows of the dead go back, stranded rows too, and old jobs are deleted.
+//! The work beside the jobs: rows of the dead go back, stranded rows too, and old jobs are deleted.
 
 mod failover;
 mod janitor;

@@ -160,7 +160,7 @@ fn of_queue(probed: &ProbeResult) -> Vec<Metric> {
         ),
         metric(
             "queue_stranded",
-            "Waiting jobs of a version that no live worker of the queue runs",
+            "Waiting jobs of a version or a type that no live worker of the queue runs",
             count(queue.stranded),
         ),
         Metric {
