@@ -176,7 +176,7 @@ impl JobExecutor {
             }
         };
         let outcome = match time_left.bound(outcome).await {
-            Some(outcome) => self.outcome(run, outcome, &context.ends),
+            Some(outcome) => outcome_of(run, outcome, &context.ends),
             None => Err(self.cancel_in_time(run).await),
         };
         match (&outcome, context.ends.host_fault()) {
@@ -195,28 +195,6 @@ impl JobExecutor {
             (Err(error), _) => context.log.ended(began.elapsed(), &error.to_string()),
         }
         outcome
-    }
-
-    /// Turns the end of a body into an outcome; of one that was dropped, the engine's signal counts.
-    fn outcome(
-        &self,
-        run: &Run,
-        outcome: Option<Result<Output, Failure>>,
-        ends: &Ends,
-    ) -> dbos::Result<Output, Failure> {
-        let interrupted = || dbos::Error::Interrupted {
-            workflow_id: run.id.clone(),
-        };
-        match outcome {
-            Some(Ok(output)) => Ok(output),
-            // Met outside of a step.
-            Some(Err(failure)) if failure.is_of_host() => {
-                ends.note_host_fault(&failure);
-                Err(interrupted())
-            }
-            Some(Err(failure)) => Err(dbos::Error::Application(failure)),
-            None => Err(ends.take_signal().unwrap_or_else(interrupted)),
-        }
     }
 
     /// Puts the job back on its queue, uncounted; what the steps before have recorded stays.
@@ -361,6 +339,27 @@ pub(crate) async fn record_failure(database: &Database, id: &str, failure: &Fail
 fn refused(run: &Run, failure: Failure) -> Failure {
     warn!(workflow_id = run.id, reason = failure.message, "job refused");
     failure
+}
+
+/// Turns the end of a body into an outcome; of one that was dropped, the engine's signal counts.
+fn outcome_of(
+    run: &Run,
+    outcome: Option<Result<Output, Failure>>,
+    ends: &Ends,
+) -> dbos::Result<Output, Failure> {
+    let interrupted = || dbos::Error::Interrupted {
+        workflow_id: run.id.clone(),
+    };
+    match outcome {
+        Some(Ok(output)) => Ok(output),
+        // Met outside of a step.
+        Some(Err(failure)) if failure.is_of_host() => {
+            ends.note_host_fault(&failure);
+            Err(interrupted())
+        }
+        Some(Err(failure)) => Err(dbos::Error::Application(failure)),
+        None => Err(ends.take_signal().unwrap_or_else(interrupted)),
+    }
 }
 
 /// The failure that is recorded for an error, or the error where nothing is.

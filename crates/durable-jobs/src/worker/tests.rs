@@ -148,9 +148,10 @@ impl Body for Stubborn {
     async fn run(job: &JobContext) -> Result<(), Failure> {
         static HAS_FAILED: AtomicBool = AtomicBool::new(false);
         let step = || async {
-            match HAS_FAILED.swap(true, Ordering::Relaxed) {
-                false => Err(Failure::of_host("the disk is full")),
-                true => Ok(()),
+            if HAS_FAILED.swap(true, Ordering::Relaxed) {
+                Ok(())
+            } else {
+                Err(Failure::of_host("the disk is full"))
             }
         };
         while job.step("compute", step).await.is_err() {}
