@@ -37,7 +37,7 @@ pub fn new_jobs(requests: &[(JobId, Request)]) -> Vec<NewJob> {
 /// Names what a computing process of these jobs can compute.
 #[must_use]
 pub fn tasks() -> [TaskKind; 1] {
-    [TaskKind::of::<compute::Task>()]
+    [TaskKind::of::<compute::FibonacciTask>()]
 }
 
 // The tests beside the code need the shared server of the testkit, whose keeper is the test binary itself.

@@ -30,7 +30,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use clap::ArgMatches;
-use durable_jobs::artifact::{BucketAccess, Place};
+use durable_jobs::artifact::{ArtifactPlace, BucketAccess};
 use durable_jobs::database::{Tables, canonical_url};
 use fibonacci_jobs::Limits;
 
@@ -160,7 +160,7 @@ impl Config {
     ///
     /// # Errors
     /// A usage error when it is neither a directory nor a bucket.
-    pub(crate) fn artifact_place(&self) -> anyhow::Result<Place> {
+    pub(crate) fn artifact_place(&self) -> anyhow::Result<ArtifactPlace> {
         let usual = || self.data_dir.value.join("artifacts");
         let (directory, bucket) = match self.artifacts.value.as_deref() {
             None => (usual(), None),
@@ -171,7 +171,7 @@ impl Config {
             }
             Some(directory) => (PathBuf::from(directory), None),
         };
-        Ok(Place {
+        Ok(ArtifactPlace {
             directory: std::path::absolute(directory).context("finding the directory of artifacts")?,
             bucket,
             access: self.bucket_access(),

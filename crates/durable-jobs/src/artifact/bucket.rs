@@ -105,14 +105,14 @@ pub(super) enum Unsent {
 }
 
 /// A bucket with a key in it.
-pub(super) struct Address {
+pub(super) struct BucketAddress {
     pub(super) objects: Arc<dyn ObjectStore>,
     pub(super) key: Key,
     /// The URL in its one form, in which no character has to be escaped anywhere.
     pub(super) url: String,
 }
 
-impl Address {
+impl BucketAddress {
     /// The bucket that a URL names, and the key in it; nobody is asked.
     pub(super) fn open(url: &str, access: &BucketAccess) -> Result<Self, Error> {
         let expected = || failed(url, "expected s3://bucket or s3://bucket/prefix");

@@ -39,7 +39,7 @@ use crate::record::Failure;
 
 /// Where a worker keeps artifacts.
 #[derive(Clone)]
-pub struct Place {
+pub struct ArtifactPlace {
     /// Where they are kept unless there is a bucket, and where they are written first in any case.
     pub directory: PathBuf,
     /// The bucket, as `s3://bucket` or `s3://bucket/prefix`.
@@ -53,7 +53,7 @@ pub struct Place {
 #[derive(Clone, Default)]
 pub struct BucketAccess(pub Vec<(String, String)>);
 
-impl Place {
+impl ArtifactPlace {
     /// A directory of this host.
     #[must_use]
     pub fn directory(directory: impl Into<PathBuf>) -> Self {

@@ -9,7 +9,7 @@ use object_store::{GetOptions, ObjectStoreExt};
 use tokio::runtime::Handle;
 use url::Url;
 
-use super::bucket::{Address, error_of};
+use super::bucket::{BucketAddress, error_of};
 use super::{BucketAccess, failed, lost, refused};
 use crate::Error;
 use crate::record::ArtifactRecord;
@@ -41,7 +41,7 @@ pub fn open(record: &ArtifactRecord, access: &BucketAccess) -> Result<Box<dyn Re
         return Ok(Box::new(file));
     }
     let mut object = Object {
-        address: Address::open(uri, access)?,
+        address: BucketAddress::open(uri, access)?,
         runtime: Handle::current(),
         range: 0..record.bytes,
         piece: Bytes::new(),
@@ -59,7 +59,7 @@ pub fn open(record: &ArtifactRecord, access: &BucketAccess) -> Result<Box<dyn Re
 
 /// An object in a bucket that is read range by range: a reader may take its time, and a failure costs one of them.
 struct Object {
-    address: Address,
+    address: BucketAddress,
     runtime: Handle,
     /// The rest that is not asked for yet.
     range: Range<u64>,
@@ -74,7 +74,7 @@ impl Object {
     fn begin(&mut self) -> object_store::Result<u64> {
         let end = self.range.end.min(RANGE_BYTES);
         let options = GetOptions::new().with_range(Some(0..end));
-        let Address { objects, key, .. } = &self.address;
+        let BucketAddress { objects, key, .. } = &self.address;
         let (length, piece) = self.runtime.block_on(async {
             let got = objects.get_opts(key, options).await?;
             Ok::<_, object_store::Error>((got.meta.size, got.bytes().await?))
@@ -89,7 +89,7 @@ impl Read for Object {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.piece.is_empty() && !self.range.is_empty() {
             let end = self.range.end.min(self.range.start + RANGE_BYTES);
-            let Address { objects, key, url } = &self.address;
+            let BucketAddress { objects, key, url } = &self.address;
             let got = self
                 .runtime
                 .block_on(objects.get_range(key, self.range.start..end));

@@ -14,9 +14,9 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::bucket::{Address, Unsent, error_of, explained, send};
+use super::bucket::{BucketAddress, Unsent, error_of, explained, send};
 use super::file::{ArtifactFile, UNSEEN_FOR, Unfinished, Written, writer_of};
-use super::{BucketAccess, Place, failed, failure_of, lost, refused};
+use super::{ArtifactPlace, BucketAccess, failed, failure_of, lost, refused};
 use crate::Error;
 use crate::presence::Sight;
 use crate::record::{ArtifactRecord, Failure};
@@ -64,7 +64,7 @@ impl Artifacts {
     ///
     /// # Errors
     /// [`Error::Artifacts`] when the directory cannot be made or the bucket's address makes no sense; nobody is asked.
-    pub(crate) fn open(place: &Place, database: &str) -> Result<Self, Error> {
+    pub(crate) fn open(place: &ArtifactPlace, database: &str) -> Result<Self, Error> {
         let directory = place.directory.join(database);
         fs::create_dir_all(&directory).map_err(|error| failed(directory.display(), error))?;
         // A link in it would make two names of one file.
@@ -77,7 +77,7 @@ impl Artifacts {
             }
             Some(url) => {
                 let url = format!("{}/{database}", url.trim_end_matches('/'));
-                let Address { objects, key, url } = Address::open(&url, &place.access)?;
+                let BucketAddress { objects, key, url } = BucketAddress::open(&url, &place.access)?;
                 (objects, Some(Bucket { url, prefix: key }))
             }
         };
@@ -93,7 +93,7 @@ impl Artifacts {
     ///
     /// # Errors
     /// [`Error::Artifacts`] when it is not.
-    pub(crate) fn check_is_there(place: &Place) -> Result<(), Error> {
+    pub(crate) fn check_is_there(place: &ArtifactPlace) -> Result<(), Error> {
         if place.bucket.is_some() || place.directory.is_dir() {
             return Ok(());
         }
@@ -398,7 +398,7 @@ mod tests {
     use crate::presence::ProcessMark;
 
     fn artifacts(directory: &TempDir) -> Artifacts {
-        Artifacts::open(&Place::directory(directory.path()), "here").unwrap()
+        Artifacts::open(&ArtifactPlace::directory(directory.path()), "here").unwrap()
     }
 
     async fn keep(artifacts: &Artifacts, text: &[u8], name: &str) -> ArtifactRecord {
@@ -509,9 +509,9 @@ mod tests {
     #[test]
     fn an_address_that_is_no_bucket_is_refused() {
         for url in ["s3:/bucket", "http://host/x", "bucket", "s3://"] {
-            let place = Place {
+            let place = ArtifactPlace {
                 bucket: Some(url.to_owned()),
-                ..Place::directory(TempDir::new().path())
+                ..ArtifactPlace::directory(TempDir::new().path())
             };
             let error = Artifacts::open(&place, "here")
                 .err()

@@ -2,7 +2,7 @@
 
 use super::Client;
 use crate::Error;
-use crate::artifact::{Artifacts, Place};
+use crate::artifact::{ArtifactPlace, Artifacts};
 use crate::gc::{GcOptions, GcReport, collect};
 
 impl Client {
@@ -12,7 +12,11 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Artifacts`], [`Error::Unreachable`] or [`Error::Database`]; what was deleted before stays so.
-    pub async fn collect_garbage(&self, place: &Place, options: GcOptions) -> Result<GcReport, Error> {
+    pub async fn collect_garbage(
+        &self,
+        place: &ArtifactPlace,
+        options: GcOptions,
+    ) -> Result<GcReport, Error> {
         let name = self.database.name().await?;
         Artifacts::check_is_there(place)?;
         let artifacts = Artifacts::open(place, &name)?;

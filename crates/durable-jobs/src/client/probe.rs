@@ -59,11 +59,11 @@ struct Shared {
 #[derive(Default)]
 struct Line {
     connection: Option<PgConnection>,
-    last: Option<Answer>,
+    last: Option<ProbeAnswer>,
 }
 
 /// An answer, and when its question was sent.
-struct Answer {
+struct ProbeAnswer {
     asked: Instant,
     status: QueueStatus,
 }
@@ -104,7 +104,7 @@ impl Shared {
         }
         let asked = Instant::now();
         let status = self.ask_over(&mut line.connection, timeout).await?;
-        line.last = Some(Answer {
+        line.last = Some(ProbeAnswer {
             asked,
             status: status.clone(),
         });

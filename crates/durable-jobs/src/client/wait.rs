@@ -188,7 +188,7 @@ impl Waiter {
     }
 
     /// Asks for every open job at once, then for the outcomes of those that ended, then looks around if it is time.
-    async fn ask(&self) -> Result<Answer, Error> {
+    async fn ask(&self) -> Result<WaitAnswer, Error> {
         let statuses = self.bounded(self.statuses()).await?;
         let is_final = |status: &str| !matches!(status, "PENDING" | "ENQUEUED" | "DELAYED");
         let finals: Vec<&str> = statuses
@@ -212,7 +212,7 @@ impl Waiter {
             .as_ref()
             .is_some_and(|attended| !attended.values().any(|is_attended| *is_attended));
         let are_places_few = stands && self.client.tightest_limit().await?.left <= FEW_PLACES;
-        Ok(Answer {
+        Ok(WaitAnswer {
             statuses,
             ended,
             are_places_few,
@@ -259,7 +259,7 @@ impl Waiter {
     }
 
     /// Turns an answer, or the lack of one, into events.
-    fn note(&mut self, answer: Result<Answer, Error>) {
+    fn note(&mut self, answer: Result<WaitAnswer, Error>) {
         match answer {
             Ok(answer) => {
                 if self.lost_since.take().is_some() {
@@ -275,7 +275,7 @@ impl Waiter {
         }
     }
 
-    fn note_jobs(&mut self, answer: Answer) {
+    fn note_jobs(&mut self, answer: WaitAnswer) {
         let before = self.open.len();
         let mut done: HashSet<String> = HashSet::new();
         let mut ended = answer.ended;
@@ -359,7 +359,7 @@ impl Waiter {
 }
 
 /// The outcome of one round of questions.
-struct Answer {
+struct WaitAnswer {
     statuses: HashMap<String, String>,
     ended: Vec<WorkflowRecord>,
     /// True if nobody takes any of the jobs, and a worker may find no place for its connections.

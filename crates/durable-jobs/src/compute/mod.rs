@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub use progress::StepGuard;
-pub(crate) use progress::{Activity, Gauge};
+pub(crate) use progress::{Activity, ProgressHandle};
 pub use running::{Computation, Ended};
 pub(crate) use running::{ResultSender, on_thread, panic_message};
 

@@ -19,12 +19,12 @@ pub(crate) struct Activity {
 /// A step that runs.
 struct Step {
     name: &'static str,
-    meter: Meter,
+    meter: StepProgress,
 }
 
 /// The progress of a step; all clones are one.
 #[derive(Clone)]
-pub(crate) struct Meter(Arc<Measures>);
+pub(crate) struct StepProgress(Arc<Measures>);
 
 struct Measures {
     /// The bits of the share that is computed.
@@ -38,7 +38,7 @@ const NONE_WRITTEN: u64 = u64::MAX;
 
 /// The meter that a computation of several steps writes to: that of the step that waits for it now.
 #[derive(Clone, Default)]
-pub(crate) struct Gauge(Arc<Mutex<Option<Meter>>>);
+pub(crate) struct ProgressHandle(Arc<Mutex<Option<StepProgress>>>);
 
 /// A look at a meter.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -64,7 +64,7 @@ impl Activity {
     pub(crate) fn begin(&self, name: &'static str) -> StepGuard<'_> {
         *self.step() = Some(Step {
             name,
-            meter: Meter::new(),
+            meter: StepProgress::new(),
         });
         StepGuard(self)
     }
@@ -75,9 +75,10 @@ impl Activity {
     }
 
     /// Takes how far the step that runs is.
-    pub(crate) fn meter(&self) -> Meter {
+    pub(crate) fn meter(&self) -> StepProgress {
         let step = self.step();
-        step.as_ref().map_or_else(Meter::new, |step| step.meter.clone())
+        step.as_ref()
+            .map_or_else(StepProgress::new, |step| step.meter.clone())
     }
 
     fn step(&self) -> MutexGuard<'_, Option<Step>> {
@@ -92,9 +93,9 @@ impl Drop for StepGuard<'_> {
     }
 }
 
-impl Gauge {
+impl ProgressHandle {
     /// Shows what follows on the meter of another step.
-    pub(crate) fn point_at(&self, meter: Meter) {
+    pub(crate) fn point_at(&self, meter: StepProgress) {
         *self.meter() = Some(meter);
     }
 
@@ -105,12 +106,12 @@ impl Gauge {
         }
     }
 
-    fn meter(&self) -> MutexGuard<'_, Option<Meter>> {
+    fn meter(&self) -> MutexGuard<'_, Option<StepProgress>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Meter {
+impl StepProgress {
     fn new() -> Self {
         Self(Arc::new(Measures {
             share: AtomicU64::new(f64::NAN.to_bits()),

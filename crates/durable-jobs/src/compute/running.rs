@@ -10,13 +10,13 @@ use std::sync::Arc;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{Activity, Gauge, Stage, Task, TaskRun, Watch, stopped};
+use super::{Activity, ProgressHandle, Stage, Task, TaskRun, Watch, stopped};
 use crate::record::Failure;
 
 /// A task that goes on until it has its last output or this is dropped, whoever waits for it meanwhile.
 pub struct Computation<O> {
     outputs: UnboundedReceiver<Result<O, Ended>>,
-    gauge: Gauge,
+    gauge: ProgressHandle,
     activity: Arc<Activity>,
     _stop_when_dropped: DropGuard,
 }
@@ -37,7 +37,7 @@ impl<O: Send + 'static> Computation<O> {
     /// A computation that shows how far it is on `gauge`, and stops when `stop` is cancelled; and where its outputs go.
     pub(crate) fn new(
         activity: Arc<Activity>,
-        gauge: Gauge,
+        gauge: ProgressHandle,
         stop: CancellationToken,
     ) -> (Self, ResultSender<O>) {
         let (sender, outputs) = mpsc::unbounded_channel();
@@ -52,7 +52,7 @@ impl<O: Send + 'static> Computation<O> {
 
     /// Runs a task on a blocking thread.
     pub(crate) fn on_thread(task: impl Task<Output = O>, activity: Arc<Activity>) -> Self {
-        let (gauge, stop) = (Gauge::default(), CancellationToken::new());
+        let (gauge, stop) = (ProgressHandle::default(), CancellationToken::new());
         let (computation, sender) = Self::new(activity, gauge.clone(), stop.clone());
         let outputs = sender.clone();
         let thread = tokio::task::spawn_blocking(move || {

@@ -58,7 +58,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// Bounds the end of a connection.
-const GOODBYE: Duration = Duration::from_secs(1);
+const CLOSING: Duration = Duration::from_secs(1);
 
 const NAME_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -141,7 +141,7 @@ impl Database {
                 let _ = connection.close().await;
             }
         };
-        let _ = tokio::time::timeout(GOODBYE, close).await;
+        let _ = tokio::time::timeout(CLOSING, close).await;
     }
 
     /// Closes a session that cannot write any more, so that the next statement has another.

@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
-use super::crash_count::Deaths;
+use super::crash_count::CrashCounter;
 use super::event::JobLog;
 use crate::artifact::{ArtifactFile, Artifacts, Written};
 use crate::compute::{self, Activity, Computation, Ended, StepGuard, Task, Watch};
@@ -55,7 +55,7 @@ pub struct JobContext {
     /// The memory that somebody granted this job; absent for the worker's own limit.
     pub(crate) memory_bytes: Option<u64>,
     /// Counts the deaths of its computing processes.
-    pub(crate) deaths: Deaths,
+    pub(crate) deaths: CrashCounter,
     /// Where the worker's report looks for the step that runs.
     pub(crate) activity: Arc<Activity>,
     pub(crate) ends: Ends,

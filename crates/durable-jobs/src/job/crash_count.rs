@@ -27,7 +27,7 @@ const COUNT: &str = "insert into abaci.deaths (workflow_uuid, deaths, last_reaso
 
 /// The deaths of one job, as a start of it found them.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Toll {
+pub(crate) struct CrashCount {
     /// Workers that died with the job in hand.
     pub(crate) workers: u32,
     /// Processes that died computing it.
@@ -37,14 +37,14 @@ pub(crate) struct Toll {
 }
 
 /// Counts further deaths of one job.
-pub(crate) struct Deaths {
+pub(crate) struct CrashCounter {
     pub(crate) database: Database,
     pub(crate) workflow_id: String,
     /// Workers that died with the job in hand.
     pub(crate) workers: u32,
 }
 
-impl Toll {
+impl CrashCount {
     /// The failure that parks the job, if it cost enough.
     pub(crate) fn poison(&self) -> Option<Failure> {
         if self.workers.saturating_add(self.children) < DEATHS_TO_PARK {
@@ -67,7 +67,7 @@ impl Toll {
     }
 }
 
-impl Deaths {
+impl CrashCounter {
     /// Counts the death of a computing process; the failure that parks the job, if that was one too many.
     pub(crate) async fn count(&self, death: &Failure) -> Result<Option<Failure>, Error> {
         let count = sqlx::query_scalar(COUNT)
@@ -75,12 +75,12 @@ impl Deaths {
             .bind(&death.message)
             .fetch_one(&self.database.pool);
         let children: i32 = self.database.bounded("counting a death", TIMEOUT, count).await?;
-        let toll = Toll {
+        let crashes = CrashCount {
             workers: self.workers,
             children: children.unsigned_abs(),
             last_reason: Some(death.message.clone()),
         };
-        Ok(toll.poison())
+        Ok(crashes.poison())
     }
 }
 
@@ -98,12 +98,12 @@ mod tests {
     #[test]
     fn three_deaths_of_either_kind_park_a_job() {
         let poison = |workers, children| {
-            let toll = Toll {
+            let crashes = CrashCount {
                 workers,
                 children,
                 last_reason: (children > 0).then(|| "SIGKILL".to_owned()),
             };
-            toll.poison().map(|failure| failure.message)
+            crashes.poison().map(|failure| failure.message)
         };
         for (workers, children) in [(0, 0), (2, 0), (0, 2), (1, 1)] {
             assert_eq!(poison(workers, children), None, "{workers} and {children}");

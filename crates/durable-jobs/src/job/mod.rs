@@ -7,7 +7,7 @@ mod job_type;
 
 pub(crate) use context::Ends;
 pub use context::{JobContext, StepOptions};
-pub(crate) use crash_count::{Deaths, Toll};
+pub(crate) use crash_count::{CrashCount, CrashCounter};
 pub use event::JobEvent;
 pub(crate) use event::JobLog;
 pub(crate) use job_type::Admitted;

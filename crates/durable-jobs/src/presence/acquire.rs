@@ -13,9 +13,9 @@ use sqlx::{PgConnection, Row};
 use tokio::time::Instant;
 use tracing::warn;
 
+use super::beat_watch::BeatWatch;
 use super::former::is_former;
 use super::heartbeat::TIMEOUT;
-use super::patience::Patience;
 use super::session::Session;
 use super::sessions::holder_of_lock;
 use super::{LOCK_KEY, Presence, ProcessMark, Sight, end_all, end_holder, end_nameless, mark_in, sight_of};
@@ -54,7 +54,7 @@ pub enum Slot {
 }
 
 /// A worker that asks for an executor id.
-pub(super) struct Applicant<'a> {
+pub(super) struct Acquisition<'a> {
     address: &'a Address,
     /// Has the lock once an id is taken.
     pub(super) session: Session,
@@ -64,7 +64,7 @@ pub(super) struct Applicant<'a> {
 }
 
 /// The holder that stands in the way.
-pub(super) struct Holder {
+pub(super) struct LockHolder {
     pub(super) pid: u32,
     host: String,
     /// Absent without a row.
@@ -77,7 +77,7 @@ pub(super) struct Holder {
     pub(super) is_locked: bool,
 }
 
-impl<'a> Applicant<'a> {
+impl<'a> Acquisition<'a> {
     pub(super) async fn new(address: &'a Address, role: Role, incarnation: String) -> Result<Self, Error> {
         Ok(Self {
             address,
@@ -100,12 +100,12 @@ impl<'a> Applicant<'a> {
 
     async fn take_slot(&mut self, slot: u32) -> Result<String, Error> {
         let executor_id = format!("{}/{slot}", self.role.host);
-        let mut patience = Patience::default();
+        let mut watch = BeatWatch::default();
         loop {
-            let Some(holder) = self.try_take(&executor_id, &patience).await? else {
+            let Some(holder) = self.try_take(&executor_id, &watch).await? else {
                 return Ok(executor_id);
             };
-            if patience.is_over(&executor_id, &holder) {
+            if watch.is_over(&executor_id, &holder) {
                 return Err(Error::ExecutorTaken {
                     executor_id,
                     pid: holder.pid,
@@ -120,7 +120,11 @@ impl<'a> Applicant<'a> {
     async fn take_lowest(&mut self) -> Result<String, Error> {
         for slot in 0..SLOTS {
             let executor_id = format!("{}/{slot}", self.role.host);
-            if self.try_take(&executor_id, &Patience::default()).await?.is_none() {
+            if self
+                .try_take(&executor_id, &BeatWatch::default())
+                .await?
+                .is_none()
+            {
                 return Ok(executor_id);
             }
         }
@@ -131,18 +135,18 @@ impl<'a> Applicant<'a> {
     }
 
     /// Takes `executor_id`, or says who holds it.
-    async fn try_take(&mut self, executor_id: &str, patience: &Patience) -> Result<Option<Holder>, Error> {
+    async fn try_take(&mut self, executor_id: &str, watch: &BeatWatch) -> Result<Option<LockHolder>, Error> {
         let address = self.address;
         let connection = self.connection().await?;
         let is_locked = !ask(address, try_lock(connection, executor_id)).await?;
         let mut holder = ask(address, holder_of(connection, executor_id)).await?;
         if is_locked && holder.is_none() {
             let session = ask(address, holder_of_lock(connection, executor_id)).await?;
-            holder = Some(Holder::without_row(&self.role.host, session));
+            holder = Some(LockHolder::without_row(&self.role.host, session));
         }
         if let Some(mut holder) = holder {
             holder.is_locked = is_locked;
-            let is_dead = holder.is_dead(patience);
+            let is_dead = holder.is_dead(watch);
             let has_ended = is_dead && self.end_sessions(executor_id, &holder).await?;
             if is_locked && !(has_ended && self.lock_soon(executor_id).await?) {
                 return Ok(Some(holder));
@@ -163,7 +167,7 @@ impl<'a> Applicant<'a> {
     }
 
     /// Ends what the server still has of a dead holder; whether it had anything.
-    async fn end_sessions(&mut self, executor_id: &str, holder: &Holder) -> Result<bool, Error> {
+    async fn end_sessions(&mut self, executor_id: &str, holder: &LockHolder) -> Result<bool, Error> {
         let address = self.address;
         let connection = self.connection().await?;
         let mut sessions = match &holder.incarnation {
@@ -206,13 +210,13 @@ async fn ask<T>(
     address.ask(OPERATION, QUESTION_TIMEOUT, question).await
 }
 
-impl Holder {
+impl LockHolder {
     /// Tests whether nobody lives in whose name it stands.
-    fn is_dead(&self, patience: &Patience) -> bool {
+    fn is_dead(&self, watch: &BeatWatch) -> bool {
         if self.sight == Sight::Gone || self.incarnation.as_deref().is_some_and(is_former) {
             return true;
         }
-        let silence = patience.silence_of(&self.beat);
+        let silence = watch.silence_of(&self.beat);
         if self.is_locked {
             self.sight == Sight::Unknown && silence >= Presence::SILENCE
         } else {
@@ -262,7 +266,10 @@ async fn unlock(connection: &mut PgConnection, executor_id: &str) -> Result<(), 
 }
 
 /// The holder that the row of `executor_id` names, however old its heartbeat: an outage makes every heartbeat old.
-async fn holder_of(connection: &mut PgConnection, executor_id: &str) -> Result<Option<Holder>, sqlx::Error> {
+async fn holder_of(
+    connection: &mut PgConnection,
+    executor_id: &str,
+) -> Result<Option<LockHolder>, sqlx::Error> {
     let holder = "select pid, pid_space, host, incarnation, incarnation || ' ' || heartbeat_at as beat \
                   from abaci.presence where executor_id = $1";
     let row = sqlx::query(holder)
@@ -271,7 +278,7 @@ async fn holder_of(connection: &mut PgConnection, executor_id: &str) -> Result<O
         .await?;
     row.map(|row| {
         let pid = row.try_get::<i32, _>("pid")?.unsigned_abs();
-        Ok(Holder {
+        Ok(LockHolder {
             pid,
             host: row.try_get("host")?,
             incarnation: row.try_get("incarnation")?,

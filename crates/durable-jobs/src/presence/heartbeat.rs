@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use super::Presence;
 use super::acquire::try_lock;
 use super::former::Current;
-use super::running::{LOOK_INTERVAL, Running, Telling};
+use super::progress_schedule::{LOOK_INTERVAL, ProgressSchedule, RunningJobs};
 use super::session::Session;
 use super::sessions::has_lock;
 use crate::database::{Address, is_read_only, local_ms, now_ms, try_room};
@@ -34,7 +34,7 @@ pub(super) struct Heartbeat {
     pub(super) incarnation: String,
     /// Others in this process see that it is over when this task is.
     _current: Current,
-    telling: Telling,
+    telling: ProgressSchedule,
     /// The queue whose submissions are announced.
     queue: String,
     submissions: Submissions,
@@ -73,7 +73,7 @@ impl Heartbeat {
             executor_id,
             _current: Current(incarnation.clone()),
             incarnation,
-            telling: Telling::new(Box::new(Vec::new)),
+            telling: ProgressSchedule::new(Box::new(Vec::new)),
             queue: String::new(),
             submissions: Submissions::default(),
             locked_out_since: None,
@@ -81,8 +81,8 @@ impl Heartbeat {
     }
 
     /// Tells of the jobs that `running` reads.
-    pub(super) fn telling(mut self, running: Running) -> Self {
-        self.telling = Telling::new(running);
+    pub(super) fn telling(mut self, running: RunningJobs) -> Self {
+        self.telling = ProgressSchedule::new(running);
         self
     }
 

@@ -9,13 +9,13 @@
 //! [`Presence::is_live`] is for whoever wants to know who works here; `failover.rs` says when jobs are taken from a worker.
 
 mod acquire;
+mod beat_watch;
 mod former;
 mod heartbeat;
 mod liveness;
-mod patience;
 mod process;
+mod progress_schedule;
 mod registration;
-mod running;
 mod session;
 mod sessions;
 
@@ -26,8 +26,8 @@ pub use acquire::Slot;
 pub(crate) use heartbeat::{Contact, Submissions};
 pub(crate) use liveness::{holders, is_connected, is_live, lock_key};
 pub(crate) use process::{ProcessMark, Sight, seen, sight_of};
+pub(crate) use progress_schedule::RunningJobs;
 pub(crate) use registration::Registration;
-pub(crate) use running::Running;
 pub(crate) use session::CHANNEL;
 pub(crate) use sessions::{all_gone, end_all, end_holder, end_nameless, own_sessions};
 

@@ -4,8 +4,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::Running;
-use super::acquire::{Applicant, Role};
+use super::RunningJobs;
+use super::acquire::{Acquisition, Role};
 use super::heartbeat::{Contact, Heartbeat, Submissions};
 use super::sessions::EngineSessions;
 use crate::Error;
@@ -29,12 +29,12 @@ impl Registration {
         address: &Address,
         role: Role,
         incarnation: String,
-        running: Running,
+        running: RunningJobs,
     ) -> Result<Self, Error> {
         let queue = role.queue.clone();
-        let mut applicant = Applicant::new(address, role, incarnation.clone()).await?;
-        let executor_id = applicant.take().await?;
-        let heartbeat = Heartbeat::new(address.clone(), applicant.session, executor_id, incarnation);
+        let mut acquisition = Acquisition::new(address, role, incarnation.clone()).await?;
+        let executor_id = acquisition.take().await?;
+        let heartbeat = Heartbeat::new(address.clone(), acquisition.session, executor_id, incarnation);
         Ok(Self::beat(heartbeat.telling(running).announcing(&queue)))
     }
 

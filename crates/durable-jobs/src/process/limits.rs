@@ -13,13 +13,13 @@ use crate::record::Failure;
 const NO_MEMORY: &str = "memory allocation of";
 
 /// The limits of the process.
-pub(super) struct Limits {
+pub(super) struct ProcessLimits {
     pub(super) memory_bytes: u64,
     pub(super) cpu_time: Option<Duration>,
 }
 
 /// Why there is no answer, from how the process ended and what it wrote to stderr last.
-pub(super) fn of_process(status: ExitStatus, last_words: &str, limits: &Limits) -> Failure {
+pub(super) fn of_process(status: ExitStatus, last_words: &str, limits: &ProcessLimits) -> Failure {
     let Some(number) = status.signal() else {
         let code = status.code().unwrap_or_default();
         let how = format!("the computing process ended with code {code} and no answer");
@@ -88,7 +88,7 @@ mod tests {
     use crate::record::FailureKind;
 
     fn of(raw: i32, last_words: &str) -> Failure {
-        let limits = Limits {
+        let limits = ProcessLimits {
             memory_bytes: 300_000_000,
             cpu_time: Some(Duration::from_secs(7)),
         };

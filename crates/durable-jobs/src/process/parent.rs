@@ -13,10 +13,10 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::limits::Limits;
+use super::limits::ProcessLimits;
 use super::protocol::{ChildMessage, ComputeRequest, Decoder, Tail, line_of};
 use super::{Children, Enabled, Isolation, limits};
-use crate::compute::{Activity, Computation, Ended, Gauge, ResultSender, Task, stopped};
+use crate::compute::{Activity, Computation, Ended, ProgressHandle, ResultSender, Task, stopped};
 use crate::record::Failure;
 
 /// The longest that a child that has said all may take to end by itself, and that the output of a dead one is read.
@@ -31,7 +31,7 @@ struct ChildSession<T: Task> {
     stderr: Option<ChildStderr>,
     decoder: Decoder,
     tail: Tail,
-    gauge: Gauge,
+    gauge: ProgressHandle,
     /// Where each output goes at once, and at the end the last one.
     sender: ResultSender<T::Output>,
     outcome: Option<Result<T::Output, Failure>>,
@@ -75,7 +75,7 @@ impl Enabled<'_> {
         granted_bytes: Option<u64>,
         activity: Arc<Activity>,
     ) -> Result<(Computation<T::Output>, u32), Failure> {
-        let (gauge, unwanted) = (Gauge::default(), CancellationToken::new());
+        let (gauge, unwanted) = (ProgressHandle::default(), CancellationToken::new());
         let (computation, sender) = Computation::new(activity, gauge.clone(), unwanted.clone());
         let request = self.isolation.request(task, granted_bytes);
         let line = line_of("the task", &request)?;
@@ -89,7 +89,11 @@ impl Enabled<'_> {
 }
 
 impl<T: Task> ChildSession<T> {
-    fn begin(isolation: &Isolation, gauge: Gauge, sender: ResultSender<T::Output>) -> Result<Self, Failure> {
+    fn begin(
+        isolation: &Isolation,
+        gauge: ProgressHandle,
+        sender: ResultSender<T::Output>,
+    ) -> Result<Self, Failure> {
         let mut process = spawned(isolation)?;
         let stdin = process.stdin.take().expect("it is a pipe");
         Ok(Self {
@@ -129,7 +133,7 @@ impl<T: Task> ChildSession<T> {
             (None, End::TooLate) => Err(Ended::Died(limits::wall_time_exceeded(&isolation))),
             (None, End::Unwanted) => Err(Ended::Failed(stopped())),
             (None, End::Said | End::Dead) => {
-                let limits = Limits {
+                let limits = ProcessLimits {
                     memory_bytes: request.memory_bytes,
                     cpu_time: isolation.cpu_time,
                 };

@@ -27,9 +27,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 
-use super::claimed_row::{ClaimedRow, Holder, Refusal};
+use super::claimed_row::{ClaimedRow, Refusal, RowHolder};
 use super::host::Host;
-use super::in_hand::{Jobs, Place};
+use super::in_hand::{JobGuard, Jobs};
 use crate::Error;
 use crate::database::workflow_rows::{CLAIM, CLAIMED, CLAIMED_ROW, DEFUSE, IN_ORDER, OWN_CLAIMED};
 use crate::database::{Database, is_broken, text};
@@ -248,7 +248,7 @@ impl Claimer {
         }
     }
 
-    fn refuse(&self, place: Place, row: ClaimedRow, refusal: Refusal) {
+    fn refuse(&self, place: JobGuard, row: ClaimedRow, refusal: Refusal) {
         let (database, held_by) = (self.database.clone(), self.holder());
         self.spawn(async move {
             let _place = place;
@@ -256,8 +256,8 @@ impl Claimer {
         });
     }
 
-    fn holder(&self) -> Holder {
-        Holder {
+    fn holder(&self) -> RowHolder {
+        RowHolder {
             executor_id: self.executor_id.clone(),
             queue: self.queue.clone(),
         }
@@ -269,7 +269,7 @@ impl Claimer {
     }
 
     /// Starts a job in a task of its own, which keeps the place until the outcome is recorded.
-    fn start(&self, place: Place, row: ClaimedRow) {
+    fn start(&self, place: JobGuard, row: ClaimedRow) {
         let Some(workflow) = self.workflows.get(row.workflow()).cloned() else {
             return;
         };

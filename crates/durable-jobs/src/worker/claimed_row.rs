@@ -31,7 +31,7 @@ pub(crate) struct ClaimedRow {
 }
 
 /// The worker that holds a row.
-pub(crate) struct Holder {
+pub(crate) struct RowHolder {
     pub(crate) executor_id: String,
     /// Where a row goes back to whose own queue nobody knows.
     pub(crate) queue: String,
@@ -100,7 +100,7 @@ impl ClaimedRow {
     }
 
     /// Ends a row that can never run; gives one of another type back, for workers that know it.
-    pub(crate) async fn refuse(&self, database: &Database, holder: &Holder, refusal: &Refusal) {
+    pub(crate) async fn refuse(&self, database: &Database, holder: &RowHolder, refusal: &Refusal) {
         match refusal {
             Refusal::Never(failure) => self.park(database, failure).await,
             Refusal::UnknownType => {
@@ -117,7 +117,7 @@ impl ClaimedRow {
     }
 
     /// Puts the row back on its queue, if it is still as it was read; returns whether it was.
-    pub(crate) async fn give_back(&self, database: &Database, holder: &Holder) -> Result<bool, Error> {
+    pub(crate) async fn give_back(&self, database: &Database, holder: &RowHolder) -> Result<bool, Error> {
         let held = HeldRow {
             id: &self.id,
             executor_id: &holder.executor_id,

@@ -22,12 +22,12 @@ use uuid::Uuid;
 use super::deadline::TimeLeft;
 use super::given_back::{HeldRow, give_back};
 use super::host::Host;
-use super::in_hand::{Jobs, Place};
+use super::in_hand::{JobGuard, Jobs};
 use crate::artifact::Artifacts;
 use crate::compute;
 use crate::database::Database;
 use crate::database::workflow_rows::{OWN_RUN, STILL_OWNS};
-use crate::job::{Admitted, Deaths, Ends, JobContext, JobLog, JobTypes, Toll};
+use crate::job::{Admitted, CrashCount, CrashCounter, Ends, JobContext, JobLog, JobTypes};
 use crate::process::Children;
 use crate::record::{Failure, JobId};
 
@@ -51,14 +51,14 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 struct Run {
     id: String,
     token: String,
-    place: Place,
+    place: JobGuard,
 }
 
 /// The database's knowledge of a job whose row is this run's now.
 struct Owned {
     /// The number of claims that were not given back.
     attempts: u32,
-    toll: Toll,
+    crashes: CrashCount,
     /// The memory that somebody granted this job, in bytes.
     memory_bytes: Option<u64>,
     time_left: TimeLeft,
@@ -126,7 +126,7 @@ impl JobExecutor {
             });
         };
         let attempt = owned.attempts;
-        if let Some(poison) = owned.toll.poison() {
+        if let Some(poison) = owned.crashes.poison() {
             return Err(refused(run, poison.at_attempt(attempt)).into());
         }
         let job_type = self.job_types.get(workflow);
@@ -148,10 +148,10 @@ impl JobExecutor {
             attempt: owned.attempts,
             children: self.children.clone(),
             memory_bytes: owned.memory_bytes,
-            deaths: Deaths {
+            deaths: CrashCounter {
                 database: self.database.clone(),
                 workflow_id: run.id.clone(),
-                workers: owned.toll.workers,
+                workers: owned.crashes.workers,
             },
             activity: run.place.describe(job.details(), owned.attempts),
             ends: Ends::default(),
@@ -308,7 +308,7 @@ impl Owned {
         let attempts = u32::try_from(claims).unwrap_or(u32::MAX);
         Self {
             attempts,
-            toll: Toll {
+            crashes: CrashCount {
                 workers: attempts.saturating_sub(1),
                 children: children.unwrap_or_default().unsigned_abs(),
                 last_reason,

@@ -47,13 +47,13 @@ struct Shared {
     executor_id: String,
     children: Children,
     artifacts: Artifacts,
-    state: Mutex<State>,
+    state: Mutex<HostState>,
     /// A look that has not ended: a disk that hangs keeps its thread, so there is no second one meanwhile.
     looking: tokio::sync::Mutex<Option<JoinHandle<Result<(), String>>>>,
 }
 
 #[derive(Default)]
-struct State {
+struct HostState {
     /// Absent while the host is good as far as anyone knows.
     trouble: Option<Trouble>,
     /// The length of the last pause; none once a job has got what it needs.
@@ -156,7 +156,7 @@ impl Host {
         ended.unwrap_or_else(|panic| Err(panic.to_string()))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, HostState> {
         // Every change leaves it whole, so a panic elsewhere cannot leave it half-made.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -169,7 +169,7 @@ async fn probe(host: Arc<Shared>) -> Result<(), String> {
     written.map_err(|error| format!("cannot use the {error}"))
 }
 
-impl State {
+impl HostState {
     /// Begins a pause, unless one is under way; returns its length where that or the reason is news.
     fn fail(&mut self, reason: &str, now: Instant) -> Option<Duration> {
         let before = self.trouble.take();
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_fault_that_stays_is_met_ever_more_seldom_and_said_once() {
-        let (mut state, mut now) = (State::default(), Instant::now());
+        let (mut state, mut now) = (HostState::default(), Instant::now());
         assert_eq!(state.fail("full", now), Some(FIRST_PAUSE));
         assert_eq!(
             state.fail("full", now),
@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn a_host_that_looks_good_and_fails_again_is_on_trial() {
-        let (mut state, mut now) = (State::default(), Instant::now());
+        let (mut state, mut now) = (HostState::default(), Instant::now());
         now += state.fail("full", now).unwrap();
         assert!(state.look_good(now), "a first good look was not believed");
         assert!(!state.look_good(now), "no trouble was over");
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_trial_without_a_job_ends_as_well() {
-        let (mut state, mut now) = (State::default(), Instant::now());
+        let (mut state, mut now) = (HostState::default(), Instant::now());
         now += state.fail("full", now).unwrap();
         assert!(state.look_good(now));
         now += state.fail("full", now).unwrap();
@@ -274,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_host_that_was_mended_is_believed_at_once() {
-        let (mut state, mut now) = (State::default(), Instant::now());
+        let (mut state, mut now) = (HostState::default(), Instant::now());
         now += state.fail("no descriptors", now).unwrap();
         // Looks that fail are no jobs that do.
         state.fail("no descriptors", now);

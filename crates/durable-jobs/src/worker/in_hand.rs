@@ -46,33 +46,33 @@ struct Entry {
 }
 
 /// A job's place in the table; dropping it, also by an abort, gives it up.
-pub(crate) struct Place {
+pub(crate) struct JobGuard {
     jobs: Jobs,
     id: String,
 }
 
 impl Jobs {
     /// Takes a claimed job in hand until the place is dropped.
-    pub(crate) fn enter(&self, id: &str) -> Place {
+    pub(crate) fn enter(&self, id: &str) -> JobGuard {
         self.place(id, |_| {})
     }
 
     /// Takes a row in hand that nobody here has.
-    pub(crate) fn enter_alone(&self, id: &str) -> Option<Place> {
+    pub(crate) fn enter_alone(&self, id: &str) -> Option<JobGuard> {
         let mut table = self.table();
         if table.contains_key(id) {
             return None;
         }
         let entry = table.entry(id.to_owned()).or_insert_with(Entry::new);
         entry.places = 1;
-        Some(Place {
+        Some(JobGuard {
             jobs: self.clone(),
             id: id.to_owned(),
         })
     }
 
     /// Takes a job in hand whose body begins now, whoever claimed it.
-    pub(crate) fn begin(&self, id: &str) -> Place {
+    pub(crate) fn begin(&self, id: &str) -> JobGuard {
         self.place(id, |entry| entry.has_begun = true)
     }
 
@@ -81,12 +81,12 @@ impl Jobs {
         self.table().get(id).is_some_and(|entry| entry.has_begun)
     }
 
-    fn place(&self, id: &str, mark: impl FnOnce(&mut Entry)) -> Place {
+    fn place(&self, id: &str, mark: impl FnOnce(&mut Entry)) -> JobGuard {
         let mut table = self.table();
         let entry = table.entry(id.to_owned()).or_insert_with(Entry::new);
         entry.places += 1;
         mark(entry);
-        Place {
+        JobGuard {
             jobs: self.clone(),
             id: id.to_owned(),
         }
@@ -187,7 +187,7 @@ impl Entry {
     }
 }
 
-impl Place {
+impl JobGuard {
     /// Takes note of what the job asks for.
     pub(crate) fn note(&self, details: Details) {
         if let Some(entry) = self.jobs.table().get_mut(&self.id) {
@@ -213,7 +213,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for JobGuard {
     fn drop(&mut self) {
         let mut table = self.jobs.table();
         if let Some(entry) = table.get_mut(&self.id) {

@@ -28,7 +28,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-pub(crate) use claimed_row::{ClaimedRow, Holder};
+pub(crate) use claimed_row::{ClaimedRow, RowHolder};
 pub use drain::DrainReport;
 pub(crate) use execute::record_failure;
 pub(crate) use given_back::{HeldRow, give_back, settle_claims, undo_claims};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::artifact::Place;
+use crate::artifact::ArtifactPlace;
 use crate::database::{Connections, Tables};
 use crate::job::JobTypes;
 use crate::presence::Slot;
@@ -27,7 +27,7 @@ pub struct WorkerSettings {
     /// The types of jobs that it runs; those of other types are left to other workers.
     pub job_types: JobTypes,
     /// The place of large values and states.
-    pub artifacts: Place,
+    pub artifacts: ArtifactPlace,
     /// Jobs that ended longer ago are deleted with their artifacts; absent to keep all.
     pub retention: Option<Duration>,
     /// This machine's name, the first half of the executor id.
@@ -57,7 +57,7 @@ impl WorkerSettings {
             concurrency: 1,
             poll_interval: Duration::from_millis(50),
             job_types,
-            artifacts: Place::directory(artifacts),
+            artifacts: ArtifactPlace::directory(artifacts),
             retention: None,
             host: host.into(),
             slot: Slot::Lowest,

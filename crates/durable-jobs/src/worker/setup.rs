@@ -16,7 +16,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::claim::{Claimer, Workflow, Workflows};
-use super::claimed_row::Holder;
+use super::claimed_row::RowHolder;
 use super::execute::JobExecutor;
 use super::host::Host;
 use super::maintenance::Failover;
@@ -24,7 +24,7 @@ use super::maintenance::Janitor;
 use super::maintenance::Retention;
 use super::{Jobs, Worker, WorkerSettings, settle_claims};
 use crate::Error;
-use crate::artifact::{Artifacts, Place};
+use crate::artifact::{ArtifactPlace, Artifacts};
 use crate::database::{Access, Address, Database};
 use crate::presence::{Registration, Role, own_sessions};
 use crate::process::Children;
@@ -40,7 +40,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const LAUNCH_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Prepares the place of the artifacts, off the async loop, which beats meanwhile: the disk may be slow.
-async fn artifacts(place: &Place, database: String) -> Result<Artifacts, Error> {
+async fn artifacts(place: &ArtifactPlace, database: String) -> Result<Artifacts, Error> {
     let here = place.clone();
     let artifacts = tokio::task::spawn_blocking(move || Artifacts::open(&here, &database))
         .await
@@ -264,7 +264,7 @@ impl Setup {
         );
         let janitor = Janitor {
             database,
-            holder: Holder {
+            holder: RowHolder {
                 executor_id,
                 queue: self.settings.queue.clone(),
             },

@@ -26,7 +26,7 @@ pub(crate) const UNREADABLE: &str = "Unreadable";
 
 /// The computation of all digits of F(n), and of states on the way to them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Task {
+pub(crate) struct FibonacciTask {
     pub(crate) request: Request,
     /// The state to go on from; absent to begin at the beginning.
     #[serde(default)]
@@ -60,13 +60,13 @@ pub(crate) struct StateFile {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Done {
-    State(State),
-    Digits(Answer),
+    State(WrittenState),
+    Digits(DecimalValue),
 }
 
 /// A value as it travels: with its digits where they are few, else with what was written of them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Answer {
+pub(crate) struct DecimalValue {
     pub(crate) value: Option<String>,
     pub(crate) file: Option<Written>,
     pub(crate) digits: u64,
@@ -78,7 +78,7 @@ pub(crate) struct Answer {
 
 /// A state that was written to a file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct State {
+pub(crate) struct WrittenState {
     /// The index that it is the state of.
     pub(crate) k: u64,
     pub(crate) file: Written,
@@ -86,7 +86,7 @@ pub(crate) struct State {
     pub(crate) seconds: f64,
 }
 
-impl durable_jobs::compute::Task for Task {
+impl durable_jobs::compute::Task for FibonacciTask {
     const NAME: &'static str = "fibonacci";
 
     type Output = Done;
@@ -106,7 +106,7 @@ impl durable_jobs::compute::Task for Task {
     }
 }
 
-impl Answer {
+impl DecimalValue {
     /// Describes a value by its digits, which travel with it unless they were written.
     pub(crate) fn new(digits: String, file: Option<Written>, seconds: f64) -> Self {
         Self {
@@ -127,7 +127,11 @@ impl Answer {
 /// # Errors
 /// A retryable failure when it was stopped or something could not be written, and no file is left behind of that then; one
 /// named [`UNREADABLE`] when the state to go on from is not what was stored.
-fn run(task: &Task, watch: &Watch<'_>, mut hand_over: impl FnMut(State)) -> Result<Answer, Failure> {
+fn run(
+    task: &FibonacciTask,
+    watch: &Watch<'_>,
+    mut hand_over: impl FnMut(WrittenState),
+) -> Result<DecimalValue, Failure> {
     let observe = |progress| watch(computing(progress));
     let n = task.request.n;
     let course = match &task.from {
@@ -145,7 +149,7 @@ fn run(task: &Task, watch: &Watch<'_>, mut hand_over: impl FnMut(State)) -> Resu
                 }
                 let seconds = began.elapsed().as_secs_f64();
                 let file = state::write(&course, place, watch)?;
-                hand_over(State {
+                hand_over(WrittenState {
                     k: course.index(),
                     file,
                     seconds,
@@ -159,10 +163,15 @@ fn run(task: &Task, watch: &Watch<'_>, mut hand_over: impl FnMut(State)) -> Resu
 }
 
 /// Describes the digits, and writes them where they are too many for the row.
-fn answer(digits: String, began: Instant, place: &Unfinished, watch: &Watch<'_>) -> Result<Answer, Failure> {
+fn answer(
+    digits: String,
+    began: Instant,
+    place: &Unfinished,
+    watch: &Watch<'_>,
+) -> Result<DecimalValue, Failure> {
     let seconds = began.elapsed().as_secs_f64();
     if digits.len() as u64 <= INLINE_DIGITS {
-        return Ok(Answer::new(digits, None, seconds));
+        return Ok(DecimalValue::new(digits, None, seconds));
     }
     let observe = |bytes| watch(Stage::Writing { bytes });
     let file = place
@@ -170,7 +179,7 @@ fn answer(digits: String, began: Instant, place: &Unfinished, watch: &Watch<'_>)
             file.write_all(digits.as_bytes())
         })
         .map_err(|error| not_written(place, &error))?;
-    Ok(Answer::new(digits, Some(file), seconds))
+    Ok(DecimalValue::new(digits, Some(file), seconds))
 }
 
 /// The failure of something that could not be written.

@@ -3,5 +3,5 @@
 mod digits;
 mod state;
 
-pub(crate) use digits::Task;
-pub(crate) use digits::{Answer, Done, StateFile, Stop, UNREADABLE, computing};
+pub(crate) use digits::FibonacciTask;
+pub(crate) use digits::{DecimalValue, Done, StateFile, Stop, UNREADABLE, computing};

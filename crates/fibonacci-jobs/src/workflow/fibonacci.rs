@@ -3,7 +3,7 @@
 use durable_jobs::{Failure, JobContext};
 use tokio::sync::Mutex;
 
-use super::computation::Computation;
+use super::checkpointed_run::CheckpointedRun;
 use super::steps::{CERTIFY, certify, options, publish};
 use crate::record::{JobResult, Request};
 
@@ -11,7 +11,7 @@ const COMPUTE: &str = "compute";
 
 /// Computes F(n), proves it and forms the result.
 pub(super) async fn fibonacci(job: &JobContext, request: Request) -> Result<JobResult, Failure> {
-    let computation = Mutex::new(Computation::new(job, request, Vec::new(), &[]));
+    let computation = Mutex::new(CheckpointedRun::new(job, request, Vec::new(), &[]));
     let computed = job
         .step_with(COMPUTE, options(request), || async {
             computation.lock().await.digits().await

@@ -11,7 +11,7 @@
 use durable_jobs::{Failure, JobContext};
 use tokio::sync::Mutex;
 
-use super::computation::Computation;
+use super::checkpointed_run::CheckpointedRun;
 use super::steps::{CERTIFY, StoredState, certify, options, publish};
 use crate::record::{JobResult, Request};
 
@@ -28,7 +28,7 @@ const CHEAP_INDEX: u64 = 10_000;
 pub(super) async fn giant(job: &JobContext, request: Request) -> Result<JobResult, Failure> {
     let mut states: Vec<StoredState> = Vec::new();
     let stops: Vec<u64> = stored_indices(request.n).collect();
-    let computation = Mutex::new(Computation::new(job, request, stops.clone(), &states));
+    let computation = Mutex::new(CheckpointedRun::new(job, request, stops.clone(), &states));
     for k in stops {
         let next = job
             .step_with(DOUBLE, options(request), || async {

@@ -3,7 +3,7 @@
 //! A body decides and calls steps; it has no clock, no randomness and no I/O of its own.
 //! Step names are constants and never change meaning; a change to their sequence changes [`VERSION`].
 
-mod computation;
+mod checkpointed_run;
 mod fault;
 mod fibonacci;
 mod giant;

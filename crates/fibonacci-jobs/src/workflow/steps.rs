@@ -13,8 +13,8 @@ use durable_jobs::{Error, Failure, JobContext, StepOptions};
 use fibonacci::{Certificate, DecimalCheck};
 use serde::{Deserialize, Serialize};
 
-use super::computation::{Computation, state_name};
-use crate::compute::{Answer, UNREADABLE};
+use super::checkpointed_run::{CheckpointedRun, state_name};
+use crate::compute::{DecimalValue, UNREADABLE};
 use crate::record::{CertificateRecord, JobResult, Request};
 
 pub(super) const CERTIFY: &str = "certify";
@@ -56,7 +56,7 @@ pub(super) struct Certified {
 /// Describes digits for the checkpoint, after they were kept where they are too many for the row.
 pub(super) async fn computed(
     job: &JobContext,
-    answer: Answer,
+    answer: DecimalValue,
     file: &ArtifactFile,
 ) -> Result<Computed, Failure> {
     let artifact = match &answer.file {
@@ -96,7 +96,7 @@ pub(super) async fn certify(
         "Artifact",
         format!("{reason}; computing it again"),
     ));
-    let computed = Computation::new(job, request, Vec::new(), states)
+    let computed = CheckpointedRun::new(job, request, Vec::new(), states)
         .digits()
         .await?;
     let checked = check(job, request, &computed).await;

@@ -23,7 +23,7 @@ use tracing::{debug, info};
 
 use super::fault;
 use super::steps::{CERTIFY, Certified, Computed, check, computed, options, publish};
-use crate::compute::{Answer, computing};
+use crate::compute::{DecimalValue, computing};
 use crate::record::{JobResult, Request};
 
 const ADD: &str = "add";
@@ -122,7 +122,7 @@ async fn prove(job: &JobContext, request: Request, last: &Added) -> Result<Prove
         fibonacci::decimal(&value, &|progress| watch(computing(progress))).map_err(|_| stopped())
     });
     let seconds = Duration::from_nanos(last.nanoseconds).as_secs_f64();
-    let answer = Answer::new(digits.await?, None, seconds);
+    let answer = DecimalValue::new(digits.await?, None, seconds);
     let computed = computed(job, answer, &ArtifactFile(job.artifacts().unfinished())).await?;
     let certified = check(job, request, &computed).await?;
     Ok(Proven { computed, certified })

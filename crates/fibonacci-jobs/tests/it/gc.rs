@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use durable_jobs::artifact::{BucketAccess, Place};
+use durable_jobs::artifact::{ArtifactPlace, BucketAccess};
 use durable_jobs::client::{GcMode, GcOptions, GcReport, ResumeOptions, ResumeOutcome};
 use durable_jobs::{Client, Worker};
 use fibonacci_jobs::{Algorithm, JobResult, Request};
@@ -17,8 +17,8 @@ const LARGE: u64 = 100_000;
 const ORPHAN: &str = "00000000000000000000000000000000ffffffffffffffffffffffffffffffff.txt";
 
 impl Rig {
-    fn place(&self) -> Place {
-        Place::directory(self.artifacts.path())
+    fn place(&self) -> ArtifactPlace {
+        ArtifactPlace::directory(self.artifacts.path())
     }
 
     /// Makes a file where this database's artifacts are.
@@ -251,7 +251,7 @@ async fn what_another_database_keeps_in_the_same_place_stays() {
 async fn a_bucket_is_collected_as_a_directory_is() {
     let (rig, server) = (Rig::new(), ObjectServer::start());
     let access = BucketAccess(server.environment());
-    let place = Place {
+    let place = ArtifactPlace {
         bucket: Some(format!("{}/some/prefix", server.url())),
         access: access.clone(),
         ..rig.place()

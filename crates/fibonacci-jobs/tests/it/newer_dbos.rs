@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use durable_jobs::artifact::Place;
+use durable_jobs::artifact::ArtifactPlace;
 use durable_jobs::client::{CancelOutcome, GcMode, GcOptions, ListFilter, ResumeOptions, ResumeOutcome};
 use durable_jobs::{JobId, State};
 use fibonacci_jobs::Request;
@@ -97,7 +97,7 @@ async fn a_database_that_a_newer_dbos_made_gets_our_tables_only() {
         keep_jobs: Some(Duration::ZERO),
         ..GcOptions::new(GcMode::Delete)
     };
-    let place = Place::directory(rig.artifacts.path());
+    let place = ArtifactPlace::directory(rig.artifacts.path());
     client.collect_garbage(&place, options).await.unwrap();
     // The one of a workflow that is not ours is not ours to delete.
     for (table, left) in [

@@ -62,7 +62,7 @@ struct Report {
     fleet: Option<Snapshot>,
     /// The reason why a fleet that runs does not answer.
     fleet_reason: Option<String>,
-    database: DatabaseReport,
+    database: QueueReport,
     /// Clocks that differ from the database's by over a second.
     wrong_clocks: Vec<WrongClock>,
     /// Workers that are not of this fleet: other hosts', and those of `abaci serve`.
@@ -70,7 +70,7 @@ struct Report {
 }
 
 #[derive(Debug, Serialize)]
-struct DatabaseReport {
+struct QueueReport {
     /// The queue that was asked for.
     name: String,
     /// The state of the queue; absent when the database does not answer.
@@ -186,7 +186,7 @@ async fn look(config: &Config) -> anyhow::Result<Report> {
         fleet_directory: directory.display().to_string(),
         fleet,
         fleet_reason,
-        database: DatabaseReport {
+        database: QueueReport {
             name: config.queue.value.clone(),
             queue,
             connections,

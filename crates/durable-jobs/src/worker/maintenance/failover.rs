@@ -5,7 +5,7 @@
 //! process does as long as its connection stands.
 //! Watching is what makes the difference: after an outage or a cut of the network every heartbeat is old and every lock
 //! is free, and nobody is dead. A sweep that fails or comes late starts the watch again, and a worker that does not hold
-//! its own id buries nobody.
+//! its own id takes over nobody.
 //!
 //! A lock may outlive its worker, since a pooler keeps the session behind a path that drops everything in silence. Such a
 //! session is ended when the worker's process is seen to be gone, or when it cannot be seen and the heartbeat was watched
@@ -51,12 +51,12 @@ pub(crate) struct Failover {
     executor_id: String,
     host: String,
     contact: watch::Receiver<Contact>,
-    watched: HashMap<String, Watched>,
+    watched: HashMap<String, WatchedExecutor>,
     last_sweep: Instant,
 }
 
 /// The last sight of an executor that is not known to be gone, and since when it has not changed.
-struct Watched {
+struct WatchedExecutor {
     seen: Seen,
     since: Instant,
 }
@@ -131,10 +131,10 @@ impl Failover {
             return Ok(());
         }
         for dead in self.dead(&workers, orphans) {
-            let burial = self
+            let takeover = self
                 .database
                 .bounded("taking over jobs", TIMEOUT, self.take_over(&dead));
-            if let Err(error) = burial.await {
+            if let Err(error) = takeover.await {
                 let executor_id = dead.executor_id;
                 warn!(executor_id, %error, "could not take over the jobs of a dead worker; trying again");
             }
@@ -172,7 +172,7 @@ impl Failover {
         for (executor_id, seen) in seen {
             self.watched
                 .entry(executor_id)
-                .or_insert(Watched { seen, since: now });
+                .or_insert(WatchedExecutor { seen, since: now });
         }
         let silent = self.watched.iter().filter_map(|(executor_id, watched)| {
             let lock = watched.seen.lock_after(now - watched.since)?;
@@ -187,24 +187,30 @@ impl Failover {
     /// Requeues the jobs of an executor unless a session of one that may live holds its lock.
     async fn take_over(&self, dead: &Dead) -> Result<(), String> {
         let executor_id = &*dead.executor_id;
-        let mut burial = self.database.pool.begin().await.map_err(text)?;
+        let mut takeover = self.database.pool.begin().await.map_err(text)?;
         let lock = format!("select pg_try_advisory_xact_lock({LOCK_KEY})");
         let lock = sqlx::query_scalar(AssertSqlSafe(lock))
             .bind(executor_id)
-            .fetch_one(&mut *burial);
+            .fetch_one(&mut *takeover);
         if !lock.await.map_err(text)? {
             // The next sweep finds the lock free.
-            return dead.end_sessions(&mut burial).await.map_err(text);
+            return dead.end_sessions(&mut takeover).await.map_err(text);
         }
         if let Some(incarnation) = &dead.seen.incarnation {
-            let bury = sqlx::query(concat!("delete from abaci.presence where ", unchanged!()))
+            let removal = sqlx::query(concat!("delete from abaci.presence where ", unchanged!()))
                 .bind(executor_id)
                 .bind(&dead.seen.beat);
-            if bury.execute(&mut *burial).await.map_err(text)?.rows_affected() == 0 {
+            if removal
+                .execute(&mut *takeover)
+                .await
+                .map_err(text)?
+                .rows_affected()
+                == 0
+            {
                 // It lives, it has a successor, or somebody else was faster.
                 return Ok(());
             }
-            let end = presence::end_all(&mut burial, incarnation);
+            let end = presence::end_all(&mut takeover, incarnation);
             end.await.map_err(text)?;
             // Told is not done: a statement under way may still be committed, and would name the dead again.
             let gone = presence::all_gone(&self.database.pool, incarnation);
@@ -218,7 +224,7 @@ impl Failover {
             INTERNAL_QUEUE,
         );
         let jobs = requeue.await.map_err(text)?;
-        burial.commit().await.map_err(text)?;
+        takeover.commit().await.map_err(text)?;
         if jobs.is_empty() {
             info!(executor_id, "a dead worker left no jobs");
         } else {

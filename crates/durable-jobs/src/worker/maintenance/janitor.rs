@@ -17,7 +17,7 @@ use crate::Error;
 use crate::database::Database;
 use crate::database::workflow_rows::{CLAIMED_ROW, HELD_ROWS};
 use crate::job::JobTypes;
-use crate::worker::{ClaimedRow, Holder, Jobs};
+use crate::worker::{ClaimedRow, Jobs, RowHolder};
 
 const INTERVAL: Duration = Duration::from_millis(500);
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -31,7 +31,7 @@ const STRANDED_AFTER_SECONDS: f64 = 15.0;
 /// The janitor of one worker.
 pub(crate) struct Janitor {
     pub(crate) database: Database,
-    pub(crate) holder: Holder,
+    pub(crate) holder: RowHolder,
     pub(crate) job_types: JobTypes,
     pub(crate) jobs: Jobs,
 }

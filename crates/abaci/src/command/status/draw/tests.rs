@@ -4,7 +4,7 @@ use durable_jobs::client::QueueStatus;
 use durable_jobs::record::Details;
 use worker_fleet::snapshot::{HealthView, PrivateDatabase, SupervisorView};
 
-use super::super::DatabaseReport;
+use super::super::QueueReport;
 use super::*;
 
 fn worker(slot: u32, state: WorkerState) -> WorkerView {
@@ -93,7 +93,7 @@ fn report() -> Report {
         }),
         fleet_reason: None,
         wrong_clocks: Vec::new(),
-        database: DatabaseReport {
+        database: QueueReport {
             name: "fibonacci".to_owned(),
             queue: Some(QueueStatus {
                 queued: 12,

@@ -31,11 +31,11 @@ const LONGEST_PAUSE: u32 = 3;
 const MAX_JOBS: usize = 100;
 
 /// Reads the jobs in hand, the oldest first.
-pub(crate) type Running = Box<dyn Fn() -> Vec<RunningJob> + Send + Sync>;
+pub(crate) type RunningJobs = Box<dyn Fn() -> Vec<RunningJob> + Send + Sync>;
 
 /// Decides when a beat is due and what it says.
-pub(super) struct Telling {
-    running: Running,
+pub(super) struct ProgressSchedule {
+    running: RunningJobs,
     /// Looks since the server was seen to have room.
     looks_since_room: u32,
     /// Looks since the last beat.
@@ -46,9 +46,9 @@ pub(super) struct Telling {
     between_steps: HashMap<String, u32>,
 }
 
-impl Telling {
+impl ProgressSchedule {
     /// The first look is due at once.
-    pub(super) fn new(running: Running) -> Self {
+    pub(super) fn new(running: RunningJobs) -> Self {
         Self {
             running,
             looks_since_room: 0,
@@ -124,14 +124,17 @@ mod tests {
         serde_json::from_value(json!({"workflow_id": "a", "seconds": seconds})).unwrap()
     }
 
-    fn telling() -> (Telling, Jobs) {
+    fn telling() -> (ProgressSchedule, Jobs) {
         let jobs = Jobs::default();
         let seen = Arc::clone(&jobs);
-        (Telling::new(Box::new(move || seen.lock().unwrap().clone())), jobs)
+        (
+            ProgressSchedule::new(Box::new(move || seen.lock().unwrap().clone())),
+            jobs,
+        )
     }
 
     /// Which of the next looks end in a beat.
-    fn beats(telling: &mut Telling, looks: usize) -> Vec<bool> {
+    fn beats(telling: &mut ProgressSchedule, looks: usize) -> Vec<bool> {
         (0..looks).map(|_| telling.look().is_some()).collect()
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::info;
 
-use super::acquire::Holder;
+use super::acquire::LockHolder;
 use super::{Presence, Sight};
 
 /// The longest that a start waits for an id whose former holder is just being buried.
@@ -16,24 +16,24 @@ const LATE: Duration = Duration::from_secs(4);
 
 /// The sightings so far of those who stand in the way.
 #[derive(Default)]
-pub(super) struct Patience {
+pub(super) struct BeatWatch {
     /// Since when the lock is held.
     locked_since: Option<Instant>,
-    watched: Option<Watched>,
+    watched: Option<WatchedBeat>,
     /// True if a heartbeat was seen to move.
     has_beaten: bool,
     has_said: bool,
 }
 
 /// A row, and since when it has not changed.
-struct Watched {
+struct WatchedBeat {
     beat: String,
     since: Instant,
     /// When it was last looked at.
     seen: Instant,
 }
 
-impl Patience {
+impl BeatWatch {
     /// For how long `beat` was watched standing still, by our own clock.
     pub(super) fn silence_of(&self, beat: &str) -> Duration {
         let watched = self.watched.as_ref().filter(|watched| watched.beat == beat);
@@ -41,7 +41,7 @@ impl Patience {
     }
 
     /// Tests whether `holder` is there to stay.
-    pub(super) fn is_over(&mut self, executor_id: &str, holder: &Holder) -> bool {
+    pub(super) fn is_over(&mut self, executor_id: &str, holder: &LockHolder) -> bool {
         let now = Instant::now();
         self.watch(holder, now);
         if !holder.is_locked {
@@ -58,7 +58,7 @@ impl Patience {
     }
 
     /// Says once that this takes its time; it is not over.
-    fn go_on(&mut self, executor_id: &str, holder: &Holder) -> bool {
+    fn go_on(&mut self, executor_id: &str, holder: &LockHolder) -> bool {
         if !std::mem::replace(&mut self.has_said, true) {
             info!(
                 executor_id,
@@ -69,7 +69,7 @@ impl Patience {
         false
     }
 
-    fn watch(&mut self, holder: &Holder, now: Instant) {
+    fn watch(&mut self, holder: &LockHolder, now: Instant) {
         match &mut self.watched {
             Some(watched) if watched.beat == holder.beat && now - watched.seen < LATE => {
                 watched.seen = now;
@@ -78,7 +78,7 @@ impl Patience {
             Some(watched) => self.has_beaten |= watched.beat != holder.beat,
             None => {}
         }
-        self.watched = Some(Watched {
+        self.watched = Some(WatchedBeat {
             beat: holder.beat.clone(),
             since: now,
             seen: now,
@@ -90,47 +90,47 @@ impl Patience {
 mod tests {
     use super::*;
 
-    fn holder(beat: &str) -> Holder {
-        Holder::without_row("host", Some(beat.to_owned()))
+    fn holder(beat: &str) -> LockHolder {
+        LockHolder::without_row("host", Some(beat.to_owned()))
     }
 
     /// Tests whether the watch is over when a free row shows `beat`.
-    fn is_over(patience: &mut Patience, beat: &str) -> bool {
-        patience.is_over("host/0", &holder(beat))
+    fn is_over(watch: &mut BeatWatch, beat: &str) -> bool {
+        watch.is_over("host/0", &holder(beat))
     }
 
     /// A row that was first seen `since` ago, and last `last_look` ago.
-    fn watched(since: Duration, last_look: Duration) -> Patience {
+    fn watched(since: Duration, last_look: Duration) -> BeatWatch {
         let now = Instant::now();
-        Patience {
-            watched: Some(Watched {
+        BeatWatch {
+            watched: Some(WatchedBeat {
                 beat: "a".to_owned(),
                 since: now - since,
                 seen: now - last_look,
             }),
-            ..Patience::default()
+            ..BeatWatch::default()
         }
     }
 
     #[test]
     fn a_row_is_silent_only_if_it_was_seen_standing_still_for_the_whole_expiry() {
-        let mut patience = watched(Presence::EXPIRY, Duration::from_secs(1));
+        let mut watch = watched(Presence::EXPIRY, Duration::from_secs(1));
         assert!(
-            patience.silence_of("a") < Presence::EXPIRY,
+            watch.silence_of("a") < Presence::EXPIRY,
             "what nobody looked at counts as silence"
         );
-        assert!(!is_over(&mut patience, "a"));
-        assert!(patience.silence_of("a") >= Presence::EXPIRY);
-        assert!(is_over(&mut patience, "b"), "a beat was missed");
-        assert_eq!(patience.silence_of("b"), Duration::ZERO);
+        assert!(!is_over(&mut watch, "a"));
+        assert!(watch.silence_of("a") >= Presence::EXPIRY);
+        assert!(is_over(&mut watch, "b"), "a beat was missed");
+        assert_eq!(watch.silence_of("b"), Duration::ZERO);
     }
 
     #[test]
     fn a_look_that_comes_late_starts_the_watch_again() {
-        let mut patience = watched(Presence::EXPIRY, LATE);
-        assert!(!is_over(&mut patience, "a"));
+        let mut watch = watched(Presence::EXPIRY, LATE);
+        assert!(!is_over(&mut watch, "a"));
         assert_eq!(
-            patience.silence_of("a"),
+            watch.silence_of("a"),
             Duration::ZERO,
             "an outage counts as silence"
         );
@@ -143,9 +143,9 @@ mod tests {
             (holder.is_locked, holder.sight) = (true, sight);
             holder
         };
-        let is_over = |mut patience: Patience, holder: &Holder| {
-            patience.locked_since = Some(Instant::now() - PATIENCE);
-            patience.is_over("host/0", holder)
+        let is_over = |mut watch: BeatWatch, holder: &LockHolder| {
+            watch.locked_since = Some(Instant::now() - PATIENCE);
+            watch.is_over("host/0", holder)
         };
         let second = Duration::from_secs(1);
         let short = || watched(PATIENCE, second);

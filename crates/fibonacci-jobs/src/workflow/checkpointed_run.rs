@@ -11,11 +11,11 @@ use durable_jobs::compute::Ended;
 use durable_jobs::{Error, Failure, JobContext};
 
 use super::steps::{Computed, StoredState, computed};
-use crate::compute::{Done, StateFile, Stop, Task, UNREADABLE};
+use crate::compute::{Done, FibonacciTask, StateFile, Stop, UNREADABLE};
 use crate::record::Request;
 
 /// Computes for the steps of one attempt.
-pub(super) struct Computation<'a> {
+pub(super) struct CheckpointedRun<'a> {
     job: &'a JobContext,
     request: Request,
     /// The indices whose states are wanted, in their order.
@@ -37,7 +37,7 @@ struct Begun {
     _from: Option<Fetched>,
 }
 
-impl<'a> Computation<'a> {
+impl<'a> CheckpointedRun<'a> {
     /// A computation that begins with the first step that waits for it, from the last of `states`.
     pub(super) fn new(
         job: &'a JobContext,
@@ -144,7 +144,7 @@ impl<'a> Computation<'a> {
         let wanted = self.stops.iter().filter(|k| **k > self.recorded);
         let states: HashMap<u64, ArtifactFile> = wanted.clone().map(|k| (*k, file())).collect();
         let digits = file();
-        let task = Task {
+        let task = FibonacciTask {
             request: self.request,
             from: from.as_ref().map(|(fetched, blake3)| StateFile {
                 path: fetched.path().to_owned(),
