@@ -120,7 +120,7 @@ impl Client {
             self.admit(job)?;
         }
         options.check()?;
-        refuse_contradictions(jobs)?;
+        self.refuse_contradictions(jobs)?;
         let at_once = if jobs.len() <= PACED { 1 } else { AT_ONCE };
         for (position, some) in jobs.chunks(at_once).enumerate() {
             if position > 0 {
@@ -242,6 +242,21 @@ impl Client {
         }
     }
 
+    /// Refuses an id that is given twice for different jobs.
+    fn refuse_contradictions(&self, jobs: &[NewJob]) -> Result<(), Error> {
+        let mut asked = HashMap::with_capacity(jobs.len());
+        let request = |job: &NewJob| self.request(job.workflow, &job.input);
+        for job in jobs {
+            let other = asked.insert(&job.id, job).filter(|other| *other != job);
+            if other.is_some_and(|other| request(other) != request(job)) {
+                return Err(Error::IdTaken {
+                    id: job.id.to_string(),
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// Returns the request of a row, if it makes sense.
     fn request_of(&self, row: &WorkflowRecord) -> Option<(&'static str, Value)> {
         self.request(row.name.as_deref()?, row.input.as_deref()?)
@@ -307,19 +322,6 @@ fn cut_short(queued: usize, jobs: usize, cause: Error) -> Error {
 fn input_of(job: &NewJob) -> Result<Value, Failure> {
     serde_json::from_str(&job.input)
         .map_err(|error| Failure::invalid_request(format!("the input is not JSON: {error}")))
-}
-
-/// Refuses an id that is given twice for different jobs.
-fn refuse_contradictions(jobs: &[NewJob]) -> Result<(), Error> {
-    let mut asked = HashMap::with_capacity(jobs.len());
-    for job in jobs {
-        if asked.insert(&job.id, job).is_some_and(|other| other != job) {
-            return Err(Error::IdTaken {
-                id: job.id.to_string(),
-            });
-        }
-    }
-    Ok(())
 }
 
 /// Lets a millisecond pass: the queue is ordered by the time of submission, which is kept in milliseconds.

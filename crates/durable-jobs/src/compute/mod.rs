@@ -53,7 +53,9 @@ pub trait Task: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
         }
     }
 
-    /// Removes the files that it may have left unfinished.
+    /// Removes the files that it may have left unfinished, when nobody waits for it any more.
+    ///
+    /// Those of a task that somebody waits for belong to the step, which holds an [`ArtifactFile`](crate::artifact::ArtifactFile).
     fn clean_up(&self) {}
 }
 

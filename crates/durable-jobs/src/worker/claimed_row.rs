@@ -103,16 +103,15 @@ impl ClaimedRow {
     pub(crate) async fn refuse(&self, database: &Database, holder: &RowHolder, refusal: &Refusal) {
         match refusal {
             Refusal::Never(failure) => self.park(database, failure).await,
-            Refusal::UnknownType => {
-                warn!(
+            Refusal::UnknownType => match self.give_back(database, holder).await {
+                Ok(true) => warn!(
                     workflow_id = self.id,
                     workflow = self.name,
                     "gave back a job of a type that is not known here"
-                );
-                if let Err(error) = self.give_back(database, holder).await {
-                    warn!(workflow_id = self.id, %error, "could not give a row back");
-                }
-            }
+                ),
+                Ok(false) => {}
+                Err(error) => warn!(workflow_id = self.id, %error, "could not give a row back"),
+            },
         }
     }
 
