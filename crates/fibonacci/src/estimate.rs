@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_models_are_within_a_factor_of_about_two_of_what_was_measured() {
+    fn the_models_are_within_a_factor_of_two_of_measurements() {
         let near = |model: f64, measured: f64| model < 2.2 * measured && measured < 2.2 * model;
         for (n, compute, decimal, digits) in [
             (100_000, 0.000_1, 0.000_4, 0.000_16),

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn no_index_up_to_2_to_62_comes_near_enough_to_an_integer_to_be_wrong() {
+    fn no_index_up_to_2_to_62_is_near_enough_to_an_integer() {
         let circle = Natural::ONE << 128u64;
         let error = Natural::ONE << 63u64; // more than n + 2 for every n ≤ 2^62
         for line in [DECIMAL, BINARY] {

@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn an_old_or_incomplete_directory_does_not_hide_a_good_one_behind_it() {
+    fn a_bad_directory_hides_no_good_one_behind_it() {
         let (old, good, empty) = (
             programs_of("9.6.24"),
             programs_of("16.2"),
@@ -342,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cluster_of_a_version_that_is_not_there_is_refused_with_both_versions() {
+    fn a_cluster_of_a_missing_version_is_refused_with_both_versions() {
         let (newer, data_dir) = (programs_of("17.1"), tempfile::tempdir().unwrap());
         let cluster = data_dir.path().join("cluster");
         fs::create_dir(&cluster).unwrap();

@@ -14,13 +14,13 @@ use crate::idle::{SETTLE, WATCH, memory, share, ticks};
 use crate::reading::{Reading, median};
 use crate::server::Server;
 
-/// How many workers are killed, one after the other.
+/// The number of workers that are killed, one after the other.
 const KILLS: usize = 5;
 
 /// An index that keeps a worker busy for longer than any recovery takes.
 const LONG: u64 = 48;
 
-/// How many equal jobs the speed-up is measured with.
+/// The number of equal jobs that the speed-up is measured with.
 const JOBS: usize = 16;
 
 /// Their index: about 0.6 s each.

@@ -19,16 +19,16 @@ const WORKERS: u32 = 2;
 /// An index that keeps a worker busy for longer than the questions take.
 const LONG: u64 = 48;
 
-/// What is asked for, in turn.
+/// The paths that are asked for, in turn.
 const PATHS: [&str; 3] = ["/livez", "/health", "/readyz"];
 
 /// Between two questions, whoever asks them: 200 a second.
 const PACE: Duration = Duration::from_millis(5);
 
-/// How many ask, so that one slow answer delays no question but the next one of its own client.
+/// The number of clients, so that one slow answer delays no question but the next one of its own client.
 const CLIENTS: u32 = 8;
 
-/// How many each client asks: five seconds of them.
+/// The questions of each client: five seconds of them.
 const QUESTIONS_EACH: u32 = 125;
 
 /// Measures the three paths, from before the connection until the end of the answer.
@@ -87,7 +87,7 @@ fn ask_steadily(address: &str) -> [Vec<Duration>; PATHS.len()] {
     times
 }
 
-/// Whether every worker takes jobs and computes one.
+/// Tells if every worker takes jobs and computes one.
 fn is_well_and_busy(address: &str) -> bool {
     let answer = get(address, "/health").expect("the fleet answers");
     answer.contains(r#""status":"healthy""#)

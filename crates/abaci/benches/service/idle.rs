@@ -8,13 +8,13 @@ use crate::database::Database;
 use crate::reading::Reading;
 use crate::server::Server;
 
-/// How long it is watched, once it has settled.
+/// The time for which it is watched, once it has settled.
 pub(crate) const WATCH: Duration = Duration::from_secs(10);
 
-/// How long after its start that begins.
+/// The pause between its start and that.
 pub(crate) const SETTLE: Duration = Duration::from_secs(3);
 
-/// How long a tick of `/proc/PID/stat` is; Linux shows every program 100 a second.
+/// The length of a tick of `/proc/PID/stat` is; Linux shows every program 100 a second.
 const TICK: Duration = Duration::from_millis(10);
 
 /// Measures the processor time and memory of an idle server, and of PostgreSQL's processes that serve it.

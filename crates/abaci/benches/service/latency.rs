@@ -9,10 +9,10 @@ use crate::database::{Database, ForeignClient, all_succeed, timed};
 use crate::reading::{Reading, percentiles};
 use crate::server::Server;
 
-/// How many jobs, one after the other.
+/// The number of jobs, one after the other.
 const JOBS: u32 = 200;
 
-/// How many before that, which are not counted.
+/// The number of those before, which are not counted.
 const WARM_UP: u32 = 20;
 
 /// The index of every job: nothing to compute.

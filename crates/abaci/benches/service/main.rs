@@ -25,7 +25,7 @@ use std::process::ExitCode;
 
 use reading::{Reading, Readings};
 
-/// How often everything is measured.
+/// The number of runs of every measurement.
 const RUNS: usize = 3;
 
 /// One measurement: its name, and what does it once.

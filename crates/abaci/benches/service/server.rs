@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use testkit::TempDir;
 
-/// How long a line of the log is waited for.
+/// The longest wait for a line of the log.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running server; dropping it drains it.

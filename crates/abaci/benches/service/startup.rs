@@ -6,7 +6,7 @@ use crate::database::Database;
 use crate::reading::{Reading, median};
 use crate::server::Server;
 
-/// How many starts there are of each kind.
+/// The number of starts of each kind.
 const STARTS: usize = 5;
 
 /// Measures starts on a database that has the tables and on an empty one; PostgreSQL runs already.

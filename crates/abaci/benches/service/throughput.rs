@@ -8,7 +8,7 @@ use crate::database::{Database, all_succeed, timed};
 use crate::reading::Reading;
 use crate::server::Server;
 
-/// How many jobs, all submitted by one call.
+/// The number of jobs, all submitted by one call.
 const JOBS: usize = 2000;
 
 /// The index of every job: nothing to compute.

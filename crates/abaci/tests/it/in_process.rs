@@ -16,7 +16,7 @@ use crate::rig::Rig;
 pub(crate) struct OwnWorker {
     runtime: Runtime,
     worker: Worker,
-    /// What this process had started before: the first test to use the shared server keeps it as a child.
+    /// The processes that this one had started before: the first test to use the shared server keeps it as a child.
     others: Vec<u32>,
 }
 

@@ -458,7 +458,7 @@ mod tests {
 
     #[tokio::test]
     #[cfg(target_os = "linux")]
-    async fn what_a_dead_worker_left_unfinished_is_swept_away_and_nothing_else() {
+    async fn only_unfinished_files_of_dead_workers_are_swept_away() {
         let directory = TempDir::new();
         let artifacts = artifacts(&directory);
         let mut dead = std::process::Command::new("true").spawn().unwrap();

@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_passes_is_told_by_the_code_and_without_one_by_the_driver() {
+    fn outages_are_told_by_the_code_or_by_the_driver() {
         for passing in ["08006", "57P01", "57P02", "57P03", "53300", "25006"] {
             assert!(is_passing(passing), "{passing}");
         }
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn an_engine_that_loses_its_connection_is_an_outage_and_one_that_is_refused_is_none() {
+    fn only_a_lost_connection_of_the_engine_is_an_outage() {
         use BackendErrorKind::{Connection, Permanent};
         for (sqlstate, kind) in [(None, Connection), (Some("57P01"), Connection)] {
             let error = of_the_engine(sqlstate, kind);

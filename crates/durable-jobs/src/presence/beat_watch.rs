@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_silent_only_if_it_was_seen_standing_still_for_the_whole_expiry() {
+    fn a_row_is_silent_once_it_stood_still_for_the_expiry() {
         let mut watch = watched(Presence::EXPIRY, Duration::from_secs(1));
         assert!(
             watch.silence_of("a") < Presence::EXPIRY,

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_worker_and_one_with_short_jobs_beat_at_every_fourth_look() {
+    fn idle_workers_beat_at_every_fourth_look() {
         for jobs_in_hand in [vec![], vec![job(0.4)]] {
             let (mut telling, jobs) = telling();
             *jobs.lock().unwrap() = jobs_in_hand;
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_longer_job_is_told_at_every_look_and_taken_back_at_the_first_one_without_it() {
+    fn a_longer_job_is_told_at_every_look_until_it_is_gone() {
         let (mut telling, jobs) = telling();
         assert_eq!(beats(&mut telling, 2), [true, false]);
         *jobs.lock().unwrap() = vec![job(0.6)];
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn a_beat_that_did_not_get_through_is_due_again_at_the_next_look() {
+    fn a_lost_beat_is_due_again_at_the_next_look() {
         let (mut telling, _jobs) = telling();
         assert_eq!(beats(&mut telling, 2), [true, false]);
         telling.hurry();

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_at_an_index_strikes_there_and_only_in_the_first_start() {
+    fn a_fault_at_an_index_strikes_in_the_first_start_only() {
         let fault: Fault = "abort@5".parse().unwrap();
         assert_eq!(fault.strikes(10, 5, 1), Some(FaultKind::Abort));
         assert_eq!(fault.strikes(10, 4, 1), None);
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn a_random_fault_kills_twice_at_growing_indices_and_never_a_third_time() {
+    fn a_random_fault_kills_twice_at_growing_indices() {
         let at = |seed, n, start| -> Vec<u64> {
             let fault = Fault::Random { seed };
             (0..=n)

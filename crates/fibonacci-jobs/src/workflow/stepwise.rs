@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_checkpoint_at_the_largest_n_leaves_room_in_a_row_of_two_kilobytes() {
+    fn the_largest_checkpoint_stays_under_two_kilobytes() {
         let value = fibonacci::iterative(10_000, &fibonacci::unobserved).unwrap();
         let added = Added {
             index: 10_000,

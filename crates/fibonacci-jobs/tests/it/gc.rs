@@ -125,7 +125,7 @@ async fn what_is_young_may_be_recorded_yet_and_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_giant_job_that_was_cancelled_keeps_its_states_and_goes_on_from_them() {
+async fn a_cancelled_giant_job_goes_on_from_its_states() {
     let rig = Rig::new();
     let (first, client) = (rig.worker().await, rig.client().await);
     // Holds the job between its last state and its digits.

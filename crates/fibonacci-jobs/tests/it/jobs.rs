@@ -80,7 +80,7 @@ async fn every_algorithm_gives_the_same_value() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_value_too_large_for_the_row_is_an_artifact_that_is_never_believed_when_it_was_changed() {
+async fn a_changed_artifact_is_never_believed() {
     let rig = Rig::new();
     let (_worker, client) = (rig.worker().await, rig.client().await);
     let id = client.submit_job(Request::new(100_000).job()).await.unwrap();
@@ -105,7 +105,7 @@ async fn a_value_too_large_for_the_row_is_an_artifact_that_is_never_believed_whe
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_artifact_that_is_gone_before_it_is_certified_is_computed_again() {
+async fn an_artifact_that_is_gone_is_computed_again() {
     let rig = Rig::new();
     let (first, client) = (rig.worker().await, rig.client().await);
     // Holds the worker between the record of `compute` and that of `certify`.
@@ -128,7 +128,7 @@ async fn an_artifact_that_is_gone_before_it_is_certified_is_computed_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn submitting_the_same_id_again_changes_nothing_and_another_request_under_it_is_refused() {
+async fn an_id_names_one_request_for_ever() {
     let rig = Rig::new();
     let (_worker, client) = (rig.worker().await, rig.client().await);
     let job = [(JobId::new("mine"), Request::new(50))];

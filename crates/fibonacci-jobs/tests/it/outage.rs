@@ -12,7 +12,7 @@ use crate::rig::{DEADLINE, Ended, Rig, client_settings, worker_settings};
 const OUTAGE: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_outage_of_thirty_seconds_in_the_middle_of_twenty_jobs_costs_no_job() {
+async fn an_outage_of_thirty_seconds_costs_no_job() {
     let mut server = PrivateServer::new();
     let url = server.create_database("jobs");
     let artifacts = TempDir::new();
@@ -76,7 +76,7 @@ fn strike(rig: &Rig, table: &str, action: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_breaks_during_a_start_is_an_outage_and_a_statement_that_fails_is_none() {
+async fn only_a_broken_connection_makes_a_start_an_outage() {
     let rig = Rig::new();
     rig.client().await.close().await;
     for table in ["abaci.names", "abaci.presence"] {
@@ -96,7 +96,7 @@ async fn a_connection_that_breaks_during_a_start_is_an_outage_and_a_statement_th
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_breaks_while_the_tables_are_made_is_an_outage() {
+async fn a_connection_that_breaks_in_a_migration_is_an_outage() {
     let rig = Rig::new();
     rig.client().await.close().await;
     rig.database.psql(
@@ -118,7 +118,7 @@ async fn a_connection_that_breaks_while_the_tables_are_made_is_an_outage() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_start_whose_questions_hang_is_given_up_and_leaves_no_session_behind() {
+async fn a_start_whose_questions_hang_leaves_no_session_behind() {
     let rig = Rig::new();
     rig.client().await.close().await;
     let sessions = "select count(*) from pg_stat_activity where application_name like 'abaci%' \

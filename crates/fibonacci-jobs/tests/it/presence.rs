@@ -70,7 +70,7 @@ fn stranger() -> Process {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_whose_process_id_went_to_another_process_is_taken_over_once_it_stands_still() {
+async fn a_row_whose_process_id_was_reused_is_taken_over() {
     let rig = Rig::new();
     let stranger = stranger();
     rig.leave_row_of(&stranger);
@@ -107,7 +107,7 @@ async fn a_number_that_has_another_start_by_now_keeps_no_id() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_whose_heartbeat_moves_is_refused_though_nobody_holds_the_lock() {
+async fn a_moving_heartbeat_is_refused_without_a_lock() {
     let rig = Rig::new();
     let stranger = stranger();
     rig.leave_row_of(&stranger);

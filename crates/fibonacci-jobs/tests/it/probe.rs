@@ -126,7 +126,7 @@ async fn a_job_waits_since_it_could_have_been_started() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_waiting_job_is_stranded_unless_a_live_worker_of_its_queue_runs_its_version() {
+async fn a_job_whose_version_nobody_runs_is_stranded() {
     let rig = Rig::new();
     rig.tables().await;
     let probe = rig.probe();
@@ -154,7 +154,7 @@ async fn a_waiting_job_is_stranded_unless_a_live_worker_of_its_queue_runs_its_ve
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_nobody_has_used_is_told_as_such_and_left_as_it_is() {
+async fn an_unused_database_is_told_as_such_and_left_alone() {
     let rig = Rig::new();
     let probe = rig.probe();
     let error = probe.ask(PATIENT).await.unwrap_err();
@@ -173,7 +173,7 @@ async fn a_database_that_nobody_has_used_is_told_as_such_and_left_as_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_database_that_goes_is_unreachable_and_the_first_question_after_its_return_is_answered() {
+async fn the_first_question_after_an_outage_is_answered() {
     let mut server = PrivateServer::new();
     let url = server.create_database("jobs");
     make_tables(&url).await;
@@ -199,7 +199,7 @@ async fn a_database_that_goes_is_unreachable_and_the_first_question_after_its_re
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_that_does_not_come_is_given_up_and_leaves_neither_a_connection_nor_a_session() {
+async fn an_answer_that_does_not_come_leaves_no_session() {
     let rig = Rig::new();
     rig.tables().await;
     let probe = rig.probe();

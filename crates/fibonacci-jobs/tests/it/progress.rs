@@ -34,7 +34,7 @@ fn told(rig: &Rig) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_progress_of_a_running_job_grows_in_the_database_and_goes_with_the_job() {
+async fn progress_grows_in_the_database_and_goes_with_the_job() {
     let rig = Rig::new();
     let (_worker, client) = (rig.worker().await, rig.client().await);
     let request = Request::with(50, Algorithm::Recursive);

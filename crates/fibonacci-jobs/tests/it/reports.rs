@@ -22,7 +22,7 @@ fn the_job(report: WorkerReport) -> Option<RunningJob> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_running_job_is_shown_with_its_request_and_growing_progress_until_it_ends() {
+async fn a_running_job_is_shown_with_growing_progress() {
     let rig = Rig::new();
     let (worker, client) = (rig.worker().await, rig.client().await);
     let observer = worker.observer();
@@ -136,7 +136,7 @@ async fn an_outage_shows_as_a_failure_and_a_growing_age_until_it_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_beat_that_hangs_shows_as_an_age_first_and_as_a_failure_once_it_is_given_up() {
+async fn a_beat_that_hangs_shows_as_an_age_and_then_as_a_failure() {
     let rig = Rig::new();
     let worker = rig.worker().await;
     let observer = worker.observer();

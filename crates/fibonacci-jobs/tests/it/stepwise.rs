@@ -78,7 +78,7 @@ async fn every_index_is_a_recorded_step_and_the_smallest_have_none() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_drain_hands_it_back_between_two_steps_and_a_replay_gives_what_a_straight_run_gives() {
+async fn a_drained_stepwise_job_ends_as_a_straight_run_does() {
     let rig = Rig::new();
     let client = rig.client().await;
     let id = submit(&client, stepwise(1500)).await;
@@ -255,7 +255,7 @@ async fn a_client_refuses_what_no_worker_would_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn foreign_rows_of_it_are_read_and_those_of_another_workflow_refused_by_one_rule() {
+async fn foreign_rows_of_another_workflow_are_refused() {
     let rig = Rig::new();
     let (_worker, client) = (rig.worker().await, rig.client().await);
     let good = [
@@ -328,7 +328,7 @@ async fn foreign_rows_of_it_are_read_and_those_of_another_workflow_refused_by_on
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_id_that_names_a_job_of_one_workflow_is_refused_for_the_other() {
+async fn an_id_of_one_workflow_is_refused_for_the_other() {
     let rig = Rig::new();
     let client = rig.client().await;
     let id = JobId::new("mine");

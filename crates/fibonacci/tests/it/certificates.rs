@@ -38,7 +38,7 @@ fn is_prime(candidate: u64) -> bool {
 }
 
 #[test]
-fn the_primes_are_the_three_largest_safe_primes_of_61_bits_that_are_4_modulo_5() {
+fn the_primes_are_the_three_largest_safe_ones_of_61_bits() {
     let found: Vec<u64> = (1 << 60..1u64 << 61)
         .rev()
         .filter(|p| p % 5 == 4 && p % 4 == 3 && is_prime(p / 2) && is_prime(*p))
@@ -176,7 +176,7 @@ impl Damage {
 }
 
 #[test]
-fn a_text_in_pieces_that_are_read_on_two_threads_is_the_same_text() {
+fn a_text_read_in_pieces_on_two_threads_is_the_same() {
     let n = 25_000_000;
     let (certificate, mut text) = (
         Certificate::for_index(n),

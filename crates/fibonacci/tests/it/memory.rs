@@ -23,7 +23,7 @@ const WASTE_BYTES: u64 = 8 << 20;
 const ALLOWANCE_BYTES: u64 = 96 << 20;
 
 #[test]
-fn a_computation_that_is_resumed_needs_no_more_memory_than_one_that_began_and_both_what_was_estimated() {
+fn a_resumed_computation_needs_the_estimated_memory() {
     if let Ok(role) = env::var(ROLE) {
         return play(&role);
     }
@@ -60,7 +60,7 @@ fn last_state() -> DecimalParts {
 
 /// Memory that the computation of this role needed beyond what the process had when it started; it is told the state.
 fn measured(role: &str, state: &DecimalParts) -> u64 {
-    let name = "memory::a_computation_that_is_resumed_needs_no_more_memory_than_one_that_began_and_both_what_was_estimated";
+    let name = "memory::a_resumed_computation_needs_the_estimated_memory";
     let mut child = Command::new(env::current_exe().unwrap())
         .args([name, "--exact", "--nocapture"])
         .env(ROLE, role)

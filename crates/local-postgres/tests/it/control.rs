@@ -104,7 +104,7 @@ fn a_stop_in_the_middle_of_a_start_leaves_nothing_running() {
 }
 
 #[test]
-fn a_database_is_created_once_whoever_asks_and_whatever_its_name() {
+fn a_database_is_created_once_whatever_its_name() {
     let site = Site::new();
     let lease = site.lease();
     let odd = r#"Übung "1" %/?&'"#;

@@ -11,7 +11,7 @@ use crate::site::{Site, kill, psql, psql_command, url};
 const SHORT: Duration = Duration::from_millis(200);
 
 #[test]
-fn a_killed_keeper_is_replaced_by_the_next_user_and_the_server_goes_on() {
+fn the_next_user_replaces_a_killed_keeper() {
     let site = Site::new();
     let lease = site.lease();
     let (server, keeper) = (site.running().pid, site.keeper_pid());
@@ -58,7 +58,7 @@ fn a_database_is_made_though_the_server_was_just_killed() {
 }
 
 #[test]
-fn the_last_user_to_leave_leaves_no_server_behind_even_without_a_keeper() {
+fn the_last_user_leaves_no_server_even_without_a_keeper() {
     let site = Site::lingering(SHORT);
     let user = site.user();
     kill(site.keeper_pid());
@@ -68,7 +68,7 @@ fn the_last_user_to_leave_leaves_no_server_behind_even_without_a_keeper() {
 }
 
 #[test]
-fn a_keeper_that_is_asked_to_end_goes_on_for_its_users_and_ends_with_them() {
+fn a_keeper_that_is_asked_to_end_ends_with_its_users() {
     let site = Site::lingering(SHORT);
     let mut user = site.user();
     let keeper = site.keeper_pid();
@@ -130,7 +130,7 @@ fn a_user_outlives_the_death_of_keeper_and_server() {
 }
 
 #[test]
-fn what_was_acknowledged_is_stored_when_all_are_killed_under_load() {
+fn acknowledged_rows_are_stored_when_all_are_killed() {
     let site = Site::new();
     psql(
         &url(&site.lease()),

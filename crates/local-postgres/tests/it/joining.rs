@@ -85,7 +85,7 @@ fn a_joined_lease_never_connects_to_the_server() {
 }
 
 #[test]
-fn the_server_stays_while_only_a_joined_lease_lives_and_goes_with_it() {
+fn the_server_lives_as_long_as_a_joined_lease() {
     let site = Site::lingering(SHORT);
     let lease = site.joined();
     wait_until_ready(&lease);
@@ -102,7 +102,7 @@ fn the_server_stays_while_only_a_joined_lease_lives_and_goes_with_it() {
 }
 
 #[test]
-fn a_killed_keeper_is_replaced_by_the_next_look_and_the_server_goes_on() {
+fn the_next_look_replaces_a_killed_keeper() {
     let site = Site::lingering(SHORT);
     let lease = site.joined();
     wait_until_ready(&lease);
@@ -150,7 +150,7 @@ fn a_forced_stop_is_undone_by_the_next_looks() {
 }
 
 #[test]
-fn who_joins_while_a_predecessor_is_being_stopped_gets_a_fresh_server() {
+fn who_joins_while_a_server_stops_gets_a_fresh_one() {
     let site = Site::lingering(Duration::ZERO);
     for _ in 0..5 {
         let lease = site.joined();
@@ -201,7 +201,7 @@ fn what_cannot_start_is_told_by_the_join() {
 }
 
 #[test]
-fn a_server_that_does_not_start_is_told_in_its_own_words_until_it_does() {
+fn a_server_that_does_not_start_is_told_in_its_words() {
     let site = Site::new();
     configure(&site, "no_such_setting = 1");
     let lease = site.joined();

@@ -15,7 +15,7 @@ use crate::site::{self, Site, psql, url};
 const NOBODY: u32 = 65534;
 
 #[test]
-fn a_broken_configuration_is_told_at_once_in_the_servers_own_words() {
+fn a_broken_configuration_is_told_in_the_servers_words() {
     let site = Site::new();
     drop(site.lease());
     stop(&site.data_dir, Force::No).unwrap();
@@ -68,7 +68,7 @@ fn a_directory_without_programs_is_named() {
 }
 
 #[test]
-fn a_path_too_long_for_a_socket_moves_the_socket_to_a_private_directory() {
+fn a_path_too_long_for_a_socket_moves_the_socket() {
     let site = Site::new().at("d".repeat(120));
     let lease = site.lease();
     let socket_dir = lease.socket_dir().to_path_buf();

@@ -16,7 +16,7 @@ fn two_databases_share_a_server_and_no_table() {
 }
 
 #[test]
-fn a_database_goes_with_its_value_even_while_somebody_is_connected() {
+fn a_database_goes_with_its_value_despite_connections() {
     let (kept, dropped) = (Database::create(), Database::create());
     let mut command = psql();
     command.args(["-X", "-A", "-t", "-d", dropped.url()]);

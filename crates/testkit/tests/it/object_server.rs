@@ -125,7 +125,7 @@ async fn a_client_reads_what_was_written_behind_its_back() {
     assert_eq!(found.bytes().await.unwrap(), "832O40");
 }
 
-/// What a request met, or a panic when it succeeded.
+/// Returns what a request met, or a panic when it succeeded.
 fn error(result: Result<impl Debug, Error>) -> Error {
     let error = result.expect_err("the request succeeded");
     eprintln!("{error}");

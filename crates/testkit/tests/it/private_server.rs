@@ -3,7 +3,7 @@ use testkit::{PrivateServer, Process, child, eventually};
 use crate::psql;
 
 #[test]
-fn a_private_server_stays_down_until_it_is_started_and_loses_nothing() {
+fn a_stopped_private_server_loses_nothing() {
     let mut server = PrivateServer::new();
     let url = server.create_database("mine");
     server.psql("mine", "create table t (n int)");

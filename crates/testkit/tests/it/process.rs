@@ -51,7 +51,7 @@ fn both_streams_are_collected() {
 }
 
 #[test]
-fn a_killed_process_leaves_its_children_and_a_dropped_one_does_not() {
+fn only_a_killed_process_leaves_its_children() {
     let mut parent = shell("sleep 1000 & echo child $!; wait");
     let line = parent.wait_for_line("child");
     let child = line.strip_prefix("child ").unwrap().parse().unwrap();

@@ -8,7 +8,7 @@ use testkit::{CutPath, Deadline, PoolMode, Pooler, Process};
 use crate::fleet_rig::{Fleet, pid_of, workers_in};
 use crate::rig::{Program, Rig, code, objects};
 
-/// What is promised of all that a cut stops.
+/// The promised time for all that a cut stops.
 const BOUND: Duration = Duration::from_secs(30);
 
 /// Minutes of one core.
@@ -49,7 +49,7 @@ impl Pooled {
         }
     }
 
-    /// How often the one running job was started.
+    /// Counts the starts of the one running job.
     fn attempts(&self, id: &str) -> u64 {
         let job = objects(&self.rig.run(["show", "--json", id])).remove(0);
         job["attempts"].as_u64().unwrap_or_default()

@@ -10,7 +10,7 @@ use crate::children::{children_of, files};
 use crate::in_process::OwnWorker;
 use crate::rig::{Rig, code, objects};
 
-/// How long a cancelled job may go on after the command has said so: half a second where nothing else runs, and more where
+/// The longest time that a cancelled job may go on after the command has said so: half a second where nothing else runs, and more where
 /// other tests do.
 const BOUND: Duration = Duration::from_secs(3);
 
@@ -49,7 +49,7 @@ fn processor_ticks() -> u64 {
     ticks.map(|ticks| ticks.parse::<u64>().unwrap()).sum()
 }
 
-/// Whether this process does next to nothing for a tenth of a second.
+/// Tells if this process does next to nothing for a tenth of a second.
 fn is_at_rest() -> bool {
     let before = processor_ticks();
     std::thread::sleep(Duration::from_millis(100));

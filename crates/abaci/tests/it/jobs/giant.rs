@@ -41,7 +41,7 @@ fn assert_exact(rig: &Rig, id: &str) {
     assert_eq!(files(&rig.directory), [value]);
 }
 
-/// How often a step of this name was done, by the log.
+/// Counts the steps of this name that were done, by the log.
 fn times_done(server: &Process, step: &str) -> usize {
     let is_it = |line: &String| line.contains("step done") && line.contains(&format!("step=\"{step}\""));
     server.stderr().iter().filter(|line| is_it(line)).count()

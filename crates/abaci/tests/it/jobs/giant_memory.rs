@@ -10,7 +10,7 @@ use crate::rig::{Rig, bare, code, objects};
 
 const N: u64 = 200_000_000;
 
-/// What a refusal says that F(n) needs.
+/// Reads from a refusal what F(n) needs.
 fn needed_megabytes(rig: &Rig, n: u64) -> u64 {
     let refused = rig.run(["submit", "--job-memory", "1MB", &n.to_string()]);
     let words: Vec<&str> = refused.stderr[0].split(' ').collect();

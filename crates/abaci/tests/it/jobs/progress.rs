@@ -21,13 +21,13 @@ fn watch(rig: &Rig, arguments: &[&str]) -> Process {
     Process::spawn(rig.abaci(["show", "--watch"].iter().chain(arguments)))
 }
 
-/// How much is done of the step in a line such as `running   compute 43 %`.
+/// Reads how much is done of the step in a line such as `running   compute 43 %`.
 fn percent(line: &str) -> Option<u32> {
     let (_, rest) = line.split_once("compute ")?;
     rest.split_once(" %")?.0.parse().ok()
 }
 
-/// That the last lines are the job as `show` prints it.
+/// Asserts that the last lines are the job as `show` prints it.
 #[track_caller]
 fn assert_ends_with_detail(output: &Output, state: &str) {
     let job_at = output.stdout.iter().position(|line| line.starts_with("job  "));

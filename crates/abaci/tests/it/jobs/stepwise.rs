@@ -30,7 +30,7 @@ fn fleet_with_faults<'a>(rig: &'a Rig, workers: &str) -> Fleet<'a> {
     )
 }
 
-/// How often the addition of each index has run, as the log of all processes says.
+/// Counts the runs of the addition of each index, as the log of all processes says.
 fn runs_by_index(process: &Process) -> BTreeMap<u64, usize> {
     let mut runs = BTreeMap::new();
     for line in process

@@ -3,7 +3,7 @@ use serde_json::{Value, json};
 use super::{assert_falsified, observed};
 
 #[test]
-fn an_object_loses_its_connection_and_shows_its_secret_and_a_name_does_not() {
+fn an_object_as_input_loses_its_connection_and_shows_its_secret() {
     let report = observed("ex3");
     let facts = &report["facts"];
     assert_eq!(facts["crash_step"], 2);

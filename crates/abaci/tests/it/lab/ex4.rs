@@ -4,7 +4,7 @@ use super::{assert_falsified, observed};
 use crate::rig::Rig;
 
 #[test]
-fn steps_built_as_waits_end_lose_items_and_steps_built_first_do_not() {
+fn only_steps_that_are_built_first_lose_no_items() {
     let facts = &observed("ex4")["facts"];
     let first = "stored F, B, E; SIGKILL";
     let expected = json!({

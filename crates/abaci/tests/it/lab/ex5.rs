@@ -3,7 +3,7 @@ use serde_json::json;
 use super::{assert_falsified, observed};
 
 #[test]
-fn steps_are_recorded_in_the_body_and_in_a_child_and_nowhere_else() {
+fn steps_are_recorded_in_the_body_and_in_children_only() {
     let facts = &observed("ex5")["facts"];
     assert_eq!(facts["crash_part"], 3);
     assert_eq!(facts["broken_ends"], json!(["SIGSEGV", "exit 0"]));

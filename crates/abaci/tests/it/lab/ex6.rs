@@ -2,14 +2,14 @@ use serde_json::{Value, json};
 
 use super::{assert_falsified, observed};
 
-/// What both processes leave, of which the second one begins the work `again` times.
+/// Reads what both processes leave, of which the second one begins the work `again` times.
 fn left(process: &str, caller: &str, row: &str, again: u32) -> Value {
     let left = |ran: u32| json!({ "process": process, "caller": caller, "ran": ran, "row": row });
     json!([left(1), left(again)])
 }
 
 #[test]
-fn only_an_error_is_an_outcome_and_a_panic_or_a_lack_of_memory_can_be_made_one() {
+fn a_panic_or_a_lack_of_memory_can_be_made_an_outcome() {
     let facts = &observed("ex6")["facts"];
     assert_eq!(facts["good_steps"], 2);
     for place in ["step", "body"] {

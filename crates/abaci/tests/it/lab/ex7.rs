@@ -7,7 +7,7 @@ fn row(version: &str, status: &str, total: &Value, attempts: u32) -> Value {
 }
 
 #[test]
-fn new_code_under_the_old_version_is_stuck_or_wrong_and_under_its_own_leaves_old_work_alone() {
+fn new_code_needs_a_version_of_its_own() {
     let facts = &observed("ex7")["facts"];
     assert_eq!(facts["crash_at"], "item 5");
     for crash in [

@@ -3,7 +3,7 @@ use serde_json::json;
 use super::{assert_falsified, observed};
 
 #[test]
-fn a_second_process_takes_the_work_of_a_live_one_unless_the_id_is_held_by_a_lock() {
+fn only_a_lock_keeps_a_second_process_from_a_live_ones_work() {
     let facts = &observed("ex8")["facts"];
     let expected = json!({
         "broken_charges_at_once": 2,
