@@ -1,11 +1,11 @@
 //! Which executor id a worker takes, and whom it leaves one.
 //!
-//! A held lock is another session. Its worker may live, and is then waited for only as long as a burial takes. Or it is dead
+//! A held lock is another session. Its worker may live, and is then waited for only as long as a takeover takes. Or it is dead
 //! and a pooler keeps its session: its process is seen to be gone, it was a worker of this very process, or its row was
 //! watched standing still for twenty seconds; then its sessions are ended and the lock is free.
 //! A free lock with a row whose process looks alive, or cannot be seen, is one of two: a process whose connection broke and
 //! that will be back, or a leftover. Only the heartbeat tells them apart, so the row is watched: one that moves is refused,
-//! and one that has stood still for the whole expiry is taken over, as peers would bury it too.
+//! and one that has stood still for the whole expiry is taken over, as peers would do it too.
 
 use std::time::Duration;
 

@@ -8,7 +8,7 @@ use tracing::info;
 use super::acquire::LockHolder;
 use super::{Presence, Sight};
 
-/// The longest that a start waits for an id whose former holder is just being buried.
+/// The longest that a start waits for an id whose former holder is just being taken over.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A look at a row that comes later than this says nothing about the time between: the database may have been away.

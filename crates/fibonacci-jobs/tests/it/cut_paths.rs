@@ -98,7 +98,7 @@ async fn a_peer_of_the_same_host_ends_the_session_of_a_dead_process() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_peer_of_another_host_buries_it_within_thirty_seconds() {
+async fn a_peer_of_another_host_takes_over_within_thirty_seconds() {
     let rig = Rig::new();
     let client = rig.client().await;
     let mut dead = rig.pooled_worker("other-host");

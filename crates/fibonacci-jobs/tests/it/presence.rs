@@ -79,7 +79,7 @@ async fn a_row_whose_process_id_was_reused_is_taken_over() {
     let lowest = rig.worker().await;
     assert_eq!(lowest.executor_id(), "test-host/1");
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
-    // Else it would bury the row.
+    // Else it would take the row over.
     lowest.drain(Duration::ZERO).await;
     let begun = Instant::now();
     let worker = Worker::start(rig.settings_of_slot_0()).await.unwrap();
