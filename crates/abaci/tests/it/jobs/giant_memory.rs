@@ -67,7 +67,7 @@ fn what_goes_on_from_a_state_needs_no_more_than_what_began() {
 
 /// Has the program do a task as a worker would, in so many bytes; returns what it says that it has done.
 fn computed(rig: &Rig, bytes: u64, task: &Value) -> Vec<Value> {
-    let order = json!({ "task": task, "memory_bytes": bytes, "cpu_seconds": null });
+    let order = json!({ "name": "fibonacci", "task": task, "memory_bytes": bytes, "cpu_seconds": null });
     let mut child = bare(
         &rig.directory,
         ["compute", "--worker", &process::id().to_string()],
@@ -83,7 +83,9 @@ fn computed(rig: &Rig, bytes: u64, task: &Value) -> Vec<Value> {
     let status = child.wait().unwrap();
     assert!(status.success(), "{status}: {said}");
     let said = said.lines().map(|line| serde_json::from_str(line).unwrap());
-    said.filter(|said: &Value| said["say"] == "done")
-        .map(|said| said["what"].clone())
-        .collect()
+    said.filter_map(|said: Value| {
+        let output = said.get("sent").or_else(|| said.get("done"));
+        output.map(|output| output["what"].clone())
+    })
+    .collect()
 }
