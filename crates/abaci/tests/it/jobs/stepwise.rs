@@ -23,7 +23,7 @@ fn submitted(rig: &Rig, arguments: &[&str]) -> String {
 
 /// A fleet whose log has a line for every index.
 fn fleet_with_faults<'a>(rig: &'a Rig, workers: &str) -> Fleet<'a> {
-    let level = "info,durable_jobs=debug";
+    let level = "info,fibonacci_jobs=debug";
     Fleet::start(
         rig,
         &["--workers", workers, "--enable-faults", "--log-level", level],
