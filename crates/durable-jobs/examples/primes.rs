@@ -34,7 +34,7 @@ impl JobType for CountPrimes {
     async fn run(&self, job: &JobContext, Span(from, to): Span) -> Result<u64, Failure> {
         let mut count = 0;
         for from in (from..to).step_by(1_000_000) {
-            let part = Span(from, to.min(from + 1_000_000));
+            let part = Span(from, to.min(from.saturating_add(1_000_000)));
             count += job.step("count", || job.compute(part.clone())).await?;
         }
         Ok(count)

@@ -35,6 +35,10 @@ impl LocalFleet {
 
     /// Describes the fleet, if there is one that takes jobs of this queue and version as soon as its workers run.
     pub(crate) async fn prospect(&self, of: &QueueVersion) -> Option<String> {
+        // Its workers are there, and will not learn another type.
+        if of.unknown_workflow.is_some() {
+            return None;
+        }
         if of.version != VERSION {
             return None;
         }

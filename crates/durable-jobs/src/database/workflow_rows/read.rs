@@ -36,12 +36,14 @@ pub(crate) const STEPS: &str = "select function_id, function_name, started_at_ep
 /// A job waits since it was submitted, or since it was due, or since it was given back by the worker that its row still
 /// names. One that is due and that no worker has moved to the queue yet waits as well.
 ///
+/// Whoever only asks makes no tables: the column of an older program's may be missing.
 /// The first part ends where it is to be said which presence rows are those of the living.
 pub(crate) const QUEUE_STATUS: [&str; 2] = [
     "with live as materialized ( \
         select coalesce(array_agg(application_version), '{}') as versions, \
-            coalesce(bool_or(workflows is null), false) as know_all, \
-            coalesce(string_agg(array_to_string(workflows, '\n'), '\n'), '') as known \
+            coalesce(bool_or(to_jsonb(presence)->>'workflows' is null), false) as know_all, \
+            coalesce(string_agg((select string_agg(value, '\n') from \
+                jsonb_array_elements_text(nullif(to_jsonb(presence)->'workflows', 'null')) as value), '\n'), '') as known \
         from abaci.presence where queue = $1 and ",
     "), \
     enqueued as ( \
