@@ -17,8 +17,7 @@ use crate::database::is_broken;
 use crate::database::workflow_rows::WRITE;
 use crate::job::JobType;
 use crate::presence::CHANNEL;
-use crate::record::APPLICATION;
-use crate::record::{Failure, JobId, MAX_INPUT_BYTES};
+use crate::record::{APPLICATION, Failure, JobId, MAX_INPUT_BYTES};
 
 /// The shortest timeout of a job: the database counts milliseconds.
 const MIN_TIMEOUT: Duration = Duration::from_millis(1);

@@ -142,7 +142,7 @@ impl Client {
     /// It waits through outages and while no worker is there; [`Client::wait`] tells of them.
     ///
     /// # Errors
-    /// Why there is no output; named `NotFound` where there is no such job.
+    /// The reason why there is no output; named `NotFound` where there is no such job.
     pub async fn output_of<T: JobType>(&self, id: &JobId) -> Result<T::Output, Failure> {
         let mut waiter = self.wait([id.clone()]);
         while let Some(event) = waiter.next().await {

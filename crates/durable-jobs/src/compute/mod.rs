@@ -42,7 +42,7 @@ pub trait Task: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
     /// Repeating it must be safe: a step that was running when its worker died runs again.
     ///
     /// # Errors
-    /// Why there is no output; [`stopped`] when it was told to end.
+    /// The reason why there is no output; [`stopped`] when it was told to end.
     fn run(&self, run: &TaskRun<'_, Self::Output>) -> Result<Self::Output, Failure>;
 
     /// Estimates what it takes; a task that says nothing runs in a child process.

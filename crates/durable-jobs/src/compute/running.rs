@@ -24,7 +24,7 @@ pub struct Computation<O> {
 /// Where the outputs of a task are put.
 pub(crate) type ResultSender<O> = UnboundedSender<Result<O, Ended>>;
 
-/// Why there will be no further output.
+/// A reason why there will be no further output.
 #[derive(Debug)]
 pub enum Ended {
     /// The process that computed died of something.
@@ -73,19 +73,17 @@ impl<O: Send + 'static> Computation<O> {
     /// Waits for the next output; how far the task is, is shown at the step that runs. Cancel-safe.
     ///
     /// # Errors
-    /// Why there is none.
+    /// The reason why there is none.
     pub async fn next(&mut self) -> Result<O, Ended> {
         self.gauge.point_at(self.activity.meter());
         let output = self.outputs.recv().await;
         output.unwrap_or_else(|| Err(Ended::Failed(stopped())))
     }
-}
 
-impl<O: Send + 'static> Computation<O> {
     /// Waits for the last output, and passes over those before. Cancel-safe, but for those that were passed over.
     ///
     /// # Errors
-    /// Why there is none.
+    /// The reason why there is none.
     pub async fn last(&mut self) -> Result<O, Ended> {
         let mut last = self.next().await?;
         while let Some(output) = self.outputs.recv().await {
@@ -99,7 +97,7 @@ impl<O: Send + 'static> Computation<O> {
 /// dropped.
 ///
 /// # Errors
-/// What `work` returns, or a terminal failure named `Panic` with the panic's message.
+/// The failure that `work` returns, or a terminal failure named `Panic` with the panic's message.
 pub(crate) async fn on_thread<T: Send + 'static>(
     activity: &Activity,
     work: impl FnOnce(&Watch<'_>) -> Result<T, Failure> + Send + 'static,

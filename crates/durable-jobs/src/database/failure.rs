@@ -138,6 +138,11 @@ fn is_passing(code: &str) -> bool {
         || matches!(code, TOO_MANY_CONNECTIONS | READ_ONLY)
 }
 
+/// An error of either driver as text, where a question mixes both.
+pub(crate) fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use dbos::sysdb::BackendError;

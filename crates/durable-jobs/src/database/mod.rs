@@ -29,9 +29,9 @@ pub(crate) use clock::{local_ms, now_ms};
 pub use connections::ConnectionLimit;
 pub(crate) use connections::Connections;
 use failure::is_full;
-pub(crate) use failure::{is_broken, is_read_only};
+pub(crate) use failure::{is_broken, is_read_only, text};
 pub(crate) use input::input;
-pub(crate) use scope::Scope;
+pub(crate) use scope::{Access, Scope};
 pub use tables::Tables;
 
 use self::tables::{NEWEST_TESTED_SCHEMA, known_version, prepare, schema_version};
@@ -69,12 +69,6 @@ pub(crate) struct Database {
     pub(crate) engine: Arc<PostgresSystemDatabase>,
     pub(crate) address: Address,
     pub(crate) clock: DatabaseClock,
-    pub(crate) scope: Scope,
-}
-
-/// The use that a caller makes of the tables, and of whose rows.
-pub(crate) struct Access {
-    pub(crate) tables: Tables,
     pub(crate) scope: Scope,
 }
 
@@ -399,9 +393,4 @@ fn engine_settings() -> Settings<'static> {
         },
         ..Settings::default()
     }
-}
-
-/// An error of either driver as text, where a question mixes both.
-pub(crate) fn text(error: impl std::fmt::Display) -> String {
-    error.to_string()
 }

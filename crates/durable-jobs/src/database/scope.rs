@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::Tables;
+
 /// The names of the workflows and the version of the steps that a worker or a client knows. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Scope {
@@ -31,4 +33,10 @@ impl Scope {
     pub(crate) fn knows(&self, workflow: Option<&str>) -> bool {
         workflow.is_some_and(|name| self.workflows.contains(&name))
     }
+}
+
+/// The use that a caller makes of the tables, and of whose rows.
+pub(crate) struct Access {
+    pub(crate) tables: Tables,
+    pub(crate) scope: Scope,
 }

@@ -196,7 +196,7 @@ impl JobContext {
     /// [`Computation::next`] waits for each output; dropping the computation ends it.
     ///
     /// # Errors
-    /// Why there is no process for it.
+    /// The failure to start a process for it.
     pub fn start<T: Task>(&self, task: T) -> Result<Computation<T::Output>, Failure> {
         let activity = Arc::clone(&self.activity);
         let Some(children) = self.children.for_cost(task.cost()) else {
@@ -246,7 +246,7 @@ impl JobContext {
     /// Runs `work` on a blocking thread; it says how far it is, and is told to stop when this future is dropped.
     ///
     /// # Errors
-    /// What `work` returned, or a terminal failure named `Panic`.
+    /// The failure that `work` returned, or a terminal failure named `Panic`.
     pub async fn on_thread<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Watch<'_>) -> Result<T, Failure> + Send + 'static,

@@ -53,7 +53,7 @@ impl Children {
     /// Finds out whether a child can be started; it is ended at once.
     ///
     /// # Errors
-    /// Why there is none.
+    /// The reason why there is none.
     pub(crate) async fn probe(&self) -> Result<(), Failure> {
         let Some(isolation) = &self.isolation else {
             return Ok(());

@@ -147,7 +147,7 @@ impl Claimer {
     async fn claim(&self, in_hand: usize) -> Result<(), Error> {
         let rows = self
             .database
-            .bounded("claiming jobs", TIMEOUT, self.claimed_rows(in_hand))
+            .bounded("claiming jobs", TIMEOUT, self.claimed_rows_soon(in_hand))
             .await?;
         // All are in hand before anything is awaited, or the janitor would take the last for stranded.
         let rows: Vec<_> = rows
@@ -166,8 +166,19 @@ impl Claimer {
         Ok(())
     }
 
+    /// Claims rows, a second time at once where a connection of the pool broke, which is no outage.
+    ///
+    /// The claim may have got through, so the second time looks for its rows first.
+    async fn claimed_rows_soon(&self, in_hand: usize) -> Result<Vec<ClaimedRow>, String> {
+        let claimed = match self.claimed_rows(in_hand).await {
+            Err(error) if is_broken(&error) => self.claimed_rows(in_hand).await,
+            claimed => claimed,
+        };
+        claimed.map_err(text)
+    }
+
     /// Claims rows and makes them ours; those of a claim that failed half-way come first, or failures would pile rows up.
-    async fn claimed_rows(&self, in_hand: usize) -> Result<Vec<ClaimedRow>, String> {
+    async fn claimed_rows(&self, in_hand: usize) -> Result<Vec<ClaimedRow>, sqlx::Error> {
         let may_have_strays = self.has_strays.swap(true, Ordering::Relaxed);
         let strays = if may_have_strays {
             self.strays(in_hand).await?
@@ -186,42 +197,36 @@ impl Claimer {
     }
 
     /// Rows that we claimed without learning so, as many as there are free slots.
-    async fn strays(&self, in_hand: usize) -> Result<Vec<String>, String> {
+    async fn strays(&self, in_hand: usize) -> Result<Vec<String>, sqlx::Error> {
         let ids = sqlx::query_scalar(CLAIMED)
             .bind(&self.executor_id)
             .bind(&self.queue)
             .bind(self.database.scope.version())
             .fetch_all(&self.database.pool);
-        let mut ids: Vec<String> = ids.await.map_err(text)?;
+        let mut ids: Vec<String> = ids.await?;
         ids.retain(|id| !self.jobs.holds(id));
         ids.truncate(self.concurrency.saturating_sub(in_hand));
         Ok(ids)
     }
 
-    async fn claim_free(&self, in_hand: usize) -> Result<Vec<ClaimedRow>, String> {
+    async fn claim_free(&self, in_hand: usize) -> Result<Vec<ClaimedRow>, sqlx::Error> {
         let free = self.concurrency.saturating_sub(in_hand);
         let scope = &self.database.scope;
-        let claim = || {
-            sqlx::query(AssertSqlSafe(format!("{CLAIM}{CLAIMED_ROW}{IN_ORDER}")))
-                .bind(&self.queue)
-                .bind(scope.workflows())
-                .bind(scope.version())
-                .bind(&self.executor_id)
-                .bind(APPLICATION)
-                .bind(i64::try_from(free).unwrap_or(i64::MAX))
-        };
-        // One connection of the pool that broke is no outage.
-        match claim().fetch_all(&self.database.pool).await {
-            Err(error) if is_broken(&error) => rows_of(claim().fetch_all(&self.database.pool).await),
-            rows => rows_of(rows),
-        }
+        let claim = sqlx::query(AssertSqlSafe(format!("{CLAIM}{CLAIMED_ROW}{IN_ORDER}")))
+            .bind(&self.queue)
+            .bind(scope.workflows())
+            .bind(scope.version())
+            .bind(&self.executor_id)
+            .bind(APPLICATION)
+            .bind(i64::try_from(free).unwrap_or(i64::MAX));
+        rows_of(&claim.fetch_all(&self.database.pool).await?)
     }
 
-    async fn own(&self, ids: &[String]) -> Result<Vec<ClaimedRow>, String> {
+    async fn own(&self, ids: &[String]) -> Result<Vec<ClaimedRow>, sqlx::Error> {
         let own = sqlx::query(AssertSqlSafe(format!("{OWN_CLAIMED}{CLAIMED_ROW}{IN_ORDER}")))
             .bind(ids)
             .bind(&self.executor_id);
-        rows_of(own.fetch_all(&self.database.pool).await)
+        rows_of(&own.fetch_all(&self.database.pool).await?)
     }
 
     /// Takes away timeouts so long that adding them to the clock fails, which would fail the claim of every worker.
@@ -321,11 +326,8 @@ async fn never_began(jobs: &Jobs, id: &str) {
     }
 }
 
-fn rows_of(rows: Result<Vec<PgRow>, sqlx::Error>) -> Result<Vec<ClaimedRow>, String> {
-    let rows = rows.map_err(text)?;
-    rows.iter()
-        .map(|row| ClaimedRow::from_row(row).map_err(text))
-        .collect()
+fn rows_of(rows: &[PgRow]) -> Result<Vec<ClaimedRow>, sqlx::Error> {
+    rows.iter().map(ClaimedRow::from_row).collect()
 }
 
 #[cfg(test)]

@@ -37,7 +37,7 @@ pub(crate) struct RowHolder {
     pub(crate) queue: String,
 }
 
-/// Why a row cannot run.
+/// A reason why a row cannot run.
 pub(crate) enum Refusal {
     /// Another worker may know its type.
     UnknownType,

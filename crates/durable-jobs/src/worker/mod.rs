@@ -121,7 +121,7 @@ impl Worker {
     /// Works until `stop` completes, and drains then.
     ///
     /// # Errors
-    /// Why the worker must not go on; it is discarded then.
+    /// The loss for which the worker must not go on; it is discarded then.
     pub async fn run_until<T>(
         self,
         stop: impl Future<Output = T>,

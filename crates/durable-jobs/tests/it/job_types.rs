@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use durable_jobs::client::{CancelOutcome, ResumeOptions, ResumeOutcome, SubmitOptions, WaitEvent};
+use durable_jobs::client::{
+    CancelOutcome, QueueProbe, ResumeOptions, ResumeOutcome, SubmitOptions, WaitEvent,
+};
 use durable_jobs::record::FailureKind;
 use durable_jobs::{Client, Failure, JobId, JobType, State};
 use rustix::process::Signal;
@@ -195,8 +197,41 @@ async fn a_job_of_an_unknown_type_is_left_to_others() {
         }
     };
     assert_eq!(lacking.unknown_workflow.as_deref(), Some(Greets::WORKFLOW));
+    let probe = QueueProbe::new(rig.database.url(), "default", "test-1").unwrap();
+    let stranded = async || probe.ask(Duration::from_secs(5)).await.unwrap().stranded;
+    assert_eq!(stranded().await, 1);
+    let untouched = "select updated_at = created_at from dbos.workflow_status where name = 'test_greets'";
+    assert_eq!(
+        rig.database.psql(untouched).trim(),
+        "t",
+        "it was claimed and given back"
+    );
     let _knows = rig.worker(&[Greets::WORKFLOW]);
     assert_eq!(client.output_of::<Greets>(&id).await.unwrap(), "hello you");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_without_a_version_goes_to_those_who_know_its_type() {
+    let rig = Rig::new();
+    let client = rig.client().await;
+    // A newer version of the same application that knows other types.
+    rig.database.psql(
+        "insert into dbos.application_versions (version_id, version_name, version_timestamp, created_at, application_name) \
+         values ('newer', 'other-9', 9999999999999, 0, 'abaci'); \
+         insert into abaci.presence (executor_id, incarnation, host, pid, application_version, queue, concurrency, workflows) \
+         values ('elsewhere/0', 'x', 'elsewhere', 999999999, 'other-9', 'default', 1, '{other}')",
+    );
+    rig.enqueue_foreign("unversioned", Greets::WORKFLOW, r#""you""#);
+    rig.database
+        .psql("update dbos.workflow_status set application_version = null where status = 'ENQUEUED'");
+    // Only now, or it would take the row while that still has a version.
+    let _worker = rig.worker(&[Greets::WORKFLOW]);
+    let id = JobId::new("unversioned");
+    let output = client.output_of::<Greets>(&id);
+    let output = tokio::time::timeout(Duration::from_mins(1), output)
+        .await
+        .unwrap();
+    assert_eq!(output.unwrap(), "hello you");
 }
 
 #[tokio::test(flavor = "multi_thread")]

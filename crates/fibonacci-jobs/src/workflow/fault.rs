@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, Signal, getpid, getrlimit, kill_process, setrlimit};
 
-use durable_jobs::{Failure, JobContext};
-use tracing::warn;
+use durable_jobs::{Failure, JobContext, JobEvent, log_job_event};
 
 use crate::record::{FaultKind, Request};
 
@@ -30,16 +29,14 @@ pub(super) fn strike(job: &JobContext, request: &Request, index: u64) -> Result<
     if kind == FaultKind::Error && job.step_attempt() > 1 {
         return Ok(());
     }
-    warn!(
-        workflow_id = %job.id(),
-        n = request.n,
-        algorithm = request.algorithm.name(),
-        pid = std::process::id(),
-        ppid = std::os::unix::process::parent_id(),
-        fault = kind.name(),
-        index,
-        "a fault on purpose strikes"
-    );
+    let event = JobEvent {
+        message: "a fault on purpose strikes",
+        is_warning: true,
+        workflow_id: job.id().as_str(),
+        ..JobEvent::default()
+    };
+    let (n, algorithm) = (request.n, request.algorithm.name());
+    log_job_event!(&event, n, algorithm, fault = kind.name(), index);
     match kind {
         FaultKind::Segfault => segfault(),
         FaultKind::Abort => std::process::abort(),

@@ -16,10 +16,10 @@ use std::time::{Duration, Instant};
 
 use durable_jobs::artifact::ArtifactFile;
 use durable_jobs::compute::stopped;
-use durable_jobs::{Failure, JobContext, StepOptions};
+use durable_jobs::{Failure, JobContext, JobEvent, StepOptions, log_job_event};
 use fibonacci::Natural;
 use serde::{Deserialize, Serialize};
-use tracing::{debug, info};
+use tracing::debug;
 
 use super::fault;
 use super::steps::{CERTIFY, Certified, Computed, check, computed, options, publish};
@@ -160,16 +160,13 @@ fn natural(digits: &str) -> Option<Natural> {
 /// Says where the steps of indices go on; a first start that begins with the first one is said already.
 fn log_begin(job: &JobContext, request: Request, index: u64) {
     if job.attempt() > 1 || index > 2 {
-        info!(
-            workflow_id = %job.id(),
-            n = request.n,
-            algorithm = request.algorithm.name(),
-            pid = std::process::id(),
-            ppid = std::os::unix::process::parent_id(),
-            attempt = job.attempt(),
-            index,
-            "resumed at index"
-        );
+        let event = JobEvent {
+            message: "resumed at index",
+            workflow_id: job.id().as_str(),
+            attempt: Some(job.attempt()),
+            ..JobEvent::default()
+        };
+        log_job_event!(&event, n = request.n, algorithm = request.algorithm.name(), index);
     }
 }
 

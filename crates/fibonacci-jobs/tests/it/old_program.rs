@@ -4,11 +4,12 @@
 //! worker was killed while one job was between its state and its digits, and another was cancelled after forty steps.
 
 use std::path::Path;
+use std::time::Duration;
 
 use durable_jobs::artifact::BucketAccess;
-use durable_jobs::client::{ResumeOptions, ResumeOutcome};
+use durable_jobs::client::{QueueProbe, ResumeOptions, ResumeOutcome, SubmitOptions};
 use durable_jobs::{JobId, State};
-use fibonacci_jobs::{JobResult, Request, new_jobs};
+use fibonacci_jobs::{DEFAULT_QUEUE, JobResult, Request, VERSION, new_jobs};
 
 use crate::rig::{Rig, outcome};
 
@@ -29,6 +30,14 @@ fn restored() -> Rig {
     rig.database
         .psql(&dump.replace("@ARTIFACTS@", place.to_str().unwrap()));
     rig
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_queue_is_asked_before_anybody_updates_its_tables() {
+    let rig = restored();
+    let probe = QueueProbe::new(rig.database.url(), DEFAULT_QUEUE, VERSION).unwrap();
+    let queue = probe.ask(Duration::from_secs(5)).await.unwrap();
+    assert_eq!((queue.queued, queue.running), (1, 1));
 }
 
 /// The recorded steps of a job, with when they began.
@@ -62,7 +71,7 @@ async fn jobs_that_the_old_program_finished_are_read_and_proven() {
     // The same request again is the same job.
     let again = [(JobId::new("old-done"), Request::new(100))];
     client
-        .submit_all(&new_jobs(&again), durable_jobs::client::SubmitOptions::default())
+        .submit_all(&new_jobs(&again), SubmitOptions::default())
         .await
         .unwrap();
 }

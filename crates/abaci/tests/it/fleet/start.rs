@@ -269,3 +269,22 @@ fn a_fleet_shows_its_private_database_and_lets_it_go() {
         code(&Process::spawn(command).finish()) == 1
     });
 }
+
+#[test]
+fn a_type_that_no_worker_of_a_fleet_knows_is_named() {
+    let rig = Rig::new();
+    let fleet = Fleet::start(&rig, &["--workers", "1"]);
+    fleet.worker_in(0, "idle");
+    rig.database.psql(
+        "insert into dbos.workflow_status (workflow_uuid, status, name, inputs, serialization, queue_name, \
+         application_version, created_at, updated_at, priority, recovery_attempts) \
+         values ('unknown', 'ENQUEUED', 'mystery', '1', 'portable_json', 'fibonacci', 'abaci-1', \
+         extract(epoch from now()) * 1000, 0, 0, 0)",
+    );
+    let waited = rig.run(["wait", "--wait-for-server", "4s", "unknown"]);
+    let said = waited.stderr.join("\n");
+    assert!(
+        said.contains(r#"no worker of queue "fibonacci" knows jobs of type "mystery""#),
+        "{waited:#?}"
+    );
+}

@@ -1,7 +1,7 @@
 //! Every statement on the engine's tables, in one place: whoever changes what a column means finds all that reads it.
 //!
 //! Callers bind the parameters and read the rows; what a statement promises stands beside it.
-//! What the engine does itself goes through its own functions ([`super::Database`]), and is not here.
+//! The engine's own work goes through its own functions ([`super::Database`]), and is not here.
 
 mod claim;
 mod deadline;

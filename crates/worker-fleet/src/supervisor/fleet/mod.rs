@@ -327,20 +327,6 @@ impl FleetState {
         self.is_starting
     }
 
-    pub(crate) fn is_reloading(&self) -> bool {
-        self.phase == Phase::Reloading
-    }
-
-    /// Says whether it has come up and neither reloads nor drains.
-    pub(crate) fn is_running(&self) -> bool {
-        self.phase == Phase::Running && !self.is_starting
-    }
-
-    /// Returns how many workers there should be.
-    pub(crate) fn wanted(&self) -> u32 {
-        self.plan.workers
-    }
-
     pub(crate) fn has_processes(&self) -> bool {
         let has_health = self
             .plan

@@ -33,6 +33,20 @@ impl FleetState {
         (self.phase, health, workers.collect())
     }
 
+    pub(crate) fn is_reloading(&self) -> bool {
+        self.phase == Phase::Reloading
+    }
+
+    /// Says whether it has come up and neither reloads nor drains.
+    pub(crate) fn is_running(&self) -> bool {
+        self.phase == Phase::Running && !self.is_starting
+    }
+
+    /// Returns how many workers there should be.
+    pub(crate) fn wanted(&self) -> u32 {
+        self.plan.workers
+    }
+
     /// Describes the state in one line.
     pub(crate) fn summary(&self, now: Instant) -> String {
         let ready = self.slots.values().filter(|slot| slot.takes_jobs(now)).count();
