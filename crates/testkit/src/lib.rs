@@ -13,6 +13,7 @@
 //! | a path to a server, to cut without a word | [`CutPath`] |
 //! | a bucket of S3, to spoil, to close and to remove | [`ObjectServer`] |
 //! | a child process: its lines, its signals, its end | [`Process`] |
+//! | the children of another process | [`children_of`], [`descendants_of`], [`started_child_of`] |
 //! | a program whose clock is wrong | [`with_clock`] |
 //! | waiting for anything, with one deadline | [`eventually`], [`Deadline`] |
 //! | a directory that the server's account can enter | [`TempDir`] |
@@ -32,7 +33,7 @@
 //! |---|---|
 //! | `hold` | writes and locks that are held up |
 //! | `database`, `private_server`, `pooler`, `object_server`, `cut_path` | what a test is given |
-//! | `process`, `temp_dir` | child processes; directories |
+//! | `process`, `process_table`, `temp_dir` | child processes; all processes; directories |
 //! | `wait`, `psql`, `clock`, `child` | deadlines; statements by `psql`; a wrong clock; roles of the test binary |
 
 #![expect(
@@ -49,6 +50,7 @@ mod object_server;
 mod pooler;
 mod private_server;
 mod process;
+mod process_table;
 mod psql;
 mod temp_dir;
 mod wait;
@@ -61,6 +63,7 @@ pub use object_server::ObjectServer;
 pub use pooler::{PoolMode, Pooler};
 pub use private_server::PrivateServer;
 pub use process::{Output, Process, is_alive};
+pub use process_table::{Listed, children_of, descendants_of, started_child_of};
 pub use rustix::process::Signal;
 pub use temp_dir::TempDir;
 pub use wait::{Deadline, Looked, eventually};

@@ -7,9 +7,9 @@ use durable_jobs::Worker;
 use durable_jobs::process::Isolation;
 use durable_jobs::worker::{WorkerObserver, WorkerSettings};
 use fibonacci_jobs::{Limits, server_types};
+use testkit::{children_of, started_child_of};
 use tokio::runtime::Runtime;
 
-use crate::children::{child_of, children_of};
 use crate::rig::Rig;
 
 /// A running worker with the runtime that it runs on.
@@ -32,7 +32,10 @@ impl OwnWorker {
         let mut settings = settings(rig);
         change(&mut settings);
         let worker = runtime.block_on(Worker::start(settings)).unwrap();
-        let others = children_of(std::process::id());
+        let others = children_of(std::process::id())
+            .iter()
+            .map(|other| other.pid)
+            .collect();
         Self {
             runtime,
             worker,
@@ -47,7 +50,7 @@ impl OwnWorker {
     /// The process that computes for this worker, once there is one.
     #[track_caller]
     pub(crate) fn child(&self) -> u32 {
-        child_of(std::process::id(), &self.others)
+        started_child_of(std::process::id(), &self.others).pid
     }
 
     pub(crate) fn stop(self) {

@@ -8,7 +8,7 @@ use durable_jobs::client::{
 use durable_jobs::record::FailureKind;
 use durable_jobs::{Client, Failure, JobId, JobType, State};
 use rustix::process::Signal;
-use testkit::eventually;
+use testkit::{children_of, eventually};
 
 use crate::rig::{Greets, Kills, Returns, Rig, Spin, Spins, submit_busy};
 
@@ -44,20 +44,6 @@ fn recorded(rig: &Rig) -> Vec<u32> {
     outputs
         .split_whitespace()
         .map(|output| output.parse().unwrap())
-        .collect()
-}
-
-/// The processes that have this one as their parent.
-fn children_of(pid: u32) -> Vec<u32> {
-    let path = format!("/proc/{pid}/task");
-    let tasks = std::fs::read_dir(path).into_iter().flatten();
-    let children = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("children")).ok());
-    children
-        .flat_map(|pids| {
-            pids.split_whitespace()
-                .map(|pid| pid.parse().unwrap())
-                .collect::<Vec<_>>()
-        })
         .collect()
 }
 

@@ -9,6 +9,7 @@ mod database;
 mod object_server;
 mod private_server;
 mod process;
+mod process_table;
 mod wait;
 
 testkit::child_process! {

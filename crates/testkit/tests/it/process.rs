@@ -11,7 +11,7 @@ pub(crate) fn talk() {
     std::process::exit(7);
 }
 
-fn shell(script: &str) -> Process {
+pub(crate) fn shell(script: &str) -> Process {
     let mut command = Command::new("sh");
     command.args(["-c", script]);
     Process::spawn(command)

@@ -9,9 +9,8 @@ use rustix::io::ioctl_fionbio;
 use rustix::process::{Pid, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{Winsize, tcsetwinsize};
-use testkit::{Process, Signal, eventually, is_alive};
+use testkit::{Listed, Process, Signal, children_of, eventually, is_alive};
 
-use crate::fleet_rig::children_of;
 use crate::rig::{Rig, code, objects};
 
 /// The width of a terminal where it does not matter.
@@ -166,7 +165,7 @@ fn a_terminal_that_goes_away_stops_a_fleet_in_order() {
         fleet.code()
     });
     assert_eq!(exit, 0, "it did not end in order; it said {}", fleet.shown());
-    for (pid, command) in children {
+    for Listed { pid, command, .. } in children {
         assert!(!is_alive(pid), "left over: {command}");
     }
     // What ran was finished by the worker that had it.
@@ -187,7 +186,7 @@ fn log_of_a_fleet_on(columns: u16, colour: &[(&str, &str)]) -> String {
     let mut fleet = OnTerminal::with_columns(fleet, columns);
     eventually("a fleet", || fleet.shown().contains("fleet ready"));
     assert_eq!(code(&rig.run(["submit", "10"])), 0);
-    let worker = children_of(fleet.pid()).remove(0).0;
+    let worker = children_of(fleet.pid()).remove(0).pid;
     kill_process(Pid::from_raw(worker.cast_signed()).unwrap(), Signal::KILL).unwrap();
     eventually("its end", || fleet.shown().contains("worker ended"));
     kill_process(Pid::from_raw(fleet.pid().cast_signed()).unwrap(), Signal::TERM).unwrap();

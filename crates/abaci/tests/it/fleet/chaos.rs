@@ -11,9 +11,9 @@ use std::fs;
 use std::time::Duration;
 
 use serde_json::Value;
-use testkit::{Deadline, Process, Signal, TempDir, eventually};
+use testkit::{Deadline, Process, Signal, TempDir, children_of, eventually};
 
-use crate::fleet::rig::{Fleet, children_of, try_signal, workers_in};
+use crate::fleet::rig::{Fleet, try_signal, workers_in};
 use crate::rig::{Program, code, objects, run};
 
 const CLIENTS: usize = 4;
@@ -94,7 +94,7 @@ impl Target<'_> {
             Fault::KillWorker => self.kill(worker, pid_in(worker)?),
             Fault::KillComputation => {
                 let children = children_of(pid_in(worker)?);
-                self.kill(worker, children.first()?.0)
+                self.kill(worker, children.first()?.pid)
             }
             Fault::TerminateWorker => try_signal(pid_in(worker)?, Signal::TERM).ok(),
             Fault::StopWorker => {

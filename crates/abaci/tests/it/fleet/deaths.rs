@@ -5,11 +5,13 @@ use std::os::unix::process::ExitStatusExt;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use testkit::{Deadline, PrivateServer, Process, Signal, TempDir, eventually, is_alive};
+use testkit::{
+    Deadline, PrivateServer, Process, Signal, TempDir, children_of, descendants_of, eventually, is_alive,
+};
 
 use crate::fleet::rig::{
-    Fleet, Watch, adopt_orphans, await_ends, children_of, computing_process, descendants_of, end_by, field,
-    pid_of, signal, signal_all, stop, workers_in,
+    Fleet, Watch, adopt_orphans, await_ends, computing_process, end_by, field, pid_of, signal, signal_all,
+    stop, workers_in,
 };
 use crate::http;
 use crate::rig::{Rig, bare, code, objects, run};
@@ -152,8 +154,8 @@ fn a_whole_fleet_that_was_stopped_goes_on_and_nobody_is_blamed() {
     let fleet = Fleet::start(&rig, &["--workers", "2", "--watchdog", "1s"]);
     let before = fleet.await_health();
     let all: Vec<u32> = children_of(fleet.process.pid())
-        .into_iter()
-        .map(|(pid, _)| pid)
+        .iter()
+        .map(|child| child.pid)
         .collect();
     fleet.process.signal(Signal::STOP);
     signal_all(&all, Signal::STOP);
@@ -188,7 +190,7 @@ fn a_fleet_whose_log_nobody_reads_any_more_goes_on() {
     eventually("a worker", || code(&rig.run(["status"])) == 0);
     drop(log);
     let workers = children_of(fleet.id());
-    signal(workers[0].0, Signal::KILL);
+    signal(workers[0].pid, Signal::KILL);
     assert_eq!(code(&rig.run(["submit", "10"])), 0, "it did not outlive its log");
     drop(stdin);
     eventually("its end in order", || {

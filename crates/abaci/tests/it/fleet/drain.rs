@@ -3,11 +3,11 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use testkit::{Deadline, Process, Signal, eventually, is_alive};
+use testkit::{Deadline, Listed, Process, Signal, children_of, descendants_of, eventually, is_alive};
 
 use crate::fleet::rig::{
-    Fleet, adopt_orphans, await_a_new_wish, await_ends, children_of, computing_process, descendants_of,
-    field, is_pending, pid_of, signal, signal_all, stop, workers_in,
+    Fleet, adopt_orphans, await_a_new_wish, await_ends, computing_process, field, is_pending, pid_of, signal,
+    signal_all, stop, workers_in,
 };
 use crate::http;
 use crate::rig::{Rig, code, objects};
@@ -29,7 +29,7 @@ fn a_fleet_that_drains_is_not_ready_and_finishes_what_runs() {
     assert!(is_alive(pid_of(&busy)), "the worker was not given its time");
     let output = fleet.process.finish();
     assert_eq!(code(&output), 0, "{output:#?}");
-    for (pid, command) in children {
+    for Listed { pid, command, .. } in children {
         assert!(!is_alive(pid), "left over: {command}");
     }
     let result = &objects(&rig.run(["wait", "--json", &id]))[0];
@@ -145,7 +145,7 @@ fn a_second_signal_ends_a_fleet_at_once_and_leaves_nothing() {
     fleet.process.signal(Signal::INT);
     let output = fleet.process.finish();
     assert_eq!(code(&output), 130, "{output:#?}");
-    for (pid, command) in children {
+    for Listed { pid, command, .. } in children {
         assert!(!is_alive(pid), "left over: {command}");
     }
     await_ends(Deadline::after(Duration::from_secs(2)), &all);
@@ -185,8 +185,8 @@ fn a_signal_to_every_process_drains_like_one_to_the_supervisor() {
     let children = children_of(fleet.process.pid());
     // As systemd does it unless it is told otherwise.
     fleet.process.signal(Signal::TERM);
-    for (pid, _) in &children {
-        signal(*pid, Signal::TERM);
+    for child in &children {
+        signal(child.pid, Signal::TERM);
     }
     let output = fleet.process.finish();
     assert_eq!(code(&output), 0, "{output:#?}");

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, kill_process};
 use serde_json::Value;
-use testkit::{Deadline, Process, Signal, eventually, is_alive};
+use testkit::{Deadline, Listed, Process, Signal, eventually, is_alive, started_child_of};
 
 use crate::http::{self, Response};
 use crate::rig::{Program, Rig, code, objects, run};
@@ -312,36 +312,10 @@ pub(crate) fn memory_kib(pid: u32, name: &str) -> u64 {
     size.unwrap_or_else(|| panic!("{name} is not in: {status}"))
 }
 
-/// The processes whose parent is `pid`.
-pub(crate) fn children_of(pid: u32) -> Vec<(u32, String)> {
-    let children = processes().into_iter().filter(|process| process.parent == pid);
-    children.map(|process| (process.pid, process.command)).collect()
-}
-
-/// The children of `pid`, and their children, and so on.
-pub(crate) fn descendants_of(pid: u32) -> Vec<(u32, String)> {
-    let all = processes();
-    let mut ancestors = vec![pid];
-    let mut found = Vec::new();
-    while let Some(ancestor) = ancestors.pop() {
-        for child in all.iter().filter(|process| process.parent == ancestor) {
-            ancestors.push(child.pid);
-            found.push((child.pid, child.command.clone()));
-        }
-    }
-    found
-}
-
 /// The process that computes for a worker, once it does.
 #[track_caller]
 pub(crate) fn computing_process(worker: u32) -> u32 {
-    // Before it has these arguments it is not this program yet, and whoever stopped it then would stop the worker's start.
-    let arguments = format!("compute --worker {worker}");
-    eventually("a computing process", || {
-        let children = children_of(worker);
-        let found = children.iter().find(|(_, command)| command.ends_with(&arguments));
-        found.map(|(pid, _)| *pid).ok_or(children)
-    })
+    started_child_of(worker, &[]).pid
 }
 
 /// Makes this process the parent of those whose parent dies.
@@ -354,37 +328,13 @@ pub(crate) fn adopt_orphans() {
 
 /// Waits until none of these processes is left.
 #[track_caller]
-pub(crate) fn await_ends(deadline: Deadline, processes: &[(u32, String)]) {
+pub(crate) fn await_ends(deadline: Deadline, processes: &[Listed]) {
     deadline.eventually("the end of all processes", || {
-        let left: Vec<_> = processes.iter().filter(|(pid, _)| is_alive(*pid)).collect();
+        let left: Vec<_> = processes.iter().filter(|process| is_alive(process.pid)).collect();
         if left.is_empty() {
             Ok(())
         } else {
             Err(format!("{left:#?}"))
         }
     });
-}
-
-struct Listed {
-    pid: u32,
-    parent: u32,
-    command: String,
-}
-
-/// All processes that there are.
-fn processes() -> Vec<Listed> {
-    let entries = std::fs::read_dir("/proc").expect("Linux tells it").flatten();
-    let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    // One that has ended in the meantime is none.
-    let listed = pids.filter_map(|pid| {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let (_, fields) = stat.rsplit_once(')')?;
-        let command = std::fs::read_to_string(format!("/proc/{pid}/cmdline")).ok()?;
-        Some(Listed {
-            pid,
-            parent: fields.split_whitespace().nth(1)?.parse().ok()?,
-            command: command.trim_end_matches('\0').replace('\0', " "),
-        })
-    });
-    listed.collect()
 }

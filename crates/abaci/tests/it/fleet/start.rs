@@ -1,8 +1,8 @@
 //! The processes of a fleet, and its start.
 
-use testkit::{Process, Signal, eventually};
+use testkit::{Process, Signal, children_of, eventually};
 
-use crate::fleet::rig::{Fleet, children_of, field, memory_kib};
+use crate::fleet::rig::{Fleet, field, memory_kib};
 use crate::http;
 use crate::rig::{Rig, assert_refused, code};
 
@@ -14,8 +14,8 @@ fn the_processes_of_a_fleet_can_be_told_apart_by_ps() {
     let rig = Rig::new();
     let fleet = Fleet::start(&rig, &["--workers", "2"]);
     let mut children = children_of(fleet.process.pid());
-    children.sort_by(|one, other| one.1.cmp(&other.1));
-    let commands: Vec<&str> = children.iter().map(|(_, command)| command.as_str()).collect();
+    children.sort_by(|one, other| one.command.cmp(&other.command));
+    let commands: Vec<&str> = children.iter().map(|child| child.command.as_str()).collect();
     let [health, first, second] = commands.as_slice() else {
         panic!("not three children: {commands:#?}")
     };
@@ -23,10 +23,10 @@ fn the_processes_of_a_fleet_can_be_told_apart_by_ps() {
     assert!(first.contains("fleet worker --slot 0"), "{first}");
     assert!(second.contains("fleet worker --slot 1"), "{second}");
     let view = fleet.await_health();
-    assert_eq!(view["pid"], children[0].0, "{view}");
+    assert_eq!(view["pid"], children[0].pid, "{view}");
     assert_eq!(view["ppid"], fleet.process.pid(), "{view}");
-    assert_eq!(view["workers"][0]["pid"], children[1].0, "{view}");
-    assert_eq!(view["workers"][1]["pid"], children[2].0, "{view}");
+    assert_eq!(view["workers"][0]["pid"], children[1].pid, "{view}");
+    assert_eq!(view["workers"][1]["pid"], children[2].pid, "{view}");
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn the_supervisor_never_connects_to_the_database() {
             callers.push(caller.peer_cred().unwrap().pid().unwrap().unsigned_abs());
         }
     });
-    let children: Vec<u32> = children_of(fleet.pid()).into_iter().map(|(pid, _)| pid).collect();
+    let children: Vec<u32> = children_of(fleet.pid()).iter().map(|child| child.pid).collect();
     assert!(
         callers.iter().all(|caller| children.contains(caller)),
         "{callers:?} came; the supervisor is {}, its children {children:?}",

@@ -4,9 +4,8 @@ use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 use std::time::Duration;
 
-use testkit::{Deadline, Process, Signal, TempDir};
+use testkit::{Deadline, Listed, Process, Signal, TempDir, children_of};
 
-use crate::fleet::rig::children_of;
 use crate::rig::{Rig, bare, code};
 
 /// The time for a message to come.
@@ -88,7 +87,7 @@ fn only_the_supervisor_reports_start_reload_and_end() {
     let fleet = systemd.start(rig.abaci(["fleet", "--health-addr", "none", "--workers", "1"]));
     systemd.messages_until("READY=1");
     systemd.messages_until("STATUS=1 of 1 workers take jobs");
-    for (pid, command) in children_of(fleet.pid()) {
+    for Listed { pid, command, .. } in children_of(fleet.pid()) {
         let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap();
         let environment = String::from_utf8_lossy(&environment).into_owned();
         assert!(

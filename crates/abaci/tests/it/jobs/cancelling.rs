@@ -4,9 +4,9 @@ use std::fs;
 use std::time::Duration;
 
 use durable_jobs::record::RunningJob;
-use testkit::{Deadline, eventually, is_alive};
+use testkit::{Deadline, children_of, eventually, is_alive};
 
-use crate::children::{children_of, files};
+use crate::children::files;
 use crate::in_process::OwnWorker;
 use crate::rig::{Rig, code, objects};
 
@@ -132,7 +132,7 @@ fn a_child_that_writes_its_artifact_leaves_nothing_of_it() {
     let sleeper = eventually("the process that the child started", || children_of(child).pop());
     let bound = cancel(&rig, &id);
     bound.eventually("the child to be gone with all that it started", || {
-        !is_alive(child) && !is_alive(sleeper)
+        !is_alive(child) && !is_alive(sleeper.pid)
     });
     bound.eventually("its file to be gone", || files(&rig.directory).is_empty());
     assert_cancelled(&rig, &id);

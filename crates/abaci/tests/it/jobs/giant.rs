@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
-use testkit::{InsertHold, ObjectServer, Process, eventually};
+use testkit::{InsertHold, ObjectServer, Process, eventually, started_child_of};
 
-use crate::children::{artifacts, child_of, files, kill, stop};
+use crate::children::{artifacts, files, kill, stop};
 use crate::rig::{Rig, assert_refused, code, objects};
 
 /// Half of it are its first state and some hundred milliseconds of one core, and so is the rest.
@@ -161,7 +161,7 @@ fn after_a_killed_child_another_goes_on_from_the_last_state() {
     let rig = Rig::new();
     let server = rig.server(&[]);
     let id = submit(&rig, "400000000");
-    let child = child_of(server.pid(), &[]);
+    let child = started_child_of(server.pid(), &[]).pid;
     // Half of the work is left then; what is stopped does none of it while the checkpoint is looked for.
     eventually("the state", || {
         files(&rig.directory).iter().any(|name| name.contains(".state"))

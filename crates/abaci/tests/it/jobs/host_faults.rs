@@ -7,10 +7,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use serde_json::Value;
-use testkit::{Process, Signal, eventually};
+use testkit::{Process, Signal, eventually, started_child_of};
 
-use crate::children::command_line;
-use crate::fleet_rig::{Fleet, computing_process, signal};
+use crate::fleet_rig::{Fleet, signal};
 use crate::http::await_status;
 use crate::in_process::OwnWorker;
 use crate::rig::{Program, Rig, code, objects};
@@ -119,8 +118,11 @@ fn a_fleet_whose_program_was_removed_works_on() {
     program.remove();
     let first = fleet.pid(0);
     let id = rig.submit(&HEAVY).remove(0);
-    let child = command_line(computing_process(first));
-    assert!(child.starts_with(program.path.to_str().unwrap()), "{child}");
+    let child = started_child_of(first, &[]);
+    assert!(
+        child.command.starts_with(program.path.to_str().unwrap()),
+        "{child:?}"
+    );
     assert_eq!(assert_unharmed(&rig, &id)["value"], VALUE);
     signal(first, Signal::KILL);
     let second = fleet.worker_when(0, "another process", |worker| {

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use testkit::{Deadline, Signal, eventually, is_alive};
+use testkit::{Deadline, Signal, children_of, eventually, is_alive, started_child_of};
 
-use crate::children::{child_of, children_of, command_line, files, kill};
+use crate::children::{files, kill};
 use crate::in_process::OwnWorker;
 use crate::rig::{Rig, code, objects};
 
@@ -27,16 +27,13 @@ fn a_heavy_job_computes_in_a_child_that_is_gone_when_it_ends() {
     let rig = Rig::new();
     let server = rig.server(&[]);
     let id = rig.submit(&HEAVY).remove(0);
-    let child = child_of(server.pid(), &[]);
-    let line = command_line(child);
-    assert!(
-        line.ends_with(&format!("abaci compute --worker {}", server.pid())),
-        "{line:?}"
-    );
+    let child = started_child_of(server.pid(), &[]);
+    let arguments = format!("abaci compute --worker {}", server.pid());
+    assert!(child.command.ends_with(&arguments), "{child:?}");
     let output = rig.run(["wait", "--json", &id]);
     assert_eq!(objects(&output)[0]["value"], "267914296", "{output:#?}");
-    assert!(!is_alive(child), "the child outlived its job");
-    assert_eq!(children_of(server.pid()), [0; 0]);
+    assert!(!is_alive(child.pid), "the child outlived its job");
+    assert_eq!(children_of(server.pid()), []);
 }
 
 #[test]
@@ -54,7 +51,7 @@ fn a_large_value_of_a_child_is_exact_and_in_its_place() {
     let name = format!("{}.txt", result["artifact"]["blake3"].as_str().unwrap());
     assert_eq!(files(&rig.directory), [name]);
     assert_eq!(rig.run(["show", "--value", "large"]).stdout[0].len(), DIGITS);
-    assert_eq!(children_of(server.pid()), [0; 0]);
+    assert_eq!(children_of(server.pid()), []);
     server.wait_for_line("child started");
 }
 
@@ -77,7 +74,7 @@ fn a_killed_child_costs_its_job_an_attempt_and_no_more() {
     let rig = Rig::new();
     let mut server = rig.server(&[]);
     let id = rig.submit(&HEAVY).remove(0);
-    kill(child_of(server.pid(), &[]));
+    kill(started_child_of(server.pid(), &[]).pid);
     let output = rig.run(["wait", "--json", &id]);
     let result = &objects(&output)[0];
     assert_eq!(
@@ -96,13 +93,13 @@ fn a_cancel_stops_the_child_and_leaves_nothing() {
     let rig = Rig::new();
     let server = rig.server(&[]);
     let id = rig.submit(&ENDLESS).remove(0);
-    let child = child_of(server.pid(), &[]);
+    let child = started_child_of(server.pid(), &[]).pid;
     assert_eq!(code(&rig.run(["cancel", &id])), 0);
     // Half a second on a machine that has nothing else to do.
     Deadline::after(Duration::from_secs(3)).eventually("the child to be gone", || !is_alive(child));
     assert_eq!(files(&rig.directory), [""; 0]);
     assert_eq!(code(&rig.run(["submit", "10"])), 0, "the worker did not go on");
-    assert_eq!(children_of(server.pid()), [0; 0]);
+    assert_eq!(children_of(server.pid()), []);
 }
 
 #[test]
@@ -110,7 +107,7 @@ fn a_drain_past_its_grace_time_leaves_no_child() {
     let rig = Rig::new();
     let server = rig.server(&["--grace", "0s"]);
     let id = rig.submit(&ENDLESS).remove(0);
-    let child = child_of(server.pid(), &[]);
+    let child = started_child_of(server.pid(), &[]).pid;
     server.signal(Signal::TERM);
     let output = server.finish();
     assert_eq!(code(&output), 0, "{output:#?}");
@@ -124,7 +121,7 @@ fn a_worker_that_is_killed_takes_its_child_along() {
     let rig = Rig::new();
     let mut server = rig.server(&[]);
     rig.submit(&ENDLESS);
-    let child = child_of(server.pid(), &[]);
+    let child = started_child_of(server.pid(), &[]).pid;
     server.kill();
     Deadline::after(Duration::from_secs(1)).eventually("the child to be gone", || !is_alive(child));
 }
@@ -154,7 +151,7 @@ fn limits_of_time_end_the_child_and_are_named() {
         }
         assert_eq!(code(&rig.run(["submit", "10"])), 0, "the queue did not go on");
         assert!(server.try_exit().is_none(), "the worker died of its child");
-        assert_eq!(children_of(server.pid()), [0; 0]);
+        assert_eq!(children_of(server.pid()), []);
     }
 }
 

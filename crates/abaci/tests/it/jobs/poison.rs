@@ -1,8 +1,9 @@
 //! Jobs that cost processes: parked in time, listed, resumed by a person, and not before.
 
 use serde_json::Value;
+use testkit::started_child_of;
 
-use crate::children::{child_of, files, kill};
+use crate::children::{files, kill};
 use crate::in_process::OwnWorker;
 use crate::rig::{Rig, assert_refused, code, objects};
 
@@ -37,7 +38,7 @@ fn a_job_whose_child_dies_three_times_is_parked_and_resumed() {
     let next = rig.submit(&["10"]).remove(0);
     let mut last = None;
     for _ in 0..3 {
-        let child = child_of(server.pid(), last.as_slice());
+        let child = started_child_of(server.pid(), last.as_slice()).pid;
         kill(child);
         last = Some(child);
     }
@@ -102,7 +103,7 @@ fn only_a_job_that_ended_without_a_value_can_be_resumed() {
     assert_eq!(code(&rig.run(["wait", "waiting"])), 0);
     assert_refused(&rig.run(["resume", "waiting"]), 1, &["job waiting is succeeded"]);
     let running = rig.submit(&ENDLESS).remove(0);
-    child_of(server.pid(), &[]);
+    started_child_of(server.pid(), &[]);
     assert_refused(&rig.run(["resume", &running]), 1, &[&running, "is running"]);
     assert_eq!(code(&rig.run(["cancel", &running])), 0);
 }
@@ -115,7 +116,7 @@ fn a_cancelled_job_can_be_resumed_even_at_once() {
         let id = rig
             .submit(&["--id", &format!("job-{number}"), "--algorithm", "recursive", "41"])
             .remove(0);
-        child_of(server.pid(), &[]);
+        started_child_of(server.pid(), &[]);
         assert_eq!(code(&rig.run(["cancel", &id])), 0);
         assert_eq!(code(&rig.run(["resume", &id])), 0);
         let output = rig.run(["wait", "--json", &id]);
