@@ -180,6 +180,8 @@ fn of_engine(error: &durable_jobs::Error) -> Exit {
         Error::Url { .. }
         | Error::Input { .. }
         | Error::Timeout
+        | Error::Delay
+        | Error::KeyHeld { .. }
         | Error::IdTaken { .. }
         | Error::ExecutorTaken { .. }
         | Error::Host { .. }

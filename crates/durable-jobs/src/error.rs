@@ -85,6 +85,19 @@ pub enum Error {
     /// A timeout of nothing, or one that the database's clock cannot add; nothing was queued.
     #[error("timeout is under a millisecond or over a hundred years; give one between, or none")]
     Timeout,
+    /// A delay that the database's clock cannot add; nothing was queued.
+    #[error("delay is over a hundred years; give less, or none")]
+    Delay,
+    /// Another job holds the key and asks for something else; nothing was queued.
+    #[error(
+        "job {id} holds the key {key:?} and asks for something else; choose another key, or wait for its end"
+    )]
+    KeyHeld {
+        /// The key in question.
+        key: String,
+        /// The job that waits or runs with it.
+        id: String,
+    },
     /// The id names another job; choose another id.
     #[error("job {id} exists already and asks for something else; choose another id")]
     IdTaken {

@@ -40,7 +40,7 @@ pub(crate) enum Command {
     /// Show the workers, what they do and how long the queue is
     Status(status::StatusArgs),
     /// Submit jobs and print their results as they complete
-    Submit(submit::SubmitArgs),
+    Submit(Box<submit::SubmitArgs>),
     /// Wait for jobs that were submitted before
     Wait(wait::WaitArgs),
     /// List the jobs of every queue, the newest first

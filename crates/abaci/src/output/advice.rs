@@ -2,6 +2,7 @@
 
 use std::fmt::Display;
 
+use durable_jobs::record::Batch;
 use durable_jobs::{ENGINE_QUEUE, JobId};
 use fibonacci_jobs::DEFAULT_QUEUE;
 
@@ -21,10 +22,13 @@ pub(crate) fn serve_command(queue: &str) -> String {
 
 /// Returns the command that lists all of these jobs, and no others if they were submitted together.
 pub(crate) fn list_command<'a>(mut ids: impl Iterator<Item = &'a JobId>) -> String {
-    let beginning = |id: &'a JobId| id.as_str().get(..JobId::SHARED);
-    match ids.next().and_then(beginning) {
-        Some(shared) if ids.all(|id| beginning(id) == Some(shared)) => {
-            format!("abaci list --limit 0 --id-prefix {}", argument(shared))
+    let batch = |id: &'a JobId| id.as_str().rsplit_once('-').map(|(batch, _)| batch);
+    match ids.next().and_then(batch) {
+        Some(shared) if ids.all(|id| batch(id) == Some(shared)) => {
+            format!(
+                "abaci list --limit 0 --id-prefix {}",
+                argument(&format!("{shared}-"))
+            )
         }
         _ => "abaci list --limit 0".to_owned(),
     }
@@ -33,6 +37,11 @@ pub(crate) fn list_command<'a>(mut ids: impl Iterator<Item = &'a JobId>) -> Stri
 /// Returns the command that shows this job.
 pub(crate) fn show_command(id: &JobId) -> String {
     format!("abaci show {}", argument(id.as_str()))
+}
+
+/// Returns the flag that makes a submission one of this batch.
+pub(crate) fn batch_flag(batch: &Batch) -> String {
+    format!("--batch {}", argument(batch.as_str()))
 }
 
 /// Returns the command that waits for these jobs.
@@ -76,7 +85,7 @@ mod tests {
 
     #[test]
     fn jobs_of_one_submission_are_listed_by_how_their_ids_begin() {
-        let mut ids: Vec<JobId> = JobId::fresh_batch().take(3).collect();
+        let mut ids: Vec<JobId> = Batch::fresh().ids().take(3).collect();
         let command = list_command(ids.iter());
         let (_, shared) = command.split_once("--limit 0 --id-prefix ").unwrap();
         assert!(ids.iter().all(|id| id.as_str().starts_with(shared)), "{command}");

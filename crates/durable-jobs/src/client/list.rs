@@ -11,7 +11,9 @@ use sqlx::postgres::PgRow;
 use super::{Client, probe};
 use crate::Error;
 use crate::database::workflow_rows::{INPUTS, STEPS};
-use crate::record::{Failure, FailureKind, Job, JobDetail, JobId, JobOutput, State, StepRecord};
+use crate::record::{
+    Batch, Failure, FailureKind, Job, JobDetail, JobId, JobOutput, Label, State, StepRecord,
+};
 
 /// Which jobs to list, the newest first.
 #[derive(Debug, Clone, Default)]
@@ -160,6 +162,7 @@ impl Client {
         let input = input.and_then(|input| serde_json::from_str::<Value>(input).ok());
         let workflow = row.name.clone().unwrap_or_default();
         let details = self.job_types.details(&workflow, input.as_ref());
+        let attributes = Attributes::of(row.attributes.as_deref());
         Job {
             workflow_id: JobId::new(&row.workflow_id),
             state: state_of(row),
@@ -168,10 +171,35 @@ impl Client {
             queue: row.queue_name.clone(),
             executor_id: row.executor_id.clone(),
             application_version: row.application_version.clone(),
+            priority: row.priority.max(0).unsigned_abs(),
+            tags: attributes.tags,
+            batch: attributes.batch,
             attempts: u32::try_from(row.recovery_attempts).unwrap_or(u32::MAX),
             created_at_ms: row.created_at.as_epoch_ms(),
             started_at_ms: row.started_at.map(Timestamp::as_epoch_ms),
             completed_at_ms: row.completed_at.map(Timestamp::as_epoch_ms),
+            delayed_until_ms: row.delay_until.map(Timestamp::as_epoch_ms),
+        }
+    }
+}
+
+/// The attributes of a row that are ours, among those that another client may have given it.
+#[derive(Default)]
+struct Attributes {
+    tags: Vec<Label>,
+    batch: Option<Batch>,
+}
+
+impl Attributes {
+    fn of(recorded: Option<&str>) -> Self {
+        let value: Value = recorded
+            .and_then(|text| serde_json::from_str(text).ok())
+            .unwrap_or_default();
+        let tags = value.get("tags").and_then(Value::as_array).map(Vec::as_slice);
+        let tags = tags.unwrap_or_default().iter().filter_map(Value::as_str);
+        Self {
+            tags: tags.map(Label::of_row).collect(),
+            batch: value.get("batch").and_then(Value::as_str).map(Batch::of_row),
         }
     }
 }

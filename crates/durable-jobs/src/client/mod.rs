@@ -8,12 +8,14 @@
 mod gc;
 mod list;
 mod listeners;
+mod new_job;
 mod pages;
 mod probe;
 mod progress;
 mod queues;
 mod resume;
 mod submit;
+mod submit_once;
 mod wait;
 
 use std::time::Duration;
@@ -21,10 +23,11 @@ use std::time::Duration;
 pub use crate::gc::{Collected, GcMode, GcOptions, GcReport};
 pub use list::{CancelOutcome, ListFilter, QueueCounts};
 pub use listeners::QueueVersion;
+pub use new_job::{Delay, NewJob, Priority, SubmitOptions};
 pub use pages::Pages;
 pub use probe::{QueueProbe, QueueStatus};
 pub use resume::{ResumeOptions, ResumeOutcome};
-pub use submit::{NewJob, SubmitOptions};
+pub use submit_once::Submitted;
 pub use wait::{Others, Outcome, WaitEvent, Waiter};
 
 use crate::Error;

@@ -11,7 +11,7 @@ use sqlx::postgres::PgArguments;
 use sqlx::query::QueryScalar;
 use tracing::debug;
 
-use super::Client;
+use super::{Client, Delay, NewJob, SubmitOptions};
 use crate::Error;
 use crate::database::is_broken;
 use crate::database::workflow_rows::WRITE;
@@ -19,68 +19,17 @@ use crate::job::JobType;
 use crate::presence::CHANNEL;
 use crate::record::{APPLICATION, Failure, JobId, MAX_INPUT_BYTES};
 
-/// The shortest timeout of a job: the database counts milliseconds.
-const MIN_TIMEOUT: Duration = Duration::from_millis(1);
+/// So many jobs are written by one statement; a claim sorts those of one millisecond.
+const AT_ONCE: usize = 1_000;
 
-/// The longest timeout of a job: a hundred years.
-const MAX_TIMEOUT: Duration = Duration::from_hours(100 * 366 * 24);
-
-/// Up to this many jobs are written a millisecond apart, which keeps their order and takes a fifth of a second.
+/// Up to this many jobs whose ids do not sort by their order are written a millisecond apart, which keeps it.
 const PACED: usize = 100;
-
-/// More are written so many at a time, by one statement.
-const AT_ONCE: usize = 500;
 
 /// The pause before a statement whose connection broke is sent again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The form of a row's input: plain JSON, which every reader of the schema understands.
 const SERIALIZATION: &str = "rust_serde";
-
-/// The options of a submission.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct SubmitOptions {
-    /// The time that the job may take from its first start, over restarts; it is cancelled after that.
-    pub timeout: Option<Duration>,
-}
-
-impl SubmitOptions {
-    /// Refuses a timeout that no clock can hold, and one that ends the job before it begins.
-    fn check(&self) -> Result<(), Error> {
-        match self.timeout {
-            Some(timeout) if timeout < MIN_TIMEOUT || timeout > MAX_TIMEOUT => Err(Error::Timeout),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// A job to be submitted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewJob {
-    /// Its id, which names no other job.
-    pub id: JobId,
-    /// The name of its type.
-    pub workflow: &'static str,
-    /// Its input as JSON, in the form that is recorded.
-    pub input: String,
-}
-
-impl NewJob {
-    /// Makes a job of type `T` under this id.
-    ///
-    /// # Errors
-    /// [`Error::Input`] where the input has no form in JSON.
-    pub fn of<T: JobType>(id: JobId, input: &T::Input) -> Result<Self, Error> {
-        let input = serde_json::to_string(input).map_err(|error| Error::Input {
-            reason: error.to_string(),
-        })?;
-        Ok(Self {
-            id,
-            workflow: T::WORKFLOW,
-            input,
-        })
-    }
-}
 
 impl Client {
     /// Submits a job of type `T` under a fresh id.
@@ -105,7 +54,9 @@ impl Client {
 
     /// Submits jobs under the ids given; submitting the same again changes nothing.
     ///
-    /// Up to a hundred are queued in the order given; of more, those of the same millisecond may change places.
+    /// They are queued in the order given where their ids sort by it, as those of a [`Batch`](crate::record::Batch) do, and
+    /// where they are up to a hundred; of more, those of the same millisecond may change places.
+    /// What one statement writes, a thousand jobs, is queued as a whole or not at all.
     ///
     /// Every job is checked before the first is queued.
     ///
@@ -120,7 +71,12 @@ impl Client {
         }
         options.check()?;
         self.refuse_contradictions(jobs)?;
-        let at_once = if jobs.len() <= PACED { 1 } else { AT_ONCE };
+        let is_sorted = jobs.is_sorted_by(|one, other| one.id < other.id);
+        let at_once = if is_sorted || jobs.len() > PACED {
+            AT_ONCE
+        } else {
+            1
+        };
         for (position, some) in jobs.chunks(at_once).enumerate() {
             if position > 0 {
                 next_millisecond().await;
@@ -133,7 +89,7 @@ impl Client {
     }
 
     /// Refuses a job that its type, as this client knows it, does not admit.
-    fn admit(&self, job: &NewJob) -> Result<(), Error> {
+    pub(super) fn admit(&self, job: &NewJob) -> Result<(), Error> {
         let bytes = job.input.len();
         if bytes > MAX_INPUT_BYTES {
             return Err(Error::Input {
@@ -181,7 +137,7 @@ impl Client {
     }
 
     /// Writes those of the rows that are not there, and returns their ids.
-    async fn write(&self, rows: &Rows<'_>) -> Result<Vec<String>, Error> {
+    pub(super) async fn write(&self, rows: &Rows<'_>) -> Result<Vec<String>, Error> {
         let mut broken = None;
         let written = async {
             loop {
@@ -210,21 +166,16 @@ impl Client {
     }
 
     /// Refuses an id that names a job which asks for something else.
-    async fn refuse_others(&self, asked: &[&NewJob]) -> Result<(), Error> {
+    pub(super) async fn refuse_others(&self, asked: &[&NewJob]) -> Result<(), Error> {
         let filter = WorkflowFilter {
             workflow_ids: asked.iter().map(|job| job.id.as_str()).collect(),
             load_input: true,
             load_output: false,
             ..WorkflowFilter::default()
         };
-        let rows = self.database.engine.list_workflows(&filter, None);
-        let rows = self
-            .database
-            .bounded("looking at the jobs of the same ids", self.timeout, rows)
-            .await?;
+        let rows = self.rows_of(&filter).await?;
         let mut stored = HashMap::with_capacity(rows.len());
-        for mut row in rows {
-            self.restore_input(&mut row).await?;
+        for row in rows {
             let request = self.request_of(&row);
             stored.insert(row.workflow_id, request);
         }
@@ -239,6 +190,19 @@ impl Client {
             }),
             None => Ok(()),
         }
+    }
+
+    /// Reads rows with their inputs, wherever these are.
+    pub(super) async fn rows_of(&self, filter: &WorkflowFilter<'_>) -> Result<Vec<WorkflowRecord>, Error> {
+        let rows = self.database.engine.list_workflows(filter, None);
+        let mut rows = self
+            .database
+            .bounded("looking at the jobs that are there", self.timeout, rows)
+            .await?;
+        for row in &mut rows {
+            self.restore_input(row).await?;
+        }
+        Ok(rows)
     }
 
     /// Refuses an id that is given twice for different jobs.
@@ -257,12 +221,12 @@ impl Client {
     }
 
     /// Returns the request of a row, if it makes sense.
-    fn request_of(&self, row: &WorkflowRecord) -> Option<(&'static str, Value)> {
+    pub(super) fn request_of(&self, row: &WorkflowRecord) -> Option<(&'static str, Value)> {
         self.request(row.name.as_deref()?, row.input.as_deref()?)
     }
 
     /// Returns the request of an input, however it is written.
-    fn request(&self, workflow: &str, input: &str) -> Option<(&'static str, Value)> {
+    pub(super) fn request(&self, workflow: &str, input: &str) -> Option<(&'static str, Value)> {
         let (name, job_type) = self.job_types.find(workflow)?;
         let input = serde_json::from_str(input).ok()?;
         Some((name, job_type.canonical(&input)?))
@@ -270,21 +234,44 @@ impl Client {
 }
 
 /// Rows to be written, column by column.
-struct Rows<'a> {
+pub(super) struct Rows<'a> {
     ids: Vec<&'a str>,
     names: Vec<&'static str>,
     inputs: Vec<&'a str>,
+    priorities: Vec<i32>,
+    attributes: Vec<Option<String>>,
+    key: Option<&'a str>,
     timeout_ms: Option<i64>,
+    delay_ms: Option<i64>,
+    until_ms: Option<i64>,
 }
 
 impl<'a> Rows<'a> {
-    fn of(jobs: &'a [NewJob], options: SubmitOptions) -> Self {
-        let milliseconds = |timeout: Duration| i64::try_from(timeout.as_millis()).unwrap_or(i64::MAX);
+    pub(super) fn of(jobs: &'a [NewJob], options: SubmitOptions) -> Self {
+        let milliseconds = |period: Duration| i64::try_from(period.as_millis()).unwrap_or(i64::MAX);
+        let (delay_ms, until_ms) = match options.delay {
+            Some(Delay::For(delay)) => (Some(milliseconds(delay)), None),
+            Some(Delay::Until(moment)) => (None, Some(moment)),
+            None => (None, None),
+        };
         Self {
             ids: jobs.iter().map(|job| job.id.as_str()).collect(),
             names: jobs.iter().map(|job| job.workflow).collect(),
             inputs: jobs.iter().map(|job| job.input.as_str()).collect(),
+            priorities: jobs.iter().map(|job| job.priority.column()).collect(),
+            attributes: jobs.iter().map(NewJob::attributes).collect(),
+            key: None,
             timeout_ms: options.timeout.map(milliseconds),
+            delay_ms,
+            until_ms,
+        }
+    }
+
+    /// Lets the only row hold a key.
+    pub(super) fn under(self, key: &'a str) -> Self {
+        Self {
+            key: Some(key),
+            ..self
         }
     }
 
@@ -298,11 +285,16 @@ impl<'a> Rows<'a> {
             .bind(&self.ids)
             .bind(&self.names)
             .bind(&self.inputs)
+            .bind(&self.priorities)
+            .bind(&self.attributes)
             .bind(SERIALIZATION)
             .bind(queue)
             .bind(version)
             .bind(APPLICATION)
             .bind(self.timeout_ms)
+            .bind(self.delay_ms)
+            .bind(self.until_ms)
+            .bind(self.key)
     }
 }
 

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Details, Failure, shorten};
+use super::{Batch, Details, Failure, Label, shorten};
 
 /// The id of a job: the workflow id of its row, chosen by the client that submitted it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -27,33 +27,8 @@ impl JobId {
         Self(uuid::Uuid::now_v7().to_string())
     }
 
-    /// Makes fresh ids that sort by their order (UUIDs of version 7) and all begin with the same [`JobId::SHARED`] characters.
-    ///
-    /// No other id begins so, but for one in 4,096 of those that are made in the same millisecond.
-    pub fn fresh_batch() -> impl Iterator<Item = Self> {
-        // The last four bytes of such an id are random.
-        let random = || {
-            let id = uuid::Uuid::now_v7();
-            [12, 13, 14, 15].map(|place| id.as_bytes()[place])
-        };
-        let mut shared = *uuid::Uuid::now_v7().as_bytes();
-        shared[6..8].copy_from_slice(&random()[..2]);
-        (0_u32..).map(move |position| {
-            let mut bytes = shared;
-            bytes[8..12].copy_from_slice(&position.to_be_bytes());
-            bytes[12..].copy_from_slice(&random());
-            let mut id = uuid::Builder::from_bytes(bytes);
-            id.set_variant(uuid::Variant::RFC4122)
-                .set_version(uuid::Version::SortRand);
-            Self(id.into_uuid().to_string())
-        })
-    }
-
     /// The longest id that is accepted for a new job.
     const MAX_CHOSEN: usize = 128;
-
-    /// The number of characters that the ids of one batch share.
-    pub const SHARED: usize = "01234567-89ab-7cde".len();
 
     /// The id as text.
     #[must_use]
@@ -163,6 +138,15 @@ pub struct Job {
     pub executor_id: Option<String>,
     /// The version of the steps that it needs.
     pub application_version: Option<String>,
+    /// Its rank in the queue: a lower number is claimed sooner.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub priority: u32,
+    /// Words that it was submitted with.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<Label>,
+    /// The jobs that it was submitted with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<Batch>,
     /// The number of claims.
     pub attempts: u32,
     /// When it was submitted.
@@ -171,6 +155,14 @@ pub struct Job {
     pub started_at_ms: Option<i64>,
     /// When its outcome was recorded.
     pub completed_at_ms: Option<i64>,
+    /// When its delay ends or ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delayed_until_ms: Option<i64>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// One job with its outcome and its steps.
@@ -264,20 +256,6 @@ mod tests {
                 !error.contains(char::is_control) && error.contains("128"),
                 "{error}"
             );
-        }
-    }
-
-    #[test]
-    fn ids_of_a_batch_share_a_beginning_that_those_of_others_lack() {
-        let batch = || JobId::fresh_batch().take(10_000).collect::<Vec<_>>();
-        let (one, other) = (batch(), batch());
-        let beginning = &one[0].as_str()[..JobId::SHARED];
-        assert!(one.iter().all(|id| id.as_str().starts_with(beginning)));
-        assert!(!other.iter().any(|id| id.as_str().starts_with(beginning)));
-        assert!(one.is_sorted(), "they do not sort by their order");
-        for id in one.iter().step_by(997) {
-            let version = uuid::Uuid::parse_str(id.as_str()).unwrap().get_version_num();
-            assert_eq!(version, 7, "{id}");
         }
     }
 }

@@ -5,6 +5,7 @@
 mod job_types;
 mod primes;
 mod rig;
+mod submitting;
 
 testkit::child_process! {
     "worker" => rig::play_worker,

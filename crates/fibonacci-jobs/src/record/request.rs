@@ -230,12 +230,9 @@ impl Request {
     /// Makes a job of it, under this id.
     #[must_use]
     pub fn job_as(self, id: JobId) -> NewJob {
-        NewJob {
-            id,
-            workflow: WorkflowName::of(self.algorithm).name(),
-            // Numbers and names always have a form; one without is refused when it is submitted.
-            input: serde_json::to_string(&self).unwrap_or_default(),
-        }
+        // Numbers and names always have a form; one without is refused when it is submitted.
+        let input = serde_json::to_string(&self).unwrap_or_default();
+        NewJob::recorded(id, WorkflowName::of(self.algorithm).name(), input)
     }
 
     /// Reads an index from text, as a person or another program writes it.

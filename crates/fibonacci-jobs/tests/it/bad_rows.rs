@@ -191,6 +191,7 @@ async fn an_endless_timeout_of_another_client_does_not_stop_the_queue() {
     let job = [(JobId::fresh(), Request::new(20))];
     let options = SubmitOptions {
         timeout: Some(Duration::MAX),
+        ..SubmitOptions::default()
     };
     let error = client
         .submit_all(&new_jobs(&job), options)

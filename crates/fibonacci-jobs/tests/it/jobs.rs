@@ -226,6 +226,7 @@ async fn a_timeout_cancels_the_job_and_frees_its_slot() {
             &new_jobs(&job),
             SubmitOptions {
                 timeout: Some(Duration::from_millis(300)),
+                ..SubmitOptions::default()
             },
         )
         .await
@@ -307,7 +308,10 @@ async fn submitted_rows_are_those_of_the_engine() {
         .unwrap();
     engine.close().await;
 
-    let options = SubmitOptions { timeout };
+    let options = SubmitOptions {
+        timeout,
+        ..SubmitOptions::default()
+    };
     let one = [(JobId::new("one"), request)];
     client.submit_all(&new_jobs(&one), options).await.unwrap();
     let jobs: Vec<_> = (0..1001)
@@ -325,7 +329,7 @@ async fn submitted_rows_are_those_of_the_engine() {
     // The same again changes nothing; an id that asks for something else is refused, among whatever others.
     client.submit_all(&new_jobs(&jobs), options).await.unwrap();
     let mut others = jobs.clone();
-    others[700].1 = Request::new(11);
+    others[1000].1 = Request::new(11);
     let error = client
         .submit_all(&new_jobs(&others), options)
         .await
@@ -334,9 +338,9 @@ async fn submitted_rows_are_those_of_the_engine() {
     let Error::CutShort { queued, jobs, cause } = &error else {
         panic!("{error:?}")
     };
-    assert_eq!((*queued, *jobs), (500, 1001));
+    assert_eq!((*queued, *jobs), (1000, 1001));
     assert!(
-        matches!(&**cause, Error::IdTaken { id } if id == "b700"),
+        matches!(&**cause, Error::IdTaken { id } if id == "b1000"),
         "{error:?}"
     );
     let count = rig.database.psql("select count(*) from dbos.workflow_status");

@@ -84,6 +84,7 @@ async fn a_job_that_runs_out_of_time_is_resumed_on_its_own_queue() {
     let job = [(JobId::new("slow"), Request::with(50, Algorithm::Recursive))];
     let options = SubmitOptions {
         timeout: Some(std::time::Duration::from_millis(300)),
+        ..SubmitOptions::default()
     };
     others.submit_all(&new_jobs(&job), options).await.unwrap();
     let id = &job[0].0;

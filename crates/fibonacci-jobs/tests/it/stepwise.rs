@@ -134,6 +134,7 @@ async fn a_cancellation_and_a_timeout_reach_it_between_two_steps() {
     Deadline::after(Duration::from_millis(500)).eventually("the end of the cancelled job", is_free);
     let options = SubmitOptions {
         timeout: Some(Duration::from_millis(300)),
+        ..SubmitOptions::default()
     };
     let late = JobId::fresh();
     let submitted = Instant::now();

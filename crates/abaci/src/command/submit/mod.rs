@@ -2,18 +2,22 @@
 //!
 //! Everything is checked before anything is queued. Once queued, a job no longer needs this process: `--detach` leaves
 //! at once, and an interrupted wait is taken up again with `abaci wait`.
-//! The jobs of one submission have ids that begin alike, so that those which were queued are found if it is cut short; a
-//! large one prints that beginning beforehand, since it may be killed at any moment.
+//! Several jobs are a batch, whose id is said first, since this process may be killed at any moment: the ids of its jobs
+//! follow from it, so that the same command with that batch queues those that are missing, and none twice.
 
+mod entry;
 mod random;
 mod workload;
 
+use std::time::{Duration, SystemTime};
+
 use anyhow::Context;
 use clap::Args;
-use durable_jobs::client::SubmitOptions;
+use durable_jobs::client::{Delay, NewJob, Priority, SubmitOptions, Submitted};
+use durable_jobs::record::{Batch, Label};
 use durable_jobs::{Client, Error, JobId, State};
 use fibonacci_jobs::record::RequestError;
-use fibonacci_jobs::{Algorithm, Request, new_jobs};
+use fibonacci_jobs::{Algorithm, Request};
 use serde::Serialize;
 use worker_fleet::signals::Signals;
 
@@ -24,10 +28,8 @@ use crate::flags::{LimitFlags, QueueFlags, TableFlags, WaitFlags, one_of};
 use crate::output::{self, Format};
 use crate::wait::JobWait;
 
+use entry::{Entry, parse_priority};
 use workload::Workload;
-
-/// A submission of more jobs than this takes long enough to be cut short.
-const LARGE: usize = 300;
 
 /// Submit jobs and print their results as they complete.
 ///
@@ -47,6 +49,24 @@ pub(crate) struct SubmitArgs {
     /// Id of the job, if it is only one: up to 128 letters, digits and signs; submitting the same again changes nothing
     #[arg(long, value_name = "ID")]
     id: Option<String>,
+    /// Id of the jobs as a batch, instead of a new one: the same submission again queues what is missing of it
+    #[arg(long, value_name = "ID")]
+    batch: Option<Batch>,
+    /// Rank in the queue: a lower number is started sooner; 0, the default, is the first of all
+    #[arg(long, value_name = "NUMBER", value_parser = parse_priority, allow_negative_numbers = true)]
+    priority: Option<Priority>,
+    /// Word that the jobs can be found by; may be given again
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<Label>,
+    /// Let the job wait this long, at least, before it is started
+    #[arg(long, value_name = "TIME", conflicts_with = "at")]
+    delay: Option<Period>,
+    /// Let the job wait until this moment of UTC, such as 2026-12-24T18:00:00Z
+    #[arg(long, value_name = "MOMENT", value_parser = moment)]
+    at: Option<SystemTime>,
+    /// Key that one job of the queue holds at a time: while it waits or runs, it is the job that this command names
+    #[arg(long, value_name = "KEY", conflicts_with = "batch")]
+    dedup: Option<Label>,
     /// Print the ids of the jobs and do not wait for them
     #[arg(long)]
     detach: bool,
@@ -73,28 +93,42 @@ struct Queued<'a> {
     state: State,
     #[serde(flatten)]
     request: &'a Request,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch: Option<&'a Batch>,
+}
+
+/// The jobs of one submission, in their order.
+struct Submission {
+    jobs: Vec<(NewJob, Request)>,
+    /// Absent for a single job that was not said to be of one.
+    batch: Option<Batch>,
+    options: SubmitOptions,
 }
 
 impl SubmitArgs {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
-        let jobs = self.jobs(config)?;
+        let mut submission = self.submission(config)?;
         let mut signals = Signals::listen()?;
         let format = Format::of_flag(self.json);
-        let requests = jobs.iter().map(|(id, request)| (id.clone(), Some(*request)));
-        let job_wait = JobWait::new(requests, config, format);
-        let Some(queued) = signals.unless_any(self.queue(&jobs, config)).await else {
-            output::talk(format_args!(
-                "interrupted while submitting; {}",
-                what_was_queued(&jobs)
-            ));
+        let job_wait = |submission: &Submission| {
+            let jobs = submission.jobs.iter();
+            JobWait::new(
+                jobs.map(|(job, request)| (job.id.clone(), Some(*request))),
+                config,
+                format,
+            )
+        };
+        let Some(queued) = signals.unless_any(self.queue(&mut submission, config)).await else {
+            let what = submission.what_was_queued();
+            output::talk(format_args!("interrupted while submitting; {what}"));
             return Ok(Exit::Interrupted);
         };
         let (access, client) = queued?;
         let _kept = access.keep_running();
         let exit = if self.detach {
-            print_ids(&jobs, format)
+            submission.print_ids(format)
         } else {
-            job_wait.until_all_ended(&client, &mut signals).await
+            job_wait(&submission).until_all_ended(&client, &mut signals).await
         };
         client.close().await;
         exit
@@ -102,38 +136,79 @@ impl SubmitArgs {
 
     async fn queue(
         &self,
-        jobs: &[(JobId, Request)],
+        submission: &mut Submission,
         config: &Config,
     ) -> anyhow::Result<(DatabaseAccess, Client)> {
         let (access, client) = DatabaseAccess::connect_to_write(config).await?;
-        let options = SubmitOptions {
-            timeout: self.timeout.map(|period| period.0),
-        };
-        if jobs.len() > LARGE {
+        if let (Some(batch), [_, _, ..]) = (&submission.batch, submission.jobs.as_slice()) {
             output::talk(format_args!(
-                "submitting {} jobs; if that is cut short, {}",
-                jobs.len(),
-                what_was_queued(jobs)
+                "batch {batch}: {} jobs; if this is cut short, the same command with {} completes it",
+                submission.jobs.len(),
+                output::batch_flag(batch)
             ));
         }
-        let submitted = client.submit_all(&new_jobs(jobs), options).await;
+        let submitted = match &self.dedup {
+            Some(key) => submission.submit_once(&client, key).await,
+            None => submission.submit(&client).await,
+        };
         if let Err(
             Error::Unreachable { .. } | Error::Full { .. } | Error::Database { .. } | Error::CutShort { .. },
         ) = &submitted
         {
-            output::talk(format_args!(
-                "cut short while submitting; {}",
-                what_was_queued(jobs)
-            ));
+            let what = submission.what_was_queued();
+            output::talk(format_args!("cut short while submitting; {what}"));
         }
         submitted.context("submitting")?;
         Ok((access, client))
     }
 
-    /// Reads and checks every request, and gives each an id.
-    fn jobs(&self, config: &Config) -> anyhow::Result<Vec<(JobId, Request)>> {
+    /// Reads and checks every job, and gives each an id.
+    fn submission(&self, config: &Config) -> Result<Submission, Failed> {
+        let entries = self.entries(config)?;
+        let batch = match &self.batch {
+            None if entries.len() == 1 => None,
+            None => Some(Batch::fresh()),
+            given => given.clone(),
+        };
+        if entries.len() > Batch::MAX_JOBS {
+            let message = format!(
+                "{} jobs are too many; submit {} at a time",
+                entries.len(),
+                Batch::MAX_JOBS
+            );
+            return Err(Failed::usage(message));
+        }
+        if let (Some(_), [_, _, ..]) = (&self.dedup, entries.as_slice()) {
+            let message = format!("--dedup is the key of one job, and there are {}", entries.len());
+            return Err(Failed::usage(message));
+        }
+        let mut ids = batch.iter().flat_map(Batch::ids);
+        let jobs = entries.into_iter().map(|entry| {
+            // A position counts also where the line names another id, so that the others keep theirs.
+            let id = ids.next().unwrap_or_else(JobId::fresh);
+            let request = entry.request;
+            let mut job = request.job_as(entry.id.unwrap_or(id));
+            job.priority = entry.priority.or(self.priority).unwrap_or_default();
+            job.tags = self.tags.iter().chain(&entry.tags).cloned().collect();
+            job.batch.clone_from(&batch);
+            (job, request)
+        });
+        let jobs = jobs.collect();
+        drop(ids);
+        Ok(Submission {
+            jobs,
+            options: SubmitOptions {
+                timeout: self.timeout.map(|period| period.0),
+                delay: self.delay(),
+            },
+            batch,
+        })
+    }
+
+    /// Reads the jobs as they are written, and checks their requests.
+    fn entries(&self, config: &Config) -> Result<Vec<Entry>, Failed> {
         let refused = |error: RequestError| Failed::usage(error.to_string());
-        let mut requests = self.workload.requests(self.algorithm)?;
+        let mut entries = self.workload.entries(self.algorithm)?;
         let fault = self
             .fault
             .as_deref()
@@ -141,47 +216,95 @@ impl SubmitArgs {
             .transpose()
             .map_err(refused)?;
         let limits = config.limits();
-        for request in &mut requests {
+        for Entry { request, .. } in &mut entries {
             request.fault = request.fault.or(fault);
             limits.check(request).map_err(refused)?;
         }
-        match (&self.id, requests.as_slice()) {
-            (None, _) => Ok(JobId::fresh_batch().zip(requests).collect()),
-            (Some(id), [request]) => {
+        match (&self.id, entries.as_mut_slice()) {
+            (None, _) => {}
+            (Some(id), [entry]) => {
                 let id = id
                     .parse()
                     .map_err(|error| Failed::usage(format!("--id: {error}")))?;
-                Ok(vec![(id, *request)])
+                entry.id = Some(id);
             }
             (Some(_), _) => {
-                let message = format!("--id names one job, and there are {}", requests.len());
-                Err(Failed::usage(message).into())
+                let message = format!("--id names one job, and there are {}", entries.len());
+                return Err(Failed::usage(message));
             }
         }
+        Ok(entries)
+    }
+
+    fn delay(&self) -> Option<Delay> {
+        let until = |moment: SystemTime| {
+            let since = moment
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .unwrap_or(Duration::ZERO);
+            Delay::Until(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+        };
+        self.delay
+            .map(|period| Delay::For(period.0))
+            .or(self.at.map(until))
     }
 }
 
-/// Advises how to find those of the jobs that were queued.
-fn what_was_queued(jobs: &[(JobId, Request)]) -> String {
-    match jobs {
-        [(id, _)] => format!("see whether it was queued: {}", output::show_command(id)),
-        jobs => {
-            let list = output::list_command(jobs.iter().map(|(id, _)| id));
-            format!("see what was queued: {list}")
+impl Submission {
+    async fn submit(&self, client: &Client) -> Result<(), Error> {
+        let jobs: Vec<NewJob> = self.jobs.iter().map(|(job, _)| job.clone()).collect();
+        client.submit_all(&jobs, self.options).await
+    }
+
+    /// Submits the only job unless another one holds `key`, which takes its place here.
+    async fn submit_once(&mut self, client: &Client, key: &Label) -> Result<(), Error> {
+        for (job, _) in &mut self.jobs {
+            if let Submitted::Joined(id) = client.submit_once(job, key, self.options).await? {
+                output::talk(format_args!(
+                    "job {id} holds the key {key} and is joined; nothing was queued"
+                ));
+                job.id = id;
+            }
         }
+        Ok(())
+    }
+
+    /// Advises how to find those of the jobs that were queued, and to queue the others.
+    fn what_was_queued(&self) -> String {
+        let ids = self.jobs.iter().map(|(job, _)| &job.id);
+        match (self.jobs.as_slice(), &self.batch) {
+            ([(job, _)], _) => format!("see whether it was queued: {}", output::show_command(&job.id)),
+            (_, Some(batch)) => format!(
+                "the same command with {} completes it; see what was queued: {}",
+                output::batch_flag(batch),
+                output::list_command(ids)
+            ),
+            (_, None) => format!("see what was queued: {}", output::list_command(ids)),
+        }
+    }
+
+    fn print_ids(&self, format: Format) -> anyhow::Result<Exit> {
+        let state = if self.options.delay.is_some() {
+            State::Delayed
+        } else {
+            State::Queued
+        };
+        for (job, request) in &self.jobs {
+            match format {
+                Format::Human => output::line(&job.id)?,
+                Format::Json => output::json(&Queued {
+                    workflow_id: &job.id,
+                    state,
+                    request,
+                    batch: self.batch.as_ref(),
+                })?,
+            }
+        }
+        Ok(Exit::Done)
     }
 }
 
-fn print_ids(jobs: &[(JobId, Request)], format: Format) -> anyhow::Result<Exit> {
-    for (workflow_id, request) in jobs {
-        match format {
-            Format::Human => output::line(workflow_id)?,
-            Format::Json => output::json(&Queued {
-                workflow_id,
-                state: State::Queued,
-                request,
-            })?,
-        }
-    }
-    Ok(Exit::Done)
+/// Reads a moment of UTC.
+fn moment(text: &str) -> Result<SystemTime, String> {
+    humantime::parse_rfc3339_weak(text)
+        .map_err(|_| "not a moment; write it in UTC, such as 2026-12-24T18:00:00Z".to_owned())
 }

@@ -1,13 +1,13 @@
-//! The jobs of a submission: indices on the command line, from a file, or at random.
+//! The jobs of a submission: indices on the command line, from a file, from stdin, or at random.
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueHint};
+use fibonacci_jobs::Algorithm;
 use fibonacci_jobs::record::RequestError;
-use fibonacci_jobs::{Algorithm, Request};
-use serde_json::Value;
 
+use super::entry::Entry;
 use super::random::{IndexRange, Random};
 use crate::exit::Failed;
 use crate::output;
@@ -15,7 +15,7 @@ use crate::output;
 /// The sources of requests.
 #[derive(Debug, Args)]
 pub(super) struct Workload {
-    /// Indices, or requests such as '{"n": 100, "algorithm": "doubling"}'
+    /// Indices, or requests such as '{"n": 100, "algorithm": "doubling"}'; - for requests from stdin, one per line
     #[arg(value_name = "N", allow_negative_numbers = true)]
     indices: Vec<String>,
     /// Submit this many indices drawn at random
@@ -27,29 +27,32 @@ pub(super) struct Workload {
     /// Seed of the random indices, to draw the same again
     #[arg(long, value_name = "SEED", requires = "random")]
     seed: Option<u64>,
-    /// File with one request per line; - for stdin
+    /// File with one request per line, which may name an id, a priority and tags too; - for stdin
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     file: Option<PathBuf>,
 }
 
 impl Workload {
-    /// Reads every request, `algorithm` being that of those that name none; absent for the one for each index.
-    pub(super) fn requests(&self, algorithm: Option<Algorithm>) -> Result<Vec<Request>, Failed> {
-        let mut requests = Vec::new();
+    /// Reads every job, `algorithm` being that of those that name none; absent for the one for each index.
+    pub(super) fn entries(&self, algorithm: Option<Algorithm>) -> Result<Vec<Entry>, Failed> {
+        let mut entries = Vec::new();
         for text in &self.indices {
-            let request = parse(text, algorithm).map_err(|error| Failed::usage(error.to_string()))?;
-            requests.push(request);
+            if text == STDIN {
+                entries.extend(from_file(Path::new(STDIN), algorithm)?);
+            } else {
+                entries.push(Entry::read(text, algorithm).map_err(Failed::usage)?);
+            }
         }
         if let Some(path) = &self.file {
-            requests.extend(from_file(path, algorithm)?);
+            entries.extend(from_file(path, algorithm)?);
         }
         if let (Some(count), Some(range)) = (self.random, self.range) {
-            requests.extend(self.drawn(count, range).map(|n| asked(n, algorithm)));
+            entries.extend(self.drawn(count, range).map(|n| Entry::of_index(n, algorithm)));
         }
-        if requests.is_empty() {
+        if entries.is_empty() {
             return Err(Failed::usage(RequestError::Missing.to_string()));
         }
-        Ok(requests)
+        Ok(entries)
     }
 
     fn drawn(&self, count: usize, range: IndexRange) -> impl Iterator<Item = u64> {
@@ -61,24 +64,28 @@ impl Workload {
     }
 }
 
-fn from_file(path: &Path, algorithm: Option<Algorithm>) -> Result<Vec<Request>, Failed> {
-    let name = if path == Path::new("-") {
+/// The name of standard input.
+const STDIN: &str = "-";
+
+fn from_file(path: &Path, algorithm: Option<Algorithm>) -> Result<Vec<Entry>, Failed> {
+    let name = if path == Path::new(STDIN) {
         "stdin".to_owned()
     } else {
         path.display().to_string()
     };
     let text = read(path).map_err(|error| Failed::usage(format!("{name}: {error}")))?;
     let numbered = text.lines().enumerate();
-    let requests = numbered
+    let entries = numbered
         .filter(|(_, line)| !is_comment(line))
         .map(|(index, line)| {
-            parse(line, algorithm).map_err(|error| Failed::usage(format!("{name}:{}: {error}", index + 1)))
+            Entry::read(line, algorithm)
+                .map_err(|error| Failed::usage(format!("{name}:{}: {error}", index + 1)))
         });
-    requests.collect()
+    entries.collect()
 }
 
 fn read(path: &Path) -> io::Result<String> {
-    if path == Path::new("-") {
+    if path == Path::new(STDIN) {
         let mut text = String::new();
         io::stdin().read_to_string(&mut text)?;
         return Ok(text);
@@ -91,36 +98,9 @@ fn is_comment(line: &str) -> bool {
     line.is_empty() || line.starts_with('#')
 }
 
-/// Reads one request: an index, or JSON.
-fn parse(text: &str, algorithm: Option<Algorithm>) -> Result<Request, RequestError> {
-    let text = text.trim();
-    if !text.starts_with('{') {
-        return Ok(asked(Request::parse_n(text)?, algorithm));
-    }
-    let value: Value = serde_json::from_str(text).map_err(|_| RequestError::NotARequest {
-        given: text.to_owned(),
-    })?;
-    Request::decode(&value, algorithm)
-}
-
-fn asked(n: u64, algorithm: Option<Algorithm>) -> Request {
-    algorithm.map_or_else(|| Request::new(n), |algorithm| Request::with(n, algorithm))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_request_that_names_its_algorithm_keeps_it() {
-        let parsed = |text| parse(text, Some(Algorithm::Recursive)).unwrap();
-        assert_eq!(parsed("30"), Request::with(30, Algorithm::Recursive));
-        assert_eq!(parsed(r#"{"n": 30}"#), Request::with(30, Algorithm::Recursive));
-        assert_eq!(
-            parsed(r#"{"n": 30, "algorithm": "iterative"}"#),
-            Request::with(30, Algorithm::Iterative)
-        );
-    }
 
     #[test]
     fn a_file_is_refused_with_the_line_that_is_wrong() {
@@ -128,7 +108,8 @@ mod tests {
         let path = directory.path().join("numbers.txt");
         std::fs::write(&path, "# three of them\n10\n\nabc\n").unwrap();
         let error = from_file(&path, Some(Algorithm::Doubling))
-            .unwrap_err()
+            .err()
+            .unwrap()
             .to_string();
         assert!(error.contains("numbers.txt:4: n is abc"), "{error}");
     }

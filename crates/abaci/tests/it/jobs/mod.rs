@@ -1,5 +1,6 @@
 //! Jobs from their submission to their end, and whatever dies on the way.
 
+mod batches;
 mod cancelling;
 mod clocks;
 mod faults;

@@ -1,7 +1,7 @@
 //! Submitting and waiting, with a real server.
 
 use serde_json::Value;
-use testkit::{Process, Signal, eventually};
+use testkit::{Process, Signal};
 
 use crate::rig::{Rig, assert_refused, code, objects};
 
@@ -349,61 +349,4 @@ fn a_job_that_outlasts_its_timeout_is_cancelled() {
     assert_eq!(objects(&output)[0]["state"], "cancelled", "{output:#?}");
     // The server must be free again: the computation really stopped.
     assert_eq!(code(&rig.run(["submit", "10"])), 0);
-}
-
-/// The rest of the first of `lines` that has these words, as the arguments of the program.
-fn advised<'a>(lines: &'a [String], words: &str) -> Vec<&'a str> {
-    let advice = lines.iter().find_map(|line| line.split_once(words));
-    let (_, command) = advice.unwrap_or_else(|| panic!("{words:?} is not in {lines:#?}"));
-    command.split_whitespace().collect()
-}
-
-#[test]
-fn what_a_killed_submission_queued_is_found_by_what_it_said() {
-    let rig = Rig::new();
-    rig.submit(&["1", "2"]);
-    let arguments = ["submit", "--detach", "--random", "5000", "--range", "1..=9"];
-    let mut submit = Process::spawn(rig.abaci(arguments));
-    let rows = || rig.database.psql("select count(*) - 2 from dbos.workflow_status");
-    eventually("some of the jobs in the queue", || {
-        rows().trim().parse::<i32>().is_ok_and(|count| count > 50)
-    });
-    submit.kill();
-    let sessions = "select count(*) from pg_stat_activity where application_name = 'abaci' \
-                    and datname = current_database()";
-    eventually("the end of its sessions", || {
-        rig.database.psql(sessions).trim() == "0"
-    });
-    let said = submit.stderr();
-    let advice = advised(
-        &said,
-        "submitting 5000 jobs; if that is cut short, see what was queued: abaci ",
-    );
-    let listed = rig.run(advice.iter().chain(&["--json"]));
-    assert_eq!(listed.stdout.len().to_string(), rows().trim(), "{advice:?}");
-    assert!(listed.stdout.len() < 5000, "it was not cut short");
-}
-
-#[test]
-fn an_interrupted_submission_says_how_to_find_what_was_queued() {
-    let rig = Rig::new();
-    rig.submit(&["--id", "before", "1"]);
-    let hold = rig
-        .database
-        .hold_inserts("dbos.workflow_status", "new.inputs like '%13%'");
-    let submit = Process::spawn(rig.abaci(["submit", "11", "12", "13", "14"]));
-    hold.await_somebody();
-    submit.signal(Signal::INT);
-    let output = submit.finish();
-    drop(hold);
-    assert_eq!(code(&output), 130, "{output:#?}");
-    let advice = advised(
-        &output.stderr,
-        "interrupted while submitting; see what was queued: abaci ",
-    );
-    let listed = objects(&rig.run(advice.iter().chain(&["--json"])));
-    let mut indices: Vec<u64> = listed.iter().map(|job| job["n"].as_u64().unwrap()).collect();
-    indices.sort_unstable();
-    assert!(indices.starts_with(&[11, 12]), "{listed:#?}");
-    assert!(!indices.contains(&1), "another submission's job: {listed:#?}");
 }

@@ -6,20 +6,22 @@ use crate::database::input;
 /// Claims the first rows of the queue `$1` whose workflows `$2` are known here, makes them ours, sets their deadlines out of
 /// the engine's reach and reads them.
 ///
-/// It is the engine's own claim, but that a row of another type of job is left to others. A row without a version goes to
+/// It is the engine's own claim, but that a row of another type of job is left to others, that jobs of one millisecond are in
+/// the order of their ids, and that a delay passes by the database's clock: the engine ends it by that of any worker. A row without a version goes to
 /// the newest version whose workers know its type.
 pub(crate) const CLAIM: &str = concat!(
     "with free as materialized ( \
         select workflow_uuid from dbos.workflow_status \
         where queue_name = $1 and status = 'ENQUEUED' and name = any($2) \
             and class_name is null and config_name is null \
+            and (delay_until_epoch_ms is null or delay_until_epoch_ms <= extract(epoch from now()) * 1000) \
             and (application_name is null or application_name = $5) \
             and (application_version = $3 or application_version is null and $3 = coalesce( \
                 (select version_name from dbos.application_versions as versions \
                 where (application_name is null or application_name = $5) and exists (select 1 from abaci.presence \
                     where application_version = version_name and (workflows is null or name = any(workflows))) \
                 order by version_timestamp desc limit 1), $3)) \
-        order by priority, created_at limit $6 for update skip locked), \
+        order by priority, created_at, workflow_uuid collate \"C\" limit $6 for update skip locked), \
     claimed as ( \
         update dbos.workflow_status set status = 'PENDING', executor_id = $4, application_version = $3, \
             application_name = coalesce(application_name, $5), owner_xid = null, rate_limited = false, \
@@ -40,12 +42,12 @@ pub(crate) const OWN_CLAIMED: &str = concat!(
 );
 
 /// The rows in the order of the queue.
-pub(crate) const IN_ORDER: &str = " from claimed order by priority, created_at";
+pub(crate) const IN_ORDER: &str = " from claimed order by priority, created_at, workflow_uuid collate \"C\"";
 
 /// Rows that this worker claimed from its queue, the oldest first.
 pub(crate) const CLAIMED: &str = "select workflow_uuid from dbos.workflow_status \
      where status = 'PENDING' and executor_id = $1 and queue_name = $2 and application_version = $3 \
-     order by priority, created_at";
+     order by priority, created_at, workflow_uuid collate \"C\"";
 
 /// The columns of a row that a worker holds; a huge input stays where it is.
 pub(crate) const CLAIMED_ROW: &str = concat!(
@@ -58,6 +60,14 @@ pub(crate) const CLAIMED_ROW: &str = concat!(
     " end as inputs, \
      (extract(epoch from now()) - coalesce(started_at_epoch_ms, updated_at) / 1000.0)::float8 as age"
 );
+
+/// Queues jobs whose delay has passed by the database's clock, as the engine does by the clock of a worker; before
+/// [`CLAIMED_ROW`] and [`HELD_ROWS`], with this application's name as `$2`.
+pub(crate) const RELEASE_DUE: &str = "with due as (update dbos.workflow_status set status = 'ENQUEUED', \
+         updated_at = (extract(epoch from now()) * 1000)::bigint, \
+         deduplication_id = case when is_debounced then null else deduplication_id end \
+     where status = 'DELAYED' and delay_until_epoch_ms <= extract(epoch from now()) * 1000 \
+         and (application_name is null or application_name = $2)) select ";
 
 /// The rows that an executor holds.
 pub(crate) const HELD_ROWS: &str = " from dbos.workflow_status where status = 'PENDING' and executor_id = $1";

@@ -12,7 +12,9 @@ mod resume;
 mod run;
 mod submit;
 
-pub(crate) use claim::{CLAIM, CLAIMED, CLAIMED_ROW, DEFUSE, HELD_ROWS, IN_ORDER, OWN_CLAIMED, RELABEL};
+pub(crate) use claim::{
+    CLAIM, CLAIMED, CLAIMED_ROW, DEFUSE, HELD_ROWS, IN_ORDER, OWN_CLAIMED, RELABEL, RELEASE_DUE,
+};
 use deadline::{far_ms, put_away};
 pub(crate) use gc::{ENDED, LEFTOVERS, PARKED_BY_ENGINE, count_ended, delete, references};
 pub(crate) use give_back::{GIVE_BACK, SETTLE_CLAIMS, UNDO_CLAIMS};

@@ -1,12 +1,17 @@
 //! New rows.
 
-/// Writes rows as the engine does, but for those that are there.
-pub(crate) const WRITE: &str = "insert into dbos.workflow_status (workflow_uuid, name, inputs, status, serialization, queue_name, \
-         application_version, application_name, workflow_timeout_ms, created_at, updated_at, recovery_attempts, \
-         priority, is_debounced, owner_xid) \
-     select id, name, input, 'ENQUEUED', $4, $5, $6, $7, $8, now.ms, now.ms, 0, 0, false, \
+/// Writes rows as the engine does, but for those that are there and for one whose key `$13` another job holds.
+///
+/// A delay is counted by the database's clock: `$11` milliseconds from now, or until the moment `$12`.
+pub(crate) const WRITE: &str = "insert into dbos.workflow_status (workflow_uuid, name, inputs, priority, attributes, status, \
+         serialization, queue_name, application_version, application_name, workflow_timeout_ms, delay_until_epoch_ms, \
+         deduplication_id, created_at, updated_at, recovery_attempts, is_debounced, owner_xid) \
+     select id, job, input, rank, attribute::jsonb, case when due.ms > now.ms then 'DELAYED' else 'ENQUEUED' end, \
+         $6, $7, $8, $9, $10, case when due.ms > now.ms then due.ms end, $13, now.ms, now.ms, 0, false, \
          gen_random_uuid()::text \
-     from unnest($1::text[], $2::text[], $3::text[]) with ordinality as jobs (id, name, input, position), \
-         (select (extract(epoch from clock_timestamp()) * 1000)::bigint as ms) as now \
+     from unnest($1::text[], $2::text[], $3::text[], $4::int[], $5::text[]) with ordinality \
+             as jobs (id, job, input, rank, attribute, position), \
+         (select (extract(epoch from clock_timestamp()) * 1000)::bigint as ms) as now, \
+         lateral (select coalesce($12, now.ms + $11) as ms) as due \
      order by position \
-     on conflict (workflow_uuid) do nothing returning workflow_uuid";
+     on conflict do nothing returning workflow_uuid";

@@ -5,7 +5,8 @@
 //! Every half second the janitor looks at the rows that this worker holds and this process does not have in hand.
 //! One that can never run is ended with its reason after two seconds; one that could run goes back to its queue after
 //! fifteen, when no start can still be under way.
-//! It touches no row of another executor.
+//! It touches no row of another executor, but that it queues jobs whose delay has passed: the engine does so by the clock of
+//! its worker, which may be behind.
 
 use std::time::Duration;
 
@@ -15,8 +16,9 @@ use tracing::{debug, warn};
 
 use crate::Error;
 use crate::database::Database;
-use crate::database::workflow_rows::{CLAIMED_ROW, HELD_ROWS};
+use crate::database::workflow_rows::{CLAIMED_ROW, HELD_ROWS, RELEASE_DUE};
 use crate::job::JobTypes;
+use crate::record::APPLICATION;
 use crate::worker::{ClaimedRow, Jobs, RowHolder};
 
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -67,10 +69,12 @@ impl Janitor {
         Ok(())
     }
 
+    /// Reads the rows that this worker holds; the same statement releases those whose delay has passed.
     async fn held(&self) -> Result<Vec<ClaimedRow>, sqlx::Error> {
-        let select = format!("select {CLAIMED_ROW}{HELD_ROWS}");
-        let rows = sqlx::query(AssertSqlSafe(select))
+        let statement = format!("{RELEASE_DUE}{CLAIMED_ROW}{HELD_ROWS}");
+        let rows = sqlx::query(AssertSqlSafe(statement))
             .bind(&self.holder.executor_id)
+            .bind(APPLICATION)
             .fetch_all(&self.database.pool)
             .await?;
         rows.iter().map(ClaimedRow::from_row).collect()

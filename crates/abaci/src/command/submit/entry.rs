@@ -1,0 +1,166 @@
+//! One job of a submission as it is written: an index, or JSON that may say more of it.
+
+use durable_jobs::JobId;
+use durable_jobs::client::Priority;
+use durable_jobs::record::Label;
+use fibonacci_jobs::record::RequestError;
+use fibonacci_jobs::{Algorithm, Request};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+/// A request, and what its line says of the job beside it.
+#[derive(Debug, PartialEq)]
+pub(super) struct Entry {
+    pub(super) request: Request,
+    pub(super) id: Option<JobId>,
+    pub(super) priority: Option<Priority>,
+    pub(super) tags: Vec<Label>,
+}
+
+/// One tag, or several.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Tags {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Entry {
+    /// Asks for F(n), with the algorithm for that index where none is given.
+    pub(super) fn of_index(n: u64, algorithm: Option<Algorithm>) -> Self {
+        Self::of(algorithm.map_or_else(|| Request::new(n), |algorithm| Request::with(n, algorithm)))
+    }
+
+    fn of(request: Request) -> Self {
+        Self {
+            request,
+            id: None,
+            priority: None,
+            tags: Vec::new(),
+        }
+    }
+
+    /// Reads one job; `algorithm` is that of a request which names none.
+    ///
+    /// # Errors
+    /// A line that names the field, the value and the way out.
+    pub(super) fn read(text: &str, algorithm: Option<Algorithm>) -> Result<Self, String> {
+        let text = text.trim();
+        if !text.starts_with('{') {
+            let n = Request::parse_n(text).map_err(|error| error.to_string())?;
+            return Ok(Self::of_index(n, algorithm));
+        }
+        let not_a_request = || RequestError::NotARequest {
+            given: text.to_owned(),
+        };
+        let mut fields: Map<String, Value> =
+            serde_json::from_str(text).map_err(|_| not_a_request().to_string())?;
+        let id = fields.remove("id").map(id_of).transpose()?;
+        let priority = fields.remove("priority").as_ref().map(priority_of).transpose()?;
+        let tags = fields.remove("tag").map(tags_of).transpose()?;
+        let request =
+            Request::decode(&Value::Object(fields), algorithm).map_err(|error| error.to_string())?;
+        Ok(Self {
+            id,
+            priority,
+            tags: tags.unwrap_or_default(),
+            ..Self::of(request)
+        })
+    }
+}
+
+/// Reads a priority as people write it.
+pub(super) fn parse_priority(text: &str) -> Result<Priority, String> {
+    let priority = text.parse().ok().and_then(Priority::new);
+    priority.ok_or_else(|| wrong_priority(text))
+}
+
+fn wrong_priority(given: &str) -> String {
+    let given = durable_jobs::record::shorten(given);
+    format!(
+        "priority is {given}; give a number from 0, which comes first, to {}",
+        Priority::LAST
+    )
+}
+
+fn id_of(value: Value) -> Result<JobId, String> {
+    match value {
+        Value::String(text) => text.parse().map_err(|error| format!("id: {error}")),
+        other => Err(format!("id is {other}; give text")),
+    }
+}
+
+fn priority_of(value: &Value) -> Result<Priority, String> {
+    parse_priority(&value.to_string())
+}
+
+fn tags_of(value: Value) -> Result<Vec<Label>, String> {
+    let wrong = format!("tag is {value}; give text, or a list of texts");
+    let tags = match serde_json::from_value(value) {
+        Ok(Tags::One(tag)) => vec![tag],
+        Ok(Tags::Several(tags)) => tags,
+        Err(_) => return Err(wrong),
+    };
+    let tags = tags
+        .iter()
+        .map(|tag| tag.parse().map_err(|error| format!("tag: {error}")));
+    tags.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Entry, String> {
+        Entry::read(text, Some(Algorithm::Recursive))
+    }
+
+    #[test]
+    fn a_request_that_names_its_algorithm_keeps_it() {
+        let request = |text| read(text).unwrap().request;
+        assert_eq!(request("30"), Request::with(30, Algorithm::Recursive));
+        assert_eq!(request(r#"{"n": 30}"#), Request::with(30, Algorithm::Recursive));
+        assert_eq!(
+            request(r#"{"n": 30, "algorithm": "iterative"}"#),
+            Request::with(30, Algorithm::Iterative)
+        );
+    }
+
+    #[test]
+    fn a_line_of_json_may_say_more_of_its_job() {
+        let entry = read(r#"{"n": 30, "id": "mine", "priority": 7, "tag": ["a", "b c"]}"#).unwrap();
+        assert_eq!(entry.id, Some(JobId::new("mine")));
+        assert_eq!(entry.priority, Priority::new(7));
+        assert_eq!(entry.tags, ["a", "b c"].map(|tag| tag.parse().unwrap()));
+        assert_eq!(
+            read(r#"{"n": 30, "tag": "a"}"#).unwrap().tags,
+            ["a".parse().unwrap()]
+        );
+        assert_eq!(read(r#"{"n": 30}"#).unwrap(), read("30").unwrap());
+    }
+
+    #[test]
+    fn nonsense_is_one_line_that_names_the_field_and_the_value() {
+        for (text, words) in [
+            (r#"{"n": 30, "id": 7}"#, "id is 7"),
+            (r#"{"n": 30, "id": "two words"}"#, "two words"),
+            (r#"{"n": 30, "id": "a\u001b[2J"}"#, "is not an id"),
+            (r#"{"n": 30, "priority": -1}"#, "priority is -1"),
+            (r#"{"n": 30, "priority": 1.5}"#, "priority is 1.5"),
+            (r#"{"n": 30, "priority": "high"}"#, "priority is"),
+            (r#"{"n": 30, "priority": 2147483648}"#, "2147483647"),
+            (r#"{"n": 30, "priority": null}"#, "priority is null"),
+            (r#"{"n": 30, "tag": 7}"#, "tag is 7"),
+            (r#"{"n": 30, "tag": ["a", 7]}"#, "tag is"),
+            (r#"{"n": 30, "tag": ""}"#, "is not a label"),
+            (r#"{"n": 30, "tag": "a\nb"}"#, "is not a label"),
+            (r#"{"n": 30, "tags": "a"}"#, "tags"),
+            (r#"{"id": "mine"}"#, "n"),
+            ("{", "{"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(words), "{text}: {error}");
+            assert!(!error.contains(char::is_control), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Submission under a key that one job of a queue holds at a time, from its submission to its end.
+//!
+//! The engine keeps the key in the row and gives it up when the job ends, so that its other tools see the same.
+
+use dbos::sysdb::types::{WorkflowFilter, WorkflowRecord};
+
+use super::submit::Rows;
+use super::{Client, NewJob, SubmitOptions};
+use crate::Error;
+use crate::record::{JobId, Label};
+
+/// The outcome of a submission under a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Submitted {
+    /// The job is queued, now or by the same submission before.
+    Queued,
+    /// This job waits or runs with the same key, and asks for the same.
+    Joined(JobId),
+}
+
+impl Client {
+    /// Submits one job, unless one that waits or runs in the queue holds this key; the job holds it until it ends.
+    ///
+    /// # Errors
+    /// As [`Client::submit_all`], and [`Error::KeyHeld`] when the other job asks for something else.
+    pub async fn submit_once(
+        &self,
+        job: &NewJob,
+        key: &Label,
+        options: SubmitOptions,
+    ) -> Result<Submitted, Error> {
+        self.admit(job)?;
+        options.check()?;
+        let rows = Rows::of(std::slice::from_ref(job), options).under(key.as_str());
+        let submitted = self.write_or_join(job, key, &rows);
+        let submitted = match tokio::time::timeout(self.timeout, submitted).await {
+            Ok(submitted) => submitted?,
+            Err(_) => return Err(self.database.address.silence(self.timeout).await),
+        };
+        if submitted == Submitted::Queued {
+            self.announce(&self.queue).await;
+        }
+        Ok(submitted)
+    }
+
+    /// Writes the row, or finds the one that holds its key.
+    async fn write_or_join(&self, job: &NewJob, key: &Label, rows: &Rows<'_>) -> Result<Submitted, Error> {
+        loop {
+            if !self.write(rows).await?.is_empty() {
+                return Ok(Submitted::Queued);
+            }
+            let holders = WorkflowFilter {
+                queue_names: vec![&self.queue],
+                deduplication_ids: vec![key.as_str()],
+                load_input: true,
+                load_output: false,
+                ..WorkflowFilter::default()
+            };
+            if let Some(holder) = self.rows_of(&holders).await?.into_iter().next() {
+                return self.join(job, holder, key);
+            }
+            let own = WorkflowFilter {
+                workflow_ids: vec![job.id.as_str()],
+                load_input: true,
+                load_output: false,
+                ..WorkflowFilter::default()
+            };
+            if self.rows_of(&own).await?.is_empty() {
+                // The holder ended between the two statements, so the key is free.
+                continue;
+            }
+            self.refuse_others(&[job]).await?;
+            return Ok(Submitted::Queued);
+        }
+    }
+
+    /// Takes the job that holds the key for this one, if it asks for the same.
+    fn join(&self, job: &NewJob, holder: WorkflowRecord, key: &Label) -> Result<Submitted, Error> {
+        if self.request_of(&holder) != self.request(job.workflow, &job.input) {
+            return Err(Error::KeyHeld {
+                key: key.to_string(),
+                id: holder.workflow_id,
+            });
+        }
+        if holder.workflow_id == job.id.as_str() {
+            return Ok(Submitted::Queued);
+        }
+        Ok(Submitted::Joined(JobId::new(holder.workflow_id)))
+    }
+}

@@ -1,0 +1,128 @@
+//! Rows as they are submitted: with a rank, a delay, a key and words of their own.
+
+use std::time::Duration;
+
+use dbos::sysdb::SystemDatabase;
+use dbos::sysdb::postgres::{PostgresSystemDatabase, Settings};
+use dbos::sysdb::types::{NewWorkflow, Submission};
+use durable_jobs::client::{Delay, NewJob, Priority, SubmitOptions, Submitted};
+use durable_jobs::record::{Batch, Label};
+use durable_jobs::{Error, JobId, JobType, State};
+use sqlx::PgPool;
+
+use crate::rig::{Greets, Rig};
+
+fn label(text: &str) -> Label {
+    text.parse().unwrap()
+}
+
+fn greeting(id: &str) -> NewJob {
+    NewJob::of::<Greets>(JobId::new(id), &"you".to_owned()).unwrap()
+}
+
+/// Rows are written by a statement of ours; they must be what the engine itself writes, for its other tools to see the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_with_every_option_is_the_one_of_the_engine() {
+    let rig = Rig::new();
+    let client = rig.client().await;
+    let hour = Duration::from_hours(1);
+    let row = NewWorkflow {
+        name: Some(Greets::WORKFLOW),
+        input: Some("\"you\""),
+        serialization: Some("rust_serde"),
+        queue_name: Some("default"),
+        deduplication_id: Some("theirs"),
+        priority: 5,
+        delay: Some(hour),
+        application_version: Some("test-1"),
+        attributes: Some(r#"{"tags": ["a", "b c"], "batch": "nightly"}"#),
+        ..NewWorkflow::new("engine")
+    };
+    let pool = PgPool::connect(rig.database.url()).await.unwrap();
+    let settings = Settings {
+        application_name: Some("abaci"),
+        ..Settings::default()
+    };
+    let engine = PostgresSystemDatabase::from_pool(pool, &settings);
+    engine
+        .init_workflow(&row, None, Submission::Fresh, None)
+        .await
+        .unwrap();
+    engine.close().await;
+
+    let job = NewJob {
+        priority: Priority::new(5).unwrap(),
+        tags: vec![label("a"), label("b c")],
+        batch: Some("nightly".parse::<Batch>().unwrap()),
+        ..greeting("own")
+    };
+    let options = SubmitOptions {
+        delay: Some(Delay::For(hour)),
+        ..SubmitOptions::default()
+    };
+    let submitted = client.submit_once(&job, &label("ours"), options).await;
+    assert_eq!(submitted.unwrap(), Submitted::Queued);
+    let alike = "select own.deduplication_id, abs(own.delay_until_epoch_ms - own.created_at) \
+        from dbos.workflow_status own, dbos.workflow_status engine \
+        where engine.workflow_uuid = 'engine' and own.workflow_uuid = 'own' \
+        and to_jsonb(own) - '{workflow_uuid,created_at,updated_at,owner_xid,deduplication_id,delay_until_epoch_ms}'::text[] \
+          = to_jsonb(engine) - '{workflow_uuid,created_at,updated_at,owner_xid,deduplication_id,delay_until_epoch_ms}'::text[]";
+    assert_eq!(rig.database.psql(alike).trim(), "ours|3600000");
+
+    let shown = client.show(&JobId::new("own")).await.unwrap().job;
+    assert_eq!(shown.state, State::Delayed);
+    assert_eq!(
+        (shown.priority, shown.tags, shown.batch),
+        (5, job.tags, job.batch)
+    );
+    assert_eq!(shown.delayed_until_ms, Some(shown.created_at_ms + 3_600_000));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_names_one_job_of_the_queue_at_a_time() {
+    let rig = Rig::new();
+    let client = rig.client().await;
+    let submit = async |id: &str, name: &str| {
+        let job = NewJob::of::<Greets>(JobId::new(id), &name.to_owned()).unwrap();
+        client
+            .submit_once(&job, &label("k"), SubmitOptions::default())
+            .await
+    };
+    assert_eq!(submit("one", "you").await.unwrap(), Submitted::Queued);
+    // The same submission again, as after an answer that was lost.
+    assert_eq!(submit("one", "you").await.unwrap(), Submitted::Queued);
+    let joined = Submitted::Joined(JobId::new("one"));
+    assert_eq!(submit("two", "you").await.unwrap(), joined);
+    assert!(
+        matches!(submit("three", "me").await, Err(Error::KeyHeld { id, .. }) if id == "one"),
+        "another request joined it"
+    );
+    let _worker = rig.worker(&[Greets::WORKFLOW]);
+    client.output_of::<Greets>(&JobId::new("one")).await.unwrap();
+    assert_eq!(submit("three", "me").await.unwrap(), Submitted::Queued);
+    let joined = Submitted::Joined(JobId::new("three"));
+    assert_eq!(submit("four", "me").await.unwrap(), joined);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_of_one_millisecond_are_claimed_by_their_ids() {
+    let rig = Rig::new();
+    let client = rig.client().await;
+    let ids: Vec<JobId> = Batch::fresh().ids().take(40).collect();
+    // Not in the order in which they are stored.
+    for id in ids.iter().rev().step_by(2).chain(ids.iter().step_by(2)) {
+        rig.enqueue_foreign(id.as_str(), Greets::WORKFLOW, "\"you\"");
+    }
+    rig.database
+        .psql("update dbos.workflow_status set created_at = 0");
+    let _worker = rig.worker(&[Greets::WORKFLOW]);
+    for id in &ids {
+        client.output_of::<Greets>(id).await.unwrap();
+    }
+    // A worker has one job at a time, so that they end in the order of the claims.
+    let ended = rig
+        .database
+        .psql("select workflow_uuid from dbos.workflow_status order by xmin::text::bigint");
+    let ids: Vec<&str> = ids.iter().map(JobId::as_str).collect();
+    assert_eq!(ended.split_whitespace().collect::<Vec<_>>(), ids);
+}
