@@ -11,6 +11,7 @@ mod fleet;
 mod gc;
 mod lab;
 mod list;
+mod queue;
 mod resume;
 mod serve;
 mod show;
@@ -51,6 +52,9 @@ pub(crate) enum Command {
     Cancel(cancel::CancelArgs),
     /// Put jobs that failed, were parked or were cancelled back into their queue
     Resume(resume::ResumeArgs),
+    /// Pause queues, resume them, limit how fast their jobs start
+    #[command(subcommand)]
+    Queue(queue::QueueCommand),
     /// Check the value of a job that succeeded
     Verify(verify::VerifyArgs),
     /// Remove large values and states that no job refers to, and on request old jobs
@@ -89,6 +93,7 @@ impl Command {
             Self::Show(show) => show.run(config).await,
             Self::Cancel(cancel) => cancel.run(config).await,
             Self::Resume(resume) => resume.run(config).await,
+            Self::Queue(queue) => queue.run(config).await,
             Self::Verify(verify) => verify.run(config).await,
             Self::Gc(gc) => gc.run(config).await,
             Self::Lab(lab) => lab.run(config).await,

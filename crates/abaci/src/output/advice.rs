@@ -20,6 +20,11 @@ pub(crate) fn serve_command(queue: &str) -> String {
     }
 }
 
+/// Returns the command that resumes `queue`.
+pub(crate) fn resume_queue_command(queue: &str) -> String {
+    format!("abaci queue resume {}", argument(queue))
+}
+
 /// Returns the command that lists all of these jobs, and no others if they were submitted together.
 pub(crate) fn list_command<'a>(mut ids: impl Iterator<Item = &'a JobId>) -> String {
     let batch = |id: &'a JobId| id.as_str().rsplit_once('-').map(|(batch, _)| batch);

@@ -19,7 +19,9 @@ use std::io::{IsTerminal, Write};
 use anyhow::Context;
 use serde::Serialize;
 
-pub(crate) use advice::{batch_flag, list_command, no_such_job, serve_command, show_command, wait_command};
+pub(crate) use advice::{
+    batch_flag, list_command, no_such_job, resume_queue_command, serve_command, show_command, wait_command,
+};
 pub(crate) use durable_jobs::record::visible;
 pub(crate) use format::{age, digits_of, seconds, time};
 pub(crate) use job::{detail, name, progress, size};

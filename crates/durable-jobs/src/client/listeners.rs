@@ -1,9 +1,9 @@
 //! Judging open jobs by the workers of their own queue and version, and by what those know.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::database::Database;
-use crate::database::workflow_rows::OPEN;
+use crate::database::workflow_rows::{OPEN, PAUSED_QUEUES};
 use crate::presence::Presence;
 use crate::record::ENGINE_QUEUE;
 use crate::record::{Job, JobId, State};
@@ -79,4 +79,17 @@ pub(super) async fn attended(
         *attended.entry(lacking.unwrap_or(of)).or_default() |= is_attended;
     }
     Ok(attended)
+}
+
+/// Names those of the queues that are paused.
+pub(super) async fn paused_of(
+    database: &Database,
+    attended: &BTreeMap<QueueVersion, bool>,
+) -> Result<BTreeSet<String>, sqlx::Error> {
+    let queues: Vec<&str> = attended.keys().map(|of| of.queue.as_str()).collect();
+    if queues.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let paused = sqlx::query_scalar(PAUSED_QUEUES).bind(queues);
+    Ok(paused.fetch_all(&database.pool).await?.into_iter().collect())
 }

@@ -38,6 +38,9 @@ pub struct QueueStatus {
     ///
     /// By the database's clock, since the submission, or since the delay passed, or since a worker gave the job back.
     pub oldest_waiting_seconds: Option<f64>,
+    /// True if the queue is paused, so that none of them starts.
+    #[serde(default)]
+    pub paused: bool,
     /// Waiting jobs of a version or a type that no live worker of the queue runs; all of them while there is none.
     pub stranded: u64,
 }
@@ -190,6 +193,7 @@ impl QueueStatus {
             running: count("running")?,
             // A client's clock may be ahead of the database's.
             oldest_waiting_seconds: oldest.map(|seconds| seconds.max(0.0)),
+            paused: row.try_get("paused")?,
             stranded: count("stranded")?,
         })
     }

@@ -7,7 +7,7 @@
 //! Once a second it looks whether somebody takes the jobs, each by its own queue and version, whatever the client's are.
 //! Where nobody does and connections are few, it gives its own back between two looks: a worker that starts needs four.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use dbos::sysdb::SystemDatabase;
@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use super::Client;
 use super::list::{ended as recorded, state_of};
-use super::listeners::{QueueVersion, attended};
+use super::listeners::{QueueVersion, attended, paused_of};
 use crate::Error;
 use crate::database::Connections;
 use crate::database::workflow_rows::STATUSES;
@@ -79,6 +79,10 @@ pub enum WaitEvent {
     WorkerBack(QueueVersion),
     /// Nobody had taken jobs of this queue and version, or of this type, and none of the jobs lacks that any more.
     NoneLeft(QueueVersion),
+    /// Jobs of this queue wait, and none of it starts: it is paused.
+    QueuePaused(String),
+    /// A queue that was paused is not any more, or none of the jobs waits in it.
+    QueueResumed(String),
     /// The database stopped answering; the wait goes on. Repeated every second while it lasts.
     DatabaseLost {
         /// The time that it has not answered.
@@ -111,6 +115,8 @@ pub struct Waiter {
     next_look_around: Instant,
     /// Since when nobody takes the jobs of a queue and version.
     unlistened: BTreeMap<QueueVersion, Instant>,
+    /// The queues that were paused at the last look.
+    paused: BTreeSet<String>,
     lost_since: Option<(Instant, Instant)>,
     /// True if nobody takes the jobs and a worker may be without a place for its connections, as this wait has one.
     is_in_the_way: bool,
@@ -130,6 +136,7 @@ impl Client {
             next_question: now,
             next_look_around: now + LOOK_AROUND,
             unlistened: BTreeMap::new(),
+            paused: BTreeSet::new(),
             lost_since: None,
             is_in_the_way: false,
         }
@@ -203,10 +210,12 @@ impl Waiter {
             self.bounded(self.outcomes(finals)).await?
         };
         let is_time = Instant::now() >= self.next_look_around;
-        let attended = if is_time {
-            Some(self.look_around().await?)
+        let (attended, paused) = if is_time {
+            let attended = self.look_around().await?;
+            let paused = self.bounded(paused_of(&self.client.database, &attended)).await?;
+            (Some(attended), paused)
         } else {
-            None
+            (None, BTreeSet::new())
         };
         let stands = attended
             .as_ref()
@@ -217,6 +226,7 @@ impl Waiter {
             ended,
             are_places_few,
             attended,
+            paused,
         })
     }
 
@@ -267,6 +277,7 @@ impl Waiter {
                 }
                 if let Some(attended) = &answer.attended {
                     self.note_listeners(attended);
+                    self.note_paused(&answer.paused);
                     self.is_in_the_way = answer.are_places_few;
                 }
                 self.note_jobs(answer);
@@ -338,6 +349,21 @@ impl Waiter {
         }
     }
 
+    fn note_paused(&mut self, paused: &BTreeSet<String>) {
+        let ended = self
+            .paused
+            .difference(paused)
+            .cloned()
+            .map(WaitEvent::QueueResumed);
+        self.ready.extend(ended);
+        let begun = paused
+            .difference(&self.paused)
+            .cloned()
+            .map(WaitEvent::QueuePaused);
+        self.ready.extend(begun);
+        self.paused.clone_from(paused);
+    }
+
     fn note_outage(&mut self, error: &Error) {
         let now = Instant::now();
         let (since, told) = *self.lost_since.get_or_insert((now, now - LOOK_AROUND));
@@ -366,4 +392,6 @@ struct WaitAnswer {
     are_places_few: bool,
     /// The places of the open jobs, and whether somebody takes them there; absent where it was not asked.
     attended: Option<BTreeMap<QueueVersion, bool>>,
+    /// Those of the queues of the open jobs that are paused; of meaning where it was asked.
+    paused: BTreeSet<String>,
 }

@@ -19,8 +19,8 @@ use std::time::Duration;
 use dbos::{StartOptions, WorkflowRef};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, PgExecutor};
 use tokio::sync::watch;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
@@ -30,8 +30,11 @@ use uuid::Uuid;
 use super::claimed_row::{ClaimedRow, Refusal, RowHolder};
 use super::host::Host;
 use super::in_hand::{JobGuard, Jobs};
+use super::queue_limits::{Claims, QueueLimits};
 use crate::Error;
-use crate::database::workflow_rows::{CLAIM, CLAIMED, CLAIMED_ROW, DEFUSE, IN_ORDER, OWN_CLAIMED};
+use crate::database::workflow_rows::{
+    ALLOWANCE, CLAIM, CLAIMED, CLAIMED_ROW, DEFUSE, IN_ORDER, LOCK_QUEUE, OWN_CLAIMED,
+};
 use crate::database::{Database, is_broken, text};
 use crate::job::JobTypes;
 use crate::presence::{Contact, Submissions};
@@ -61,6 +64,7 @@ pub(crate) struct Claimer {
     pub(crate) database: Database,
     pub(crate) executor_id: String,
     pub(crate) queue: String,
+    pub(crate) limits: QueueLimits,
     pub(crate) concurrency: usize,
     pub(crate) poll_interval: Duration,
     pub(crate) jobs: Jobs,
@@ -209,8 +213,47 @@ impl Claimer {
         Ok(ids)
     }
 
+    /// Claims as many rows as there are free slots, and as the limits of the queue allow.
     async fn claim_free(&self, in_hand: usize) -> Result<Vec<ClaimedRow>, sqlx::Error> {
-        let free = self.concurrency.saturating_sub(in_hand);
+        let free = i64::try_from(self.concurrency.saturating_sub(in_hand)).unwrap_or(i64::MAX);
+        let pool = &self.database.pool;
+        match self.limits.of(&self.queue, pool).await? {
+            Claims::Paused => Ok(Vec::new()),
+            Claims::Free => self.claim_up_to(free, Claims::Free, pool).await,
+            Claims::Limited => self.claim_in_turn(free).await,
+        }
+    }
+
+    /// Claims what the limits of the queue leave, after those who claim at the same moment.
+    async fn claim_in_turn(&self, free: i64) -> Result<Vec<ClaimedRow>, sqlx::Error> {
+        let mut turn = self.database.pool.begin().await?;
+        sqlx::query(LOCK_QUEUE)
+            .bind(&self.queue)
+            .execute(&mut *turn)
+            .await?;
+        // A statement of its own, which sees what was claimed before the lock was ours.
+        let allowed: Option<i64> = sqlx::query_scalar(ALLOWANCE)
+            .bind(&self.queue)
+            .bind(free)
+            .fetch_optional(&mut *turn)
+            .await?;
+        let rows = match allowed {
+            Some(..=0) => Vec::new(),
+            allowed => {
+                self.claim_up_to(allowed.unwrap_or(free), Claims::Limited, &mut *turn)
+                    .await?
+            }
+        };
+        turn.commit().await?;
+        Ok(rows)
+    }
+
+    async fn claim_up_to(
+        &self,
+        rows: i64,
+        claims: Claims,
+        executor: impl PgExecutor<'_>,
+    ) -> Result<Vec<ClaimedRow>, sqlx::Error> {
         let scope = &self.database.scope;
         let claim = sqlx::query(AssertSqlSafe(format!("{CLAIM}{CLAIMED_ROW}{IN_ORDER}")))
             .bind(&self.queue)
@@ -218,8 +261,9 @@ impl Claimer {
             .bind(scope.version())
             .bind(&self.executor_id)
             .bind(APPLICATION)
-            .bind(i64::try_from(free).unwrap_or(i64::MAX));
-        rows_of(&claim.fetch_all(&self.database.pool).await?)
+            .bind(rows)
+            .bind(claims == Claims::Limited);
+        rows_of(&claim.fetch_all(executor).await?)
     }
 
     async fn own(&self, ids: &[String]) -> Result<Vec<ClaimedRow>, sqlx::Error> {

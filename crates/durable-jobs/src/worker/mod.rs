@@ -14,6 +14,7 @@ mod host;
 mod in_hand;
 mod loss;
 mod maintenance;
+mod queue_limits;
 mod report;
 mod settings;
 mod setup;

@@ -22,9 +22,11 @@ use super::host::Host;
 use super::maintenance::Failover;
 use super::maintenance::Janitor;
 use super::maintenance::Retention;
+use super::queue_limits::QueueLimits;
 use super::{Jobs, Worker, WorkerSettings, settle_claims};
 use crate::Error;
 use crate::artifact::{ArtifactPlace, Artifacts};
+use crate::database::workflow_rows::REGISTER_QUEUE;
 use crate::database::{Access, Address, Database};
 use crate::presence::{Registration, Role, own_sessions};
 use crate::process::Children;
@@ -144,12 +146,26 @@ impl Setup {
         address
             .ask("settling the claims of the last holder", TIMEOUT, settled)
             .await?;
+        address
+            .ask("registering the queue", TIMEOUT, self.register_queue())
+            .await?;
         if let Err(error) = self.start(&dbos).await {
             // What was launched works under our id until it is shut down.
             let _ = timeout(TIMEOUT, dbos.shutdown()).await;
             return Err(error);
         }
         Ok((dbos, workflows))
+    }
+
+    /// Puts the queue into the engine's table, where consoles look for it and where it can be paused.
+    async fn register_queue(&self) -> Result<(), sqlx::Error> {
+        sqlx::query(REGISTER_QUEUE)
+            .bind(&self.settings.queue)
+            .bind(self.settings.poll_interval.as_secs_f64())
+            .bind(APPLICATION)
+            .execute(&self.database.pool)
+            .await
+            .map(drop)
     }
 
     /// Lets the engine begin, with all its connections.
@@ -231,6 +247,7 @@ impl Setup {
             database: self.database.clone(),
             executor_id: self.registration.executor_id().to_owned(),
             queue: self.settings.queue.clone(),
+            limits: QueueLimits::default(),
             concurrency: self.settings.concurrency as usize,
             poll_interval: self.settings.poll_interval,
             jobs: self.jobs.clone(),

@@ -56,6 +56,7 @@ async fn what_waits_and_what_runs_is_counted_in_its_own_queue_alone() {
     rig.tables().await;
     let probe = rig.probe();
     let empty = QueueStatus {
+        paused: false,
         queued: 0,
         running: 0,
         oldest_waiting_seconds: None,
@@ -248,7 +249,7 @@ async fn two_hundred_questions_at_once_share_one_connection() {
     server.psql(
         "jobs",
         "create role reader login connection limit 1; grant usage on schema dbos, abaci to reader; \
-         grant select on dbos.workflow_status, abaci.presence to reader",
+         grant select on dbos.workflow_status, dbos.queues, abaci.presence to reader",
     );
     let probe = QueueProbe::new(&url.replace("user=postgres", "user=reader"), "fibonacci", VERSION).unwrap();
     let session = "select string_agg(pid::text, ' ') from pg_stat_activity where usename = 'reader'";

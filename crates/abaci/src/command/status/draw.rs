@@ -127,6 +127,10 @@ fn queue_counts(queue: &QueueStatus) -> String {
 
 /// Says why jobs are not taken, unless the table of the workers shows it.
 fn queue_trouble(report: &Report, queue: &QueueStatus) -> String {
+    if queue.paused {
+        let resume = output::resume_queue_command(&report.database.name);
+        return format!("; it is {}: {resume}", "paused".yellow());
+    }
     if report.is_listened() {
         return match queue.stranded {
             0 => String::new(),

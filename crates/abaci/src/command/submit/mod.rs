@@ -31,6 +31,9 @@ use crate::wait::JobWait;
 use entry::{Entry, parse_priority};
 use workload::Workload;
 
+/// A submission of more jobs than this takes long enough to be cut short.
+const LARGE: usize = 300;
+
 /// Submit jobs and print their results as they complete.
 ///
 /// Each result is one line on stdout; the summary and what is in the way go to stderr. Ctrl-C stops the waiting, not the
@@ -140,12 +143,14 @@ impl SubmitArgs {
         config: &Config,
     ) -> anyhow::Result<(DatabaseAccess, Client)> {
         let (access, client) = DatabaseAccess::connect_to_write(config).await?;
-        if let (Some(batch), [_, _, ..]) = (&submission.batch, submission.jobs.as_slice()) {
-            output::talk(format_args!(
-                "batch {batch}: {} jobs; if this is cut short, the same command with {} completes it",
-                submission.jobs.len(),
-                output::batch_flag(batch)
-            ));
+        if let (Some(batch), jobs @ 2..) = (&submission.batch, submission.jobs.len()) {
+            let flag = output::batch_flag(batch);
+            let advice = if jobs > LARGE {
+                format!("; if this is cut short, the same command with {flag} completes it")
+            } else {
+                String::new()
+            };
+            output::talk(format_args!("batch {batch}: {jobs} jobs{advice}"));
         }
         let submitted = match &self.dedup {
             Some(key) => submission.submit_once(&client, key).await,

@@ -12,6 +12,7 @@ mod host_faults;
 mod isolation;
 mod poison;
 mod progress;
+mod queues;
 mod stepwise;
 mod submitting;
 mod verifying;

@@ -8,7 +8,8 @@ use crate::database::input;
 ///
 /// It is the engine's own claim, but that a row of another type of job is left to others, that jobs of one millisecond are in
 /// the order of their ids, and that a delay passes by the database's clock: the engine ends it by that of any worker. A row without a version goes to
-/// the newest version whose workers know its type.
+/// the newest version whose workers know its type. It starts with the statement: a claim from a limited queue waits for its
+/// turn first, in the same transaction.
 pub(crate) const CLAIM: &str = concat!(
     "with free as materialized ( \
         select workflow_uuid from dbos.workflow_status \
@@ -24,10 +25,10 @@ pub(crate) const CLAIM: &str = concat!(
         order by priority, created_at, workflow_uuid collate \"C\" limit $6 for update skip locked), \
     claimed as ( \
         update dbos.workflow_status set status = 'PENDING', executor_id = $4, application_version = $3, \
-            application_name = coalesce(application_name, $5), owner_xid = null, rate_limited = false, \
+            application_name = coalesce(application_name, $5), owner_xid = null, rate_limited = $7, \
             recovery_attempts = recovery_attempts + 1, \
-            started_at_epoch_ms = (extract(epoch from now()) * 1000)::bigint, \
-            updated_at = (extract(epoch from now()) * 1000)::bigint, \
+            started_at_epoch_ms = (extract(epoch from statement_timestamp()) * 1000)::bigint, \
+            updated_at = (extract(epoch from statement_timestamp()) * 1000)::bigint, \
             workflow_deadline_epoch_ms = ",
     claimed_deadline!(),
     " where workflow_uuid in (select workflow_uuid from free) and status = 'ENQUEUED' returning *) \

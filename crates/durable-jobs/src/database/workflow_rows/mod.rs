@@ -7,6 +7,7 @@ mod claim;
 mod deadline;
 mod gc;
 mod give_back;
+mod queues;
 mod read;
 mod resume;
 mod run;
@@ -18,6 +19,10 @@ pub(crate) use claim::{
 use deadline::{far_ms, put_away};
 pub(crate) use gc::{ENDED, LEFTOVERS, PARKED_BY_ENGINE, count_ended, delete, references};
 pub(crate) use give_back::{GIVE_BACK, SETTLE_CLAIMS, UNDO_CLAIMS};
+pub(crate) use queues::{
+    ALLOWANCE, LIMIT_QUEUE, LOCK_QUEUE, PAUSE_QUEUE, PAUSED_QUEUES, QUEUE_LIMITS, QUEUES, REGISTER_QUEUE,
+    RESUME_QUEUE,
+};
 pub(crate) use read::{INPUTS, OPEN, ORPHANS, QUEUE_STATUS, STATUSES, STEPS};
 pub(crate) use resume::{FORGET_FAILED_STEPS, REQUEUE};
 pub(crate) use run::{OWN_RUN, STILL_OWNS};

@@ -60,7 +60,8 @@ pub(crate) const QUEUE_STATUS: [&str; 2] = [
         from dbos.workflow_status where queue_name = $1 and status = 'DELAYED'), \
     running as ( \
         select count(*) as jobs from dbos.workflow_status where queue_name = $1 and status = 'PENDING') \
-    select enqueued.jobs + delayed.jobs as queued, running.jobs as running, enqueued.stranded as stranded, \
+    select enqueued.jobs + delayed.jobs as queued, \
+        coalesce((select concurrency <= 0 from dbos.queues where name = $1), false) as paused, running.jobs as running, enqueued.stranded as stranded, \
         (extract(epoch from now()) - least(enqueued.since, delayed.since) / 1000.0)::float8 as oldest \
     from enqueued, delayed, running",
 ];

@@ -163,6 +163,11 @@ fn of_queue(probed: &ProbeResult) -> Vec<Metric> {
             "Waiting jobs of a version or a type that no live worker of the queue runs",
             count(queue.stranded),
         ),
+        metric(
+            "queue_paused",
+            "1 while the queue is paused, so that none of its jobs starts",
+            count(queue.paused.into()),
+        ),
         Metric {
             unit: Some(Unit::Seconds),
             ..metric(

@@ -88,6 +88,7 @@ fn answered(age: Duration) -> ProbeResult {
         queued: 7,
         running: 2,
         oldest_waiting_seconds: Some(1.5),
+        paused: false,
         stranded: 1,
     };
     ProbeResult {

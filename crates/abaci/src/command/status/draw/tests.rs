@@ -99,6 +99,7 @@ fn report() -> Report {
                 queued: 12,
                 running: 1,
                 oldest_waiting_seconds: Some(75.0),
+                paused: false,
                 stranded: 0,
             }),
             connections: None,

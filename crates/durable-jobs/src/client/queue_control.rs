@@ -1,0 +1,137 @@
+//! Pausing queues, resuming them and limiting how fast their jobs start.
+//!
+//! What is set stays in the engine's table of queues, over restarts of everything; workers heed it within a second.
+//! It takes no job away from a worker: what runs goes on.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use sqlx::Row;
+use sqlx::postgres::{PgQueryResult, PgRow};
+
+use super::Client;
+use crate::Error;
+use crate::database::workflow_rows::{LIMIT_QUEUE, PAUSE_QUEUE, QUEUES, RESUME_QUEUE};
+use crate::record::{APPLICATION, ENGINE_QUEUE};
+
+/// So many starts of jobs in a time, over all workers.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Rate {
+    /// The most starts within `seconds`.
+    pub starts: u32,
+    /// The time, which slides.
+    pub seconds: f64,
+}
+
+/// A queue as it is set, and what is in it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct QueueView {
+    /// Its name.
+    pub name: String,
+    /// True if no job of it is started.
+    pub paused: bool,
+    /// The limit of its starts, if there is one.
+    pub rate: Option<Rate>,
+    /// The most jobs that may run at once in the whole fleet, where another tool has set that.
+    pub concurrency: Option<u32>,
+    /// Jobs that wait, delayed ones included.
+    pub queued: u64,
+    /// Jobs that a worker has claimed.
+    pub running: u64,
+}
+
+impl Client {
+    /// Lists every queue that is registered, has a worker, or has jobs that did not end.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] or [`Error::Database`].
+    pub async fn queues(&self) -> Result<Vec<QueueView>, Error> {
+        let rows = sqlx::query(QUEUES)
+            .bind(ENGINE_QUEUE)
+            .fetch_all(&self.database.pool);
+        let rows = self
+            .database
+            .bounded("listing queues", self.timeout, rows)
+            .await?;
+        let views: Result<Vec<_>, _> = rows.iter().map(QueueView::from_row).collect();
+        views.map_err(|error| super::unreadable(&error))
+    }
+
+    /// Lets no job of the queue start until it is resumed; one that is paused stays so.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] or [`Error::Database`].
+    pub async fn pause_queue(&self, queue: &str) -> Result<(), Error> {
+        let paused = sqlx::query(PAUSE_QUEUE)
+            .bind(queue)
+            .bind(APPLICATION)
+            .execute(&self.database.pool);
+        self.changed("pausing a queue", paused).await.map(drop)
+    }
+
+    /// Lets the jobs of the queue start again, and tells whether it was paused.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] or [`Error::Database`].
+    pub async fn resume_queue(&self, queue: &str) -> Result<bool, Error> {
+        let resumed = sqlx::query(RESUME_QUEUE).bind(queue).execute(&self.database.pool);
+        let resumed = self.changed("resuming a queue", resumed).await?;
+        self.announce(queue).await;
+        Ok(resumed.rows_affected() > 0)
+    }
+
+    /// Limits how fast jobs of the queue start; `None` takes the limit away.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] or [`Error::Database`].
+    pub async fn limit_queue(&self, queue: &str, rate: Option<Rate>) -> Result<(), Error> {
+        let starts = rate.map(|rate| i32::try_from(rate.starts).unwrap_or(i32::MAX));
+        let limited = sqlx::query(LIMIT_QUEUE)
+            .bind(queue)
+            .bind(starts)
+            .bind(rate.map(|rate| rate.seconds))
+            .bind(APPLICATION)
+            .execute(&self.database.pool);
+        self.changed("limiting a queue", limited).await.map(drop)
+    }
+
+    async fn changed(
+        &self,
+        operation: &'static str,
+        change: impl Future<Output = Result<PgQueryResult, sqlx::Error>>,
+    ) -> Result<PgQueryResult, Error> {
+        self.database.bounded(operation, self.timeout, change).await
+    }
+}
+
+impl Rate {
+    /// Takes so many starts in a time.
+    #[must_use]
+    pub fn new(starts: u32, time: Duration) -> Self {
+        Self {
+            starts,
+            seconds: time.as_secs_f64(),
+        }
+    }
+}
+
+impl QueueView {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let count = |name| row.try_get::<i64, _>(name).map(i64::unsigned_abs);
+        let concurrency: Option<i32> = row.try_get("concurrency")?;
+        let starts: Option<i32> = row.try_get("rate_limit_max")?;
+        let seconds: Option<f64> = row.try_get("rate_limit_period_sec")?;
+        let rate = starts.zip(seconds).map(|(starts, seconds)| Rate {
+            starts: starts.max(0).unsigned_abs(),
+            seconds,
+        });
+        Ok(Self {
+            name: row.try_get("name")?,
+            paused: concurrency.is_some_and(|limit| limit <= 0),
+            rate,
+            concurrency: concurrency.map(i32::unsigned_abs).filter(|limit| *limit > 0),
+            queued: count("waiting")?,
+            running: count("running")?,
+        })
+    }
+}

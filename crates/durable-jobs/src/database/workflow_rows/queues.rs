@@ -1,0 +1,53 @@
+//! The engine's table of queues, where its other tools see and change the same limits.
+//!
+//! It has no word for a paused queue. A paused one may have no job at once in the whole fleet: its `concurrency` is 0, or the
+//! negative of a limit that somebody set before, which counts again when the queue is resumed.
+
+/// Registers the queue `$1`, so that consoles list it; one that is there stays as it is.
+pub(crate) const REGISTER_QUEUE: &str = "insert into dbos.queues (name, priority_enabled, polling_interval_sec, application_name) \
+     values ($1, true, $2, $3) on conflict (name) do nothing";
+
+/// Reads the limits of the queue `$1`.
+pub(crate) const QUEUE_LIMITS: &str = "select concurrency, rate_limit_max, rate_limit_period_sec \
+     from dbos.queues where name = $1";
+
+/// Makes claims from the limited queue `$1` wait for each other, so that each counts what the ones before it took.
+pub(crate) const LOCK_QUEUE: &str = "select name from dbos.queues where name = $1 for update";
+
+/// Counts the jobs that may be claimed now from the queue `$1`, below `$2`, by its limits.
+pub(crate) const ALLOWANCE: &str = "select coalesce(least($2::bigint, \
+         concurrency - (select count(*) from dbos.workflow_status where queue_name = $1 and status = 'PENDING'), \
+         rate_limit_max - (select count(*) from dbos.workflow_status where queue_name = $1 and rate_limited = true \
+             and started_at_epoch_ms > extract(epoch from clock_timestamp()) * 1000 - rate_limit_period_sec * 1000)), 0) \
+     from dbos.queues where name = $1";
+
+/// Pauses the queue `$1`, which is registered for it.
+pub(crate) const PAUSE_QUEUE: &str = "insert into dbos.queues as queue (name, concurrency, priority_enabled, application_name) \
+         values ($1, 0, true, $2) \
+     on conflict (name) do update set updated_at = (extract(epoch from now()) * 1000)::bigint, \
+         concurrency = case when queue.concurrency > 0 then -queue.concurrency else coalesce(queue.concurrency, 0) end";
+
+/// Resumes the queue `$1`, if it is paused.
+pub(crate) const RESUME_QUEUE: &str = "update dbos.queues set updated_at = (extract(epoch from now()) * 1000)::bigint, \
+         concurrency = nullif(-concurrency, 0) \
+     where name = $1 and concurrency <= 0";
+
+/// Limits the queue `$1`, which is registered for it, to `$2` starts in `$3` seconds; both absent for no limit.
+pub(crate) const LIMIT_QUEUE: &str = "insert into dbos.queues as queue \
+         (name, rate_limit_max, rate_limit_period_sec, priority_enabled, application_name) values ($1, $2, $3, true, $4) \
+     on conflict (name) do update set updated_at = (extract(epoch from now()) * 1000)::bigint, \
+         rate_limit_max = excluded.rate_limit_max, rate_limit_period_sec = excluded.rate_limit_period_sec";
+
+/// Names those of the queues `$1` that are paused.
+pub(crate) const PAUSED_QUEUES: &str =
+    "select name from dbos.queues where name = any($1) and concurrency <= 0";
+
+/// Reads every queue but the engine's own, `$1`: those that are registered, have a worker, or have jobs that did not end.
+pub(crate) const QUEUES: &str = "with open as ( \
+         select queue_name as name, count(*) filter (where status <> 'PENDING') as waiting, \
+             count(*) filter (where status = 'PENDING') as running \
+         from dbos.workflow_status where status in ('ENQUEUED', 'PENDING', 'DELAYED') and queue_name is not null group by 1), \
+     known as (select name from dbos.queues union select queue from abaci.presence union select name from open) \
+     select name, concurrency, rate_limit_max, rate_limit_period_sec, \
+         coalesce(waiting, 0) as waiting, coalesce(running, 0) as running \
+     from known left join dbos.queues using (name) left join open using (name) where name <> $1 order by name";
