@@ -97,3 +97,34 @@ alter table abaci.presence add column if not exists pid_space text;
 
 -- The types of jobs that the worker runs, by their workflows. Absent where it is of a program that does not say.
 alter table abaci.presence add column if not exists workflows text[];
+
+-- Keeps a job that another tool of DBOS resumes or forks on its own queue, where workers count their slots and a pause holds;
+-- the engine's internal one, where the tool puts it, knows neither. Of other applications' rows it changes none.
+create or replace function abaci.keep_queue() returns trigger language plpgsql
+    security definer set search_path = pg_catalog, pg_temp as $$
+declare
+    -- Of a forked job that it was forked from.
+    origin text := case when tg_op = 'INSERT' then new.forked_from else new.workflow_uuid end;
+begin
+    new.queue_name := coalesce(
+        (select nullif(nullif(queue_name, ''), '_dbos_internal_queue') from dbos.workflow_status
+            where workflow_uuid = origin and coalesce(application_name, 'abaci') = 'abaci'),
+        (select former.queue_name from abaci.former_queues former join dbos.workflow_status job using (workflow_uuid)
+            where workflow_uuid = origin and coalesce(job.application_name, 'abaci') = 'abaci'),
+        new.queue_name);
+    return new;
+end $$;
+
+do $$
+begin
+    if not exists (select from pg_trigger
+        where tgrelid = 'dbos.workflow_status'::regclass and tgname = 'abaci_keep_queue_resumed')
+    then
+        create trigger abaci_keep_queue_resumed before update of queue_name on dbos.workflow_status for each row
+            when (new.queue_name = '_dbos_internal_queue' and new.status = 'ENQUEUED')
+            execute function abaci.keep_queue();
+        create trigger abaci_keep_queue_forked before insert on dbos.workflow_status for each row
+            when (new.queue_name = '_dbos_internal_queue' and new.forked_from is not null)
+            execute function abaci.keep_queue();
+    end if;
+end $$;

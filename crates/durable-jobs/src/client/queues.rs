@@ -1,8 +1,8 @@
 //! The queue that a job belongs to, also after it has left it.
 //!
 //! A row names its queue while it waits, runs and once it ended by itself. The engine clears the name when a job is
-//! cancelled, by whatever client or by its timeout, and puts one that another client resumes on its internal queue; what the
-//! row said before is in `abaci.former_queues` then, where a trigger of ours keeps it.
+//! cancelled, by whatever client or by its timeout; what the row said before is in `abaci.former_queues` then, where a trigger
+//! of ours keeps it. Another one keeps what another client resumes or forks from the engine's internal queue.
 //! A job that is not over is where its row says, on the internal queue as well.
 //!
 //! It does not know the queue of a job that left it before that trigger was there.

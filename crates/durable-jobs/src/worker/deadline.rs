@@ -8,8 +8,8 @@
 //!
 //! A row whose worker dies in between keeps its deadline, put away, and gets it back with its next start; a program that
 //! knows nothing of this gives such a job all the time there is.
-//! A row of the engine's internal queue, where another client's resume puts it, is started by the engine alone: there the
-//! worker's own clock counts as well, and the sooner of both ends the job.
+//! A row of the engine's internal queue, whose own is not known, is started by the engine alone: there the worker's own clock
+//! counts as well, and the sooner of both ends the job.
 
 use std::time::Duration;
 

@@ -5,3 +5,4 @@ mod cut_paths;
 mod private_database;
 mod scarce;
 mod unreachable;
+mod vendor_tools;
