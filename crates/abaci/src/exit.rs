@@ -181,6 +181,7 @@ fn of_engine(error: &durable_jobs::Error) -> Exit {
         | Error::Input { .. }
         | Error::Timeout
         | Error::Delay
+        | Error::Fork { .. }
         | Error::KeyHeld { .. }
         | Error::IdTaken { .. }
         | Error::ExecutorTaken { .. }

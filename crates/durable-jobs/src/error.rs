@@ -98,6 +98,12 @@ pub enum Error {
         /// The job that waits or runs with it.
         id: String,
     },
+    /// A job cannot be forked from that step; nothing was queued.
+    #[error("{reason}")]
+    Fork {
+        /// The refusal, and the way out.
+        reason: String,
+    },
     /// The id names another job; choose another id.
     #[error("job {id} exists already and asks for something else; choose another id")]
     IdTaken {

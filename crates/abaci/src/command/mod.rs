@@ -8,6 +8,7 @@ mod db;
 mod demo;
 mod doctor;
 mod fleet;
+mod fork;
 mod gc;
 mod lab;
 mod list;
@@ -52,6 +53,8 @@ pub(crate) enum Command {
     Cancel(cancel::CancelArgs),
     /// Put jobs that failed, were parked or were cancelled back into their queue
     Resume(resume::ResumeArgs),
+    /// Make a job that keeps the steps of another one up to some step
+    Fork(fork::ForkArgs),
     /// Pause queues, resume them, limit how fast their jobs start
     #[command(subcommand)]
     Queue(queue::QueueCommand),
@@ -93,6 +96,7 @@ impl Command {
             Self::Show(show) => show.run(config).await,
             Self::Cancel(cancel) => cancel.run(config).await,
             Self::Resume(resume) => resume.run(config).await,
+            Self::Fork(fork) => fork.run(config).await,
             Self::Queue(queue) => queue.run(config).await,
             Self::Verify(verify) => verify.run(config).await,
             Self::Gc(gc) => gc.run(config).await,

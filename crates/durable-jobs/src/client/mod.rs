@@ -5,6 +5,7 @@
 //! Every call but a wait is bounded by [`ClientSettings::timeout`] and answers [`Error::Unreachable`] when it passes; a
 //! wait goes on through outages and says so.
 
+mod fork;
 mod gc;
 mod list;
 mod listeners;
@@ -22,6 +23,7 @@ mod wait;
 use std::time::Duration;
 
 pub use crate::gc::{Collected, GcMode, GcOptions, GcReport};
+pub use fork::{Forked, StepName};
 pub use list::{CancelOutcome, ListFilter, QueueCounts};
 pub use listeners::QueueVersion;
 pub use new_job::{Delay, NewJob, Priority, SubmitOptions};

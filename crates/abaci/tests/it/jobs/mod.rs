@@ -4,6 +4,7 @@ mod batches;
 mod cancelling;
 mod clocks;
 mod faults;
+mod forks;
 mod gc;
 mod giant;
 mod giant_memory;
