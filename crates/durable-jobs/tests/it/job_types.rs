@@ -2,39 +2,20 @@
 
 use std::time::Duration;
 
-use durable_jobs::client::{
-    CancelOutcome, QueueProbe, ResumeOptions, ResumeOutcome, SubmitOptions, WaitEvent,
-};
+use durable_jobs::client::{CancelOutcome, QueueProbe, ResumeOptions, ResumeOutcome, SubmitOptions};
 use durable_jobs::record::FailureKind;
-use durable_jobs::{Client, Failure, JobId, JobType, State};
+use durable_jobs::{JobId, JobType, State};
 use rustix::process::Signal;
 use testkit::{children_of, eventually};
 
-use crate::rig::{Greets, Kills, Returns, Rig, Spin, Spins, submit_busy};
+use crate::rig::{Rig, outcome, submit_busy, unlistened};
+use crate::types::{Busy, Greets, Kills, Returns, Spin, Spins};
 
 const SHORT: Spin = Spin { bytes: 0, ms: 200 };
 const LONG: Spin = Spin {
     bytes: 0,
     ms: 600_000,
 };
-
-/// The end of a job.
-async fn ended(client: &Client, id: &JobId) -> (State, Result<serde_json::Value, Failure>) {
-    let mut waiter = client.wait([id.clone()]);
-    let ended = async {
-        loop {
-            match waiter.next().await {
-                Some(WaitEvent::Finished(outcome)) => return outcome,
-                Some(_) => {}
-                None => panic!("the job {id} is missing"),
-            }
-        }
-    };
-    let outcome = tokio::time::timeout(Duration::from_mins(1), ended)
-        .await
-        .expect("the job did not end in time");
-    (outcome.state, outcome.result.and_then(|output| output.read()))
-}
 
 /// The processes that computed the recorded steps of all jobs.
 fn recorded(rig: &Rig) -> Vec<u32> {
@@ -50,11 +31,11 @@ fn recorded(rig: &Rig) -> Vec<u32> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_worker_loses_no_recorded_step() {
     let rig = Rig::new();
-    let mut killed = rig.worker(&[Spins::WORKFLOW]);
+    let mut killed = rig.worker_of_types(&[Spins::WORKFLOW]);
     let client = rig.client().await;
     let id = submit_busy(&client, 6, SHORT).await;
     eventually("two recorded steps", || rig.recorded_steps() >= 2);
-    let _peer = rig.worker(&[Spins::WORKFLOW]);
+    let _peer = rig.worker_of_types(&[Spins::WORKFLOW]);
     killed.kill();
     let before = recorded(&rig);
     assert!(before.len() < 6, "the job was over before its worker was killed");
@@ -67,7 +48,7 @@ async fn a_killed_worker_loses_no_recorded_step() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_child_without_memory_parks_its_job_until_it_gets_some() {
     let rig = Rig::new();
-    let worker = rig.worker(&[Spins::WORKFLOW]);
+    let worker = rig.worker_of_types(&[Spins::WORKFLOW]);
     let client = rig.client().await;
     let id = submit_busy(
         &client,
@@ -78,9 +59,9 @@ async fn a_child_without_memory_parks_its_job_until_it_gets_some() {
         },
     )
     .await;
-    let (state, result) = ended(&client, &id).await;
-    let failure = result.unwrap_err();
-    assert_eq!((state, &*failure.name), (State::Parked, "Poison"));
+    let ended = outcome(&client, &id).await;
+    let failure = ended.result.unwrap_err();
+    assert_eq!((ended.state, &*failure.name), (State::Parked, "Poison"));
     assert!(failure.message.contains("died 3 times"), "{failure}");
     assert!(
         failure.message.contains("more memory than its limit"),
@@ -98,12 +79,12 @@ async fn a_child_without_memory_parks_its_job_until_it_gets_some() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_job_ends_with_its_child() {
     let rig = Rig::new();
-    let worker = rig.worker(&[Spins::WORKFLOW]);
+    let worker = rig.worker_of_types(&[Spins::WORKFLOW]);
     let client = rig.client().await;
     let id = submit_busy(&client, 1, LONG).await;
     eventually("a computing process", || !children_of(worker.pid()).is_empty());
     assert_eq!(client.cancel(&id).await.unwrap(), CancelOutcome::Cancelled);
-    assert_eq!(ended(&client, &id).await.0, State::Cancelled);
+    assert_eq!(outcome(&client, &id).await.state, State::Cancelled);
     eventually("the end of the computing process", || {
         children_of(worker.pid()).is_empty()
     });
@@ -112,7 +93,7 @@ async fn a_cancelled_job_ends_with_its_child() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drained_worker_hands_its_job_back_uncounted() {
     let rig = Rig::new();
-    let mut drained = rig.worker(&[Spins::WORKFLOW]);
+    let mut drained = rig.worker_of_types(&[Spins::WORKFLOW]);
     let client = rig.client().await;
     let id = submit_busy(&client, 4, SHORT).await;
     eventually("a recorded step", || rig.recorded_steps() >= 1);
@@ -122,7 +103,7 @@ async fn a_drained_worker_hands_its_job_back_uncounted() {
     let before = recorded(&rig);
     assert!(before.len() < 4, "the job was over before its worker drained");
     assert_eq!(client.show(&id).await.unwrap().job.state, State::Queued);
-    let _next = rig.worker(&[Spins::WORKFLOW]);
+    let _next = rig.worker_of_types(&[Spins::WORKFLOW]);
     let pids = client.output_of::<Spins>(&id).await.unwrap();
     assert_eq!(pids[..before.len()], before, "a recorded step ran again");
     assert_eq!(client.show(&id).await.unwrap().job.attempts, 1);
@@ -137,14 +118,14 @@ async fn a_job_that_kills_three_workers_is_parked() {
         .await
         .unwrap();
     for _ in 0..3 {
-        let mut worker = rig.worker(&[Kills::WORKFLOW]);
+        let mut worker = rig.worker_of_types(&[Kills::WORKFLOW]);
         assert!(!worker.wait_exit().success());
     }
-    let _survivor = rig.worker(&[Kills::WORKFLOW]);
-    let (state, result) = ended(&client, &id).await;
-    let failure = result.unwrap_err();
+    let _survivor = rig.worker_of_types(&[Kills::WORKFLOW]);
+    let ended = outcome(&client, &id).await;
+    let failure = ended.result.unwrap_err();
     assert_eq!(
-        (state, &*failure.name, failure.data.kind),
+        (ended.state, &*failure.name, failure.data.kind),
         (State::Parked, "Poison", FailureKind::Parked)
     );
 }
@@ -152,7 +133,7 @@ async fn a_job_that_kills_three_workers_is_parked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_worker_runs_jobs_of_two_types() {
     let rig = Rig::new();
-    let _worker = rig.worker(&[Spins::WORKFLOW, Greets::WORKFLOW]);
+    let _worker = rig.worker_of_types(&[Spins::WORKFLOW, Greets::WORKFLOW]);
     let client = rig.client().await;
     let busy = submit_busy(&client, 1, SHORT).await;
     let greeting = client
@@ -166,7 +147,7 @@ async fn one_worker_runs_jobs_of_two_types() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_of_an_unknown_type_is_left_to_others() {
     let rig = Rig::new();
-    let _other = rig.worker(&[Spins::WORKFLOW]);
+    let _other = rig.worker_of_types(&[Spins::WORKFLOW]);
     let client = rig.client().await;
     let id = client
         .submit::<Greets>(&"you".to_owned(), SubmitOptions::default())
@@ -176,12 +157,7 @@ async fn a_job_of_an_unknown_type_is_left_to_others() {
     let busy = submit_busy(&client, 1, SHORT).await;
     client.output_of::<Spins>(&busy).await.unwrap();
     assert_eq!(client.show(&id).await.unwrap().job.state, State::Queued);
-    let mut waiter = client.wait([id.clone()]);
-    let lacking = loop {
-        if let Some(WaitEvent::NoWorker { of, .. }) = waiter.next().await {
-            break of;
-        }
-    };
+    let (lacking, _) = unlistened(&mut client.wait([id.clone()])).await;
     assert_eq!(lacking.unknown_workflow.as_deref(), Some(Greets::WORKFLOW));
     let probe = QueueProbe::new(rig.database.url(), "default", "test-1").unwrap();
     let stranded = async || probe.ask(Duration::from_secs(5)).await.unwrap().stranded;
@@ -192,7 +168,7 @@ async fn a_job_of_an_unknown_type_is_left_to_others() {
         "t",
         "it was claimed and given back"
     );
-    let _knows = rig.worker(&[Greets::WORKFLOW]);
+    let _knows = rig.worker_of_types(&[Greets::WORKFLOW]);
     assert_eq!(client.output_of::<Greets>(&id).await.unwrap(), "hello you");
 }
 
@@ -211,7 +187,7 @@ async fn a_row_without_a_version_goes_to_those_who_know_its_type() {
     rig.database
         .psql("update dbos.workflow_status set application_version = null where status = 'ENQUEUED'");
     // Only now, or it would take the row while that still has a version.
-    let _worker = rig.worker(&[Greets::WORKFLOW]);
+    let _worker = rig.worker_of_types(&[Greets::WORKFLOW]);
     let id = JobId::new("unversioned");
     let output = client.output_of::<Greets>(&id);
     let output = tokio::time::timeout(Duration::from_mins(1), output)
@@ -223,13 +199,16 @@ async fn a_row_without_a_version_goes_to_those_who_know_its_type() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_output_that_cannot_travel_is_a_failure() {
     let rig = Rig::new();
-    let _worker = rig.worker(&[Returns::WORKFLOW]);
+    let _worker = rig.worker_of_types(&[Returns::WORKFLOW]);
     let client = rig.client().await;
     for (characters, name) in [(300_000, "TooLarge"), (0, "UnknownTask")] {
         let options = SubmitOptions::default();
         let id = client.submit::<Returns>(&characters, options).await.unwrap();
-        let (state, result) = ended(&client, &id).await;
-        assert_eq!((state, &*result.unwrap_err().name), (State::Failed, name));
+        let ended = outcome(&client, &id).await;
+        assert_eq!(
+            (ended.state, &*ended.result.unwrap_err().name),
+            (State::Failed, name)
+        );
     }
     let id = client
         .submit::<Returns>(&3, SubmitOptions::default())
@@ -241,9 +220,9 @@ async fn an_output_that_cannot_travel_is_a_failure() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nonsense_is_refused_by_clients_and_by_workers() {
     let rig = Rig::new();
-    let _worker = rig.worker(&[Spins::WORKFLOW]);
+    let _worker = rig.worker_of_types(&[Spins::WORKFLOW]);
     let client = rig.client().await;
-    let busy = crate::rig::Busy {
+    let busy = Busy {
         steps: 0,
         step: SHORT,
     };
@@ -258,9 +237,9 @@ async fn nonsense_is_refused_by_clients_and_by_workers() {
         ("text", r#""many""#, "the input \"many\" is refused"),
     ] {
         rig.enqueue_foreign(id, Spins::WORKFLOW, input);
-        let (state, result) = ended(&client, &JobId::new(id)).await;
-        let failure = result.unwrap_err();
-        assert_eq!((state, &*failure.name), (State::Failed, "InvalidRequest"));
+        let ended = outcome(&client, &JobId::new(id)).await;
+        let failure = ended.result.unwrap_err();
+        assert_eq!((ended.state, &*failure.name), (State::Failed, "InvalidRequest"));
         assert!(failure.message.contains(words), "{failure}");
     }
 }
@@ -268,7 +247,7 @@ async fn nonsense_is_refused_by_clients_and_by_workers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn portable_inputs_of_foreign_clients_are_read() {
     let rig = Rig::new();
-    let _worker = rig.worker(&[Greets::WORKFLOW]);
+    let _worker = rig.worker_of_types(&[Greets::WORKFLOW]);
     let client = rig.client().await;
     for (id, input) in [
         ("plain", r#""you""#),

@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod discards;
+mod drains;
 mod job_types;
 mod primes;
 mod rig;
 mod submitting;
+mod types;
+mod workers;
 
 testkit::child_process! {
     "worker" => rig::play_worker,

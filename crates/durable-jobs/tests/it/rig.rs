@@ -1,164 +1,32 @@
-//! The job types of these tests, and workers of them in processes of their own.
+//! The start of every test here: a database, a directory, workers and a client on it.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use durable_jobs::client::{ClientSettings, NewJob, SubmitOptions};
-use durable_jobs::compute::{Task, TaskRun};
+use durable_jobs::client::{ClientSettings, NewJob, Outcome, QueueVersion, WaitEvent, Waiter};
 use durable_jobs::process::{Isolation, TaskKind, compute_for_worker};
 use durable_jobs::worker::WorkerSettings;
-use durable_jobs::{Client, Failure, JobContext, JobId, JobType, JobTypes, Worker};
-use serde::{Deserialize, Serialize};
-use testkit::{Database, Process, TempDir};
+use durable_jobs::{Client, JobId, Worker};
+use sqlx::{Connection, PgConnection};
+use testkit::{Database, Process, TempDir, eventually};
 use tokio::signal::unix::{SignalKind, signal};
+
+use crate::types::{Busy, Done, Echoes, Keeps, Lasts, Spin, Spins, Text, all_types, types_of};
+
+/// Longer than anything takes here; a test that reaches it found a job that hangs.
+pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
+
+/// The milliseconds of a job that somebody ends before it does so itself.
+pub(crate) const ENDLESS: u64 = 600_000;
 
 /// The memory of a computing process.
 const MEMORY_BYTES: u64 = 64 << 20;
 
-/// Keeps a processor busy in so many steps.
-#[derive(Clone, Serialize, Deserialize)]
-pub(crate) struct Busy {
-    pub(crate) steps: u32,
-    pub(crate) step: Spin,
-}
-
-/// Needs so much memory and so much time.
-#[derive(Clone, Copy, Serialize, Deserialize)]
-pub(crate) struct Spin {
-    pub(crate) bytes: usize,
-    pub(crate) ms: u64,
-}
-
-/// Returns the processes that computed its steps.
-pub(crate) struct Spins;
-
-impl JobType for Spins {
-    const WORKFLOW: &'static str = "test_spins";
-    type Input = Busy;
-    type Output = Vec<u32>;
-
-    fn admit(&self, busy: &Busy, _: Option<u64>) -> Result<(), Failure> {
-        match busy.steps {
-            0 => Err(Failure::invalid_request("steps is 0; give one at least")),
-            _ => Ok(()),
-        }
-    }
-
-    async fn run(&self, job: &JobContext, busy: Busy) -> Result<Vec<u32>, Failure> {
-        let mut pids = Vec::new();
-        for _ in 0..busy.steps {
-            pids.push(job.step("spin", || job.compute(busy.step)).await?);
-        }
-        Ok(pids)
-    }
-}
-
-impl Task for Spin {
-    const NAME: &'static str = "spin";
-    type Output = u32;
-
-    fn run(&self, run: &TaskRun<'_, u32>) -> Result<u32, Failure> {
-        let began = Instant::now();
-        let memory = std::hint::black_box(vec![1_u8; self.bytes]);
-        while began.elapsed() < Duration::from_millis(self.ms) {
-            run.progress(began.elapsed().as_millis().try_into().unwrap(), self.ms)?;
-        }
-        drop(memory);
-        Ok(std::process::id())
-    }
-}
-
-/// Greets somebody.
-pub(crate) struct Greets;
-
-impl JobType for Greets {
-    const WORKFLOW: &'static str = "test_greets";
-    type Input = String;
-    type Output = String;
-
-    async fn run(&self, job: &JobContext, name: String) -> Result<String, Failure> {
-        job.step("greet", || async { Ok(format!("hello {name}")) }).await
-    }
-}
-
-/// Takes its worker with it in every start.
-pub(crate) struct Kills;
-
-impl JobType for Kills {
-    const WORKFLOW: &'static str = "test_kills";
-    type Input = ();
-    type Output = ();
-
-    async fn run(&self, job: &JobContext, (): ()) -> Result<(), Failure> {
-        job.step("kill", || async { std::process::abort() }).await
-    }
-}
-
-/// Returns so many characters from its computing process, which knows no other task.
-pub(crate) struct Returns;
-
-impl JobType for Returns {
-    const WORKFLOW: &'static str = "test_returns";
-    type Input = usize;
-    type Output = String;
-
-    async fn run(&self, job: &JobContext, characters: usize) -> Result<String, Failure> {
-        match characters {
-            0 => job.step("return", || job.compute(Unlisted)).await,
-            characters => job.step("return", || job.compute(Text(characters))).await,
-        }
-    }
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-struct Text(usize);
-
-impl Task for Text {
-    const NAME: &'static str = "text";
-    type Output = String;
-
-    fn run(&self, run: &TaskRun<'_, String>) -> Result<String, Failure> {
-        run.send("this is not the last one".to_owned());
-        Ok("x".repeat(self.0))
-    }
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-struct Unlisted;
-
-impl Task for Unlisted {
-    const NAME: &'static str = "unlisted";
-    type Output = String;
-
-    fn run(&self, _: &TaskRun<'_, String>) -> Result<String, Failure> {
-        Ok(String::new())
-    }
-}
-
-/// The types whose workflows are named.
-fn types_of(names: &str) -> JobTypes {
-    names
-        .split(',')
-        .fold(JobTypes::new("test-1"), |types, name| match name {
-            Spins::WORKFLOW => types.with(Spins),
-            Greets::WORKFLOW => types.with(Greets),
-            Kills::WORKFLOW => types.with(Kills),
-            Returns::WORKFLOW => types.with(Returns),
-            name => panic!("there is no type {name}"),
-        })
-}
-
-fn all_types() -> JobTypes {
-    JobTypes::new("test-1")
-        .with(Spins)
-        .with(Greets)
-        .with(Kills)
-        .with(Returns)
-}
-
 pub(crate) struct Rig {
     pub(crate) database: Database,
-    artifacts: TempDir,
+    pub(crate) artifacts: TempDir,
 }
 
 impl Rig {
@@ -169,23 +37,38 @@ impl Rig {
         }
     }
 
-    /// Starts a worker of these workflows in a process of its own, and returns once it takes jobs.
-    pub(crate) fn worker(&self, workflows: &[&str]) -> Process {
-        let mut command = testkit::child::command("worker");
-        command
-            .env("TEST_URL", self.database.url())
-            .env("TEST_ARTIFACTS", self.artifacts.path())
-            .env("TEST_TYPES", workflows.join(","));
-        let process = Process::spawn(command);
-        process.wait_for_line("ready");
-        process
+    pub(crate) fn settings(&self) -> WorkerSettings {
+        worker_settings(self.database.url(), "test-host", self.artifacts.path())
+    }
+
+    /// Starts a worker of all types in this process.
+    pub(crate) async fn worker(&self) -> Worker {
+        Worker::start(self.settings()).await.unwrap()
+    }
+
+    /// Starts a worker that takes jobs from this queue.
+    pub(crate) async fn worker_on(&self, queue: &str) -> Worker {
+        let mut settings = self.settings();
+        queue.clone_into(&mut settings.queue);
+        Worker::start(settings).await.unwrap()
     }
 
     /// A client that knows all types.
     pub(crate) async fn client(&self) -> Client {
-        Client::connect(ClientSettings::new(self.database.url(), all_types()))
+        Client::connect(client_settings(self.database.url()))
             .await
             .unwrap()
+    }
+
+    /// Holds the lock on an executor id, as the session of its worker does, until it is dropped.
+    pub(crate) async fn session_of(&self, executor_id: &str) -> PgConnection {
+        let mut session = PgConnection::connect(self.database.url()).await.unwrap();
+        sqlx::query("select pg_advisory_lock(hashtextextended('abaci executor ' || $1, 0))")
+            .bind(executor_id)
+            .execute(&mut session)
+            .await
+            .unwrap();
+        session
     }
 
     /// Counts the recorded steps of all jobs.
@@ -193,36 +76,188 @@ impl Rig {
         let count = self.database.psql("select count(*) from dbos.operation_outputs");
         count.trim().parse().unwrap()
     }
+}
 
+/// Rows as other programs write them.
+impl Rig {
     /// Writes a row into the queue as a foreign client would.
     pub(crate) fn enqueue_foreign(&self, id: &str, workflow: &str, input: &str) {
+        let (name, input) = (format!("'{workflow}'"), format!("'{input}'"));
+        self.insert(id, &[("name", &name), ("inputs", &input)]);
+    }
+
+    /// Writes a row that `executor_id` claimed twenty seconds ago.
+    pub(crate) fn enqueue_claimed(&self, id: &str, workflow: &str, executor_id: &str) {
+        let columns = [
+            ("name", &*format!("'{workflow}'")),
+            ("executor_id", &*format!("'{executor_id}'")),
+            ("status", "'PENDING'"),
+            ("recovery_attempts", "1"),
+            ("started_at_epoch_ms", "(extract(epoch from now()) - 20) * 1000"),
+        ];
+        self.insert(id, &columns);
+    }
+
+    /// Writes a row that asks for an echo of 10, but for the columns given, as SQL expressions.
+    pub(crate) fn insert(&self, id: &str, columns: &[(&str, &str)]) {
+        let id = format!("'{id}'");
+        let mut row = BTreeMap::from([
+            ("workflow_uuid", &*id),
+            ("status", "'ENQUEUED'"),
+            ("name", "'test_echoes'"),
+            ("inputs", "'10'"),
+            ("serialization", "'portable_json'"),
+            ("queue_name", "'default'"),
+            ("application_version", "'test-1'"),
+            ("created_at", "extract(epoch from now()) * 1000"),
+            ("updated_at", "0"),
+            ("priority", "0"),
+            ("recovery_attempts", "0"),
+        ]);
+        row.extend(columns.iter().copied());
+        let names: Vec<&str> = row.keys().copied().collect();
+        let values: Vec<&str> = row.values().copied().collect();
+        let (names, values) = (names.join(", "), values.join(", "));
         self.database.psql(&format!(
-            "insert into dbos.workflow_status (workflow_uuid, status, name, inputs, serialization, queue_name, \
-             application_version, created_at, updated_at, priority, recovery_attempts) \
-             values ('{id}', 'ENQUEUED', '{workflow}', '{input}', 'portable_json', 'default', 'test-1', \
-             extract(epoch from now()) * 1000, 0, 0, 0)"
+            "insert into dbos.workflow_status ({names}) values ({values})"
         ));
     }
+}
+
+/// Settings of a worker of all types.
+pub(crate) fn worker_settings(
+    url: impl Into<String>,
+    host: impl Into<String>,
+    artifacts: impl Into<PathBuf>,
+) -> WorkerSettings {
+    WorkerSettings {
+        poll_interval: Duration::from_millis(5),
+        ..WorkerSettings::new(url, host, artifacts, all_types())
+    }
+}
+
+/// Settings of a client of all types.
+pub(crate) fn client_settings(url: impl Into<String>) -> ClientSettings {
+    ClientSettings::new(url, all_types())
+}
+
+/// A job that returns this number at once.
+pub(crate) fn echo(number: u64) -> NewJob {
+    echo_as(JobId::fresh(), number)
+}
+
+/// The same under this id.
+pub(crate) fn echo_as(id: JobId, number: u64) -> NewJob {
+    NewJob::of::<Echoes>(id, &number).unwrap()
+}
+
+/// A job that takes so many milliseconds.
+pub(crate) fn lasting(ms: u64) -> NewJob {
+    NewJob::of::<Lasts>(JobId::fresh(), &ms).unwrap()
+}
+
+/// A job that keeps the text of this number as an artifact.
+pub(crate) fn keeping(number: u64) -> NewJob {
+    NewJob::of::<Keeps>(JobId::fresh(), &number).unwrap()
 }
 
 /// Submits a job that is busy in so many steps.
 pub(crate) async fn submit_busy(client: &Client, steps: u32, step: Spin) -> JobId {
     let job = NewJob::of::<Spins>(JobId::fresh(), &Busy { steps, step }).unwrap();
-    let id = job.id.clone();
-    client.submit_all(&[job], SubmitOptions::default()).await.unwrap();
+    client.submit_job(job).await.unwrap()
+}
+
+/// Submits a job and returns once `worker` has one in hand.
+pub(crate) async fn submit_to(worker: &Worker, client: &Client, job: NewJob) -> JobId {
+    let id = client.submit_job(job).await.unwrap();
+    eventually("the job to run", || worker.running().contains(&id.to_string()));
     id
+}
+
+/// The outcomes of all of `ids`, in the order in which they ended.
+pub(crate) async fn outcomes(client: &Client, ids: impl IntoIterator<Item = JobId>) -> Vec<Outcome> {
+    let mut waiter = client.wait(ids);
+    let mut outcomes = Vec::new();
+    let collect = async {
+        while let Some(event) = waiter.next().await {
+            match event {
+                WaitEvent::Finished(outcome) => outcomes.push(outcome),
+                WaitEvent::Missing(id) => panic!("job {id} is missing"),
+                _ => {}
+            }
+        }
+    };
+    tokio::time::timeout(DEADLINE, collect)
+        .await
+        .expect("the jobs did not end in time");
+    outcomes
+}
+
+/// The outcome of one job.
+pub(crate) async fn outcome(client: &Client, id: &JobId) -> Outcome {
+    outcomes(client, [id.clone()]).await.remove(0)
+}
+
+/// Waits until nobody takes a job, and returns what nobody listens to and for how long.
+pub(crate) async fn unlistened(waiter: &mut Waiter) -> (QueueVersion, Duration) {
+    let event = async {
+        loop {
+            if let Some(WaitEvent::NoWorker { of, since, .. }) = waiter.next().await {
+                return (of, since);
+            }
+        }
+    };
+    tokio::time::timeout(DEADLINE, event)
+        .await
+        .expect("a silent hang")
+}
+
+/// Reads the output of a job of [`Echoes`] or [`Lasts`].
+#[track_caller]
+pub(crate) fn done(outcome: Outcome) -> Done {
+    let output = outcome.result.and_then(|output| output.read());
+    output.unwrap_or_else(|failure| panic!("{}: {failure}", outcome.id))
+}
+
+impl Rig {
+    /// Starts a worker of these workflows in a process of its own, and returns once it takes jobs.
+    pub(crate) fn worker_of_types(&self, workflows: &[&str]) -> Process {
+        let mut command = self.worker_command("test-host", self.database.url());
+        command.env("TEST_TYPES", workflows.join(","));
+        started(command)
+    }
+
+    /// Starts a worker of all types in a process of its own that takes itself to be on `host`.
+    pub(crate) fn worker_process(&self, host: &str) -> Process {
+        started(self.worker_command(host, self.database.url()))
+    }
+
+    /// The command of such a worker, which reaches the database at `url`.
+    pub(crate) fn worker_command(&self, host: &str, url: &str) -> Command {
+        let mut command = testkit::child::command("worker");
+        command
+            .env("TEST_URL", url)
+            .env("TEST_HOST", host)
+            .env("TEST_ARTIFACTS", self.artifacts.path());
+        command
+    }
+}
+
+/// Starts a worker's command and returns once it takes jobs.
+pub(crate) fn started(command: Command) -> Process {
+    let process = Process::spawn(command);
+    process.wait_for_line("ready");
+    process
 }
 
 /// A worker in a process of its own, which drains when it is told to end.
 pub(crate) fn play_worker() {
     let variable = |name| std::env::var(name).unwrap();
-    let mut settings = WorkerSettings::new(
-        variable("TEST_URL"),
-        "test-host",
-        variable("TEST_ARTIFACTS"),
-        types_of(&variable("TEST_TYPES")),
-    );
-    settings.poll_interval = Duration::from_millis(5);
+    let (url, host) = (variable("TEST_URL"), variable("TEST_HOST"));
+    let mut settings = worker_settings(url, host, variable("TEST_ARTIFACTS"));
+    if let Ok(names) = std::env::var("TEST_TYPES") {
+        settings.job_types = types_of(&names);
+    }
     settings.isolation = Some(isolation());
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let mut told = signal(SignalKind::terminate()).unwrap();

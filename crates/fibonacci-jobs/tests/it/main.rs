@@ -6,8 +6,6 @@ mod bad_rows;
 mod connections;
 mod cut_paths;
 mod databases;
-mod discards;
-mod drains;
 mod gc;
 mod jobs;
 mod liveness;
@@ -24,7 +22,6 @@ mod reports;
 mod requests;
 mod rig;
 mod stepwise;
-mod workers;
 
 testkit::child_process! {
     "worker" => rig::play_worker,

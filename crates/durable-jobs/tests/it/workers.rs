@@ -3,21 +3,17 @@
 use std::time::{Duration, Instant};
 
 use durable_jobs::client::{ListFilter, SubmitOptions};
-use durable_jobs::{JobId, State};
-use fibonacci_jobs::{Algorithm, Request, new_jobs};
+use durable_jobs::{JobId, JobType, State, Worker};
 use testkit::eventually;
 
-use crate::rig::{Rig, outcome, outcomes};
+use crate::rig::{ENDLESS, Rig, done, echo, lasting, outcome, outcomes, submit_to};
+use crate::types::Echoes;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_drain_lets_a_running_job_finish() {
     let rig = Rig::new();
     let (worker, client) = (rig.worker().await, rig.client().await);
-    let id = client
-        .submit_job(Request::with(40, Algorithm::Recursive).job())
-        .await
-        .unwrap();
-    eventually("the job to run", || !worker.running().is_empty());
+    let id = submit_to(&worker, &client, lasting(300)).await;
     let report = worker.drain(Duration::from_mins(1)).await;
     assert_eq!((report.finished, report.handed_back), (1, 0));
     assert_eq!(
@@ -31,18 +27,14 @@ async fn a_drain_lets_a_running_job_finish() {
 async fn a_drain_past_its_grace_hands_the_job_to_another_worker() {
     let rig = Rig::new();
     let (first, client) = (rig.worker().await, rig.client().await);
-    let id = client
-        .submit_job(Request::with(41, Algorithm::Recursive).job())
-        .await
-        .unwrap();
-    eventually("the job to run", || !first.running().is_empty());
+    let id = submit_to(&first, &client, lasting(1000)).await;
     let report = first.drain(Duration::ZERO).await;
     assert_eq!((report.finished, report.handed_back), (0, 1));
     assert_eq!(client.show(&id).await.unwrap().job.state, State::Queued);
-    let _second = rig.worker().await;
-    let result = outcome(&client, &id).await.result.unwrap();
-    assert_eq!(result.value.as_deref(), Some("165580141"));
-    assert_eq!(result.attempts, 1, "a hand-back was counted as a death");
+    let second = rig.worker().await;
+    let done = done(outcome(&client, &id).await);
+    assert_eq!((done.number, &*done.executor_id), (1000, second.executor_id()));
+    assert_eq!(done.attempt, 1, "a hand-back was counted as a death");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,24 +42,17 @@ async fn jobs_claimed_during_a_drain_go_back_to_the_queue() {
     let rig = Rig::new();
     let mut settings = rig.settings();
     settings.concurrency = 3;
-    let worker = durable_jobs::Worker::start(settings).await.unwrap();
+    let worker = Worker::start(settings).await.unwrap();
     let client = rig.client().await;
-    let slow = client
-        .submit_job(Request::with(42, Algorithm::Recursive).job())
-        .await
-        .unwrap();
-    eventually("the job to run", || !worker.running().is_empty());
+    let slow = submit_to(&worker, &client, lasting(1500)).await;
     let drain = tokio::spawn(worker.drain(Duration::from_mins(1)));
     eventually("the drain to be announced", || {
         rig.database
             .psql("select draining from abaci.presence")
             .contains('t')
     });
-    let late: Vec<_> = (0..5).map(|n| (JobId::fresh(), Request::new(n))).collect();
-    client
-        .submit_all(&new_jobs(&late), SubmitOptions::default())
-        .await
-        .unwrap();
+    let late: Vec<_> = (0..5).map(echo).collect();
+    client.submit_all(&late, SubmitOptions::default()).await.unwrap();
     let report = drain.await.unwrap();
     assert_eq!(report.finished, 1);
     assert_eq!(client.show(&slow).await.unwrap().job.state, State::Succeeded);
@@ -86,7 +71,7 @@ async fn jobs_claimed_during_a_drain_go_back_to_the_queue() {
         );
     }
     let _next = rig.worker().await;
-    let ended = outcomes(&client, late.into_iter().map(|(id, _)| id)).await;
+    let ended = outcomes(&client, late.into_iter().map(|job| job.id)).await;
     assert!(
         ended.iter().all(|outcome| outcome.state == State::Succeeded),
         "a hand-back was taken for a death"
@@ -98,7 +83,7 @@ async fn jobs_of_an_executor_without_a_presence_row_are_taken_over() {
     let rig = Rig::new();
     let (_worker, client) = (rig.worker().await, rig.client().await);
     // As if it had been claimed by a worker whose row nobody wrote.
-    rig.enqueue_claimed("orphan", "fibonacci_workflow", "gone/7");
+    rig.enqueue_claimed("orphan", Echoes::WORKFLOW, "gone/7");
     assert_eq!(
         outcome(&client, &JobId::new("orphan")).await.state,
         State::Succeeded
@@ -109,8 +94,8 @@ async fn jobs_of_an_executor_without_a_presence_row_are_taken_over() {
 async fn a_job_that_killed_three_workers_does_not_stop_the_queue() {
     let rig = Rig::new();
     let client = rig.client().await;
-    rig.enqueue_foreign("poison", "fibonacci_workflow", "10");
-    rig.enqueue_foreign("unlucky", "fibonacci_workflow", "10");
+    rig.enqueue_foreign("poison", Echoes::WORKFLOW, "10");
+    rig.enqueue_foreign("unlucky", Echoes::WORKFLOW, "10");
     rig.database.psql(
         "update dbos.workflow_status set recovery_attempts = case workflow_uuid when 'poison' then 3 else 2 end",
     );
@@ -135,13 +120,13 @@ async fn a_job_that_killed_three_workers_does_not_stop_the_queue() {
 async fn a_row_of_another_version_is_left_alone() {
     let rig = Rig::new();
     let (_worker, client) = (rig.worker().await, rig.client().await);
-    rig.insert("future", &[("application_version", "'abaci-2'")]);
-    let good = client.submit_job(Request::new(10).job()).await.unwrap();
+    rig.insert("future", &[("application_version", "'test-2'")]);
+    let good = client.submit_job(echo(10)).await.unwrap();
     assert_eq!(outcome(&client, &good).await.state, State::Succeeded);
     let job = client.show(&JobId::new("future")).await.unwrap().job;
     assert_eq!(
         (job.state, job.application_version.as_deref()),
-        (State::Queued, Some("abaci-2"))
+        (State::Queued, Some("test-2"))
     );
 }
 
@@ -152,7 +137,7 @@ async fn a_drain_that_lost_its_executor_id_gives_nothing_back() {
     // Another process holds the id by now, and a job under it.
     rig.database
         .psql("update abaci.presence set incarnation = 'someone else'");
-    rig.enqueue_claimed("theirs", "fibonacci_workflow", worker.executor_id());
+    rig.enqueue_claimed("theirs", Echoes::WORKFLOW, worker.executor_id());
     let report = worker.drain(Duration::ZERO).await;
     assert_eq!(report.handed_back, 0);
     let row = rig
@@ -172,14 +157,14 @@ async fn a_start_that_finds_another_run_in_its_row_leaves_it_alone() {
          new.owner_xid := ''another run''; end if; return new; end'; \
          create trigger steal before update on dbos.workflow_status for each row execute function steal()",
     );
-    let id = client.submit_job(Request::new(10).job()).await.unwrap();
+    let id = client.submit_job(echo(10)).await.unwrap();
     let owner = "select owner_xid from dbos.workflow_status";
     eventually("the other run", || {
         rig.database.psql(owner).trim() == "another run"
     });
     // A job of the same worker shows that the first was looked at and let go.
     rig.database.psql("drop trigger steal on dbos.workflow_status");
-    let next = client.submit_job(Request::new(20).job()).await.unwrap();
+    let next = client.submit_job(echo(20)).await.unwrap();
     assert_eq!(outcome(&client, &next).await.state, State::Succeeded);
     let stolen = client.show(&id).await.unwrap();
     assert_eq!(
@@ -195,10 +180,7 @@ async fn a_worker_killed_elsewhere_is_succeeded_in_fifteen_seconds() {
     let client = rig.client().await;
     // Its process is on this machine, of course; what counts is that the survivor cannot look at it.
     let mut remote = rig.worker_process("other-host");
-    let id = client
-        .submit_job(Request::with(50, Algorithm::Recursive).job())
-        .await
-        .unwrap();
+    let id = client.submit_job(lasting(ENDLESS)).await.unwrap();
     let holder = "select executor_id from dbos.workflow_status";
     eventually("the claim", || rig.database.psql(holder).trim() == "other-host/0");
     let local = rig.worker().await;
@@ -229,13 +211,13 @@ async fn a_body_that_finds_another_run_in_its_row_does_not_begin() {
          create trigger steal after update on dbos.workflow_status for each row \
          when (old.owner_xid is null and new.owner_xid is null and new.status = 'PENDING') execute function steal()",
     );
-    let id = client.submit_job(Request::new(10).job()).await.unwrap();
+    let id = client.submit_job(echo(10)).await.unwrap();
     let owner = "select owner_xid from dbos.workflow_status";
     eventually("the other run", || {
         rig.database.psql(owner).trim() == "another run"
     });
     rig.database.psql("drop trigger steal on dbos.workflow_status");
-    let next = client.submit_job(Request::new(20).job()).await.unwrap();
+    let next = client.submit_job(echo(20)).await.unwrap();
     assert_eq!(outcome(&client, &next).await.state, State::Succeeded);
     let stolen = client.show(&id).await.unwrap();
     assert_eq!(

@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use durable_jobs::Worker;
 use durable_jobs::worker::Loss;
-use fibonacci_jobs::{Algorithm, Request};
-use testkit::eventually;
 
-use crate::rig::{DEADLINE, Rig, outcome};
+use crate::rig::{DEADLINE, Rig, done, echo, lasting, outcome, submit_to};
 
 /// Every session of ours in the database.
 const SESSIONS: &str = "select count(*) from pg_stat_activity \
@@ -28,11 +26,7 @@ async fn lose(rig: &Rig, worker: &Worker) {
 async fn a_discarded_worker_records_nothing_and_another_begins() {
     let rig = Rig::new();
     let (worker, client) = (rig.worker().await, rig.client().await);
-    let id = client
-        .submit_job(Request::with(44, Algorithm::Recursive).job())
-        .await
-        .unwrap();
-    eventually("the job to run", || !worker.running().is_empty());
+    let id = submit_to(&worker, &client, lasting(3000)).await;
     client.close().await;
     lose(&rig, &worker).await;
     worker.discard().await.unwrap();
@@ -46,8 +40,8 @@ async fn a_discarded_worker_records_nothing_and_another_begins() {
 
     let (anew, client) = (rig.worker().await, rig.client().await);
     assert_eq!(anew.executor_id(), "test-host/0");
-    let result = outcome(&client, &id).await.result.unwrap();
-    assert_eq!((result.value.as_deref(), result.attempts), (Some("701408733"), 2));
+    let done = done(outcome(&client, &id).await);
+    assert_eq!((done.number, done.attempt), (3000, 2));
     anew.drain(Duration::from_secs(5)).await;
 }
 
@@ -57,8 +51,8 @@ async fn a_discard_undoes_what_its_engine_has_asked_and_not_got() {
     let (worker, client) = (rig.worker().await, rig.client().await);
     let hold = rig
         .database
-        .hold_inserts("dbos.operation_outputs", "new.function_name = 'compute'");
-    client.submit_job(Request::new(10).job()).await.unwrap();
+        .hold_inserts("dbos.operation_outputs", "new.function_name = 'echo'");
+    client.submit_job(echo(10)).await.unwrap();
     hold.await_somebody();
     client.close().await;
     lose(&rig, &worker).await;
