@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod bad_rows;
 mod discards;
 mod drains;
 mod job_types;
+mod jobs;
 mod primes;
+mod queues;
 mod rig;
 mod submitting;
 mod types;

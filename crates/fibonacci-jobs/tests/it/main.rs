@@ -2,12 +2,10 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-mod bad_rows;
 mod connections;
 mod cut_paths;
 mod databases;
 mod gc;
-mod jobs;
 mod liveness;
 mod namespaces;
 mod newer_dbos;
@@ -17,9 +15,9 @@ mod presence;
 mod probe;
 mod progress;
 mod python;
-mod queues;
 mod reports;
 mod requests;
+mod results;
 mod rig;
 mod stepwise;
 

@@ -3,94 +3,11 @@
 use std::time::{Duration, Instant};
 
 use durable_jobs::client::SubmitOptions;
-use durable_jobs::record::FailureKind;
-use durable_jobs::{JobId, State};
-use fibonacci_jobs::{Request, new_jobs};
-
+use durable_jobs::{JobId, JobType, State};
 use testkit::eventually;
 
-use crate::rig::{Rig, outcome, outcomes};
-
-#[tokio::test(flavor = "multi_thread")]
-async fn every_form_of_a_good_input_is_read() {
-    let rig = Rig::new();
-    let (_worker, client) = (rig.worker().await, rig.client().await);
-    let forms = [
-        "10",
-        "\"10\"",
-        "[10]",
-        "{\"n\": 10}",
-        "{\"n\": \"10\", \"algorithm\": \"iterative\"}",
-        "{\"positionalArgs\": [10], \"namedArgs\": {}}",
-        "{\"positionalArgs\": [10, \"recursive\"], \"namedArgs\": {}}",
-        "{\"positionalArgs\": [], \"namedArgs\": {\"n\": 10}}",
-        "{\"positionalArgs\": [{\"n\": 10}], \"namedArgs\": {}}",
-    ];
-    for (index, form) in forms.iter().enumerate() {
-        rig.enqueue_foreign(&index.to_string(), "fibonacci_workflow", form);
-    }
-    for ended in outcomes(
-        &client,
-        (0..forms.len()).map(|index| JobId::new(index.to_string())),
-    )
-    .await
-    {
-        let form = forms[ended.id.as_str().parse::<usize>().unwrap()];
-        assert_eq!(ended.result.unwrap().value.as_deref(), Some("55"), "input {form}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn every_bad_input_fails_with_one_line_and_blocks_nothing() {
-    let rig = Rig::new();
-    let (_worker, client) = (rig.worker().await, rig.client().await);
-    let inputs = [
-        ("-1", "n is -1, which is not a non-negative integer"),
-        ("1.5", "n is 1.5, which is not"),
-        ("\"abc\"", "n is abc, which is not"),
-        ("\"\"", "n is missing"),
-        ("null", "n is missing"),
-        ("[]", "n is missing"),
-        ("{}", "n is missing"),
-        ("true", "the input is true, which is not a request"),
-        ("1000000000000000000000000000000", "n is 1"),
-        ("3000000000", "n is 3000000000, over the limit of 2000000000"),
-        (
-            "{\"n\": 51, \"algorithm\": \"recursive\"}",
-            "n is 51, over the limit of 50 for the algorithm recursive",
-        ),
-        (
-            "{\"n\": 5, \"algorithm\": \"magic\"}",
-            "algorithm is \"magic\", which does not exist",
-        ),
-        ("{\"m\": 5}", "field \"m\" does not exist"),
-        ("[1, 2, 3]", "the input is 3 arguments"),
-    ];
-    for (index, (input, _)) in inputs.iter().enumerate() {
-        rig.enqueue_foreign(&index.to_string(), "fibonacci_workflow", input);
-    }
-    let good = client.submit_job(Request::new(20).job()).await.unwrap();
-    assert_eq!(
-        outcome(&client, &good).await.state,
-        State::Succeeded,
-        "a bad row blocked the queue"
-    );
-    for ended in outcomes(
-        &client,
-        (0..inputs.len()).map(|index| JobId::new(index.to_string())),
-    )
-    .await
-    {
-        let (input, expected) = inputs[ended.id.as_str().parse::<usize>().unwrap()];
-        let failure = ended.result.unwrap_err();
-        assert!(
-            failure.message.contains(expected) && !failure.message.contains('\n'),
-            "{input}: {}",
-            failure.message
-        );
-        assert_eq!(failure.data.kind, FailureKind::Terminal, "{input}");
-    }
-}
+use crate::rig::{Rig, done, echo, outcome, outcomes};
+use crate::types::Echoes;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_cannot_run_are_parked_soon_and_block_nothing() {
@@ -103,9 +20,9 @@ async fn rows_that_cannot_run_are_parked_soon_and_block_nothing() {
         ("serialization", "'py_pickle'"),
     ];
     rig.insert("pickle", &pickle);
-    rig.enqueue_foreign("garbage", "fibonacci_workflow", "{not json");
+    rig.enqueue_foreign("garbage", Echoes::WORKFLOW, "{not json");
     rig.insert("method", &[("class_name", "'Jobs'")]);
-    let good = client.submit_job(Request::new(20).job()).await.unwrap();
+    let good = client.submit_job(echo(20)).await.unwrap();
     assert_eq!(
         outcome(&client, &good).await.state,
         State::Succeeded,
@@ -152,7 +69,7 @@ async fn a_row_of_another_type_that_the_engine_claimed_goes_back() {
 async fn a_row_that_the_engine_claimed_and_cannot_run_is_parked() {
     let rig = Rig::new();
     let (worker, client) = (rig.worker().await, rig.client().await);
-    rig.enqueue_claimed("stuck", "fibonacci_workflow", worker.executor_id());
+    rig.enqueue_claimed("stuck", Echoes::WORKFLOW, worker.executor_id());
     rig.database
         .psql("update dbos.workflow_status set inputs = '{not json'");
     let ended = outcome(&client, &JobId::new("stuck")).await;
@@ -164,10 +81,10 @@ async fn a_claimed_row_that_never_started_goes_back_and_runs() {
     let rig = Rig::new();
     let (worker, client) = (rig.worker().await, rig.client().await);
     // As a connection that broke between the claim and the start leaves it.
-    rig.enqueue_claimed("stranded", "fibonacci_workflow", worker.executor_id());
+    rig.enqueue_claimed("stranded", Echoes::WORKFLOW, worker.executor_id());
     let ended = outcome(&client, &JobId::new("stranded")).await;
     assert_eq!(
-        ended.result.unwrap().attempts,
+        done(ended).attempt,
         1,
         "a job that never ran was counted as a death"
     );
@@ -178,7 +95,7 @@ async fn an_endless_timeout_of_another_client_does_not_stop_the_queue() {
     let rig = Rig::new();
     let (_worker, client) = (rig.worker().await, rig.client().await);
     rig.insert("endless", &[("workflow_timeout_ms", "9223372036854775807")]);
-    let good = client.submit_job(Request::new(20).job()).await.unwrap();
+    let good = client.submit_job(echo(20)).await.unwrap();
     assert_eq!(
         outcome(&client, &good).await.state,
         State::Succeeded,
@@ -188,13 +105,12 @@ async fn an_endless_timeout_of_another_client_does_not_stop_the_queue() {
         outcome(&client, &JobId::new("endless")).await.state,
         State::Succeeded
     );
-    let job = [(JobId::fresh(), Request::new(20))];
     let options = SubmitOptions {
         timeout: Some(Duration::MAX),
         ..SubmitOptions::default()
     };
     let error = client
-        .submit_all(&new_jobs(&job), options)
+        .submit_all(&[echo(20)], options)
         .await
         .unwrap_err()
         .to_string();

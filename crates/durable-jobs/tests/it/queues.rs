@@ -3,24 +3,17 @@
 use dbos::sysdb::SystemDatabase;
 use dbos::sysdb::postgres::{PostgresSystemDatabase, Settings};
 use durable_jobs::client::{CancelOutcome, ListFilter, ResumeOptions, ResumeOutcome, SubmitOptions};
-use durable_jobs::{Client, JobId, State, Worker};
-use fibonacci_jobs::{Algorithm, Request, new_jobs};
+use durable_jobs::{Client, DEFAULT_QUEUE, JobId, State};
 use sqlx::postgres::PgPoolOptions;
 use testkit::eventually;
 
-use crate::rig::{Rig, client_settings, outcome};
+use crate::rig::{ENDLESS, Rig, client_settings, echo, lasting, outcome};
 
 impl Rig {
     async fn client_of(&self, queue: &str) -> Client {
         let mut settings = client_settings(self.database.url());
         queue.clone_into(&mut settings.queue);
         Client::connect(settings).await.unwrap()
-    }
-
-    async fn worker_of(&self, queue: &str) -> Worker {
-        let mut settings = self.settings();
-        queue.clone_into(&mut settings.queue);
-        Worker::start(settings).await.unwrap()
     }
 
     /// The statements of the vendor's own tools, which know nothing of our tables.
@@ -43,9 +36,9 @@ async fn a_cancelled_job_is_resumed_on_its_own_queue() {
     let rig = Rig::new();
     let (ours, others) = (rig.client().await, rig.client_of("other").await);
     let vendor = rig.vendor().await;
-    let by_us = others.submit_job(Request::new(10).job()).await.unwrap();
+    let by_us = others.submit_job(echo(10)).await.unwrap();
     assert_eq!(ours.cancel(&by_us).await.unwrap(), CancelOutcome::Cancelled);
-    let by_vendor = others.submit_job(Request::new(11).job()).await.unwrap();
+    let by_vendor = others.submit_job(echo(11)).await.unwrap();
     vendor
         .cancel_workflows(&[by_vendor.as_str()], false, None)
         .await
@@ -80,14 +73,17 @@ async fn a_cancelled_job_is_resumed_on_its_own_queue() {
 async fn a_job_that_runs_out_of_time_is_resumed_on_its_own_queue() {
     let rig = Rig::new();
     let (ours, others) = (rig.client().await, rig.client_of("other").await);
-    let worker = rig.worker_of("other").await;
-    let job = [(JobId::new("slow"), Request::with(50, Algorithm::Recursive))];
+    let worker = rig.worker_on("other").await;
+    let job = lasting(ENDLESS);
     let options = SubmitOptions {
         timeout: Some(std::time::Duration::from_millis(300)),
         ..SubmitOptions::default()
     };
-    others.submit_all(&new_jobs(&job), options).await.unwrap();
-    let id = &job[0].0;
+    others
+        .submit_all(std::slice::from_ref(&job), options)
+        .await
+        .unwrap();
+    let id = &job.id;
     assert_eq!(outcome(&ours, id).await.state, State::Cancelled);
     eventually("the computation to stop", || worker.running().is_empty());
     worker.drain(std::time::Duration::ZERO).await;
@@ -100,7 +96,7 @@ async fn a_job_that_another_client_resumed_still_has_its_own_queue() {
     let rig = Rig::new();
     let (ours, others) = (rig.client().await, rig.client_of("other").await);
     let vendor = rig.vendor().await;
-    let id = others.submit_job(Request::new(10).job()).await.unwrap();
+    let id = others.submit_job(echo(10)).await.unwrap();
     vendor
         .cancel_workflows(&[id.as_str()], false, None)
         .await
@@ -136,7 +132,7 @@ async fn a_failed_or_parked_job_is_resumed_on_its_own_queue() {
     assert_eq!(queue_of(&ours, &poison).await, None);
     assert_eq!(
         resume(&ours, &poison).await,
-        ResumeOutcome::ResumedOn("fibonacci".to_owned())
+        ResumeOutcome::ResumedOn(DEFAULT_QUEUE.to_owned())
     );
 }
 
