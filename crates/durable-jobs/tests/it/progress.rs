@@ -3,17 +3,16 @@
 use std::collections::HashMap;
 
 use durable_jobs::client::CancelOutcome;
-use durable_jobs::record::RunningJob;
+use durable_jobs::record::{Details, RunningJob};
 use durable_jobs::{Client, JobId};
-use fibonacci_jobs::{Algorithm, Request};
 use testkit::eventually;
 use tokio::runtime::Handle;
 
-use crate::rig::{Rig, algorithm_of, n_of, outcome};
+use crate::rig::{ENDLESS, Rig, echo, lasting, outcome};
 
 /// A row of a worker that had `slow` in hand at its last heartbeat; no process has its number.
 const FOREIGN_ROW: &str = "insert into abaci.presence (executor_id, incarnation, host, pid, application_version, queue, \
-     concurrency, heartbeat_at, running) values ('EXECUTOR', 'x', 'elsewhere', 999999999, 'abaci-1', 'fibonacci', 1, \
+     concurrency, heartbeat_at, running) values ('EXECUTOR', 'x', 'elsewhere', 999999999, 'test-1', 'default', 1, \
      now() - interval 'AGE', '[{\"workflow_id\": \"slow\", \"step\": \"compute\", \"progress\": SHARE, \"seconds\": 7}]')";
 
 fn write_row(rig: &Rig, executor: &str, age: &str, share: &str) {
@@ -37,8 +36,7 @@ fn told(rig: &Rig) -> String {
 async fn progress_grows_in_the_database_and_goes_with_the_job() {
     let rig = Rig::new();
     let (_worker, client) = (rig.worker().await, rig.client().await);
-    let request = Request::with(50, Algorithm::Recursive);
-    let id = client.submit_job(request.job()).await.unwrap();
+    let id = client.submit_job(lasting(ENDLESS)).await.unwrap();
     let ids = [JobId::new("another"), id.clone()];
     let look = || {
         ask(&client, &ids)
@@ -49,17 +47,15 @@ async fn progress_grows_in_the_database_and_goes_with_the_job() {
     assert_eq!(
         (
             &*first.workflow_id,
-            n_of(&first.details),
-            algorithm_of(&first.details),
+            &first.details,
             first.attempt,
             first.step.as_deref()
         ),
         (
             id.as_str(),
-            Some(50),
-            Some(Algorithm::Recursive),
+            &Details::default().with("ms", ENDLESS),
             Some(1),
-            Some("compute")
+            Some("last")
         )
     );
     let later = eventually("more progress", || {
@@ -84,7 +80,7 @@ async fn a_short_job_is_never_told() {
          create trigger note after update on abaci.presence for each row execute function note()",
     );
     for n in 0..20 {
-        let id = client.submit_job(Request::new(n).job()).await.unwrap();
+        let id = client.submit_job(echo(n)).await.unwrap();
         assert!(outcome(&client, &id).await.result.is_ok());
     }
     eventually("two beats", || {
@@ -108,7 +104,7 @@ async fn the_word_of_a_silent_worker_is_not_believed() {
 
     write_row(&rig, "elsewhere/1", "1 second", "0.25");
     let job = ask(&client, &ids).remove(&ids[0]).unwrap();
-    assert_eq!((job.progress, n_of(&job.details)), (Some(0.25), None));
+    assert_eq!((job.progress, job.details), (Some(0.25), Details::default()));
     assert!(
         job.seconds >= 8.0,
         "the heartbeat's age is missing: {}",

@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use durable_jobs::client::CancelOutcome;
-use durable_jobs::record::RunningJob;
+use durable_jobs::record::{Details, RunningJob};
 use durable_jobs::worker::WorkerReport;
 use durable_jobs::{Client, JobId, State, Worker};
-use fibonacci_jobs::{Algorithm, Request};
 use testkit::{PrivateServer, TempDir, eventually};
 
-use crate::rig::{Rig, algorithm_of, client_settings, n_of, outcome, worker_settings};
+use crate::rig::{ENDLESS, Rig, client_settings, echo, lasting, outcome, worker_settings};
 
 /// The heartbeat's interval of two seconds, and what a loaded machine adds.
 const OLDEST_CONTACT_SECONDS: f64 = 2.5;
@@ -26,26 +25,18 @@ async fn a_running_job_is_shown_with_growing_progress() {
     let rig = Rig::new();
     let (worker, client) = (rig.worker().await, rig.client().await);
     let observer = worker.observer();
-    let id = client
-        .submit_job(Request::with(43, Algorithm::Recursive).job())
-        .await
-        .unwrap();
+    let id = client.submit_job(lasting(1000)).await.unwrap();
     let mut seen: Vec<RunningJob> = Vec::new();
     eventually("the job to be shown and to end", || {
         let job = the_job(observer.report());
         let is_gone = job.is_none();
-        seen.extend(job.filter(|job| job.step.as_deref() == Some("compute")));
+        seen.extend(job.filter(|job| job.step.as_deref() == Some("last")));
         is_gone && !seen.is_empty()
     });
     for job in &seen {
         assert_eq!(
-            (
-                &*job.workflow_id,
-                n_of(&job.details),
-                algorithm_of(&job.details),
-                job.attempt
-            ),
-            (id.as_str(), Some(43), Some(Algorithm::Recursive), Some(1))
+            (&*job.workflow_id, &job.details, job.attempt),
+            (id.as_str(), &Details::default().with("ms", 1000), Some(1))
         );
     }
     assert!(
@@ -71,12 +62,19 @@ async fn a_job_that_is_cancelled_leaves_the_report() {
     let (worker, client) = (rig.worker().await, rig.client().await);
     let observer = worker.observer();
     // As if its first worker had died with it.
-    let input = r#"'{"n": 50, "algorithm": "recursive"}'"#;
-    rig.insert("slow", &[("inputs", input), ("recovery_attempts", "1")]);
+    let columns = [
+        ("name", "'test_lasts'"),
+        ("inputs", "'600000'"),
+        ("recovery_attempts", "1"),
+    ];
+    rig.insert("slow", &columns);
     let job = eventually("the computation", || {
         the_job(observer.report()).filter(|job| job.progress.is_some())
     });
-    assert_eq!((n_of(&job.details), job.attempt), (Some(50), Some(2)));
+    assert_eq!(
+        (job.details, job.attempt),
+        (Details::default().with("ms", 600_000), Some(2))
+    );
     let id = JobId::new("slow");
     assert_eq!(client.cancel(&id).await.unwrap(), CancelOutcome::Cancelled);
     eventually("an empty report", || the_job(observer.report()).is_none());
@@ -169,7 +167,7 @@ async fn a_worker_that_cannot_claim_says_so_until_it_can() {
          create trigger refuse before update on dbos.workflow_status for each row \
          when (old.status = 'ENQUEUED' and new.status = 'PENDING') execute function refuse()",
     );
-    let id = client.submit_job(Request::new(10).job()).await.unwrap();
+    let id = client.submit_job(echo(10)).await.unwrap();
     let failure = eventually("the failure", || observer.report().database.failure);
     assert!(
         failure.starts_with("cannot claim jobs: ") && failure.contains("nobody claims here"),
@@ -196,10 +194,7 @@ async fn a_drain_is_shown_while_it_lasts_and_after_the_worker_is_gone() {
     let rig = Rig::new();
     let (worker, client) = (rig.worker().await, rig.client().await);
     let observer = worker.observer();
-    let id = client
-        .submit_job(Request::with(44, Algorithm::Recursive).job())
-        .await
-        .unwrap();
+    let id = client.submit_job(lasting(1500)).await.unwrap();
     eventually("the job to run", || the_job(observer.report()).is_some());
     assert!(!observer.report().draining);
     let drain = tokio::spawn(worker.drain(Duration::from_mins(1)));
@@ -225,8 +220,7 @@ async fn jobs_are_reported_while_nobody_answers() {
         .unwrap();
     let observer = worker.observer();
     let client = Client::connect(client_settings(&url)).await.unwrap();
-    let request = Request::with(50, Algorithm::Recursive);
-    let id = client.submit_job(request.job()).await.unwrap();
+    let id = client.submit_job(lasting(ENDLESS)).await.unwrap();
     let before = eventually("the computation", || {
         the_job(observer.report()).and_then(|job| job.progress)
     });

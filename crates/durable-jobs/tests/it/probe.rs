@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use durable_jobs::client::{QueueProbe, QueueStatus};
-use durable_jobs::{Client, Error};
-use fibonacci_jobs::VERSION;
+use durable_jobs::{Client, DEFAULT_QUEUE, Error};
 use sqlx::{Connection, Executor, PgConnection};
 use testkit::{PrivateServer, eventually};
 
 use crate::rig::{Rig, client_settings};
+use crate::types::VERSION;
 
 /// Longer than any answer here takes, so that only a database that does not answer reaches it.
 const PATIENT: Duration = Duration::from_secs(20);
@@ -23,7 +23,7 @@ fn ago(seconds: i32) -> String {
 
 impl Rig {
     fn probe(&self) -> QueueProbe {
-        QueueProbe::new(self.database.url(), "fibonacci", VERSION).unwrap()
+        QueueProbe::new(self.database.url(), DEFAULT_QUEUE, VERSION).unwrap()
     }
 
     /// Makes the tables, as any client does.
@@ -64,7 +64,7 @@ async fn what_waits_and_what_runs_is_counted_in_its_own_queue_alone() {
     };
     assert_eq!(probe.ask(PATIENT).await.unwrap(), empty);
     let _session = rig.session_of("h/0").await;
-    rig.presence("h/0", "abaci-1", "fibonacci", 0);
+    rig.presence("h/0", "test-1", DEFAULT_QUEUE, 0);
     rig.insert("waiting", &[("created_at", &ago(30))]);
     rig.insert("young", &[]);
     rig.insert("running", &[("status", "'PENDING'"), ("created_at", &ago(900))]);
@@ -134,23 +134,23 @@ async fn a_job_whose_version_nobody_runs_is_stranded() {
     let stranded = async || probe.ask(PATIENT).await.unwrap().stranded;
     rig.insert("ours", &[]);
     rig.insert("of no version", &[("application_version", "null")]);
-    rig.insert("newer", &[("application_version", "'abaci-2'")]);
+    rig.insert("newer", &[("application_version", "'test-2'")]);
     assert_eq!(stranded().await, 3, "without any worker");
     let mut sessions = Vec::new();
     for executor_id in ["h/0", "h/1", "h/2", "h/3"] {
         sessions.push(rig.session_of(executor_id).await);
     }
-    rig.presence("h/0", "abaci-1", "elsewhere", 0);
-    rig.presence("h/1", "abaci-1", "fibonacci", 11);
-    rig.presence("h/4", "abaci-1", "fibonacci", 4);
+    rig.presence("h/0", "test-1", "elsewhere", 0);
+    rig.presence("h/1", "test-1", DEFAULT_QUEUE, 11);
+    rig.presence("h/4", "test-1", DEFAULT_QUEUE, 4);
     assert_eq!(
         stranded().await,
         3,
         "a worker of another queue, or a dead one, was counted"
     );
-    rig.presence("h/2", "abaci-1", "fibonacci", 1);
+    rig.presence("h/2", "test-1", DEFAULT_QUEUE, 1);
     assert_eq!(stranded().await, 1);
-    rig.presence("h/3", "abaci-2", "fibonacci", 1);
+    rig.presence("h/3", "test-2", DEFAULT_QUEUE, 1);
     assert_eq!(stranded().await, 0);
 }
 
@@ -178,7 +178,7 @@ async fn the_first_question_after_an_outage_is_answered() {
     let mut server = PrivateServer::new();
     let url = server.create_database("jobs");
     make_tables(&url).await;
-    let probe = QueueProbe::new(&url, "fibonacci", VERSION).unwrap();
+    let probe = QueueProbe::new(&url, DEFAULT_QUEUE, VERSION).unwrap();
     probe.ask(PATIENT).await.unwrap();
     server.stop();
     for _ in 0..3 {
@@ -251,7 +251,12 @@ async fn two_hundred_questions_at_once_share_one_connection() {
         "create role reader login connection limit 1; grant usage on schema dbos, abaci to reader; \
          grant select on dbos.workflow_status, dbos.queues, abaci.presence to reader",
     );
-    let probe = QueueProbe::new(&url.replace("user=postgres", "user=reader"), "fibonacci", VERSION).unwrap();
+    let probe = QueueProbe::new(
+        &url.replace("user=postgres", "user=reader"),
+        DEFAULT_QUEUE,
+        VERSION,
+    )
+    .unwrap();
     let session = "select string_agg(pid::text, ' ') from pg_stat_activity where usename = 'reader'";
     let mut pids = Vec::new();
     for _ in 0..3 {
@@ -278,12 +283,12 @@ async fn fifty_thousand_waiting_jobs_are_counted_well_within_a_second() {
     let rig = Rig::new();
     rig.tables().await;
     let _session = rig.session_of("h/0").await;
-    rig.presence("h/0", "abaci-1", "fibonacci", 0);
+    rig.presence("h/0", "test-1", DEFAULT_QUEUE, 0);
     rig.database.psql(
         "insert into dbos.workflow_status (workflow_uuid, status, name, inputs, queue_name, application_version, \
          created_at, updated_at) \
-         select 'job ' || job, case when job > 100000 then 'ENQUEUED' else 'SUCCESS' end, 'fibonacci_workflow', '10', \
-         'fibonacci', 'abaci-' || 1 + job % 2, extract(epoch from now()) * 1000 - job, 0 \
+         select 'job ' || job, case when job > 100000 then 'ENQUEUED' else 'SUCCESS' end, 'test_echoes', '10', \
+         'default', 'test-' || 1 + job % 2, extract(epoch from now()) * 1000 - job, 0 \
          from generate_series(1, 150000) job",
     );
     let probe = rig.probe();

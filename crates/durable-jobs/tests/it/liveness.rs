@@ -96,7 +96,7 @@ async fn lock_and_heartbeat_decide_together_who_counts() {
         rig.database.psql(&format!(
             "delete from abaci.presence; \
              insert into abaci.presence (executor_id, incarnation, host, pid, application_version, queue, concurrency, \
-             heartbeat_at) values ('h/0', 'i', 'h', 1, 'abaci-1', 'fibonacci', 1, now() - interval '{age_seconds} s')"
+             heartbeat_at) values ('h/0', 'i', 'h', 1, 'test-1', 'default', 1, now() - interval '{age_seconds} s')"
         ));
         let worker = the_worker(&client);
         assert_eq!(

@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use durable_jobs::client::{Others, QueueVersion, WaitEvent, Waiter};
 use durable_jobs::worker::{Loss, Slot, WorkerSettings};
-use durable_jobs::{Error, JobId, Worker};
-use fibonacci_jobs::{Algorithm, Request, VERSION};
+use durable_jobs::{DEFAULT_QUEUE, Error, JobId, Worker};
 use sqlx::{Connection, Executor, PgConnection};
 use testkit::{Process, eventually};
 
-use crate::rig::{DEADLINE, Rig, outcome};
+use crate::rig::{DEADLINE, ENDLESS, Rig, echo, lasting, outcome, unlistened};
+use crate::types::VERSION;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_live_workers_never_share_an_executor_id() {
@@ -137,19 +137,9 @@ async fn a_moving_heartbeat_is_refused_without_a_lock() {
 async fn a_wait_says_that_nobody_listens_and_that_somebody_does_again() {
     let rig = Rig::new();
     let client = rig.client().await;
-    let id = client.submit_job(Request::new(10).job()).await.unwrap();
-    let mut waiter = client.wait([id.clone()]);
-    let unlistened = async {
-        loop {
-            if let Some(WaitEvent::NoWorker { of, since, .. }) = waiter.next().await {
-                break (of, since);
-            }
-        }
-    };
-    let (of, since) = tokio::time::timeout(DEADLINE, unlistened)
-        .await
-        .expect("a silent hang");
-    assert_eq!(of, QueueVersion::new("fibonacci", VERSION));
+    let id = client.submit_job(echo(10)).await.unwrap();
+    let (of, since) = unlistened(&mut client.wait([id.clone()])).await;
+    assert_eq!(of, QueueVersion::new(DEFAULT_QUEUE, VERSION));
     assert!(since >= Duration::from_secs(1));
     let _worker = rig.worker().await;
     assert!(outcome(&client, &id).await.result.is_ok());
@@ -158,16 +148,10 @@ async fn a_wait_says_that_nobody_listens_and_that_somebody_does_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_of_another_queue_does_not_count() {
     let rig = Rig::new();
-    let mut settings = rig.settings();
-    settings.queue = "elsewhere".to_owned();
-    let _worker = Worker::start(settings).await.unwrap();
+    let _worker = rig.worker_on("elsewhere").await;
     let client = rig.client().await;
-    let id = client.submit_job(Request::new(10).job()).await.unwrap();
-    let mut waiter = client.wait([id]);
-    let unlistened = async { while !matches!(waiter.next().await, Some(WaitEvent::NoWorker { .. })) {} };
-    tokio::time::timeout(DEADLINE, unlistened)
-        .await
-        .expect("a worker of another queue was taken for ours");
+    let id = client.submit_job(echo(10)).await.unwrap();
+    unlistened(&mut client.wait([id])).await;
 }
 
 /// Collects what is said of missing workers until the `expected` event.
@@ -198,20 +182,17 @@ async fn a_wait_judges_every_job_by_its_own_queue_and_version() {
     let rig = Rig::new();
     let (_worker, client) = (rig.worker().await, rig.client().await);
     rig.insert("other", &[("queue_name", "'other'")]);
-    rig.insert("older", &[("application_version", "'abaci-0'")]);
+    rig.insert("older", &[("application_version", "'test-0'")]);
     // Every worker takes what the vendor's tools resume.
     let engine = [("queue_name", "'_dbos_internal_queue'"), ("status", "'DELAYED'")];
     rig.insert("engine", &engine);
-    let served = client
-        .submit_job(Request::with(50, Algorithm::Recursive).job())
-        .await
-        .unwrap();
+    let served = client.submit_job(lasting(ENDLESS)).await.unwrap();
     let ids = ["other", "older", "engine"].map(JobId::new);
     let mut waiter = client.wait(ids.into_iter().chain([served.clone()]));
 
     let older = QueueVersion {
-        version: "abaci-0".to_owned(),
-        ..QueueVersion::new("fibonacci", VERSION)
+        version: "test-0".to_owned(),
+        ..QueueVersion::new(DEFAULT_QUEUE, VERSION)
     };
     let said = until(&mut waiter, |event| is_missing(event, "other")).await;
     let [
@@ -232,15 +213,13 @@ async fn a_wait_judges_every_job_by_its_own_queue_and_version() {
         |event: &WaitEvent| matches!(event, WaitEvent::NoWorker { others, .. } if *others == Others::Stand);
     until(&mut waiter, stands).await;
 
-    let mut settings = rig.settings();
-    settings.queue = "other".to_owned();
-    let _other = Worker::start(settings).await.unwrap();
+    let _other = rig.worker_on("other").await;
     let back = WaitEvent::WorkerBack(QueueVersion::new("other", VERSION));
     let is_over = |event: &WaitEvent| {
         *event == back || matches!(event, WaitEvent::Finished(outcome) if outcome.id.as_str() == "other")
     };
     until(&mut waiter, is_over).await;
-    let said = until(&mut waiter, |event| is_missing(event, "fibonacci")).await;
+    let said = until(&mut waiter, |event| is_missing(event, DEFAULT_QUEUE)).await;
     assert!(!said.iter().any(|event| is_missing(event, "other")), "{said:#?}");
 }
 
@@ -263,12 +242,8 @@ async fn an_executor_id_that_went_to_another_is_reported_as_lost() {
 async fn a_job_that_its_dead_worker_still_holds_is_not_a_silent_hang() {
     let rig = Rig::new();
     let client = rig.client().await;
-    let id = client.submit_job(Request::new(10).job()).await.unwrap();
+    let id = client.submit_job(echo(10)).await.unwrap();
     rig.database
         .psql("update dbos.workflow_status set status = 'PENDING', executor_id = 'gone/0'");
-    let mut waiter = client.wait([id]);
-    let unlistened = async { while !matches!(waiter.next().await, Some(WaitEvent::NoWorker { .. })) {} };
-    tokio::time::timeout(DEADLINE, unlistened)
-        .await
-        .expect("a silent hang");
+    unlistened(&mut client.wait([id])).await;
 }
