@@ -3,11 +3,16 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod bad_rows;
+mod connections;
+mod cut_paths;
+mod databases;
 mod discards;
 mod drains;
 mod job_types;
 mod jobs;
 mod liveness;
+mod namespaces;
+mod outage;
 mod presence;
 mod primes;
 mod probe;

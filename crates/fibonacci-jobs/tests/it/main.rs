@@ -2,14 +2,9 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-mod connections;
-mod cut_paths;
-mod databases;
 mod gc;
-mod namespaces;
 mod newer_dbos;
 mod old_program;
-mod outage;
 mod python;
 mod requests;
 mod results;

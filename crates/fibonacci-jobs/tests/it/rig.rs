@@ -11,7 +11,6 @@ use durable_jobs::record::{ArtifactRecord, Details};
 use durable_jobs::worker::WorkerSettings;
 use durable_jobs::{Client, Error, Failure, JobId, State, Worker};
 use fibonacci_jobs::{Algorithm, DEFAULT_QUEUE, JobResult, Limits, client_types, server_types};
-use sqlx::{Connection, PgConnection};
 use testkit::{Database, Process, TempDir};
 
 /// Longer than anything takes here; a test that reaches it found a job that hangs.
@@ -57,17 +56,6 @@ impl Rig {
         Client::connect(client_settings(self.database.url()))
             .await
             .unwrap()
-    }
-
-    /// Holds the lock on an executor id, as the session of its worker does, until it is dropped.
-    pub(crate) async fn session_of(&self, executor_id: &str) -> PgConnection {
-        let mut session = PgConnection::connect(self.database.url()).await.unwrap();
-        sqlx::query("select pg_advisory_lock(hashtextextended('abaci executor ' || $1, 0))")
-            .bind(executor_id)
-            .execute(&mut session)
-            .await
-            .unwrap();
-        session
     }
 
     /// Writes a row into the queue as a foreign client would.

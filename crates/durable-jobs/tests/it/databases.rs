@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use durable_jobs::client::{ClientSettings, SubmitOptions};
+use durable_jobs::client::ClientSettings;
 use durable_jobs::database::{Tables, inspect};
+use durable_jobs::record::Details;
 use durable_jobs::worker::Loss;
-use durable_jobs::{Client, Error, JobId, Worker};
-use fibonacci_jobs::{Algorithm, Request, new_jobs};
+use durable_jobs::{Client, Error, Worker};
 use testkit::{Database, PoolMode, Pooler, PrivateServer, TempDir};
 
-use crate::rig::{DEADLINE, Rig, client_settings, n_of, outcome, worker_settings};
+use crate::rig::{DEADLINE, Rig, client_settings, done, echo, outcome, worker_settings};
 
 /// The longest that a worker keeps sessions that cannot write any more.
 const ROLE_FLIP: Duration = Duration::from_secs(10);
@@ -161,14 +161,8 @@ async fn a_worker_gives_up_sessions_that_cannot_write() {
     worker.discard().await.unwrap();
     let successor = start(&url).await.unwrap();
     let client = Client::connect(client_settings(&url)).await.unwrap();
-    let job = (JobId::fresh(), Request::with(30, Algorithm::Recursive));
-    client
-        .submit_all(&new_jobs(std::slice::from_ref(&job)), SubmitOptions::default())
-        .await
-        .unwrap();
-    let mut wait = client.wait([job.0]);
-    let ended = tokio::time::timeout(DEADLINE, async { while wait.next().await.is_some() {} });
-    ended.await.expect("the job ends on the new sessions");
+    let id = client.submit_job(echo(30)).await.unwrap();
+    assert_eq!(done(outcome(&client, &id).await).number, 30);
     successor.drain(Duration::ZERO).await;
 }
 
@@ -226,12 +220,8 @@ async fn a_role_without_ddl_serves_tables_that_are_there() {
         .await
         .unwrap();
     let client = connect(&url, Tables::Make).await.unwrap();
-    let id = client.submit_job(Request::new(90).job()).await.unwrap();
-    let ended = outcome(&client, &id).await;
-    assert_eq!(
-        ended.result.unwrap().value.as_deref(),
-        Some("2880067194370816120")
-    );
+    let id = client.submit_job(echo(90)).await.unwrap();
+    assert_eq!(done(outcome(&client, &id).await).number, 90);
     client.cancel(&id).await.unwrap();
     worker.drain(Duration::ZERO).await;
     client.close().await;
@@ -242,15 +232,13 @@ async fn a_role_without_ddl_serves_tables_that_are_there() {
 async fn a_role_that_only_reads_looks_and_writes_nothing() {
     let rig = Rig::new();
     let owner = rig.client().await;
-    let id = owner.submit_job(Request::new(90).job()).await.unwrap();
+    let id = owner.submit_job(echo(90)).await.unwrap();
     let url = role_with(&rig, "select");
     let client = connect(&url, Tables::Expect).await.unwrap();
-    assert_eq!(n_of(&client.show(&id).await.unwrap().job.details), Some(90));
+    let shown = client.show(&id).await.unwrap().job;
+    assert_eq!(shown.details, Details::default().with("number", 90));
     client.workers().await.unwrap();
-    let refusals = [
-        client.submit_job(Request::new(1).job()).await.err(),
-        start(&url).await.err(),
-    ];
+    let refusals = [client.submit_job(echo(1)).await.err(), start(&url).await.err()];
     for error in refusals {
         assert_says(&error.unwrap(), &["permission denied for"]);
     }

@@ -3,11 +3,11 @@
 use std::time::{Duration, Instant};
 
 use durable_jobs::worker::{Slot, WorkerSettings};
-use durable_jobs::{Client, Error, Worker};
-use fibonacci_jobs::{Algorithm, Request};
+use durable_jobs::{Client, Error, JobType, Worker};
 use testkit::{CutPath, Deadline, PoolMode, Pooler, Process, Signal, eventually};
 
-use crate::rig::{Rig, client_settings, outcome, started};
+use crate::rig::{ENDLESS, Rig, client_settings, echo, lasting, outcome, started};
+use crate::types::Echoes;
 
 /// The bound of every such case.
 const BOUND: Duration = Duration::from_secs(30);
@@ -83,8 +83,7 @@ async fn a_peer_of_the_same_host_ends_the_session_of_a_dead_process() {
     let rig = Rig::new();
     let client = rig.client().await;
     let mut dead = rig.pooled_worker("test-host");
-    let job = Request::with(50, Algorithm::Recursive);
-    client.submit_job(job.job()).await.unwrap();
+    client.submit_job(lasting(ENDLESS)).await.unwrap();
     eventually("the claim", || rig.runner() == "test-host/0");
     let _peer = rig.worker().await;
     let killed = dead.kill_unheard();
@@ -102,10 +101,7 @@ async fn a_peer_of_another_host_takes_over_within_thirty_seconds() {
     let rig = Rig::new();
     let client = rig.client().await;
     let mut dead = rig.pooled_worker("other-host");
-    let id = client
-        .submit_job(Request::with(50, Algorithm::Recursive).job())
-        .await
-        .unwrap();
+    let id = client.submit_job(lasting(ENDLESS)).await.unwrap();
     eventually("the claim", || rig.runner() == "other-host/0");
     let peer = rig.worker().await;
     let killed = dead.kill_unheard();
@@ -145,7 +141,7 @@ async fn a_session_without_a_row_is_ended_when_it_stays() {
     // Its goodbye got through, and the end of its connection did not.
     dead.kill_unheard();
     rig.database.psql("delete from abaci.presence");
-    rig.enqueue_claimed("held", "fibonacci_workflow", "test-host/0");
+    rig.enqueue_claimed("held", Echoes::WORKFLOW, "test-host/0");
     let begun = Instant::now();
     let (by_start, peer) = tokio::join!(Worker::start(rig.slot_0_of("test-host")), rig.worker());
     by_start.unwrap();
@@ -160,10 +156,7 @@ async fn a_stopped_process_that_is_seen_keeps_its_lock_and_its_job() {
     let rig = Rig::new();
     let client = rig.client().await;
     let stopped = rig.worker_process("test-host");
-    let id = client
-        .submit_job(Request::with(50, Algorithm::Recursive).job())
-        .await
-        .unwrap();
+    let id = client.submit_job(lasting(ENDLESS)).await.unwrap();
     eventually("the claim", || rig.runner() == "test-host/0");
     let _peer = rig.worker().await;
     stopped.signal(Signal::STOP);
@@ -180,7 +173,7 @@ async fn a_stopped_process_that_is_seen_keeps_its_lock_and_its_job() {
 async fn a_waiting_client_outlasts_a_cut() {
     let rig = Rig::new();
     let owner = rig.client().await;
-    let id = owner.submit_job(Request::new(30).job()).await.unwrap();
+    let id = owner.submit_job(echo(30)).await.unwrap();
     let path = CutPath::to(rig.database.url());
     let client = Client::connect(client_settings(path.url())).await.unwrap();
     let waiting = tokio::spawn({

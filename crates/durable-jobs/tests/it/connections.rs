@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use durable_jobs::client::{ClientSettings, SubmitOptions};
+use durable_jobs::client::ClientSettings;
 use durable_jobs::database::inspect;
 use durable_jobs::record::State;
 use durable_jobs::worker::WorkerSettings;
-use durable_jobs::{Client, Error, JobId, Worker};
-use fibonacci_jobs::{Request, new_jobs};
+use durable_jobs::{Client, Error, JobId, JobType, Worker};
 use testkit::eventually;
 
-use crate::rig::{DEADLINE, Rig, client_settings, outcome, outcomes, worker_settings};
+use crate::rig::{DEADLINE, Rig, client_settings, echo, echo_as, outcome, outcomes, worker_settings};
+use crate::types::Echoes;
 
 /// A role that owns the database and may open so many connections; dropped with the value.
 struct Role<'a> {
@@ -43,10 +43,7 @@ impl<'a> Role<'a> {
     }
 
     fn worker(&self, slot_of: &str) -> WorkerSettings {
-        WorkerSettings {
-            poll_interval: Duration::from_millis(5),
-            ..worker_settings(self.url(), slot_of, self.rig.artifacts.path())
-        }
+        worker_settings(self.url(), slot_of, self.rig.artifacts.path())
     }
 
     /// Counts the connections that the role has now.
@@ -79,7 +76,7 @@ async fn client(url: String, patience: Duration) -> Result<Client, Error> {
 async fn submit(client: &Client, count: u64) -> Vec<JobId> {
     let mut ids = Vec::new();
     for n in 0..count {
-        ids.push(client.submit_job(Request::new(n).job()).await.unwrap());
+        ids.push(client.submit_job(echo(n)).await.unwrap());
     }
     ids
 }
@@ -196,7 +193,7 @@ async fn a_job_that_never_began_counts_no_deaths() {
          return new; end'; \
          create trigger hang before update of owner_xid on dbos.workflow_status for each row execute function hang()",
     );
-    let id = client.submit_job(Request::new(10).job()).await.unwrap();
+    let id = client.submit_job(echo(10)).await.unwrap();
     let beginning = "from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() \
         and query like 'update dbos.workflow_status set owner_xid = $3%'";
     for _ in 0..4 {
@@ -227,7 +224,7 @@ async fn only_bodies_that_began_count_as_deaths() {
         ("claimed", "null", "3"),
         ("settled", "'abaci 3'", "3"),
     ] {
-        rig.enqueue_claimed(id, "fibonacci_workflow", "gone/0");
+        rig.enqueue_claimed(id, Echoes::WORKFLOW, "gone/0");
         rig.database.psql(&format!(
             "update dbos.workflow_status set owner_xid = {owner}, recovery_attempts = {claims} where workflow_uuid = '{id}'"
         ));
@@ -258,11 +255,7 @@ async fn a_locked_row_holds_up_its_own_job_only() {
     };
     let client = rig.client().await;
     let locked = JobId::new("locked");
-    let jobs = [(locked.clone(), Request::new(10))];
-    client
-        .submit_all(&new_jobs(&jobs), SubmitOptions::default())
-        .await
-        .unwrap();
+    client.submit_job(echo_as(locked.clone(), 10)).await.unwrap();
     // Lets the claim pass and stops the statement that begins the body.
     rig.database.psql(
         "create table hanging (); insert into hanging default values; \
@@ -279,7 +272,7 @@ async fn a_locked_row_holds_up_its_own_job_only() {
     // Longer than the bound of one attempt, so that there are several.
     let until = Instant::now() + Duration::from_secs(20);
     while Instant::now() < until {
-        let id = client.submit_job(Request::new(20).job()).await.unwrap();
+        let id = client.submit_job(echo(20)).await.unwrap();
         assert_eq!(outcome(&client, &id).await.state, State::Succeeded);
         most = most.max(rig.database.psql(stuck).trim().parse().unwrap());
     }
@@ -321,7 +314,7 @@ async fn waiting_clients_leave_a_place_for_a_worker() {
     let rig = Rig::new();
     let role = Role::new(&rig, 6);
     let first = client(role.url(), DEADLINE).await.unwrap();
-    let id = first.submit_job(Request::new(30).job()).await.unwrap();
+    let id = first.submit_job(echo(30)).await.unwrap();
     first.close().await;
     let waits: Vec<_> = (0..12)
         .map(|_| {

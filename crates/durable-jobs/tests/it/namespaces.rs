@@ -2,10 +2,9 @@
 
 use std::process::Command;
 
-use fibonacci_jobs::{Algorithm, Request};
 use testkit::{Process, Signal, eventually};
 
-use crate::rig::{Rig, outcome, started};
+use crate::rig::{ENDLESS, Rig, lasting, outcome, started};
 
 /// Runs a command in a PID namespace of its own, with its own view of `/proc`.
 fn apart(inner: &Command) -> Command {
@@ -49,10 +48,7 @@ async fn a_worker_in_another_pid_namespace_is_judged_by_its_heartbeat() {
     let rig = Rig::new();
     let client = rig.client().await;
     let worker = rig.worker_process("test-host");
-    let id = client
-        .submit_job(Request::with(50, Algorithm::Recursive).job())
-        .await
-        .unwrap();
+    let id = client.submit_job(lasting(ENDLESS)).await.unwrap();
     let job = "select executor_id, status, recovery_attempts from dbos.workflow_status";
     let held = "test-host/0|PENDING|1";
     eventually("the claim", || rig.database.psql(job).trim() == held);
