@@ -8,6 +8,7 @@ mod cut_paths;
 mod databases;
 mod discards;
 mod drains;
+mod gc;
 mod job_types;
 mod jobs;
 mod liveness;

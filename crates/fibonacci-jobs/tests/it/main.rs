@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
-mod gc;
+mod giant;
 mod newer_dbos;
 mod old_program;
 mod python;

@@ -1,18 +1,16 @@
 //! Garbage that is collected, and above all what is not.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use durable_jobs::artifact::{ArtifactPlace, BucketAccess};
+use durable_jobs::artifact::{self, ArtifactPlace, BucketAccess};
 use durable_jobs::client::{GcMode, GcOptions, GcReport, ResumeOptions, ResumeOutcome};
-use durable_jobs::{Client, Worker};
-use fibonacci_jobs::{Algorithm, JobResult, Request};
+use durable_jobs::record::ArtifactRecord;
+use durable_jobs::{Client, JobId, Worker};
 use testkit::{ObjectServer, eventually};
 
-use crate::rig::{Rig, outcome};
-
-/// A value of this index is an artifact.
-const LARGE: u64 = 100_000;
+use crate::rig::{Rig, keeping, outcome};
+use crate::types::Keeps;
 
 const ORPHAN: &str = "00000000000000000000000000000000ffffffffffffffffffffffffffffffff.txt";
 
@@ -31,8 +29,15 @@ impl Rig {
 
     /// The names of this database's artifacts, sorted.
     fn artifact_names(&self) -> Vec<String> {
+        let entries = |path: &Path| {
+            std::fs::read_dir(path)
+                .unwrap()
+                .map(|entry| entry.unwrap().path())
+        };
+        let places = entries(self.artifacts.path());
+        let files = places.flat_map(|place| entries(&place).collect::<Vec<_>>());
         let name = |file: PathBuf| file.file_name().unwrap().to_str().unwrap().to_owned();
-        let mut names: Vec<String> = self.artifact_files().into_iter().map(name).collect();
+        let mut names: Vec<String> = files.map(name).collect();
         names.sort_unstable();
         names
     }
@@ -63,20 +68,33 @@ fn names(report: &GcReport) -> Vec<&str> {
         .collect()
 }
 
-async fn succeed(client: &Client, request: Request) -> JobResult {
-    let id = client.submit_job(request.job()).await.unwrap();
-    *outcome(client, &id).await.result.unwrap()
+/// Runs a job that keeps an artifact, and returns which.
+async fn kept(client: &Client, number: u64) -> ArtifactRecord {
+    let id = client.submit_job(keeping(number)).await.unwrap();
+    kept_by(client, &id).await
 }
 
-fn value_name(result: &JobResult) -> String {
-    format!("{}.txt", result.certificate.blake3)
+/// The artifact of a job that succeeds.
+async fn kept_by(client: &Client, id: &JobId) -> ArtifactRecord {
+    outcome(client, id).await.result.unwrap().read().unwrap()
+}
+
+fn name_of(artifact: &ArtifactRecord) -> String {
+    format!("{}.txt", artifact.blake3)
+}
+
+/// Reads an artifact, which is compared with its hash on the way.
+fn text_of(artifact: &ArtifactRecord, access: &BucketAccess) -> String {
+    let mut text = Vec::new();
+    artifact::read(artifact, access, |piece| text.extend_from_slice(piece)).unwrap();
+    String::from_utf8(text).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_job_refers_to_stays_and_what_nobody_refers_to_goes() {
     let rig = Rig::new();
     let (_worker, client) = (rig.worker().await, rig.client().await);
-    let result = succeed(&client, Request::new(LARGE)).await;
+    let artifact = kept(&client, 1).await;
     let foreign = rig.write_artifact("README.txt");
     rig.write_artifact(ORPHAN);
     let before = rig.artifact_names();
@@ -92,7 +110,7 @@ async fn what_a_job_refers_to_stays_and_what_nobody_refers_to_goes() {
     assert_eq!(removed, reported, "what was done is not what was said");
     assert_eq!(rig.artifact_names().len(), 2);
     assert!(foreign.exists(), "what no worker wrote was removed");
-    result.verify_all(&BucketAccess::default()).unwrap();
+    assert_eq!(text_of(&artifact, &BucketAccess::default()), Keeps::text(1));
     let again = rig.collect(&client, at_once(GcMode::Delete)).await;
     assert_eq!(again, GcReport::default());
 }
@@ -101,7 +119,7 @@ async fn what_a_job_refers_to_stays_and_what_nobody_refers_to_goes() {
 async fn a_copy_of_a_database_takes_nothing_of_the_original() {
     let rig = Rig::new();
     let (worker, client) = (rig.worker().await, rig.client().await);
-    succeed(&client, Request::new(LARGE)).await;
+    kept(&client, 1).await;
     worker.drain(Duration::ZERO).await;
     let before = rig.artifact_names();
     // As a copy is that was made before the job: it has the name of the original, and an oid of its own.
@@ -125,57 +143,56 @@ async fn what_is_young_may_be_recorded_yet_and_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cancelled_giant_job_goes_on_from_its_states() {
+async fn what_a_cancelled_job_has_recorded_is_kept_for_it() {
     let rig = Rig::new();
     let (first, client) = (rig.worker().await, rig.client().await);
-    // Holds the job between its last state and its digits.
+    // Holds the job between its draft and its value.
     let hold = rig
         .database
-        .hold_inserts("dbos.operation_outputs", "new.function_name = 'digits'");
-    let request = Request::with(1_000_000, Algorithm::Giant);
-    let id = client.submit_job(request.job()).await.unwrap();
+        .hold_inserts("dbos.operation_outputs", "new.function_name = 'value'");
+    let id = client.submit_job(keeping(1)).await.unwrap();
     hold.await_somebody();
     client.cancel(&id).await.unwrap();
     let drain = tokio::spawn(first.drain(Duration::ZERO));
     drop(hold);
     drain.await.unwrap();
 
-    // The name of a value is a hash alone.
-    let is_state = |name: &&String| name.contains('-');
-    let states: Vec<String> = rig.artifact_names().iter().filter(is_state).cloned().collect();
-    assert!(!states.is_empty(), "no state was stored");
+    let draft = Keeps::draft(1);
     rig.write_artifact(ORPHAN);
     let removed = rig.collect(&client, at_once(GcMode::Delete)).await;
     assert!(names(&removed).contains(&ORPHAN), "{removed:?}");
-    let left: Vec<String> = rig.artifact_names().iter().filter(is_state).cloned().collect();
-    assert_eq!(left, states, "a state was collected that a resumed job needs");
+    assert_eq!(
+        rig.artifact_names(),
+        [&*draft],
+        "what a resumed job needs was collected"
+    );
 
     let steps = client.show(&id).await.unwrap().steps;
-    assert_eq!(steps.len(), states.len(), "{steps:?}");
+    assert_eq!(steps.len(), 1, "{steps:?}");
     let _second = rig.worker().await;
     let resumed = client.resume(&id, ResumeOptions::default()).await.unwrap();
     assert_eq!(resumed, ResumeOutcome::Resumed);
-    let result = outcome(&client, &id).await.result.unwrap();
-    result.verify_all(&BucketAccess::default()).unwrap();
+    let artifact = kept_by(&client, &id).await;
+    assert_eq!(text_of(&artifact, &BucketAccess::default()), Keeps::text(1));
     let all = client.show(&id).await.unwrap().steps;
-    assert_eq!(all[..steps.len()], steps, "a recorded state was computed again");
+    assert_eq!(all[..1], steps, "a recorded step ran again");
 
-    // What a job that succeeded left of its states is needed by nobody.
-    rig.write_artifact(&states[0]);
+    // What a job that succeeded left of its drafts is needed by nobody.
+    rig.write_artifact(&draft);
     let removed = rig.collect(&client, at_once(GcMode::Delete)).await;
-    assert_eq!(names(&removed), [&states[0]]);
-    assert_eq!(rig.artifact_names(), [value_name(&result)]);
+    assert_eq!(names(&removed), [&draft]);
+    assert_eq!(rig.artifact_names(), [name_of(&artifact)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_that_ended_long_ago_go_with_all_that_was_theirs() {
     let rig = Rig::new();
     let (worker, client) = (rig.worker().await, rig.client().await);
-    let old = succeed(&client, Request::new(LARGE)).await;
-    let new = succeed(&client, Request::new(LARGE + 1)).await;
+    let id = client.submit_job(keeping(1)).await.unwrap();
+    let (old, new) = (kept_by(&client, &id).await, kept(&client, 2).await);
     let hours_ago = "(extract(epoch from now()) - 7200) * 1000";
     rig.database.psql(&format!(
-        "update dbos.workflow_status set completed_at = {hours_ago} where output like '%\"n\":{LARGE},%'"
+        "update dbos.workflow_status set completed_at = {hours_ago} where workflow_uuid = '{id}'"
     ));
     worker.drain(Duration::ZERO).await;
     // Neither a job that waits nor another program's is ours to delete; one that the engine parked is.
@@ -195,7 +212,7 @@ async fn jobs_that_ended_long_ago_go_with_all_that_was_theirs() {
         ..at_once(mode)
     };
     let reported = rig.collect(&client, options(GcMode::Report)).await;
-    assert_eq!((reported.jobs, names(&reported)), (2, vec![&*value_name(&old)]));
+    assert_eq!((reported.jobs, names(&reported)), (2, vec![&*name_of(&old)]));
     assert_eq!(rig.count("dbos.workflow_status"), 5, "a report deleted a job");
 
     let removed = rig.collect(&client, options(GcMode::Delete)).await;
@@ -212,7 +229,7 @@ async fn jobs_that_ended_long_ago_go_with_all_that_was_theirs() {
     );
     assert_eq!((rig.count("abaci.deaths"), rig.count("abaci.allowances")), (1, 0));
     assert_eq!(rig.count("abaci.former_queues"), 0);
-    assert_eq!(rig.artifact_names(), [value_name(&new)]);
+    assert_eq!(rig.artifact_names(), [name_of(&new)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -221,7 +238,7 @@ async fn more_jobs_than_one_statement_deletes_are_all_deleted() {
     let client = rig.client().await;
     rig.database.psql(
         "insert into dbos.workflow_status (workflow_uuid, status, name, created_at, updated_at, completed_at, priority) \
-         select 'old-' || i, 'ERROR', 'fibonacci_workflow', 0, 0, i, 0 from generate_series(1, 250) i",
+         select 'old-' || i, 'ERROR', 'test_echoes', 0, 0, i, 0 from generate_series(1, 250) i",
     );
     let options = |mode| GcOptions {
         keep_jobs: Some(Duration::ZERO),
@@ -238,13 +255,13 @@ async fn what_another_database_keeps_in_the_same_place_stays() {
     let mut settings = other.settings();
     settings.artifacts = rig.place();
     let _worker = Worker::start(settings).await.unwrap();
-    let result = succeed(&other.client().await, Request::new(LARGE)).await;
+    let artifact = kept(&other.client().await, 1).await;
     let client = rig.client().await;
     assert_eq!(
         rig.collect(&client, at_once(GcMode::Delete)).await,
         GcReport::default()
     );
-    result.verify_all(&BucketAccess::default()).unwrap();
+    assert_eq!(text_of(&artifact, &BucketAccess::default()), Keeps::text(1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -259,7 +276,7 @@ async fn a_bucket_is_collected_as_a_directory_is() {
     let mut settings = rig.settings();
     settings.artifacts = place.clone();
     let (_worker, client) = (Worker::start(settings).await.unwrap(), rig.client().await);
-    let result = succeed(&client, Request::new(LARGE)).await;
+    let artifact = kept(&client, 1).await;
     let [value] = server.objects().try_into().unwrap();
     let (folder, _) = value.rsplit_once('/').unwrap();
     server.write(&format!("{folder}/{ORPHAN}"), b"0123456789");
@@ -287,10 +304,8 @@ async fn a_bucket_is_collected_as_a_directory_is() {
     let mut left = vec![value, format!("some/prefix/{ORPHAN}")];
     left.sort_unstable();
     assert_eq!(server.objects(), left);
-    tokio::task::spawn_blocking(move || result.verify_all(&access))
-        .await
-        .unwrap()
-        .unwrap();
+    let text = tokio::task::spawn_blocking(move || text_of(&artifact, &access));
+    assert_eq!(text.await.unwrap(), Keeps::text(1));
 
     server.deny(true);
     let refused = client.collect_garbage(&place, at_once(GcMode::Delete)).await;
@@ -304,7 +319,7 @@ async fn a_worker_deletes_what_nobody_wanted_to_keep() {
     let mut settings = rig.settings();
     settings.retention = Some(Duration::from_millis(300));
     let (_worker, client) = (Worker::start(settings).await.unwrap(), rig.client().await);
-    let id = client.submit_job(Request::new(LARGE).job()).await.unwrap();
+    let id = client.submit_job(keeping(1)).await.unwrap();
     eventually("the job to be deleted", || rig.count("dbos.workflow_status") == 0);
     eventually("the artifact to be removed", || rig.artifact_names().is_empty());
     let error = client.show(&id).await.unwrap_err().to_string();
