@@ -1,4 +1,4 @@
-//! Durable jobs of small types against a real database: workers in processes of their own, which are killed, drained and starved.
+//! Durable jobs of small types against a real database: workers that come and go, clients that wait, rows that others wrote.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 

@@ -1,4 +1,4 @@
-//! The engine against a real database: jobs, bad rows, workers that come and go.
+//! Fibonacci jobs against a real database: requests, values, certificates, states, and clients of other programs.
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
