@@ -13,6 +13,7 @@ mod job_types;
 mod jobs;
 mod liveness;
 mod namespaces;
+mod newer_dbos;
 mod outage;
 mod presence;
 mod primes;

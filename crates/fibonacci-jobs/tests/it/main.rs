@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod giant;
-mod newer_dbos;
 mod old_program;
 mod python;
 mod requests;

@@ -1,6 +1,6 @@
-//! The DBOS client library of Python, as the original's `client.py` uses it, against our worker.
+//! The DBOS client libraries of Python, as the original's `client.py` uses them, against our worker.
 //!
-//! `./check` installs it; without it the test fails and says how, since a skipped promise is a broken one.
+//! `./check` installs them; without them the tests fail and say how, since a skipped promise is a broken one.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,41 +11,10 @@ use testkit::Process;
 use crate::rig::Rig;
 
 /// The library whose schema is the one that abaci makes.
-pub(crate) const SAME_AGE: &str = "python-client";
+const SAME_AGE: &str = "python-client";
 
-/// A program of an environment that `./check` makes.
-pub(crate) fn program(environment: &str, name: &str) -> PathBuf {
-    let environments = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
-    let program = environments.join(environment).join("bin").join(name);
-    assert!(
-        program.exists(),
-        "{} is missing; ./check installs the Python clients there",
-        program.display()
-    );
-    program
-}
-
-impl Rig {
-    /// Runs one of the scripts here with the library of an environment, and returns what it printed.
-    pub(crate) fn run_python(&self, environment: &str, script: &str) -> Vec<String> {
-        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
-        let mut command = Command::new(program(environment, "python"));
-        command
-            .arg(scripts.join(script))
-            .env("ABACI_DATABASE_URL", self.database.url());
-        let output = Process::spawn(command).finish();
-        assert!(output.status.success(), "{output:#?}");
-        output.stdout
-    }
-
-    /// Lets a client of an environment's library enqueue what our worker does, and what nobody can do.
-    pub(crate) fn serve_python(&self, environment: &str) {
-        let lines = self.run_python(environment, "python_client.py");
-        for text in SAID {
-            assert!(lines.iter().any(|line| line == text), "no {text:?} in {lines:?}");
-        }
-    }
-}
+/// The newest library whose schema was tried.
+const NEWER: &str = "python-client-newer";
 
 /// A client's view of its jobs.
 const SAID: [&str; 5] = [
@@ -56,10 +25,47 @@ const SAID: [&str; 5] = [
     "nonsense is ENQUEUED",
 ];
 
+/// A program of an environment that `./check` makes.
+fn program(environment: &str, name: &str) -> PathBuf {
+    let environments = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target");
+    let program = environments.join(environment).join("bin").join(name);
+    assert!(
+        program.exists(),
+        "{} is missing; ./check installs the Python clients there",
+        program.display()
+    );
+    program
+}
+
+/// Lets a client of an environment's library enqueue what our worker does, and what nobody can do.
+async fn serve(rig: &Rig, environment: &str) {
+    let worker = rig.worker().await;
+    let mut client = Command::new(program(environment, "python"));
+    client
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/python_client.py"))
+        .env("ABACI_DATABASE_URL", rig.database.url());
+    let output = Process::spawn(client).finish();
+    assert!(output.status.success(), "{output:#?}");
+    for text in SAID {
+        assert!(
+            output.stdout.iter().any(|line| line == text),
+            "no {text:?} in {output:#?}"
+        );
+    }
+    worker.drain(Duration::from_secs(5)).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_python_client_enqueues_and_reads_results_and_errors() {
+    serve(&Rig::new(), SAME_AGE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_newer_python_client_is_served_in_its_own_tables() {
     let rig = Rig::new();
-    let worker = rig.worker().await;
-    rig.serve_python(SAME_AGE);
-    worker.drain(Duration::from_secs(5)).await;
+    let mut migrate = Command::new(program(NEWER, "dbos"));
+    migrate.args(["migrate", "--sys-db-url", rig.database.url()]);
+    let output = Process::spawn(migrate).finish();
+    assert!(output.status.success(), "{output:#?}");
+    serve(&rig, NEWER).await;
 }

@@ -64,18 +64,6 @@ impl Rig {
         self.insert(id, &[("name", &name), ("inputs", &input)]);
     }
 
-    /// Writes a row that `executor_id` claimed twenty seconds ago.
-    pub(crate) fn enqueue_claimed(&self, id: &str, name: &str, executor_id: &str) {
-        let columns = [
-            ("name", &*format!("'{name}'")),
-            ("executor_id", &*format!("'{executor_id}'")),
-            ("status", "'PENDING'"),
-            ("recovery_attempts", "1"),
-            ("started_at_epoch_ms", "(extract(epoch from now()) - 20) * 1000"),
-        ];
-        self.insert(id, &columns);
-    }
-
     /// Writes a row that asks for F(10), but for the columns given, as SQL expressions.
     pub(crate) fn insert(&self, id: &str, columns: &[(&str, &str)]) {
         let id = format!("'{id}'");

@@ -7,17 +7,16 @@ from dbos._serialization import WorkflowSerializationFormat
 
 client = DBOSClient(system_database_url=os.environ["ABACI_DATABASE_URL"])
 options = {
-    "queue_name": "fibonacci",
-    "workflow_name": "fibonacci_workflow",
-    "app_version": "abaci-1",
+    "queue_name": "default",
+    "workflow_name": "test_echoes",
+    "app_version": "test-1",
     "workflow_id": "resumed",
     "serialization_type": WorkflowSerializationFormat.PORTABLE,
 }
 client.enqueue(options, 30)
 client.cancel_workflow("resumed")
 client.resume_workflow("resumed")
-forked = client.fork_workflow("resumed", 1, application_version="abaci-1")
+forked = client.fork_workflow("resumed", 1, application_version="test-1")
 for handle in client.retrieve_workflow("resumed"), forked:
-    result = handle.get_result()
-    print(f"F({result['n']}) = {result['value']}")
+    print("echo of", handle.get_result()["number"])
 client.destroy()
