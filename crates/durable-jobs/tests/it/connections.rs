@@ -47,10 +47,10 @@ impl<'a> Role<'a> {
     }
 
     /// Counts the connections that the role has now.
-    fn used(&self) -> u32 {
-        let count = "select count(*) from pg_stat_activity where usename = ";
-        let count = self.rig.database.psql(&format!("{count}'{}'", self.name));
-        count.trim().parse().unwrap()
+    fn used(&self) -> u64 {
+        let name = &self.name;
+        self.rig
+            .count(&format!("pg_stat_activity where usename = '{name}'"))
     }
 }
 
@@ -61,6 +61,24 @@ impl Drop for Role<'_> {
             "alter database {database} owner to postgres; \
              select pg_terminate_backend(pid) from pg_stat_activity where usename = '{name}'; \
              reassign owned by {name} to postgres; drop owned by {name}; drop role {name}"
+        ));
+    }
+}
+
+/// The sessions that have asked to begin a body.
+const BEGINNING: &str = "pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() \
+     and query like 'update dbos.workflow_status set owner_xid = $3%'";
+
+impl Rig {
+    /// Lets claims pass and holds up the statement that begins a body, until the table `hanging` is empty.
+    fn hang_before_bodies(&self, condition: &str) {
+        self.database.psql(&format!(
+            "create table hanging (); insert into hanging default values; \
+             create function hang() returns trigger language plpgsql as 'begin \
+             while substr(new.owner_xid, 15, 1) = ''7'' and exists (select from hanging) loop perform pg_sleep(0.01); \
+             end loop; return new; end'; \
+             create trigger hang before update of owner_xid on dbos.workflow_status for each row \
+             when ({condition}) execute function hang()"
         ));
     }
 }
@@ -186,25 +204,15 @@ async fn claims_that_fail_halfway_pile_nothing_up() {
 async fn a_job_that_never_began_counts_no_deaths() {
     let rig = Rig::new();
     let client = rig.client().await;
-    rig.database.psql(
-        "create table hanging (); insert into hanging default values; \
-         create function hang() returns trigger language plpgsql as 'begin \
-         while substr(new.owner_xid, 15, 1) = ''7'' and exists (select from hanging) loop perform pg_sleep(0.01); end loop; \
-         return new; end'; \
-         create trigger hang before update of owner_xid on dbos.workflow_status for each row execute function hang()",
-    );
+    rig.hang_before_bodies("true");
     let id = client.submit_job(echo(10)).await.unwrap();
-    let beginning = "from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid() \
-        and query like 'update dbos.workflow_status set owner_xid = $3%'";
     for _ in 0..4 {
         let mut process = rig.worker_process("test-host");
-        let count = format!("select count(*) {beginning} and state = 'active'");
-        eventually("a body about to begin", || {
-            rig.database.psql(&count).trim() == "1"
-        });
+        let count = format!("{BEGINNING} and state = 'active'");
+        eventually("a body about to begin", || rig.count(&count) == 1);
         process.kill();
         // The server would go on with it until the row is let go of.
-        let end = format!("select count(pg_terminate_backend(pid)) {beginning}");
+        let end = format!("select count(pg_terminate_backend(pid)) from {BEGINNING}");
         eventually("its end", || rig.database.psql(&end).trim() == "0");
     }
     rig.database.psql("delete from hanging");
@@ -256,25 +264,16 @@ async fn a_locked_row_holds_up_its_own_job_only() {
     let client = rig.client().await;
     let locked = JobId::new("locked");
     client.submit_job(echo_as(locked.clone(), 10)).await.unwrap();
-    // Lets the claim pass and stops the statement that begins the body.
-    rig.database.psql(
-        "create table hanging (); insert into hanging default values; \
-         create function hang() returns trigger language plpgsql as 'begin \
-         while substr(new.owner_xid, 15, 1) = ''7'' and exists (select from hanging) loop perform pg_sleep(0.01); end loop; \
-         return new; end'; \
-         create trigger hang before update of owner_xid on dbos.workflow_status for each row \
-         when (new.workflow_uuid = 'locked') execute function hang()",
-    );
+    rig.hang_before_bodies("new.workflow_uuid = 'locked'");
     let worker = Worker::start(settings).await.unwrap();
-    let stuck = "select count(*) from pg_stat_activity where datname = current_database() \
-        and query like 'update dbos.workflow_status set owner_xid = $3%' and state = 'active' and pid <> pg_backend_pid()";
+    let stuck = format!("{BEGINNING} and state = 'active'");
     let mut most = 0;
     // Longer than the bound of one attempt, so that there are several.
     let until = Instant::now() + Duration::from_secs(20);
     while Instant::now() < until {
         let id = client.submit_job(echo(20)).await.unwrap();
         assert_eq!(outcome(&client, &id).await.state, State::Succeeded);
-        most = most.max(rig.database.psql(stuck).trim().parse().unwrap());
+        most = most.max(rig.count(&stuck));
     }
     assert!((1..=3).contains(&most), "{most} sessions wait for one row");
     rig.database.psql("delete from hanging");

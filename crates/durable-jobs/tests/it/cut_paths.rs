@@ -12,6 +12,9 @@ use crate::types::Echoes;
 /// The bound of every such case.
 const BOUND: Duration = Duration::from_secs(30);
 
+/// The names of the sessions of workers, the engine's ones among them.
+const WORKERS: &str = "abaci %";
+
 /// A worker in a process of its own, and what stands between it and the database.
 struct Pooled {
     process: Process,
@@ -29,13 +32,6 @@ impl Rig {
             path,
             _pooler: pooler,
         }
-    }
-
-    /// Counts the sessions of workers, the engine's ones among them.
-    fn sessions(&self) -> u32 {
-        let count = "select count(*) from pg_stat_activity where application_name like 'abaci %' \
-                     and datname = current_database()";
-        self.database.psql(count).trim().parse().unwrap()
     }
 
     fn slot_0_of(&self, host: &str) -> WorkerSettings {
@@ -66,7 +62,7 @@ async fn a_start_ends_the_session_of_a_dead_process_and_has_the_id() {
     let rig = Rig::new();
     let mut dead = rig.pooled_worker("test-host");
     let killed = dead.kill_unheard();
-    assert!(rig.sessions() > 3, "the pooler has let them go by itself");
+    assert!(rig.sessions(WORKERS) > 3, "the pooler has let them go by itself");
     let successor = Worker::start(rig.slot_0_of("test-host")).await.unwrap();
     assert!(
         killed.elapsed() < Duration::from_secs(10),
@@ -75,7 +71,7 @@ async fn a_start_ends_the_session_of_a_dead_process_and_has_the_id() {
     );
     successor.drain(Duration::ZERO).await;
     // Of the dead one nothing is left either.
-    eventually("the end of all sessions", || rig.sessions() == 0);
+    eventually("the end of all sessions", || rig.sessions(WORKERS) == 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,7 +107,7 @@ async fn a_peer_of_another_host_takes_over_within_thirty_seconds() {
     client.cancel(&id).await.unwrap();
     outcome(&client, &id).await;
     peer.drain(Duration::ZERO).await;
-    eventually("the end of all sessions", || rig.sessions() == 0);
+    eventually("the end of all sessions", || rig.sessions(WORKERS) == 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,8 +142,8 @@ async fn a_session_without_a_row_is_ended_when_it_stays() {
     let (by_start, peer) = tokio::join!(Worker::start(rig.slot_0_of("test-host")), rig.worker());
     by_start.unwrap();
     assert!(begun.elapsed() < BOUND, "{:?}", begun.elapsed());
-    let ended = "select count(*) from dbos.workflow_status where status = 'SUCCESS'";
-    eventually("the end of its job", || rig.database.psql(ended).trim() == "1");
+    let ended = "dbos.workflow_status where status = 'SUCCESS'";
+    eventually("the end of its job", || rig.count(ended) == 1);
     drop(peer);
 }
 
@@ -195,7 +191,7 @@ async fn a_waiting_client_outlasts_a_cut() {
 
 /// Tests whether a session has just been asked for the jobs that somebody waits for.
 fn client_asks(rig: &Rig) -> bool {
-    let asks = "select count(*) from pg_stat_activity where datname = current_database() \
+    let asks = "pg_stat_activity where datname = current_database() \
         and query like 'select workflow_uuid, status from dbos.workflow_status%'";
-    rig.database.psql(asks).trim() == "1"
+    rig.count(asks) == 1
 }

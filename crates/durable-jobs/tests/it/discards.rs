@@ -7,10 +7,6 @@ use durable_jobs::worker::Loss;
 
 use crate::rig::{DEADLINE, Rig, done, echo, lasting, outcome, submit_to};
 
-/// Every session of ours in the database.
-const SESSIONS: &str = "select count(*) from pg_stat_activity \
-     where datname = current_database() and application_name like 'abaci%'";
-
 const ROW: &str = "select status, executor_id, recovery_attempts from dbos.workflow_status";
 
 /// Takes the executor id away, and returns once the worker knows.
@@ -30,11 +26,10 @@ async fn a_discarded_worker_records_nothing_and_another_begins() {
     client.close().await;
     lose(&rig, &worker).await;
     worker.discard().await.unwrap();
-    assert_eq!(rig.database.psql(SESSIONS).trim(), "0", "a session is left");
-    let steps = rig.database.psql("select count(*) from dbos.operation_outputs");
+    assert_eq!(rig.sessions("abaci%"), 0, "a session is left");
     assert_eq!(
-        (rig.database.psql(ROW).trim(), steps.trim()),
-        ("PENDING|test-host/0|1", "0"),
+        (rig.database.psql(ROW).trim(), rig.count("dbos.operation_outputs")),
+        ("PENDING|test-host/0|1", 0),
         "it wrote what is not its own"
     );
 
@@ -60,9 +55,5 @@ async fn a_discard_undoes_what_its_engine_has_asked_and_not_got() {
         .await
         .expect("a statement that hangs keeps a worker from its end")
         .unwrap();
-    assert_eq!(
-        rig.database.psql(SESSIONS).trim(),
-        "0",
-        "a statement of a worker outlived it"
-    );
+    assert_eq!(rig.sessions("abaci%"), 0, "a statement of a worker outlived it");
 }

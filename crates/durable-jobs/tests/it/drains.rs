@@ -35,10 +35,8 @@ async fn two_hundred_drains_under_load_lose_and_double_nothing() {
             .drain(Duration::from_millis(random.u64(..30)))
             .await
             .handed_back;
-        let left = rig
-            .database
-            .psql("select count(*) from dbos.workflow_status where status = 'PENDING'");
-        assert_eq!(left.trim(), "0", "a drain left a row that nobody has in hand");
+        let left = rig.count("dbos.workflow_status where status = 'PENDING'");
+        assert_eq!(left, 0, "a drain left a row that nobody has in hand");
     }
     assert!(
         handed_back > 0,

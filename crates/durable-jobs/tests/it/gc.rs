@@ -45,11 +45,6 @@ impl Rig {
     async fn collect(&self, client: &Client, options: GcOptions) -> GcReport {
         client.collect_garbage(&self.place(), options).await.unwrap()
     }
-
-    fn count(&self, from: &str) -> u64 {
-        let count = self.database.psql(&format!("select count(*) from {from}"));
-        count.trim().parse().unwrap()
-    }
 }
 
 /// Whatever nobody refers to, however young it is.

@@ -34,7 +34,7 @@ async fn a_killed_worker_loses_no_recorded_step() {
     let mut killed = rig.worker_of_types(&[Spins::WORKFLOW]);
     let client = rig.client().await;
     let id = submit_busy(&client, 6, SHORT).await;
-    eventually("two recorded steps", || rig.recorded_steps() >= 2);
+    eventually("two recorded steps", || rig.count("dbos.operation_outputs") >= 2);
     let _peer = rig.worker_of_types(&[Spins::WORKFLOW]);
     killed.kill();
     let before = recorded(&rig);
@@ -96,7 +96,7 @@ async fn a_drained_worker_hands_its_job_back_uncounted() {
     let mut drained = rig.worker_of_types(&[Spins::WORKFLOW]);
     let client = rig.client().await;
     let id = submit_busy(&client, 4, SHORT).await;
-    eventually("a recorded step", || rig.recorded_steps() >= 1);
+    eventually("a recorded step", || rig.count("dbos.operation_outputs") >= 1);
     drained.signal(Signal::TERM);
     assert!(drained.wait_exit().success());
     drained.wait_for_line("handed back 1");

@@ -200,6 +200,5 @@ async fn submitted_rows_are_those_of_the_engine() {
         matches!(&**cause, Error::IdTaken { id } if id == "b1000"),
         "{error:?}"
     );
-    let count = rig.database.psql("select count(*) from dbos.workflow_status");
-    assert_eq!(count.trim(), "1003");
+    assert_eq!(rig.count("dbos.workflow_status"), 1003);
 }

@@ -111,8 +111,6 @@ async fn a_connection_that_breaks_in_a_migration_is_an_outage() {
 async fn a_start_whose_questions_hang_leaves_no_session_behind() {
     let rig = Rig::new();
     rig.client().await.close().await;
-    let sessions = "select count(*) from pg_stat_activity where application_name like 'abaci%' \
-                    and datname = current_database()";
     let lock = rig.database.lock("abaci.presence");
     let begun = Instant::now();
     let start = tokio::time::timeout(DEADLINE, Worker::start(rig.settings()));
@@ -128,7 +126,7 @@ async fn a_start_whose_questions_hang_leaves_no_session_behind() {
     );
     // Else each attempt would leave a session that waits for the lock and holds the executor id.
     eventually("the end of the session that was given up", || {
-        rig.database.psql(sessions).trim() == "0"
+        rig.sessions("abaci%") == 0
     });
     drop(lock);
     assert_eq!(rig.worker().await.executor_id(), "test-host/0");

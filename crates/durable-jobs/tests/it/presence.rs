@@ -43,10 +43,10 @@ impl Rig {
     /// Leaves the presence row of a killed worker in slot 0, as if its process id were that of `process` by now.
     fn leave_row_of(&self, process: &Process) {
         self.worker_process("test-host").kill();
-        let locks = "select count(*) from pg_locks where locktype = 'advisory' \
+        let locks = "pg_locks where locktype = 'advisory' \
                      and database = (select oid from pg_database where datname = current_database())";
         eventually("the end of the killed worker's session", || {
-            self.database.psql(locks).trim() == "0"
+            self.count(locks) == 0
         });
         let pid = process.pid();
         self.database

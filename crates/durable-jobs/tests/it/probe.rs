@@ -163,12 +163,8 @@ async fn an_unused_database_is_told_as_such_and_left_alone() {
         panic!("{error}")
     };
     assert!(reason.contains("tables are not there yet"), "{error}");
-    let schemas = "select count(*) from information_schema.schemata where schema_name in ('dbos', 'abaci')";
-    assert_eq!(
-        rig.database.psql(schemas).trim(),
-        "0",
-        "a question made something"
-    );
+    let schemas = "information_schema.schemata where schema_name in ('dbos', 'abaci')";
+    assert_eq!(rig.count(schemas), 0, "a question made something");
     rig.tables().await;
     assert_eq!(probe.ask(PATIENT).await.unwrap().queued, 0);
 }
@@ -226,18 +222,12 @@ async fn an_answer_that_does_not_come_leaves_no_session() {
         }
         // Nobody waits for them any more, and the lock is still held.
         eventually("the end of the sessions that were given up", || {
-            sessions(&rig) == 0
+            rig.sessions("abaci") == 0
         });
         blocker.execute("rollback").await.unwrap();
     }
     probe.ask(PATIENT).await.unwrap();
-    assert_eq!(sessions(&rig), 1);
-}
-
-fn sessions(rig: &Rig) -> u32 {
-    let count = "select count(*) from pg_stat_activity where application_name = 'abaci' \
-                 and datname = current_database()";
-    rig.database.psql(count).trim().parse().unwrap()
+    assert_eq!(rig.sessions("abaci"), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

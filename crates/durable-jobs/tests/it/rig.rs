@@ -71,10 +71,17 @@ impl Rig {
         session
     }
 
-    /// Counts the recorded steps of all jobs.
-    pub(crate) fn recorded_steps(&self) -> usize {
-        let count = self.database.psql("select count(*) from dbos.operation_outputs");
+    /// Counts the rows of a table, and of those the ones of a condition that may follow its name.
+    pub(crate) fn count(&self, from: &str) -> u64 {
+        let count = self.database.psql(&format!("select count(*) from {from}"));
         count.trim().parse().unwrap()
+    }
+
+    /// Counts the sessions in this database whose names match a pattern: `abaci` for clients, `abaci %` for workers.
+    pub(crate) fn sessions(&self, pattern: &str) -> u64 {
+        self.count(&format!(
+            "pg_stat_activity where datname = current_database() and application_name like '{pattern}'"
+        ))
     }
 }
 

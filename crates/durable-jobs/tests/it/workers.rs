@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use durable_jobs::client::{ListFilter, SubmitOptions};
-use durable_jobs::{JobId, JobType, State, Worker};
+use durable_jobs::{Client, JobId, JobType, State, Worker};
 use testkit::eventually;
 
 use crate::rig::{ENDLESS, Rig, done, echo, lasting, outcome, outcomes, submit_to};
@@ -146,6 +146,25 @@ async fn a_drain_that_lost_its_executor_id_gives_nothing_back() {
     assert_eq!(row.trim(), "PENDING|1", "the job of a living worker was requeued");
 }
 
+/// Submits a job whose row the trigger `steal` gives to another run, and asserts that it is left to that.
+async fn assert_left_to_the_other_run(rig: &Rig, client: &Client) {
+    let id = client.submit_job(echo(10)).await.unwrap();
+    let owner = "select owner_xid from dbos.workflow_status";
+    eventually("the other run", || {
+        rig.database.psql(owner).trim() == "another run"
+    });
+    // A job of the same worker shows that the first was looked at and let go.
+    rig.database.psql("drop trigger steal on dbos.workflow_status");
+    let next = client.submit_job(echo(20)).await.unwrap();
+    assert_eq!(outcome(client, &next).await.state, State::Succeeded);
+    let stolen = client.show(&id).await.unwrap();
+    assert_eq!(
+        (stolen.job.state, stolen.steps.len()),
+        (State::Running, 0),
+        "two runs of one job at once"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_start_that_finds_another_run_in_its_row_leaves_it_alone() {
     let rig = Rig::new();
@@ -157,21 +176,7 @@ async fn a_start_that_finds_another_run_in_its_row_leaves_it_alone() {
          new.owner_xid := ''another run''; end if; return new; end'; \
          create trigger steal before update on dbos.workflow_status for each row execute function steal()",
     );
-    let id = client.submit_job(echo(10)).await.unwrap();
-    let owner = "select owner_xid from dbos.workflow_status";
-    eventually("the other run", || {
-        rig.database.psql(owner).trim() == "another run"
-    });
-    // A job of the same worker shows that the first was looked at and let go.
-    rig.database.psql("drop trigger steal on dbos.workflow_status");
-    let next = client.submit_job(echo(20)).await.unwrap();
-    assert_eq!(outcome(&client, &next).await.state, State::Succeeded);
-    let stolen = client.show(&id).await.unwrap();
-    assert_eq!(
-        (stolen.job.state, stolen.steps.len()),
-        (State::Running, 0),
-        "two runs of one job at once"
-    );
+    assert_left_to_the_other_run(&rig, &client).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -211,18 +216,5 @@ async fn a_body_that_finds_another_run_in_its_row_does_not_begin() {
          create trigger steal after update on dbos.workflow_status for each row \
          when (old.owner_xid is null and new.owner_xid is null and new.status = 'PENDING') execute function steal()",
     );
-    let id = client.submit_job(echo(10)).await.unwrap();
-    let owner = "select owner_xid from dbos.workflow_status";
-    eventually("the other run", || {
-        rig.database.psql(owner).trim() == "another run"
-    });
-    rig.database.psql("drop trigger steal on dbos.workflow_status");
-    let next = client.submit_job(echo(20)).await.unwrap();
-    assert_eq!(outcome(&client, &next).await.state, State::Succeeded);
-    let stolen = client.show(&id).await.unwrap();
-    assert_eq!(
-        (stolen.job.state, stolen.steps.len()),
-        (State::Running, 0),
-        "two runs of one job at once"
-    );
+    assert_left_to_the_other_run(&rig, &client).await;
 }
