@@ -141,8 +141,9 @@ async fn a_job_that_a_newer_client_resumes_or_forks_has_its_input() {
     rig.client().await.close().await;
     let newer = std::thread::scope(|scope| {
         let script = scope.spawn(|| rig.run_python("resuming_client.py"));
-        let moved = "select count(*) = 2 from dbos.workflow_status where queue_name = '_dbos_internal_queue'";
-        eventually("two jobs on the engine's own queue", || {
+        let moved = "select count(*) = 2 from dbos.workflow_status where queue_name = 'default' and status = 'ENQUEUED' \
+                     and (was_forked_from or forked_from is not null)";
+        eventually("two jobs on their own queue", || {
             rig.database.psql(moved).trim() == "t"
         });
         let runtime = tokio::runtime::Handle::current();

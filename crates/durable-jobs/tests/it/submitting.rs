@@ -10,7 +10,8 @@ use durable_jobs::record::{Batch, Label};
 use durable_jobs::{Error, JobId, JobType, State};
 use sqlx::PgPool;
 
-use crate::rig::{Greets, Rig};
+use crate::rig::{DEADLINE, Rig};
+use crate::types::Greets;
 
 fn label(text: &str) -> Label {
     text.parse().unwrap()
@@ -97,8 +98,9 @@ async fn a_key_names_one_job_of_the_queue_at_a_time() {
         matches!(submit("three", "me").await, Err(Error::KeyHeld { id, .. }) if id == "one"),
         "another request joined it"
     );
-    let _worker = rig.worker(&[Greets::WORKFLOW]);
+    let worker = rig.worker().await;
     client.output_of::<Greets>(&JobId::new("one")).await.unwrap();
+    worker.drain(DEADLINE).await;
     assert_eq!(submit("three", "me").await.unwrap(), Submitted::Queued);
     let joined = Submitted::Joined(JobId::new("three"));
     assert_eq!(submit("four", "me").await.unwrap(), joined);
@@ -115,7 +117,7 @@ async fn jobs_of_one_millisecond_are_claimed_by_their_ids() {
     }
     rig.database
         .psql("update dbos.workflow_status set created_at = 0");
-    let _worker = rig.worker(&[Greets::WORKFLOW]);
+    let _worker = rig.worker().await;
     for id in &ids {
         client.output_of::<Greets>(id).await.unwrap();
     }
