@@ -174,10 +174,14 @@ pub(crate) async fn submit_busy(client: &Client, steps: u32, step: Spin) -> JobI
     client.submit_job(job).await.unwrap()
 }
 
-/// Submits a job and returns once `worker` has one in hand.
+/// Submits a job and returns once `worker` computes it.
 pub(crate) async fn submit_to(worker: &Worker, client: &Client, job: NewJob) -> JobId {
     let id = client.submit_job(job).await.unwrap();
-    eventually("the job to run", || worker.running().contains(&id.to_string()));
+    let observer = worker.observer();
+    eventually("the computation", || {
+        let mut running = observer.report().running.into_iter();
+        running.any(|job| job.workflow_id == id.as_str() && job.progress.is_some())
+    });
     id
 }
 
