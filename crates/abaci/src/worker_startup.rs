@@ -7,9 +7,9 @@ use std::num::NonZero;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use durable_jobs::Worker;
 use durable_jobs::process::Isolation;
 use durable_jobs::worker::{FEWEST_CONNECTIONS, Slot, WorkerSettings};
+use durable_jobs::{Advice, Worker};
 use fibonacci_jobs::server_types;
 use tracing::{info, warn};
 
@@ -29,6 +29,14 @@ const LONGEST_GRACE: Duration = Duration::from_hours(30 * 24);
 
 /// A job that is deleted sooner is gone before its client has seen the result.
 const SHORTEST_RETENTION: Duration = Duration::from_secs(1);
+
+/// The ends of recorded messages, for those who work with this program.
+const ADVICE: Advice = Advice {
+    memory: "raise --job-memory of the server, or of this job by: abaci resume --job-memory",
+    cpu_time: "raise --job-cpu-time of the server",
+    wall_time: "raise --job-time of the server",
+    parked: "see: abaci resume",
+};
 
 /// Refuses settings that no worker can work with.
 pub(crate) fn check(config: &Config) -> anyhow::Result<()> {
@@ -107,6 +115,7 @@ fn settings(access: &DatabaseAccess, config: &Config, slot: Slot) -> anyhow::Res
         tables: config.tables(),
         max_connections: config.max_connections.value,
         isolation: Some(isolation(config)?),
+        advice: ADVICE,
         ..WorkerSettings::new(access.url(), host_name(), place.directory, job_types)
     })
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::Error;
 use crate::database::Database;
-use crate::record::Failure;
+use crate::record::{Advice, Failure};
 
 /// A job that took this many processes with it never starts again unasked.
 const DEATHS_TO_PARK: u32 = 3;
@@ -42,11 +42,12 @@ pub(crate) struct CrashCounter {
     pub(crate) workflow_id: String,
     /// Workers that died with the job in hand.
     pub(crate) workers: u32,
+    pub(crate) advice: Advice,
 }
 
 impl CrashCount {
     /// The failure that parks the job, if it cost enough.
-    pub(crate) fn poison(&self) -> Option<Failure> {
+    pub(crate) fn poison(&self, advice: &Advice) -> Option<Failure> {
         if self.workers.saturating_add(self.children) < DEATHS_TO_PARK {
             return None;
         }
@@ -61,8 +62,8 @@ impl CrashCount {
         };
         let last = self.last_reason.as_ref();
         let last = last.map_or_else(String::new, |reason| format!("; the last time: {reason}"));
-        let message =
-            format!("{deaths}{last}; it is parked and will not start again unasked; see: abaci resume");
+        let way_out = advice.parked;
+        let message = format!("{deaths}{last}; it is parked and will not start again unasked; {way_out}");
         Some(Failure::parked("Poison", message))
     }
 }
@@ -80,7 +81,7 @@ impl CrashCounter {
             children: children.unsigned_abs(),
             last_reason: Some(death.message.clone()),
         };
-        Ok(crashes.poison())
+        Ok(crashes.poison(&self.advice))
     }
 }
 
@@ -103,13 +104,13 @@ mod tests {
                 children,
                 last_reason: (children > 0).then(|| "SIGKILL".to_owned()),
             };
-            crashes.poison().map(|failure| failure.message)
+            crashes.poison(&Advice::default()).map(|failure| failure.message)
         };
         for (workers, children) in [(0, 0), (2, 0), (0, 2), (1, 1)] {
             assert_eq!(poison(workers, children), None, "{workers} and {children}");
         }
         for (workers, children, words) in [
-            (3, 0, ["when its worker died 3 times", "abaci resume"]),
+            (3, 0, ["when its worker died 3 times", "Client::resume"]),
             (0, 3, ["died 3 times", "the last time: SIGKILL"]),
             (1, 2, ["died 2 times", "worker with it once"]),
         ] {

@@ -38,11 +38,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
 use tokio_util::task::TaskTracker;
 
+use self::limits::ProcessLimits;
 use self::protocol::ComputeRequest;
 use crate::compute::{Cost, Task, processors};
+use crate::record::Advice;
 pub use child::{TaskKind, compute_for_worker};
 
 /// The program that a worker computes with, and the limits of each of its processes.
@@ -101,20 +102,23 @@ fn this_program() -> std::io::Result<PathBuf> {
 #[derive(Clone)]
 pub(crate) struct Children {
     isolation: Option<Arc<Isolation>>,
+    advice: Advice,
     /// Each child has a task that reaps it, which outlives the step that wanted it.
     tasks: TaskTracker,
 }
 
 /// The computing processes of a worker that has an isolation.
 pub(crate) struct Enabled<'a> {
-    isolation: &'a Arc<Isolation>,
+    isolation: &'a Isolation,
+    advice: Advice,
     tasks: &'a TaskTracker,
 }
 
 impl Children {
-    pub(crate) fn new(isolation: Option<Isolation>) -> Self {
+    pub(crate) fn new(isolation: Option<Isolation>, advice: Advice) -> Self {
         Self {
             isolation: isolation.map(Arc::new),
+            advice,
             tasks: TaskTracker::new(),
         }
     }
@@ -131,6 +135,7 @@ impl Children {
         let isolation = self.isolation.as_ref().filter(|_| cost.is_heavy())?;
         Some(Enabled {
             isolation,
+            advice: self.advice,
             tasks: &self.tasks,
         })
     }
@@ -142,13 +147,25 @@ impl Children {
     }
 }
 
-impl Isolation {
-    /// The request to a child; `granted_bytes` is the memory of this job, if it is not the usual.
-    fn request<T: Task + Serialize>(&self, task: T, granted_bytes: Option<u64>) -> ComputeRequest<T> {
+impl Enabled<'_> {
+    /// The limits of one process; `granted_bytes` is the memory of this job, if it is not the usual.
+    fn limits(&self, granted_bytes: Option<u64>) -> ProcessLimits {
+        ProcessLimits {
+            memory_bytes: granted_bytes.unwrap_or(self.isolation.memory_bytes),
+            cpu_time: self.isolation.cpu_time,
+            wall_time: self.isolation.wall_time,
+            advice: self.advice,
+        }
+    }
+}
+
+impl ProcessLimits {
+    /// The request to a child that is to keep them.
+    fn request<T: Task>(&self, task: T) -> ComputeRequest<T> {
         ComputeRequest {
             name: T::NAME.into(),
             task,
-            memory_bytes: granted_bytes.unwrap_or(self.memory_bytes),
+            memory_bytes: self.memory_bytes,
             cpu_seconds: self.cpu_time.map(whole_seconds),
         }
     }

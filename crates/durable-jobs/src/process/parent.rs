@@ -77,13 +77,12 @@ impl Enabled<'_> {
     ) -> Result<(Computation<T::Output>, u32), Failure> {
         let (gauge, unwanted) = (ProgressHandle::default(), CancellationToken::new());
         let (computation, sender) = Computation::new(activity, gauge.clone(), unwanted.clone());
-        let request = self.isolation.request(task, granted_bytes);
+        let limits = self.limits(granted_bytes);
+        let request = limits.request(task);
         let line = line_of("the task", &request)?;
         let session = ChildSession::<T>::begin(self.isolation, gauge, sender)?;
         let child = session.process.id().unwrap_or_default();
-        let isolation = Arc::clone(self.isolation);
-        self.tasks
-            .spawn(session.hold(isolation, (request, line), unwanted));
+        self.tasks.spawn(session.hold(limits, (request, line), unwanted));
         Ok((computation, child))
     }
 }
@@ -112,14 +111,14 @@ impl<T: Task> ChildSession<T> {
     /// Tells the child what to do, receives what it sends and reaps it; what it left unfinished is removed.
     async fn hold(
         mut self,
-        isolation: Arc<Isolation>,
+        limits: ProcessLimits,
         (request, line): (ComputeRequest<T>, Vec<u8>),
         unwanted: CancellationToken,
     ) {
         let end = tokio::select! {
             end = self.talk(&line) => end,
             () = unwanted.cancelled() => End::Unwanted,
-            () = passes(isolation.wall_time) => End::TooLate,
+            () = passes(limits.wall_time) => End::TooLate,
         };
         match end {
             End::Said => drop(timeout(LAST_WORDS, self.process.wait()).await),
@@ -130,16 +129,9 @@ impl<T: Task> ChildSession<T> {
         let status = self.process.wait().await.unwrap_or_default();
         let outcome = match (self.outcome, end) {
             (Some(outcome), _) => outcome.map_err(Ended::Failed),
-            (None, End::TooLate) => Err(Ended::Died(limits::wall_time_exceeded(&isolation))),
+            (None, End::TooLate) => Err(Ended::Died(limits.wall_time_exceeded())),
             (None, End::Unwanted) => Err(Ended::Failed(stopped())),
-            (None, End::Said | End::Dead) => {
-                let limits = ProcessLimits {
-                    memory_bytes: request.memory_bytes,
-                    cpu_time: isolation.cpu_time,
-                };
-                let last_words = self.tail.reason();
-                Err(Ended::Died(limits::of_process(status, &last_words, &limits)))
-            }
+            (None, End::Said | End::Dead) => Err(Ended::Died(limits.failure_of(status, &self.tail.reason()))),
         };
         // Where somebody still waits, the files that were handed over are theirs, and so is the removal of the others.
         if self.sender.send(outcome).is_err() {

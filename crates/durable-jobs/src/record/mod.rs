@@ -3,6 +3,7 @@
 //! A field may be added; none is renamed, removed or given another meaning.
 //! Integers that may exceed 2^53 are strings, since JavaScript would round them.
 
+mod advice;
 mod artifact;
 mod details;
 mod failure;
@@ -12,6 +13,7 @@ mod names;
 mod running;
 mod visible;
 
+pub use advice::Advice;
 pub use artifact::ArtifactRecord;
 pub use details::Details;
 pub use failure::{Failure, FailureData, FailureKind};

@@ -29,7 +29,7 @@ use crate::database::Database;
 use crate::database::workflow_rows::{OWN_RUN, STILL_OWNS};
 use crate::job::{Admitted, CrashCount, CrashCounter, Ends, JobContext, JobLog, JobTypes};
 use crate::process::Children;
-use crate::record::{Failure, JobId};
+use crate::record::{Advice, Failure, JobId};
 
 /// Bounds one attempt to take a job in hand or to give it back, so that a locked row does not keep a connection for good.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -76,6 +76,7 @@ pub(crate) struct JobExecutor {
     /// Where a job goes back to that has no queue of its own.
     pub(crate) queue: String,
     pub(crate) children: Children,
+    pub(crate) advice: Advice,
     /// Learns what it fails to offer to jobs.
     pub(crate) host: Host,
 }
@@ -126,7 +127,7 @@ impl JobExecutor {
             });
         };
         let attempt = owned.attempts;
-        if let Some(poison) = owned.crashes.poison() {
+        if let Some(poison) = owned.crashes.poison(&self.advice) {
             return Err(refused(run, poison.at_attempt(attempt)).into());
         }
         let job_type = self.job_types.get(workflow);
@@ -152,6 +153,7 @@ impl JobExecutor {
                 database: self.database.clone(),
                 workflow_id: run.id.clone(),
                 workers: owned.crashes.workers,
+                advice: self.advice,
             },
             activity: run.place.describe(job.details(), owned.attempts),
             ends: Ends::default(),

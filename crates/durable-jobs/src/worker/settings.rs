@@ -8,7 +8,7 @@ use crate::database::{Connections, Tables};
 use crate::job::JobTypes;
 use crate::presence::Slot;
 use crate::process::Isolation;
-use crate::record::DEFAULT_QUEUE;
+use crate::record::{Advice, DEFAULT_QUEUE};
 
 /// The fewest connections to the database that a worker can work with.
 pub const FEWEST_CONNECTIONS: u32 = Connections::FEWEST;
@@ -36,6 +36,8 @@ pub struct WorkerSettings {
     pub slot: Slot,
     /// The processes of heavy computations; absent for threads of this one.
     pub isolation: Option<Isolation>,
+    /// The ends of recorded messages.
+    pub advice: Advice,
     /// The permission to make tables that are not there.
     pub tables: Tables,
     /// The most connections that it opens; absent for two, and two more for each job at once.
@@ -62,6 +64,7 @@ impl WorkerSettings {
             host: host.into(),
             slot: Slot::Lowest,
             isolation: None,
+            advice: Advice::default(),
             tables: Tables::Make,
             max_connections: None,
         }

@@ -102,7 +102,7 @@ impl Setup {
         let running = Box::new(move || in_hand.running());
         let registration =
             Registration::begin(&database.address, role(&settings), incarnation, running).await?;
-        let children = Children::new(settings.isolation.clone());
+        let children = Children::new(settings.isolation.clone(), settings.advice);
         Ok(Self {
             host: Host::new(registration.executor_id(), children.clone(), artifacts.clone()),
             children,
@@ -203,6 +203,7 @@ impl Setup {
             executor_id: self.registration.executor_id().to_owned(),
             queue: self.settings.queue.clone(),
             children: self.children.clone(),
+            advice: self.settings.advice,
             host: self.host.clone(),
         }
     }
