@@ -132,12 +132,41 @@ pub(crate) fn one_line(error: &anyhow::Error) -> String {
     line
 }
 
-/// The words of one cause; a fleet's errors know nothing of our flags, so the way out is added here.
+/// The words of one cause; libraries know nothing of our commands and flags, so the way out is named here.
 fn words(cause: &(dyn std::error::Error + 'static)) -> String {
+    if let Some(words) = cause.downcast_ref().and_then(words_of_engine) {
+        return words;
+    }
     match cause.downcast_ref().and_then(way_out) {
         Some(way_out) => format!("{cause}; {way_out}"),
         None => cause.to_string(),
     }
+}
+
+fn words_of_engine(error: &durable_jobs::Error) -> Option<String> {
+    use durable_jobs::Error;
+    Some(match error {
+        Error::UrlTimeout => {
+            let way_out = "leave it out and give --wait-for-database";
+            format!(
+                "database URL: the parameter \"connect_timeout\" is not supported; {way_out}; \
+                 expected postgres://user@host:5432/database"
+            )
+        }
+        Error::NoTables { place } => format!(
+            "the database at {place} has no tables of abaci yet; the first submit, serve or fleet makes them"
+        ),
+        Error::SchemaOlder { place, found, known } => format!(
+            "a DBOS application has its tables in the database at {place}, of version {found}, and abaci needs version \
+             {known}; let them be updated once with --migrate, or use another database"
+        ),
+        Error::SchemaNewer { place, found, newest } => format!(
+            "the DBOS tables in {place} are of version {found}, and this program works with none after {newest}; \
+             give abaci a database of its own by --database-url, or use a newer abaci"
+        ),
+        Error::NotFound { id } => output::no_such_job(id),
+        _ => return None,
+    })
 }
 
 fn way_out(error: &worker_fleet::Error) -> Option<&'static str> {
@@ -178,6 +207,7 @@ fn of_engine(error: &durable_jobs::Error) -> Exit {
     match error {
         Error::NotFound { .. } | Error::ArtifactLost { .. } => Exit::No,
         Error::Url { .. }
+        | Error::UrlTimeout
         | Error::Input { .. }
         | Error::Timeout
         | Error::Delay
@@ -281,6 +311,40 @@ mod tests {
             line.ends_with("; choose another with --health-addr, or none"),
             "{line}"
         );
+    }
+
+    #[test]
+    fn a_refusal_of_the_engine_names_our_flags_and_commands() {
+        use durable_jobs::Error;
+        let place = || String::from("db/abaci");
+        let (found, known, newest) = (1, 2, 3);
+        for (error, words) in [
+            (Error::UrlTimeout, "give --wait-for-database"),
+            (
+                Error::NoTables { place: place() },
+                "the first submit, serve or fleet",
+            ),
+            (
+                Error::SchemaOlder {
+                    place: place(),
+                    found,
+                    known,
+                },
+                "abaci needs version 2; let them be updated once with --migrate",
+            ),
+            (
+                Error::SchemaNewer {
+                    place: place(),
+                    found,
+                    newest,
+                },
+                "by --database-url, or use a newer abaci",
+            ),
+            (Error::NotFound { id: place() }, "see: abaci list"),
+        ] {
+            let line = one_line(&anyhow::Error::new(error).context("somewhere"));
+            assert!(line.contains(words) && !line.contains("::"), "{line}");
+        }
     }
 
     #[test]

@@ -10,6 +10,12 @@ pub enum Error {
         /// The fault, without its password.
         reason: String,
     },
+    /// The address bounds the time to connect, which is a setting of its own.
+    #[error(
+        "database URL: the parameter \"connect_timeout\" is not supported; leave it out and set ClientSettings::patience; \
+         expected postgres://user@host:5432/database"
+    )]
+    UrlTimeout,
     /// Nothing answers there now; try later.
     #[error("no database answers at {place}: {reason}")]
     Unreachable {
@@ -44,7 +50,7 @@ pub enum Error {
     },
     /// Nobody has made the tables, and whoever only looks does not.
     #[error(
-        "the database at {place} has no tables of abaci yet; the first submit, serve or fleet makes them"
+        "the database at {place} has no tables for durable jobs yet; the first worker or client with Tables::Make makes them"
     )]
     NoTables {
         /// Host and database, without user or password.
@@ -52,8 +58,8 @@ pub enum Error {
     },
     /// Another application uses the database with older tables of the engine; say that they may be updated.
     #[error(
-        "a DBOS application has its tables in the database at {place}, of version {found}, and abaci needs version \
-         {known}; let them be updated once with --migrate, or use another database"
+        "a DBOS application has its tables in the database at {place}, of version {found}, and version {known} \
+         is needed; let them be updated once with Tables::Update, or use another database"
     )]
     SchemaOlder {
         /// Host and database, without user or password.
@@ -66,7 +72,7 @@ pub enum Error {
     /// The tables were made by a newer version than was ever tried; use another database.
     #[error(
         "the DBOS tables in {place} are of version {found}, and this program works with none after {newest}; \
-         give abaci a database of its own by --database-url, or use a newer abaci"
+         give it a database of its own, or use a newer program"
     )]
     SchemaNewer {
         /// Host and database, without user or password.
@@ -121,7 +127,7 @@ pub enum Error {
         cause: Box<Error>,
     },
     /// No such job.
-    #[error("no job has the id {id}; see: abaci list")]
+    #[error("no job has the id {id}")]
     NotFound {
         /// The id in question.
         id: String,

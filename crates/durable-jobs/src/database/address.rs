@@ -51,12 +51,11 @@ const WITHOUT_EFFECT: [(&str, &[&str]); 4] = [
 ];
 
 /// The way out for a parameter that many an address has.
-const INSTEAD: [(&str, &str); 4] = [
+const INSTEAD: [(&str, &str); 3] = [
     (
         "channel_binding",
         "leave it out; the connection is encrypted as sslmode says",
     ),
-    ("connect_timeout", "leave it out and give --wait-for-database"),
     ("service", "write out what the service file says"),
     (
         "target_session_attrs",
@@ -85,11 +84,9 @@ impl Address {
     /// # Errors
     /// [`Error::Url`], which names the part that is wrong and never the password.
     pub(crate) fn parse(url: &str) -> Result<Self, Error> {
-        let url = canonical(url).map_err(|reason| Error::Url { reason })?;
+        let url = canonical(url)?;
         // The parser's own message may quote the address, password included.
-        let options = PgConnectOptions::from_str(&url).map_err(|_| Error::Url {
-            reason: "it cannot be read".to_owned(),
-        })?;
+        let options = PgConnectOptions::from_str(&url).map_err(|_| refused("it cannot be read"))?;
         let is_socket = options.get_socket().is_some() || options.get_host().starts_with('/');
         let (options, url) = if is_socket {
             // As in libpq, whatever the environment asks for: nobody listens in on a socket.
@@ -115,18 +112,18 @@ impl Address {
 }
 
 /// Rewrites a URL with all that it says in parameters, each of which the driver reads.
-fn canonical(url: &str) -> Result<String, String> {
+fn canonical(url: &str) -> Result<String, Error> {
     let Some((scheme, rest)) = url.split_once("://") else {
-        return Err("there is no scheme".to_owned());
+        return Err(refused("there is no scheme"));
     };
     if !matches!(scheme, "postgres" | "postgresql") {
-        return Err(format!("the scheme is {scheme:?}"));
+        return Err(refused(format!("the scheme is {scheme:?}")));
     }
     let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
     let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
     // What stands before it would be taken for a place, and be shown.
     if path.contains('@') {
-        return Err(NEEDS_ENCODING.to_owned());
+        return Err(refused(NEEDS_ENCODING));
     }
     let authority = Authority::parse(authority)?;
     let mut parameters = Serializer::new(String::new());
@@ -150,7 +147,7 @@ fn canonical(url: &str) -> Result<String, String> {
 }
 
 impl Authority {
-    fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str) -> Result<Self, Error> {
         let (credentials, place) = match text.rsplit_once('@') {
             Some((credentials, place)) => (Some(credentials), place),
             None => (None, text),
@@ -160,11 +157,13 @@ impl Authority {
             None => (None, None),
         };
         if place.contains(',') {
-            return Err(SEVERAL_HOSTS.to_owned());
+            return Err(refused(SEVERAL_HOSTS));
         }
         let (host, port) = match place.strip_prefix('[') {
             Some(bracketed) => {
-                let (host, port) = bracketed.split_once(']').ok_or("a bracket is not closed")?;
+                let (host, port) = bracketed
+                    .split_once(']')
+                    .ok_or_else(|| refused("a bracket is not closed"))?;
                 (host, port.strip_prefix(':'))
             }
             None => match place.rsplit_once(':') {
@@ -173,7 +172,7 @@ impl Authority {
             },
         };
         if port.is_some_and(|port| !port.is_empty() && port.parse::<u16>().is_err()) {
-            return Err(NEEDS_ENCODING.to_owned());
+            return Err(refused(NEEDS_ENCODING));
         }
         Ok(Self {
             user,
@@ -185,7 +184,7 @@ impl Authority {
 }
 
 /// Removes percent-encoding.
-fn decoded(text: &str) -> Result<String, String> {
+fn decoded(text: &str) -> Result<String, Error> {
     // A plus sign is itself outside of parameters.
     let as_query = format!("_={}", text.replace('+', "%2B").replace('&', "%26"));
     let value = parse(as_query.as_bytes())
@@ -193,21 +192,21 @@ fn decoded(text: &str) -> Result<String, String> {
         .map(|(_, value)| value.into_owned());
     value
         .filter(|value| !value.contains(char::REPLACEMENT_CHARACTER))
-        .ok_or_else(|| "its percent-encoding is no UTF-8".to_owned())
+        .ok_or_else(|| refused("its percent-encoding is no UTF-8"))
 }
 
 /// A parameter as the driver wants it; none for one that changes nothing here.
-fn checked<'a>(name: &'a str, value: &'a str) -> Result<Option<(&'a str, &'a str)>, String> {
+fn checked<'a>(name: &'a str, value: &'a str) -> Result<Option<(&'a str, &'a str)>, Error> {
     if name == "ssl" && value == "true" {
         return Ok(Some(("sslmode", "require")));
     }
     if name == "sslmode" && value.parse::<PgSslMode>().is_err() {
-        return Err(format!(
+        return Err(refused(format!(
             "sslmode is {value:?}; give disable, allow, prefer, require, verify-ca or verify-full"
-        ));
+        )));
     }
     if matches!(name, "host" | "hostaddr") && value.contains(',') {
-        return Err(SEVERAL_HOSTS.to_owned());
+        return Err(refused(SEVERAL_HOSTS));
     }
     if FILES.contains(&name) {
         return readable(name, value).map(|()| Some((name, value)));
@@ -223,24 +222,27 @@ fn checked<'a>(name: &'a str, value: &'a str) -> Result<Option<(&'a str, &'a str
     }
     let is_name = |text: &str| text.chars().all(|c| c.is_ascii_lowercase() || "-_".contains(c));
     if value.is_empty() || !is_name(name) {
-        return Err(NEEDS_ENCODING.to_owned());
+        return Err(refused(NEEDS_ENCODING));
+    }
+    if name == "connect_timeout" {
+        return Err(Error::UrlTimeout);
     }
     let instead = INSTEAD.iter().find(|(known, _)| *known == name);
     let way_out = instead.map_or("leave it out", |(_, way_out)| way_out);
     let is_known = WITHOUT_EFFECT.iter().any(|(known, _)| *known == name);
-    Err(if is_known {
+    Err(refused(if is_known {
         format!("{name}={value} is not supported; {way_out}")
     } else {
         format!("the parameter {name:?} is not supported; {way_out}")
-    })
+    }))
 }
 
 /// Refuses a file that is not there before a connection attempt says only that something was not found.
-fn readable(name: &str, file: &str) -> Result<(), String> {
+fn readable(name: &str, file: &str) -> Result<(), Error> {
     if file == "system" {
-        return Err(format!(
+        return Err(refused(format!(
             "{name}=system is not supported; name a file with the certificates"
-        ));
+        )));
     }
     // The driver also takes the text of a certificate.
     if file.trim_start().starts_with("-----BEGIN") {
@@ -249,8 +251,17 @@ fn readable(name: &str, file: &str) -> Result<(), String> {
     File::open(file).map(drop).map_err(|error| {
         // What has a line break may be a key.
         let file = Some(file).filter(|file| !file.contains('\n'));
-        format!("{name} {:?} cannot be read: {error}", file.unwrap_or("…"))
+        refused(format!(
+            "{name} {:?} cannot be read: {error}",
+            file.unwrap_or("…")
+        ))
     })
+}
+
+fn refused(reason: impl Into<String>) -> Error {
+    Error::Url {
+        reason: reason.into(),
+    }
 }
 
 fn place_of(options: &PgConnectOptions) -> String {
@@ -349,7 +360,10 @@ mod tests {
             ("postgres://ada@one,two/jobs", "several hosts"),
             ("postgres://ada@/jobs?host=one,two", "several hosts"),
             ("postgres://ada@one/jobs?service=s3", "\"service\""),
-            ("postgres://ada@one/jobs?connect_timeout=3", "--wait-for-database"),
+            (
+                "postgres://ada@one/jobs?connect_timeout=3",
+                "ClientSettings::patience",
+            ),
             ("postgres://ada@one/jobs?pgbouncer=true", "\"pgbouncer\""),
             (
                 "postgres://ada@one/jobs?channel_binding=require",

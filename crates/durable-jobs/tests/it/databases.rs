@@ -71,7 +71,7 @@ async fn tables_of_another_application_stay_as_they_are() {
         start(database.url()).await.err(),
     ];
     for error in refusals {
-        assert_says(&error.unwrap(), &["version 1", "--migrate"]);
+        assert_says(&error.unwrap(), &["version 1", "Tables::Update"]);
     }
     let version = "select max(version) from dbos.dbos_migrations";
     assert_eq!(database.psql(version).trim(), "1");

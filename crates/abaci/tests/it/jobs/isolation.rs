@@ -164,7 +164,7 @@ fn a_child_that_needs_more_memory_than_it_may_have_fails_alone() {
     assert_eq!(code(&output), 1, "{output:#?}");
     let message = shown(&rig, &id)["error"]["message"].to_string();
     assert!(
-        message.contains("limit of 1 MB") && message.contains("--job-memory"),
+        message.contains("limit of 1 MB") && message.contains("Isolation::memory_bytes"),
         "{message}"
     );
     assert_eq!(code(&rig.run(["submit", "10"])), 0, "the queue did not go on");

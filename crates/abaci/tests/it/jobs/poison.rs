@@ -70,7 +70,11 @@ fn a_job_that_needs_more_memory_is_parked_until_granted_it() {
     let rig = Rig::new();
     let worker = OwnWorker::start(&rig, |isolation| isolation.memory_bytes = 1_000_000);
     let id = rig.submit(&["200000000"]).remove(0);
-    assert_parked(&rig, &id, &["died 3 times", "limit of 1 MB", "--job-memory"]);
+    assert_parked(
+        &rig,
+        &id,
+        &["died 3 times", "limit of 1 MB", "Isolation::memory_bytes"],
+    );
     assert_eq!(code(&rig.run(["submit", "10"])), 0, "the queue did not go on");
     assert_eq!(files(&rig.directory), [""; 0]);
     assert_eq!(code(&rig.run(["resume", "--job-memory", "4GiB", &id])), 0);
