@@ -6,50 +6,39 @@ use tokio::time::Instant;
 use tracing::info;
 
 use super::acquire::LockHolder;
+use super::standstill::Standstill;
 use super::{Presence, Sight};
 
 /// The longest that a start waits for an id whose former holder is just being taken over.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// A look at a row that comes later than this says nothing about the time between: the database may have been away.
-const LATE: Duration = Duration::from_secs(4);
 
 /// The sightings so far of those who stand in the way.
 #[derive(Default)]
 pub(super) struct BeatWatch {
     /// Since when the lock is held.
     locked_since: Option<Instant>,
-    watched: Option<WatchedBeat>,
+    watched: Option<Standstill<String>>,
     /// True if a heartbeat was seen to move.
     has_beaten: bool,
     has_said: bool,
 }
 
-/// A row, and since when it has not changed.
-struct WatchedBeat {
-    beat: String,
-    since: Instant,
-    /// When it was last looked at.
-    seen: Instant,
-}
-
 impl BeatWatch {
     /// For how long `beat` was watched standing still, by our own clock.
     pub(super) fn silence_of(&self, beat: &str) -> Duration {
-        let watched = self.watched.as_ref().filter(|watched| watched.beat == beat);
-        watched.map_or(Duration::ZERO, |watched| watched.seen - watched.since)
+        let watched = self.watched.as_ref().filter(|watched| watched.sight == beat);
+        watched.map_or(Duration::ZERO, Standstill::lasted)
     }
 
     /// Tests whether `holder` is there to stay.
     pub(super) fn is_over(&mut self, executor_id: &str, holder: &LockHolder) -> bool {
-        let now = Instant::now();
-        self.watch(holder, now);
+        self.watch(holder);
         if !holder.is_locked {
             self.locked_since = None;
             return self.has_beaten || self.go_on(executor_id, holder);
         }
-        let locked_for = now - *self.locked_since.get_or_insert(now);
-        if locked_for < PATIENCE {
+        let locked_since = *self.locked_since.get_or_insert_with(Instant::now);
+        if locked_since.elapsed() < PATIENCE {
             return false;
         }
         let is_seen = holder.sight != Sight::Unknown;
@@ -69,20 +58,10 @@ impl BeatWatch {
         false
     }
 
-    fn watch(&mut self, holder: &LockHolder, now: Instant) {
-        match &mut self.watched {
-            Some(watched) if watched.beat == holder.beat && now - watched.seen < LATE => {
-                watched.seen = now;
-                return;
-            }
-            Some(watched) => self.has_beaten |= watched.beat != holder.beat,
-            None => {}
-        }
-        self.watched = Some(WatchedBeat {
-            beat: holder.beat.clone(),
-            since: now,
-            seen: now,
-        });
+    fn watch(&mut self, holder: &LockHolder) {
+        let last = self.watched.take();
+        self.has_beaten |= last.as_ref().is_some_and(|last| last.sight != holder.beat);
+        self.watched = Some(Standstill::after(last, holder.beat.clone()));
     }
 }
 
@@ -103,8 +82,8 @@ mod tests {
     fn watched(since: Duration, last_look: Duration) -> BeatWatch {
         let now = Instant::now();
         BeatWatch {
-            watched: Some(WatchedBeat {
-                beat: "a".to_owned(),
+            watched: Some(Standstill {
+                sight: "a".to_owned(),
                 since: now - since,
                 seen: now - last_look,
             }),
@@ -115,25 +94,10 @@ mod tests {
     #[test]
     fn a_row_is_silent_once_it_stood_still_for_the_expiry() {
         let mut watch = watched(Presence::EXPIRY, Duration::from_secs(1));
-        assert!(
-            watch.silence_of("a") < Presence::EXPIRY,
-            "what nobody looked at counts as silence"
-        );
         assert!(!is_over(&mut watch, "a"));
         assert!(watch.silence_of("a") >= Presence::EXPIRY);
         assert!(is_over(&mut watch, "b"), "a beat was missed");
         assert_eq!(watch.silence_of("b"), Duration::ZERO);
-    }
-
-    #[test]
-    fn a_look_that_comes_late_starts_the_watch_again() {
-        let mut watch = watched(Presence::EXPIRY, LATE);
-        assert!(!is_over(&mut watch, "a"));
-        assert_eq!(
-            watch.silence_of("a"),
-            Duration::ZERO,
-            "an outage counts as silence"
-        );
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod progress_schedule;
 mod registration;
 mod session;
 mod sessions;
+mod standstill;
 
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ pub(crate) use progress_schedule::RunningJobs;
 pub(crate) use registration::Registration;
 pub(crate) use session::CHANNEL;
 pub(crate) use sessions::{all_gone, end_all, end_holder, end_nameless, own_sessions};
+pub(crate) use standstill::Standstill;
 
 use sqlx::Row;
 use sqlx::postgres::PgRow;

@@ -23,20 +23,17 @@ use std::time::Duration;
 use dbos::sysdb::{INTERNAL_QUEUE, SystemDatabase};
 use sqlx::{AssertSqlSafe, PgConnection};
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::MissedTickBehavior;
 use tracing::{debug, info, warn};
 
 use crate::Error;
 use crate::database::workflow_rows::ORPHANS;
 use crate::database::{Database, text};
-use crate::presence::{self, Contact, LOCK_KEY, Presence, Sight};
+use crate::presence::{self, Contact, LOCK_KEY, Presence, Sight, Standstill};
 use crate::worker::settle_claims;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_secs(5);
-
-/// A sweep that comes later than this says nothing about the time between.
-const LATE: Duration = Duration::from_secs(4);
 
 /// Tests, in SQL, if a row is still the one that looked dead: whoever has beaten since is not.
 macro_rules! unchanged {
@@ -51,14 +48,8 @@ pub(crate) struct Failover {
     executor_id: String,
     host: String,
     contact: watch::Receiver<Contact>,
-    watched: HashMap<String, WatchedExecutor>,
-    last_sweep: Instant,
-}
-
-/// The last sight of an executor that is not known to be gone, and since when it has not changed.
-struct WatchedExecutor {
-    seen: Seen,
-    since: Instant,
+    /// The executors that are not known to be gone.
+    watched: HashMap<String, Standstill<Seen>>,
 }
 
 #[derive(Clone, PartialEq)]
@@ -100,7 +91,6 @@ impl Failover {
             host,
             contact,
             watched: HashMap::new(),
-            last_sweep: Instant::now(),
         }
     }
 
@@ -122,12 +112,8 @@ impl Failover {
             .database
             .bounded("looking for dead workers", TIMEOUT, self.look())
             .await?;
-        let is_late = std::mem::replace(&mut self.last_sweep, Instant::now()).elapsed() > LATE;
-        let is_held = self.contact.borrow().stands();
-        if is_late || !is_held {
+        if !self.contact.borrow().stands() {
             self.watched.clear();
-        }
-        if !is_held {
             return Ok(());
         }
         for dead in self.dead(&workers, orphans) {
@@ -166,17 +152,15 @@ impl Failover {
             .into_iter()
             .map(|executor_id| (executor_id, Seen::orphan()));
         seen.extend(orphans);
-        self.watched
-            .retain(|executor_id, watched| seen.get(executor_id) == Some(&watched.seen));
-        let now = Instant::now();
-        for (executor_id, seen) in seen {
-            self.watched
-                .entry(executor_id)
-                .or_insert(WatchedExecutor { seen, since: now });
-        }
+        let mut before = std::mem::take(&mut self.watched);
+        let looks = seen.into_iter().map(|(executor_id, seen)| {
+            let last = before.remove(&executor_id);
+            (executor_id, Standstill::after(last, seen))
+        });
+        self.watched = looks.collect();
         let silent = self.watched.iter().filter_map(|(executor_id, watched)| {
-            let lock = watched.seen.lock_after(now - watched.since)?;
-            Some(watched.seen.dead(executor_id, lock))
+            let lock = watched.sight.lock_after(watched.lasted())?;
+            Some(watched.sight.dead(executor_id, lock))
         });
         let gone = gone
             .iter()
