@@ -73,6 +73,9 @@ impl ClaimedRow {
     }
 
     /// Reads what the row asks for, and refuses one that cannot run here.
+    ///
+    /// The body decodes the input a second time when it begins. Between the two stands the engine, which hands JSON on, and
+    /// which also starts rows that were never read here, such as those of its own queue.
     pub(crate) fn checked(&self, job_types: &JobTypes) -> Result<Details, Refusal> {
         let known = job_types
             .get(&self.name)
