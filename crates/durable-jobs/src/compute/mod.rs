@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 pub use progress::StepGuard;
 pub(crate) use progress::{Activity, ProgressHandle};
-pub use running::{Computation, Ended};
+pub use running::{Computation, ComputationEnded};
 pub(crate) use running::{ResultSender, on_thread, panic_message};
 
 use crate::record::Failure;
@@ -30,6 +30,7 @@ const HEAVY_BYTES: u64 = 64_000_000;
 /// A part of a job that keeps a processor busy.
 ///
 /// It is data, since it may have to go to another process: it and its output are one line of JSON each, 256 KiB at most.
+/// The `Task` of `fibonacci` is another type: a thread of one computation, known in that crate only.
 pub trait Task: Serialize + DeserializeOwned + Clone + Send + Sync + 'static {
     /// The name by which a child process knows it.
     const NAME: &'static str;
@@ -109,16 +110,16 @@ impl Stage {
 }
 
 /// Takes how far a computation is, and tells it to stop by breaking.
-pub type Watch<'a> = dyn Fn(Stage) -> ControlFlow<()> + 'a;
+pub type ProgressCallback<'a> = dyn Fn(Stage) -> ControlFlow<()> + 'a;
 
 /// The other end of a running task.
 pub struct TaskRun<'a, O> {
-    watch: &'a Watch<'a>,
+    watch: &'a ProgressCallback<'a>,
     send: &'a dyn Fn(O),
 }
 
 impl<'a, O> TaskRun<'a, O> {
-    pub(crate) fn new(watch: &'a Watch<'a>, send: &'a dyn Fn(O)) -> Self {
+    pub(crate) fn new(watch: &'a ProgressCallback<'a>, send: &'a dyn Fn(O)) -> Self {
         Self { watch, send }
     }
 
@@ -134,7 +135,7 @@ impl<'a, O> TaskRun<'a, O> {
     }
 
     /// Returns what takes the progress, for code that is handed a callback.
-    pub fn watch(&self) -> &Watch<'a> {
+    pub fn watch(&self) -> &ProgressCallback<'a> {
         self.watch
     }
 

@@ -1,7 +1,7 @@
 //! The progress of a job in hand: its attempt, the step that runs and how much of that is done.
 //!
 //! The async side says which step runs, the computing thread how far it is, by one store without a lock.
-//! Each step has a meter of its own, so that a thread which outlives its cancelled step for a moment says nothing of the
+//! Each step has a progress of its own, so that a thread which outlives its cancelled step for a moment says nothing of the
 //! next one. Nothing here is recorded anywhere, and nothing is decided by it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,7 +19,7 @@ pub(crate) struct Activity {
 /// A step that runs.
 struct Step {
     name: &'static str,
-    meter: StepProgress,
+    progress: StepProgress,
 }
 
 /// The progress of a step; all clones are one.
@@ -36,11 +36,11 @@ struct Measures {
 /// No file is so long.
 const NONE_WRITTEN: u64 = u64::MAX;
 
-/// The meter that a computation of several steps writes to: that of the step that waits for it now.
+/// The progress that a computation of several steps writes to: that of the step that waits for it now.
 #[derive(Clone, Default)]
 pub(crate) struct ProgressHandle(Arc<Mutex<Option<StepProgress>>>);
 
-/// A look at a meter.
+/// The progress of a step at one moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Reading {
     /// The share of the arithmetic that is done, from 0 to 1, once it was said.
@@ -64,21 +64,21 @@ impl Activity {
     pub(crate) fn begin(&self, name: &'static str) -> StepGuard<'_> {
         *self.step() = Some(Step {
             name,
-            meter: StepProgress::new(),
+            progress: StepProgress::new(),
         });
         StepGuard(self)
     }
 
     /// The step that runs, and how far it is.
     pub(crate) fn current(&self) -> Option<(&'static str, Reading)> {
-        self.step().as_ref().map(|step| (step.name, step.meter.read()))
+        self.step().as_ref().map(|step| (step.name, step.progress.read()))
     }
 
     /// Takes how far the step that runs is.
-    pub(crate) fn meter(&self) -> StepProgress {
+    pub(crate) fn step_progress(&self) -> StepProgress {
         let step = self.step();
         step.as_ref()
-            .map_or_else(StepProgress::new, |step| step.meter.clone())
+            .map_or_else(StepProgress::new, |step| step.progress.clone())
     }
 
     fn step(&self) -> MutexGuard<'_, Option<Step>> {
@@ -94,19 +94,19 @@ impl Drop for StepGuard<'_> {
 }
 
 impl ProgressHandle {
-    /// Shows what follows on the meter of another step.
-    pub(crate) fn point_at(&self, meter: StepProgress) {
-        *self.meter() = Some(meter);
+    /// Shows what follows as the progress of another step.
+    pub(crate) fn point_at(&self, progress: StepProgress) {
+        *self.target() = Some(progress);
     }
 
     /// Notes how much is computed, from 0 to 1, and what is written of it.
     pub(crate) fn set(&self, share: f64, bytes: Option<u64>) {
-        if let Some(meter) = &*self.meter() {
-            meter.set(share, bytes);
+        if let Some(progress) = &*self.target() {
+            progress.set(share, bytes);
         }
     }
 
-    fn meter(&self) -> MutexGuard<'_, Option<StepProgress>> {
+    fn target(&self) -> MutexGuard<'_, Option<StepProgress>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -152,12 +152,12 @@ mod tests {
         let activity = Activity::new(1);
         assert_eq!(activity.current(), None);
         let compute = activity.begin("compute");
-        let meter = activity.meter();
+        let progress = activity.step_progress();
         assert_eq!(activity.current(), Some(("compute", Reading::default())));
-        meter.set(0.25, None);
+        progress.set(0.25, None);
         let reading = activity.current().unwrap().1;
         assert_eq!((reading.share, reading.bytes), (Some(0.25), None));
-        meter.note(Stage::Writing { bytes: 7 });
+        progress.note(Stage::Writing { bytes: 7 });
         let reading = activity.current().unwrap().1;
         assert_eq!((reading.share, reading.bytes), (Some(1.0), Some(7)));
         drop(compute);
@@ -165,7 +165,7 @@ mod tests {
 
         let _certify = activity.begin("certify");
         // The thread of the first step has not noticed its end yet.
-        meter.set(1.0, None);
+        progress.set(1.0, None);
         assert_eq!(
             activity.current(),
             Some(("certify", Reading::default())),

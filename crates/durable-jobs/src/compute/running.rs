@@ -10,23 +10,23 @@ use std::sync::Arc;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{Activity, ProgressHandle, Stage, Task, TaskRun, Watch, stopped};
+use super::{Activity, ProgressCallback, ProgressHandle, Stage, Task, TaskRun, stopped};
 use crate::record::Failure;
 
 /// A task that goes on until it has its last output or this is dropped, whoever waits for it meanwhile.
 pub struct Computation<O> {
-    outputs: UnboundedReceiver<Result<O, Ended>>,
-    gauge: ProgressHandle,
+    outputs: UnboundedReceiver<Result<O, ComputationEnded>>,
+    progress: ProgressHandle,
     activity: Arc<Activity>,
     _stop_when_dropped: DropGuard,
 }
 
 /// Where the outputs of a task are put.
-pub(crate) type ResultSender<O> = UnboundedSender<Result<O, Ended>>;
+pub(crate) type ResultSender<O> = UnboundedSender<Result<O, ComputationEnded>>;
 
 /// A reason why there will be no further output.
 #[derive(Debug)]
-pub enum Ended {
+pub enum ComputationEnded {
     /// The process that computed died of something.
     Died(Failure),
     /// It lived to say why, or never lived.
@@ -34,16 +34,16 @@ pub enum Ended {
 }
 
 impl<O: Send + 'static> Computation<O> {
-    /// A computation that shows how far it is on `gauge`, and stops when `stop` is cancelled; and where its outputs go.
+    /// A computation that shows how far it is on `progress`, and stops when `stop` is cancelled; and where its outputs go.
     pub(crate) fn new(
         activity: Arc<Activity>,
-        gauge: ProgressHandle,
+        progress: ProgressHandle,
         stop: CancellationToken,
     ) -> (Self, ResultSender<O>) {
         let (sender, outputs) = mpsc::unbounded_channel();
         let computation = Self {
             outputs,
-            gauge,
+            progress,
             activity,
             _stop_when_dropped: stop.drop_guard(),
         };
@@ -52,20 +52,20 @@ impl<O: Send + 'static> Computation<O> {
 
     /// Runs a task on a blocking thread.
     pub(crate) fn on_thread(task: impl Task<Output = O>, activity: Arc<Activity>) -> Self {
-        let (gauge, stop) = (ProgressHandle::default(), CancellationToken::new());
-        let (computation, sender) = Self::new(activity, gauge.clone(), stop.clone());
+        let (progress, stop) = (ProgressHandle::default(), CancellationToken::new());
+        let (computation, sender) = Self::new(activity, progress.clone(), stop.clone());
         let outputs = sender.clone();
         let thread = tokio::task::spawn_blocking(move || {
             let watch = |stage: Stage| {
                 let (share, bytes) = stage.measures();
-                gauge.set(share, bytes);
+                progress.set(share, bytes);
                 go_on_unless(&stop)
             };
             task.run(&TaskRun::new(&watch, &|output| drop(outputs.send(Ok(output)))))
         });
         tokio::spawn(async move {
             // Nobody may wait for it any more.
-            let _ = sender.send(joined(thread.await).map_err(Ended::Failed));
+            let _ = sender.send(joined(thread.await).map_err(ComputationEnded::Failed));
         });
         computation
     }
@@ -74,17 +74,17 @@ impl<O: Send + 'static> Computation<O> {
     ///
     /// # Errors
     /// The reason why there is none.
-    pub async fn next(&mut self) -> Result<O, Ended> {
-        self.gauge.point_at(self.activity.meter());
+    pub async fn next(&mut self) -> Result<O, ComputationEnded> {
+        self.progress.point_at(self.activity.step_progress());
         let output = self.outputs.recv().await;
-        output.unwrap_or_else(|| Err(Ended::Failed(stopped())))
+        output.unwrap_or_else(|| Err(ComputationEnded::Failed(stopped())))
     }
 
     /// Waits for the last output, and passes over those before. Cancel-safe, but for those that were passed over.
     ///
     /// # Errors
     /// The reason why there is none.
-    pub async fn last(&mut self) -> Result<O, Ended> {
+    pub async fn last(&mut self) -> Result<O, ComputationEnded> {
         let mut last = self.next().await?;
         while let Some(output) = self.outputs.recv().await {
             last = output?;
@@ -100,13 +100,13 @@ impl<O: Send + 'static> Computation<O> {
 /// The failure that `work` returns, or a terminal failure named `Panic` with the panic's message.
 pub(crate) async fn on_thread<T: Send + 'static>(
     activity: &Activity,
-    work: impl FnOnce(&Watch<'_>) -> Result<T, Failure> + Send + 'static,
+    work: impl FnOnce(&ProgressCallback<'_>) -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
-    let (meter, stop) = (activity.meter(), CancellationToken::new());
+    let (progress, stop) = (activity.step_progress(), CancellationToken::new());
     let _stop_when_dropped = stop.clone().drop_guard();
     let thread = tokio::task::spawn_blocking(move || {
         work(&|stage| {
-            meter.note(stage);
+            progress.note(stage);
             go_on_unless(&stop)
         })
     });

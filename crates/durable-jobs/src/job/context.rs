@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::crash_count::CrashCounter;
 use super::event::JobLog;
 use crate::artifact::{ArtifactFile, Artifacts, Written};
-use crate::compute::{self, Activity, Computation, Ended, StepGuard, Task, Watch};
+use crate::compute::{self, Activity, Computation, ComputationEnded, ProgressCallback, StepGuard, Task};
 use crate::process::Children;
 use crate::record::{ArtifactRecord, Failure, FailureKind, JobId};
 
@@ -185,8 +185,8 @@ impl JobContext {
         loop {
             match self.start(task.clone())?.last().await {
                 Ok(output) => return Ok(output),
-                Err(Ended::Failed(failure)) => return Err(failure),
-                Err(Ended::Died(death)) => self.count_death(death).await?,
+                Err(ComputationEnded::Failed(failure)) => return Err(failure),
+                Err(ComputationEnded::Died(death)) => self.count_death(death).await?,
             }
         }
     }
@@ -208,7 +208,7 @@ impl JobContext {
         Ok(computation)
     }
 
-    /// Counts the death of a process that computed for this job: an [`Ended::Died`] after [`JobContext::start`].
+    /// Counts the death of a process that computed for this job: an [`ComputationEnded::Died`] after [`JobContext::start`].
     ///
     /// [`JobContext::compute`] calls it itself.
     ///
@@ -249,7 +249,7 @@ impl JobContext {
     /// The failure that `work` returned, or a terminal failure named `Panic`.
     pub async fn on_thread<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Watch<'_>) -> Result<T, Failure> + Send + 'static,
+        work: impl FnOnce(&ProgressCallback<'_>) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
         compute::on_thread(&self.activity, work).await
     }
@@ -262,7 +262,7 @@ impl JobContext {
     /// Says how far the step that is shown is.
     pub fn progress(&self, done: u64, total: u64) {
         self.activity
-            .meter()
+            .step_progress()
             .note(compute::Stage::Computing { done, total });
     }
 

@@ -16,7 +16,7 @@ use tracing::warn;
 use super::beat_watch::BeatWatch;
 use super::former::is_former;
 use super::heartbeat::TIMEOUT;
-use super::session::Session;
+use super::session::WorkerSession;
 use super::sessions::holder_of_lock;
 use super::{LOCK_KEY, Presence, ProcessMark, Sight, end_all, end_holder, end_nameless, mark_in, sight_of};
 use crate::Error;
@@ -57,7 +57,7 @@ pub enum Slot {
 pub(super) struct Acquisition<'a> {
     address: &'a Address,
     /// Has the lock once an id is taken.
-    pub(super) session: Session,
+    pub(super) session: WorkerSession,
     role: Role,
     /// Tells this worker from every other one that has had the id.
     incarnation: String,
@@ -81,7 +81,7 @@ impl<'a> Acquisition<'a> {
     pub(super) async fn new(address: &'a Address, role: Role, incarnation: String) -> Result<Self, Error> {
         Ok(Self {
             address,
-            session: Session::open(address, TIMEOUT).await?,
+            session: WorkerSession::open(address, TIMEOUT).await?,
             role,
             incarnation,
         })

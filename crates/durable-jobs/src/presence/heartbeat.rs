@@ -1,5 +1,5 @@
 //! The heartbeat: one small update on the connection that holds the lock, every two seconds, and every half a second while
-//! a job in hand is worth telling of.
+//! a job in hand is worth showing.
 //!
 //! When the connection breaks it is opened again and the lock taken again; another holder means that this process was
 //! given up on, and it must not go on.
@@ -17,7 +17,7 @@ use super::Presence;
 use super::acquire::try_lock;
 use super::former::Current;
 use super::progress_schedule::{LOOK_INTERVAL, ProgressSchedule, RunningJobs};
-use super::session::Session;
+use super::session::WorkerSession;
 use super::sessions::has_lock;
 use crate::database::{Address, is_read_only, local_ms, now_ms, try_room};
 
@@ -29,12 +29,12 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) struct Heartbeat {
     address: Address,
-    session: Option<Session>,
+    session: Option<WorkerSession>,
     pub(super) executor_id: String,
     pub(super) incarnation: String,
     /// Others in this process see that it is over when this task is.
     _current: Current,
-    telling: ProgressSchedule,
+    schedule: ProgressSchedule,
     /// The queue whose submissions are announced.
     queue: String,
     submissions: Submissions,
@@ -64,7 +64,12 @@ enum Beat {
 }
 
 impl Heartbeat {
-    pub(super) fn new(address: Address, session: Session, executor_id: String, incarnation: String) -> Self {
+    pub(super) fn new(
+        address: Address,
+        session: WorkerSession,
+        executor_id: String,
+        incarnation: String,
+    ) -> Self {
         let (contact, _) = watch::channel(Contact::now());
         Self {
             contact,
@@ -73,7 +78,7 @@ impl Heartbeat {
             executor_id,
             _current: Current(incarnation.clone()),
             incarnation,
-            telling: ProgressSchedule::new(Box::new(Vec::new)),
+            schedule: ProgressSchedule::new(Box::new(Vec::new)),
             queue: String::new(),
             submissions: Submissions::default(),
             locked_out_since: None,
@@ -81,8 +86,8 @@ impl Heartbeat {
     }
 
     /// Tells of the jobs that `running` reads.
-    pub(super) fn telling(mut self, running: RunningJobs) -> Self {
-        self.telling = ProgressSchedule::new(running);
+    pub(super) fn showing(mut self, running: RunningJobs) -> Self {
+        self.schedule = ProgressSchedule::new(running);
         self
     }
 
@@ -114,8 +119,8 @@ impl Heartbeat {
         loop {
             let due = tokio::select! {
                 () = stop.cancelled() => break,
-                _ = looks.tick() => self.telling.look(),
-                Ok(()) = draining.changed() => Some(self.telling.now()),
+                _ = looks.tick() => self.schedule.look(),
+                Ok(()) = draining.changed() => Some(self.schedule.now()),
                 heard = submitted(&mut self.session) => self.note_submission(heard.as_deref()),
             };
             let Some(running) = due else { continue };
@@ -125,7 +130,7 @@ impl Heartbeat {
             match beat {
                 Beat::Done | Beat::NoRoom(_) => {}
                 Beat::Failed(_) => {
-                    self.telling.hurry();
+                    self.schedule.hurry();
                     looks.reset_after(RECONNECT_INTERVAL);
                 }
                 Beat::Lost(reason) => {
@@ -137,7 +142,7 @@ impl Heartbeat {
         self.leave().await;
     }
 
-    /// Beats once; `running` is the JSON of the jobs that are told of.
+    /// Beats once; `running` is the JSON of the jobs that are shown.
     async fn beat(&mut self, draining: bool, running: &str) -> Beat {
         let was_failing = self.contact.borrow().failure.is_some();
         let beat = match self.connected().await {
@@ -158,7 +163,7 @@ impl Heartbeat {
     fn note_submission(&mut self, queue: Option<&str>) -> Option<String> {
         if queue.is_none() {
             self.session = None;
-            return Some(self.telling.now());
+            return Some(self.schedule.now());
         }
         if queue == Some(&*self.queue) {
             self.submissions.notify_one();
@@ -180,7 +185,7 @@ impl Heartbeat {
         if self.session.is_some() {
             return Ok(());
         }
-        let mut session = Session::open(&self.address, TIMEOUT)
+        let mut session = WorkerSession::open(&self.address, TIMEOUT)
             .await
             .map_err(|error| Beat::Failed(error.to_string()))?;
         let lock = async { try_lock(session.connection().await?, &self.executor_id).await };
@@ -202,7 +207,7 @@ impl Heartbeat {
     ///
     /// That session does not go where a pooler stands behind a path that drops everything in silence, and what the other
     /// connections of this process were asked is lost there, too: so it must begin anew, and not only take the lock again.
-    async fn locked_out(&mut self, session: &mut Session) -> Beat {
+    async fn locked_out(&mut self, session: &mut WorkerSession) -> Beat {
         let since = *self.locked_out_since.get_or_insert_with(Instant::now);
         if since.elapsed() < Presence::EXPIRY {
             return Beat::Failed("the executor id is locked by another session".to_owned());
@@ -253,13 +258,13 @@ impl Heartbeat {
 
     /// The beat got through; but it overwrites a row that is there, which a full disk allows when no step can be recorded.
     async fn done(&mut self) -> Beat {
-        let Some(session) = self.session.as_mut().filter(|_| self.telling.doubts_room()) else {
+        let Some(session) = self.session.as_mut().filter(|_| self.schedule.doubts_room()) else {
             return Beat::Done;
         };
         let tried = async { try_room(session.connection().await?).await };
         let failure = match timeout(TIMEOUT, tried).await {
             Ok(Ok(None)) => {
-                self.telling.saw_room();
+                self.schedule.saw_room();
                 return Beat::Done;
             }
             Ok(Ok(Some(reason))) => return Beat::NoRoom(format!("nothing can be written: {reason}")),
@@ -285,7 +290,7 @@ impl Heartbeat {
 }
 
 /// Completes when the session hears of a submission, or is lost; never without a session.
-async fn submitted(session: &mut Option<Session>) -> Option<String> {
+async fn submitted(session: &mut Option<WorkerSession>) -> Option<String> {
     match session {
         Some(session) => session.submitted().await,
         None => std::future::pending().await,

@@ -2,7 +2,7 @@
 //!
 //! A look at the jobs costs no question, so there are two in a second; a beat costs a statement, so there is one at every
 //! look only while there is something to say, and else at every fourth.
-//! A job that has been in hand for less than half a second is not told: its progress would be history before anyone read
+//! A job that has been in hand for less than half a second is not shown: its progress would be history before anyone read
 //! it, and a worker that has only such jobs must not beat more often than an idle one.
 //!
 //! It promises nothing of the moment: what the row says is up to half a second old, and older while beats fail.
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use crate::record::RunningJob;
 
-/// The time between two looks at the jobs in hand, and so the age of what is told of them.
+/// The time between two looks at the jobs in hand, and so the age of what is shown of them.
 pub(super) const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Two seconds, a fifth of the expiry: four beats may be lost before anyone doubts.
@@ -21,13 +21,13 @@ const LOOKS_PER_BEAT: u32 = 4;
 /// The server's room is doubted every ten seconds.
 const LOOKS_PER_DOUBT: u32 = 20;
 
-/// Below this a job is not told.
+/// Below this a job is not shown.
 const SHORTEST_SECONDS: f64 = 0.5;
 
 /// A step is recorded in milliseconds; one that is not after so many looks is held up.
 const LONGEST_PAUSE: u32 = 3;
 
-/// More jobs than this are not told, so that the row stays small.
+/// More jobs than this are not shown, so that the row stays small.
 const MAX_JOBS: usize = 100;
 
 /// Reads the jobs in hand, the oldest first.
@@ -40,8 +40,8 @@ pub(super) struct ProgressSchedule {
     looks_since_room: u32,
     /// Looks since the last beat.
     looks: u32,
-    /// True if the last beat told of any job, so that the next one must take it back.
-    has_told: bool,
+    /// True if the last beat showed any job, so that the next one must take it back.
+    has_shown: bool,
     /// In how many looks in a row each job was between two steps.
     between_steps: HashMap<String, u32>,
 }
@@ -53,7 +53,7 @@ impl ProgressSchedule {
             running,
             looks_since_room: 0,
             looks: LOOKS_PER_BEAT,
-            has_told: false,
+            has_shown: false,
             between_steps: HashMap::new(),
         }
     }
@@ -80,14 +80,14 @@ impl ProgressSchedule {
             let looks = before.remove(&job.workflow_id).unwrap_or_default();
             self.between_steps.insert(job.workflow_id.clone(), looks + 1);
         }
-        let is_due = self.looks >= LOOKS_PER_BEAT || self.has_told || !jobs.is_empty();
-        is_due.then(|| self.tell(&jobs))
+        let is_due = self.looks >= LOOKS_PER_BEAT || self.has_shown || !jobs.is_empty();
+        is_due.then(|| self.beat_with(&jobs))
     }
 
     /// Says what to beat with at this moment.
     pub(super) fn now(&mut self) -> String {
         let jobs = self.jobs();
-        self.tell(&jobs)
+        self.beat_with(&jobs)
     }
 
     /// Makes a beat due at the next look, since the last one did not get through.
@@ -102,9 +102,9 @@ impl ProgressSchedule {
         jobs
     }
 
-    fn tell(&mut self, jobs: &[RunningJob]) -> String {
+    fn beat_with(&mut self, jobs: &[RunningJob]) -> String {
         self.looks = 0;
-        self.has_told = !jobs.is_empty();
+        self.has_shown = !jobs.is_empty();
         // Text and numbers always have a JSON; a heartbeat would not be the place to die of one that has none.
         serde_json::to_string(jobs).unwrap_or_else(|_| "[]".to_owned())
     }
@@ -124,7 +124,7 @@ mod tests {
         serde_json::from_value(json!({"workflow_id": "a", "seconds": seconds})).unwrap()
     }
 
-    fn telling() -> (ProgressSchedule, Jobs) {
+    fn scheduled() -> (ProgressSchedule, Jobs) {
         let jobs = Jobs::default();
         let seen = Arc::clone(&jobs);
         (
@@ -134,18 +134,18 @@ mod tests {
     }
 
     /// Which of the next looks end in a beat.
-    fn beats(telling: &mut ProgressSchedule, looks: usize) -> Vec<bool> {
-        (0..looks).map(|_| telling.look().is_some()).collect()
+    fn beats(schedule: &mut ProgressSchedule, looks: usize) -> Vec<bool> {
+        (0..looks).map(|_| schedule.look().is_some()).collect()
     }
 
     #[test]
     fn idle_workers_beat_at_every_fourth_look() {
         for jobs_in_hand in [vec![], vec![job(0.4)]] {
-            let (mut telling, jobs) = telling();
+            let (mut schedule, jobs) = scheduled();
             *jobs.lock().unwrap() = jobs_in_hand;
-            assert_eq!(telling.look().as_deref(), Some("[]"), "the first beat came late");
+            assert_eq!(schedule.look().as_deref(), Some("[]"), "the first beat came late");
             assert_eq!(
-                beats(&mut telling, 8),
+                beats(&mut schedule, 8),
                 [false, false, false, true, false, false, false, true]
             );
         }
@@ -153,52 +153,52 @@ mod tests {
 
     #[test]
     fn a_longer_job_is_told_at_every_look_until_it_is_gone() {
-        let (mut telling, jobs) = telling();
-        assert_eq!(beats(&mut telling, 2), [true, false]);
+        let (mut schedule, jobs) = scheduled();
+        assert_eq!(beats(&mut schedule, 2), [true, false]);
         *jobs.lock().unwrap() = vec![job(0.6)];
-        let told: Value = serde_json::from_str(&telling.look().unwrap()).unwrap();
-        assert_eq!(told[0]["workflow_id"], "a");
-        assert_eq!(beats(&mut telling, 2), [true, true]);
+        let shown: Value = serde_json::from_str(&schedule.look().unwrap()).unwrap();
+        assert_eq!(shown[0]["workflow_id"], "a");
+        assert_eq!(beats(&mut schedule, 2), [true, true]);
         jobs.lock().unwrap().clear();
         assert_eq!(
-            telling.look().as_deref(),
+            schedule.look().as_deref(),
             Some("[]"),
             "a job that ended stayed in the row"
         );
-        assert_eq!(beats(&mut telling, 4), [false, false, false, true]);
+        assert_eq!(beats(&mut schedule, 4), [false, false, false, true]);
     }
 
     #[test]
     fn a_lost_beat_is_due_again_at_the_next_look() {
-        let (mut telling, _jobs) = telling();
-        assert_eq!(beats(&mut telling, 2), [true, false]);
-        telling.hurry();
-        assert_eq!(beats(&mut telling, 2), [true, false]);
+        let (mut schedule, _jobs) = scheduled();
+        assert_eq!(beats(&mut schedule, 2), [true, false]);
+        schedule.hurry();
+        assert_eq!(beats(&mut schedule, 2), [true, false]);
     }
 
     #[test]
     fn a_job_that_stays_between_two_steps_stands_still() {
-        let (mut telling, jobs) = telling();
+        let (mut schedule, jobs) = scheduled();
         let mut between = job(3.0);
         *jobs.lock().unwrap() = vec![between.clone()];
-        beats(&mut telling, 3);
-        assert!(!telling.doubts_room());
+        beats(&mut schedule, 3);
+        assert!(!schedule.doubts_room());
         between.step = Some("compute".to_owned());
         *jobs.lock().unwrap() = vec![between.clone()];
-        beats(&mut telling, 1);
+        beats(&mut schedule, 1);
         between.step = None;
         *jobs.lock().unwrap() = vec![between];
-        beats(&mut telling, 3);
-        assert!(!telling.doubts_room(), "a step in between was forgotten");
-        beats(&mut telling, 1);
-        assert!(telling.doubts_room());
+        beats(&mut schedule, 3);
+        assert!(!schedule.doubts_room(), "a step in between was forgotten");
+        beats(&mut schedule, 1);
+        assert!(schedule.doubts_room());
     }
 
     #[test]
     fn a_row_never_tells_of_more_than_a_hundred_jobs() {
-        let (mut telling, jobs) = telling();
+        let (mut schedule, jobs) = scheduled();
         *jobs.lock().unwrap() = (0..500).map(|_| job(1.0)).collect();
-        let told: Vec<RunningJob> = serde_json::from_str(&telling.now()).unwrap();
-        assert_eq!(told.len(), 100);
+        let shown: Vec<RunningJob> = serde_json::from_str(&schedule.now()).unwrap();
+        assert_eq!(shown.len(), 100);
     }
 }

@@ -35,7 +35,7 @@ impl Registration {
         let mut acquisition = Acquisition::new(address, role, incarnation.clone()).await?;
         let executor_id = acquisition.take().await?;
         let heartbeat = Heartbeat::new(address.clone(), acquisition.session, executor_id, incarnation);
-        Ok(Self::beat(heartbeat.telling(running).announcing(&queue)))
+        Ok(Self::beat(heartbeat.showing(running).announcing(&queue)))
     }
 
     fn beat(heartbeat: Heartbeat) -> Self {

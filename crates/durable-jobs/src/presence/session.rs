@@ -13,13 +13,13 @@ use crate::database::Address;
 /// Where clients say that they submitted; the payload is the queue.
 pub(crate) const CHANNEL: &str = "abaci_submitted";
 
-pub(super) struct Session {
+pub(super) struct WorkerSession {
     listener: PgListener,
     /// Of this one connection.
     pool: PgPool,
 }
 
-impl Session {
+impl WorkerSession {
     /// Opens the connection and begins to listen.
     ///
     /// # Errors

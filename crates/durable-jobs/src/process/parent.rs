@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::limits::ProcessLimits;
 use super::protocol::{ChildMessage, ComputeRequest, Decoder, Tail, line_of};
 use super::{Children, Enabled, Isolation, limits};
-use crate::compute::{Activity, Computation, Ended, ProgressHandle, ResultSender, Task, stopped};
+use crate::compute::{Activity, Computation, ComputationEnded, ProgressHandle, ResultSender, Task, stopped};
 use crate::record::Failure;
 
 /// The longest that a child that has said all may take to end by itself, and that the output of a dead one is read.
@@ -31,14 +31,14 @@ struct ChildSession<T: Task> {
     stderr: Option<ChildStderr>,
     decoder: Decoder,
     tail: Tail,
-    gauge: ProgressHandle,
+    progress: ProgressHandle,
     /// Where each output goes at once, and at the end the last one.
     sender: ResultSender<T::Output>,
     outcome: Option<Result<T::Output, Failure>>,
 }
 
 /// The end of a session.
-enum End {
+enum SessionEnd {
     /// The child said its outcome or closed its streams.
     Said,
     /// The child is dead.
@@ -75,12 +75,12 @@ impl Enabled<'_> {
         granted_bytes: Option<u64>,
         activity: Arc<Activity>,
     ) -> Result<(Computation<T::Output>, u32), Failure> {
-        let (gauge, unwanted) = (ProgressHandle::default(), CancellationToken::new());
-        let (computation, sender) = Computation::new(activity, gauge.clone(), unwanted.clone());
+        let (progress, unwanted) = (ProgressHandle::default(), CancellationToken::new());
+        let (computation, sender) = Computation::new(activity, progress.clone(), unwanted.clone());
         let limits = self.limits(granted_bytes);
         let request = limits.request(task);
         let line = line_of("the task", &request)?;
-        let session = ChildSession::<T>::begin(self.isolation, gauge, sender)?;
+        let session = ChildSession::<T>::begin(self.isolation, progress, sender)?;
         let child = session.process.id().unwrap_or_default();
         self.tasks.spawn(session.hold(limits, (request, line), unwanted));
         Ok((computation, child))
@@ -90,7 +90,7 @@ impl Enabled<'_> {
 impl<T: Task> ChildSession<T> {
     fn begin(
         isolation: &Isolation,
-        gauge: ProgressHandle,
+        progress: ProgressHandle,
         sender: ResultSender<T::Output>,
     ) -> Result<Self, Failure> {
         let mut process = spawned(isolation)?;
@@ -102,7 +102,7 @@ impl<T: Task> ChildSession<T> {
             process,
             decoder: Decoder::default(),
             tail: Tail::default(),
-            gauge,
+            progress,
             sender,
             outcome: None,
         })
@@ -117,21 +117,23 @@ impl<T: Task> ChildSession<T> {
     ) {
         let end = tokio::select! {
             end = self.talk(&line) => end,
-            () = unwanted.cancelled() => End::Unwanted,
-            () = passes(limits.wall_time) => End::TooLate,
+            () = unwanted.cancelled() => SessionEnd::Unwanted,
+            () = passes(limits.wall_time) => SessionEnd::TooLate,
         };
         match end {
-            End::Said => drop(timeout(LAST_WORDS, self.process.wait()).await),
-            End::Dead => drop(timeout(LAST_WORDS, self.receive_rest()).await),
-            End::TooLate | End::Unwanted => {}
+            SessionEnd::Said => drop(timeout(LAST_WORDS, self.process.wait()).await),
+            SessionEnd::Dead => drop(timeout(LAST_WORDS, self.receive_rest()).await),
+            SessionEnd::TooLate | SessionEnd::Unwanted => {}
         }
         self.kill();
         let status = self.process.wait().await.unwrap_or_default();
         let outcome = match (self.outcome, end) {
-            (Some(outcome), _) => outcome.map_err(Ended::Failed),
-            (None, End::TooLate) => Err(Ended::Died(limits.wall_time_exceeded())),
-            (None, End::Unwanted) => Err(Ended::Failed(stopped())),
-            (None, End::Said | End::Dead) => Err(Ended::Died(limits.failure_of(status, &self.tail.reason()))),
+            (Some(outcome), _) => outcome.map_err(ComputationEnded::Failed),
+            (None, SessionEnd::TooLate) => Err(ComputationEnded::Died(limits.wall_time_exceeded())),
+            (None, SessionEnd::Unwanted) => Err(ComputationEnded::Failed(stopped())),
+            (None, SessionEnd::Said | SessionEnd::Dead) => Err(ComputationEnded::Died(
+                limits.failure_of(status, &self.tail.reason()),
+            )),
         };
         // Where somebody still waits, the files that were handed over are theirs, and so is the removal of the others.
         if self.sender.send(outcome).is_err() {
@@ -140,17 +142,17 @@ impl<T: Task> ChildSession<T> {
     }
 
     /// Sends the request and receives what comes of it.
-    async fn talk(&mut self, request: &[u8]) -> End {
+    async fn talk(&mut self, request: &[u8]) -> SessionEnd {
         // A child that does not read it is dead or says why on stderr.
         let _ = self.stdin.write_all(request).await;
         loop {
             if self.outcome.is_some() || self.stdout.is_none() && self.stderr.is_none() {
-                return End::Said;
+                return SessionEnd::Said;
             }
             tokio::select! {
                 received = read(&mut self.stdout) => self.note(&received),
                 received = read(&mut self.stderr) => self.tail.take(&received),
-                _ = self.process.wait() => return End::Dead,
+                _ = self.process.wait() => return SessionEnd::Dead,
             }
         }
     }
@@ -168,7 +170,7 @@ impl<T: Task> ChildSession<T> {
     fn note(&mut self, received: &[u8]) {
         for message in self.decoder.take(received) {
             match message {
-                ChildMessage::Progress { done, bytes } => self.gauge.set(done, bytes),
+                ChildMessage::Progress { done, bytes } => self.progress.set(done, bytes),
                 ChildMessage::Done { what } => self.outcome = Some(Ok(what)),
                 // Nobody may wait for it any more.
                 ChildMessage::Sent { what } => drop(self.sender.send(Ok(what))),

@@ -51,7 +51,7 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 struct Run {
     id: String,
     token: String,
-    place: JobGuard,
+    guard: JobGuard,
 }
 
 /// The database's knowledge of a job whose row is this run's now.
@@ -82,7 +82,7 @@ pub(crate) struct JobExecutor {
 }
 
 /// The engine's record of a job that succeeded.
-type Output = Box<RawValue>;
+type RecordedOutput = Box<RawValue>;
 
 impl JobExecutor {
     /// Runs the job whose row names `workflow` and was claimed with `input`; this is what the engine has registered.
@@ -90,10 +90,10 @@ impl JobExecutor {
         self: Arc<Self>,
         workflow: &'static str,
         input: Value,
-    ) -> dbos::Result<Output, Failure> {
+    ) -> dbos::Result<RecordedOutput, Failure> {
         let id = dbos::workflow_id().ok_or_else(|| Failure::terminal("Internal", "not inside a workflow"))?;
         let run = Run {
-            place: self.jobs.begin(&id),
+            guard: self.jobs.begin(&id),
             id,
             token: Uuid::now_v7().to_string(),
         };
@@ -116,7 +116,7 @@ impl JobExecutor {
         run: &Run,
         workflow: &'static str,
         input: &Value,
-    ) -> dbos::Result<Output, Failure> {
+    ) -> dbos::Result<RecordedOutput, Failure> {
         let Some(owned) = self.own(run, input.is_null()).await else {
             warn!(
                 workflow_id = run.id,
@@ -155,7 +155,7 @@ impl JobExecutor {
                 workers: owned.crashes.workers,
                 advice: self.advice,
             },
-            activity: run.place.describe(job.details(), owned.attempts),
+            activity: run.guard.describe(job.details(), owned.attempts),
             ends: Ends::default(),
         }
     }
@@ -167,7 +167,7 @@ impl JobExecutor {
         job: Arc<dyn Admitted>,
         time_left: &TimeLeft,
         context: Arc<JobContext>,
-    ) -> dbos::Result<Output, Failure> {
+    ) -> dbos::Result<RecordedOutput, Failure> {
         let began = Instant::now();
         let body = job.run(Arc::clone(&context));
         let outcome = async {
@@ -207,7 +207,7 @@ impl JobExecutor {
             owner: Some(&run.token),
             queue: &self.queue,
         };
-        run.place.give_back();
+        run.guard.give_back();
         let asked = self
             .database
             .bounded("giving a job back", TIMEOUT, give_back(&self.database, row));
@@ -346,9 +346,9 @@ fn refused(run: &Run, failure: Failure) -> Failure {
 /// Turns the end of a body into an outcome; of one that was dropped, the engine's signal counts.
 fn outcome_of(
     run: &Run,
-    outcome: Option<Result<Output, Failure>>,
+    outcome: Option<Result<RecordedOutput, Failure>>,
     ends: &Ends,
-) -> dbos::Result<Output, Failure> {
+) -> dbos::Result<RecordedOutput, Failure> {
     let interrupted = || dbos::Error::Interrupted {
         workflow_id: run.id.clone(),
     };

@@ -41,9 +41,9 @@ pub struct HostTrouble {
 
 /// The host of one worker. Cheap to clone; all clones are one.
 #[derive(Clone)]
-pub(crate) struct Host(Arc<Shared>);
+pub(crate) struct Host(Arc<HostShared>);
 
-struct Shared {
+struct HostShared {
     executor_id: String,
     children: Children,
     artifacts: Artifacts,
@@ -72,7 +72,7 @@ struct Trouble {
 
 impl Host {
     pub(crate) fn new(executor_id: &str, children: Children, artifacts: Artifacts) -> Self {
-        Self(Arc::new(Shared {
+        Self(Arc::new(HostShared {
             executor_id: executor_id.to_owned(),
             children,
             artifacts,
@@ -162,7 +162,7 @@ impl Host {
     }
 }
 
-async fn probe(host: Arc<Shared>) -> Result<(), String> {
+async fn probe(host: Arc<HostShared>) -> Result<(), String> {
     let started = host.children.probe().await;
     started.map_err(|failure| failure.message)?;
     let written = host.artifacts.probe().await;

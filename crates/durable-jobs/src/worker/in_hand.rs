@@ -17,11 +17,11 @@ use crate::record::{Details, RunningJob};
 
 /// The jobs of one worker. Cheap to clone; all clones are one table.
 #[derive(Clone, Default)]
-pub(crate) struct Jobs(Arc<Shared>);
+pub(crate) struct Jobs(Arc<JobTable>);
 
 #[derive(Default)]
-struct Shared {
-    table: Mutex<HashMap<String, Entry>>,
+struct JobTable {
+    table: Mutex<HashMap<String, JobInHand>>,
     changed: Notify,
     /// The number of jobs that have left whose bodies had begun here, but for those that were given back.
     finished: AtomicU64,
@@ -30,9 +30,9 @@ struct Shared {
 }
 
 /// A job in hand.
-struct Entry {
+struct JobInHand {
     /// Two while the engine runs a job that we claimed.
-    places: usize,
+    guards: usize,
     /// True if its body began in this process.
     has_begun: bool,
     /// True if it goes back to its queue.
@@ -45,16 +45,16 @@ struct Entry {
     activity: Option<Arc<Activity>>,
 }
 
-/// A job's place in the table; dropping it, also by an abort, gives it up.
+/// Keeps a job in the table; dropping it, also by an abort, lets go of it.
 pub(crate) struct JobGuard {
     jobs: Jobs,
     id: String,
 }
 
 impl Jobs {
-    /// Takes a claimed job in hand until the place is dropped.
+    /// Takes a claimed job in hand until the guard is dropped.
     pub(crate) fn enter(&self, id: &str) -> JobGuard {
-        self.place(id, |_| {})
+        self.guard(id, |_| {})
     }
 
     /// Takes a row in hand that nobody here has.
@@ -63,8 +63,8 @@ impl Jobs {
         if table.contains_key(id) {
             return None;
         }
-        let entry = table.entry(id.to_owned()).or_insert_with(Entry::new);
-        entry.places = 1;
+        let entry = table.entry(id.to_owned()).or_insert_with(JobInHand::new);
+        entry.guards = 1;
         Some(JobGuard {
             jobs: self.clone(),
             id: id.to_owned(),
@@ -73,7 +73,7 @@ impl Jobs {
 
     /// Takes a job in hand whose body begins now, whoever claimed it.
     pub(crate) fn begin(&self, id: &str) -> JobGuard {
-        self.place(id, |entry| entry.has_begun = true)
+        self.guard(id, |entry| entry.has_begun = true)
     }
 
     /// Tests whether the body of a job in hand has begun in this process.
@@ -81,10 +81,10 @@ impl Jobs {
         self.table().get(id).is_some_and(|entry| entry.has_begun)
     }
 
-    fn place(&self, id: &str, mark: impl FnOnce(&mut Entry)) -> JobGuard {
+    fn guard(&self, id: &str, mark: impl FnOnce(&mut JobInHand)) -> JobGuard {
         let mut table = self.table();
-        let entry = table.entry(id.to_owned()).or_insert_with(Entry::new);
-        entry.places += 1;
+        let entry = table.entry(id.to_owned()).or_insert_with(JobInHand::new);
+        entry.guards += 1;
         mark(entry);
         JobGuard {
             jobs: self.clone(),
@@ -143,10 +143,10 @@ impl Jobs {
         self.0.changed.notified()
     }
 
-    /// Completes when the one place of the job is the caller's: a run of it that was cancelled before it was resumed has
+    /// Completes when the one guard of the job is the caller's: a run of it that was cancelled before it was resumed has
     /// gone.
     pub(crate) async fn sole(&self, id: &str) {
-        self.once(|| self.table().get(id).is_none_or(|entry| entry.places <= 1))
+        self.once(|| self.table().get(id).is_none_or(|entry| entry.guards <= 1))
             .await;
     }
 
@@ -168,16 +168,16 @@ impl Jobs {
         }
     }
 
-    fn table(&self) -> MutexGuard<'_, HashMap<String, Entry>> {
+    fn table(&self) -> MutexGuard<'_, HashMap<String, JobInHand>> {
         // Each change to the table is one statement, so a panic elsewhere cannot leave it half-made.
         self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Entry {
+impl JobInHand {
     fn new() -> Self {
         Self {
-            places: 0,
+            guards: 0,
             has_begun: false,
             is_given_back: false,
             since: Instant::now(),
@@ -217,9 +217,9 @@ impl Drop for JobGuard {
     fn drop(&mut self) {
         let mut table = self.jobs.table();
         if let Some(entry) = table.get_mut(&self.id) {
-            entry.places -= 1;
-            if entry.places == 0 {
-                let Shared {
+            entry.guards -= 1;
+            if entry.guards == 0 {
+                let JobTable {
                     finished, given_back, ..
                 } = &*self.jobs.0;
                 let count = if entry.is_given_back { given_back } else { finished };
@@ -232,7 +232,7 @@ impl Drop for JobGuard {
     }
 }
 
-fn running_job(workflow_id: String, entry: &Entry) -> RunningJob {
+fn running_job(workflow_id: String, entry: &JobInHand) -> RunningJob {
     let activity = entry.activity.as_deref();
     let step = activity.and_then(Activity::current);
     let reading = step.map(|(_, reading)| reading).unwrap_or_default();
@@ -257,7 +257,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_job_is_in_hand_until_its_last_place_is_gone() {
+    async fn a_job_is_in_hand_until_its_last_guard_is_gone() {
         let jobs = Jobs::default();
         let claimed = jobs.enter("a");
         assert!(!jobs.has_begun("a"));

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use durable_jobs::Failure;
 use durable_jobs::artifact::{self, Durability, Unfinished, Written};
-use durable_jobs::compute::{Cost, Stage, TaskRun, Watch, processors, stopped};
+use durable_jobs::compute::{Cost, ProgressCallback, Stage, TaskRun, processors, stopped};
 use fibonacci::{DecimalDoubling, Observer, Progress};
 use serde::{Deserialize, Serialize};
 
@@ -129,7 +129,7 @@ impl DecimalValue {
 /// named [`UNREADABLE`] when the state to go on from is not what was stored.
 fn run(
     task: &FibonacciTask,
-    watch: &Watch<'_>,
+    watch: &ProgressCallback<'_>,
     mut hand_over: impl FnMut(WrittenState),
 ) -> Result<DecimalValue, Failure> {
     let observe = |progress| watch(computing(progress));
@@ -167,7 +167,7 @@ fn answer(
     digits: String,
     began: Instant,
     place: &Unfinished,
-    watch: &Watch<'_>,
+    watch: &ProgressCallback<'_>,
 ) -> Result<DecimalValue, Failure> {
     let seconds = began.elapsed().as_secs_f64();
     if digits.len() as u64 <= INLINE_DIGITS {

@@ -11,7 +11,7 @@ use std::num::NonZero;
 
 use durable_jobs::Failure;
 use durable_jobs::artifact::{Durability, Unfinished, Writer, Written};
-use durable_jobs::compute::{Stage, Watch};
+use durable_jobs::compute::{ProgressCallback, Stage};
 use fibonacci::{DecimalDoubling, DecimalParts};
 
 use super::digits::{StateFile, UNREADABLE, not_written};
@@ -32,7 +32,7 @@ const PIECE_LIMBS: usize = 1 << 17;
 pub(super) fn write(
     course: &DecimalDoubling,
     place: &Unfinished,
-    watch: &Watch<'_>,
+    watch: &ProgressCallback<'_>,
 ) -> Result<Written, Failure> {
     let parts = course.parts();
     let observe = |bytes| watch(Stage::Writing { bytes });

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::RequestError;
 
 /// A fault on purpose; as text `segfault@57` or `random:SEED`.
+///
+/// Another type than the fault of `fibonacci`, which is in a transform and known to its tests only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Fault {

@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use durable_jobs::artifact::{self, ArtifactFile, Fetched};
-use durable_jobs::compute::Ended;
+use durable_jobs::compute::ComputationEnded;
 use durable_jobs::{Error, Failure, JobContext};
 
 use super::steps::{Computed, StoredState, computed};
@@ -117,11 +117,11 @@ impl<'a> CheckpointedRun<'a> {
             };
             match begun.running.next().await {
                 Ok(done) => return Ok((done, begun)),
-                Err(Ended::Failed(failure)) if failure.name == UNREADABLE => {
+                Err(ComputationEnded::Failed(failure)) if failure.name == UNREADABLE => {
                     self.forget_last(&failure.message);
                 }
-                Err(Ended::Failed(failure)) => return Err(failure),
-                Err(Ended::Died(death)) => self.job.count_death(death).await?,
+                Err(ComputationEnded::Failed(failure)) => return Err(failure),
+                Err(ComputationEnded::Died(death)) => self.job.count_death(death).await?,
             }
         }
     }

@@ -7,7 +7,7 @@
 use std::ops::ControlFlow;
 
 use durable_jobs::artifact::{self, ArtifactFile, BucketAccess};
-use durable_jobs::compute::{Stage, Watch, stopped};
+use durable_jobs::compute::{ProgressCallback, Stage, stopped};
 use durable_jobs::record::ArtifactRecord;
 use durable_jobs::{Error, Failure, JobContext, StepOptions};
 use fibonacci::{Certificate, DecimalCheck};
@@ -151,7 +151,7 @@ fn read_digits(
     artifact: &ArtifactRecord,
     access: &BucketAccess,
     digits: &mut DecimalCheck,
-    watch: &Watch<'_>,
+    watch: &ProgressCallback<'_>,
 ) -> Result<(), Failure> {
     let mut done = 0;
     let read = artifact::try_read(artifact, access, |piece| {

@@ -26,7 +26,7 @@ const FRESH: Duration = Duration::from_millis(100);
 const RECENT: Duration = Duration::from_secs(1);
 
 /// The wait for an answer, counted from its question, where an old one will do.
-const SHORT_PATIENCE: Duration = Duration::from_millis(5);
+const SHORT_LIMIT: Duration = Duration::from_millis(5);
 
 /// The time between two questions while nobody looks and the database answers.
 const IDLE_INTERVAL: Duration = Duration::from_secs(2);
@@ -66,8 +66,8 @@ impl ProbeAnswers {
         } else {
             max_age.min(FRESH)
         };
-        let asked = self.last.as_ref().map(|(_, asked)| *asked);
-        asked.filter(|asked| asked.elapsed() < max_age)
+        let asked_at = self.last.as_ref().map(|(_, asked_at)| *asked_at);
+        asked_at.filter(|asked_at| asked_at.elapsed() < max_age)
     }
 }
 
@@ -75,9 +75,9 @@ impl ProbeAnswers {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Freshness {
     /// There, and recent enough.
-    Recent { asked: Instant },
+    Recent { asked_at: Instant },
     /// Under way.
-    UnderWay { asked: Instant },
+    UnderWay { asked_at: Instant },
     /// No database is known yet.
     NoDatabase,
 }
@@ -95,8 +95,8 @@ impl DatabaseProbe {
     /// Waits for an answer that is true now, for as long as the database may take.
     pub(super) async fn fresh(&self) -> ProbeResult {
         // A little longer than the question takes at most, so that its own failure is what is reported.
-        let patience = TIMEOUT + TIMEOUT / 10;
-        if timeout(patience, self.wait_for_truth()).await.is_ok() {
+        let limit = TIMEOUT + TIMEOUT / 10;
+        if timeout(limit, self.wait_for_truth()).await.is_ok() {
             return self.known();
         }
         let failure = Err(format!("no answer within {} s", TIMEOUT.as_secs()));
@@ -109,14 +109,14 @@ impl DatabaseProbe {
     /// Returns the last answer, and makes sure that the next who looks finds a newer one.
     pub(super) async fn recent(&self) -> ProbeResult {
         let mut answers = self.0.answers.subscribe();
-        let patience = match self.ask_unless_within(RECENT) {
+        let limit = match self.ask_unless_within(RECENT) {
             Freshness::Recent { .. } => return self.known(),
             // The last one does if this one takes its time.
-            Freshness::UnderWay { asked } => SHORT_PATIENCE.saturating_sub(asked.elapsed()),
+            Freshness::UnderWay { asked_at } => SHORT_LIMIT.saturating_sub(asked_at.elapsed()),
             Freshness::NoDatabase => Duration::ZERO,
         };
-        let patience = patience.max(self.first_patience());
-        let _ = timeout(patience, answers.changed()).await;
+        let limit = limit.max(self.first_limit());
+        let _ = timeout(limit, answers.changed()).await;
         self.known()
     }
 
@@ -146,8 +146,8 @@ impl DatabaseProbe {
         loop {
             match self.ask_unless_within(FRESH) {
                 Freshness::NoDatabase => {
-                    let patience = self.first_patience();
-                    if timeout(patience, answers.changed()).await.is_err() {
+                    let limit = self.first_limit();
+                    if timeout(limit, answers.changed()).await.is_err() {
                         return;
                     }
                 }
@@ -158,14 +158,16 @@ impl DatabaseProbe {
                         return;
                     }
                 }
-                Freshness::Recent { asked } if asked >= came || self.0.answers.borrow().is_good() => return,
-                Freshness::Recent { asked } => sleep(FRESH.saturating_sub(asked.elapsed())).await,
+                Freshness::Recent { asked_at } if asked_at >= came || self.0.answers.borrow().is_good() => {
+                    return;
+                }
+                Freshness::Recent { asked_at } => sleep(FRESH.saturating_sub(asked_at.elapsed())).await,
             }
         }
     }
 
     /// Returns how long the first answer is still waited for.
-    fn first_patience(&self) -> Duration {
+    fn first_limit(&self) -> Duration {
         match self.0.answers.borrow().last {
             None => TIMEOUT.saturating_sub(self.0.began.elapsed()),
             Some(_) => Duration::ZERO,
@@ -175,23 +177,23 @@ impl DatabaseProbe {
     /// Makes sure that a question is under way unless the last one was asked that recently.
     fn ask_unless_within(&self, max_age: Duration) -> Freshness {
         let mut under_way = self.under_way();
-        if let Some(asked) = *under_way {
-            return Freshness::UnderWay { asked };
+        if let Some(asked_at) = *under_way {
+            return Freshness::UnderWay { asked_at };
         }
-        if let Some(asked) = self.0.answers.borrow().asked_within(max_age) {
-            return Freshness::Recent { asked };
+        if let Some(asked_at) = self.0.answers.borrow().asked_within(max_age) {
+            return Freshness::Recent { asked_at };
         }
         let Some(probe) = self.0.probes.borrow().clone() else {
             return Freshness::NoDatabase;
         };
-        let asked = Instant::now();
-        *under_way = Some(asked);
-        tokio::spawn(self.clone().ask(probe, asked));
-        Freshness::UnderWay { asked }
+        let asked_at = Instant::now();
+        *under_way = Some(asked_at);
+        tokio::spawn(self.clone().ask(probe, asked_at));
+        Freshness::UnderWay { asked_at }
     }
 
-    async fn ask(self, probe: QueueProbe, asked: Instant) {
-        // A task of its own and a bound of our own: whatever becomes of it, the next question can be asked.
+    async fn ask(self, probe: QueueProbe, asked_at: Instant) {
+        // A task of its own and a bound of our own: whatever becomes of it, the next question can be asked_at.
         let question = tokio::spawn(async move { timeout(2 * TIMEOUT, probe.ask(TIMEOUT)).await });
         let answer = match question.await {
             Ok(Ok(answer)) => answer.map_err(|error| reason(&error)),
@@ -200,9 +202,9 @@ impl DatabaseProbe {
         };
         let mut under_way = self.under_way();
         self.0.answers.send_modify(|answers| {
-            answers.last = Some((answer.as_ref().map(drop).map_err(Clone::clone), asked));
+            answers.last = Some((answer.as_ref().map(drop).map_err(Clone::clone), asked_at));
             if let Ok(status) = answer {
-                answers.queue = Some((status, asked));
+                answers.queue = Some((status, asked_at));
             }
         });
         *under_way = None;
@@ -213,8 +215,8 @@ impl DatabaseProbe {
         let last = answers.last.as_ref();
         let queue = answers.queue.as_ref();
         ProbeResult {
-            last: last.map(|(answer, asked)| (answer.clone(), asked.elapsed())),
-            queue: queue.map(|(status, asked)| (status.clone(), asked.elapsed())),
+            last: last.map(|(answer, asked_at)| (answer.clone(), asked_at.elapsed())),
+            queue: queue.map(|(status, asked_at)| (status.clone(), asked_at.elapsed())),
         }
     }
 

@@ -58,7 +58,7 @@ impl Janitor {
             .await?;
         for row in &rows {
             // While it is tidied, nobody else here takes it for a row to start.
-            let Some(_place) = self.jobs.enter_alone(&row.id) else {
+            let Some(_guard) = self.jobs.enter_alone(&row.id) else {
                 continue;
             };
             // One row that resists must not keep the others.

@@ -44,7 +44,7 @@ struct ReadinessAnswer {
 
 /// The answer to what is not there.
 #[derive(Serialize)]
-struct Refusal {
+struct RefusedRequest {
     error: &'static str,
 }
 
@@ -94,13 +94,17 @@ async fn metrics(State(endpoints): State<Arc<Endpoints>>) -> Response {
 
 async fn wrong_path() -> Response {
     let error = "there is nothing here; try /livez, /readyz, /health or /metrics";
-    json(StatusCode::NOT_FOUND, &Refusal { error })
+    json(StatusCode::NOT_FOUND, &RefusedRequest { error })
 }
 
 async fn wrong_method() -> Response {
     let error = "only GET and HEAD are answered";
     let allow = [(header::ALLOW, "GET, HEAD")];
-    (allow, json(StatusCode::METHOD_NOT_ALLOWED, &Refusal { error })).into_response()
+    (
+        allow,
+        json(StatusCode::METHOD_NOT_ALLOWED, &RefusedRequest { error }),
+    )
+        .into_response()
 }
 
 /// Answers yes, or no with the reasons.
