@@ -12,6 +12,9 @@ use crate::Error;
 /// No service manager sends it by itself: the signals that one sends to all processes ask a worker to drain.
 pub(crate) const HAND_BACK: rustix::process::Signal = rustix::process::Signal::USR1;
 
+/// The name of the signal that says that the terminal is gone, and to a fleet otherwise that it is to reload.
+pub(crate) const HANG_UP: &str = "SIGHUP";
+
 /// Signals so soon after the first one are that one: `timeout` sends two at once, to the process and to its group.
 const SAME_REQUEST: Duration = Duration::from_millis(500);
 
@@ -67,7 +70,7 @@ impl Signals {
         tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",
-            () = next_of(&mut self.hang_up) => "SIGHUP",
+            () = next_of(&mut self.hang_up) => HANG_UP,
         }
     }
 
@@ -117,7 +120,7 @@ impl HandBackSignal {
 }
 
 /// Listens for SIGHUP, unless this process was started with orders to ignore it, as nohup does.
-pub(crate) fn hang_up() -> io::Result<Option<Signal>> {
+fn hang_up() -> io::Result<Option<Signal>> {
     // Linux shows the mask of ignored signals; elsewhere the order is not known and SIGHUP is listened to.
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
@@ -129,7 +132,7 @@ pub(crate) fn hang_up() -> io::Result<Option<Signal>> {
 }
 
 /// Completes at the next of a signal that may not be listened to. Cancel-safe.
-pub(crate) async fn next_of(signal: &mut Option<Signal>) {
+async fn next_of(signal: &mut Option<Signal>) {
     match signal {
         Some(signal) => {
             signal.recv().await;

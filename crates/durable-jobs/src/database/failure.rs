@@ -92,8 +92,7 @@ const DISK_FULL: &str = "53100";
 
 /// Tells whether the server had no room for what was asked, or for a session.
 fn is_out_of_room(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(DatabaseError::code);
-    code.is_some_and(|code| code == DISK_FULL)
+    has_code(error, DISK_FULL)
 }
 
 /// Tells whether a pooler refuses what the driver of the engine asks for at the beginning of every session.
@@ -106,14 +105,17 @@ const TOO_MANY_CONNECTIONS: &str = "53300";
 
 /// Tells whether no connection could be made because all that are allowed are in use.
 pub(super) fn is_full(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(DatabaseError::code);
-    code.is_some_and(|code| code == TOO_MANY_CONNECTIONS)
+    has_code(error, TOO_MANY_CONNECTIONS)
 }
 
 /// Tells whether a session cannot write any more, as one that outlived the role of its server.
 pub(crate) fn is_read_only(error: &sqlx::Error) -> bool {
+    has_code(error, READ_ONLY)
+}
+
+fn has_code(error: &sqlx::Error, sqlstate: &str) -> bool {
     let code = error.as_database_error().and_then(DatabaseError::code);
-    code.is_some_and(|code| code == READ_ONLY)
+    code.is_some_and(|code| code == sqlstate)
 }
 
 /// Tests whether the connection broke, or none could be had.

@@ -200,11 +200,7 @@ impl Database {
 impl Address {
     /// Opens one connection outside of any pool.
     pub(crate) async fn connect(&self, timeout: Duration) -> Result<PgConnection, Error> {
-        match tokio::time::timeout(timeout, PgConnection::connect_with(&self.options)).await {
-            Ok(Ok(connection)) => Ok(connection),
-            Ok(Err(error)) => Err(self.refusal(&error)),
-            Err(_) => Err(self.no_answer(timeout)),
-        }
+        self.connect_by(timeout, Instant::now()).await
     }
 
     /// Opens one connection as [`Address::connect`] does, and waits until `deadline` for a place where the server has none.

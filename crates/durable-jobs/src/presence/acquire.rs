@@ -55,12 +55,12 @@ pub enum Slot {
 
 /// A worker that asks for an executor id.
 pub(super) struct Acquisition<'a> {
-    address: &'a Address,
+    pub(super) address: &'a Address,
     /// Has the lock once an id is taken.
     pub(super) session: WorkerSession,
-    role: Role,
+    pub(super) role: Role,
     /// Tells this worker from every other one that has had the id.
-    incarnation: String,
+    pub(super) incarnation: String,
 }
 
 /// The holder that stands in the way.

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::Presence;
-use super::acquire::try_lock;
+use super::acquire::{Acquisition, try_lock};
 use super::former::Current;
 use super::progress_schedule::{LOOK_INTERVAL, ProgressSchedule, RunningJobs};
 use super::session::WorkerSession;
@@ -30,8 +30,8 @@ pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) struct Heartbeat {
     address: Address,
     session: Option<WorkerSession>,
-    pub(super) executor_id: String,
-    pub(super) incarnation: String,
+    executor_id: String,
+    incarnation: String,
     /// Others in this process see that it is over when this task is.
     _current: Current,
     schedule: ProgressSchedule,
@@ -64,37 +64,21 @@ enum Beat {
 }
 
 impl Heartbeat {
-    pub(super) fn new(
-        address: Address,
-        session: WorkerSession,
-        executor_id: String,
-        incarnation: String,
-    ) -> Self {
+    /// Keeps the executor id that `acquisition` took; its row says what `running` reads of the jobs in hand.
+    pub(super) fn new(acquisition: Acquisition<'_>, executor_id: String, running: RunningJobs) -> Self {
         let (contact, _) = watch::channel(Contact::now());
         Self {
             contact,
-            address,
-            session: Some(session),
+            address: acquisition.address.clone(),
+            session: Some(acquisition.session),
             executor_id,
-            _current: Current(incarnation.clone()),
-            incarnation,
-            schedule: ProgressSchedule::new(Box::new(Vec::new)),
-            queue: String::new(),
+            _current: Current(acquisition.incarnation.clone()),
+            incarnation: acquisition.incarnation,
+            schedule: ProgressSchedule::new(running),
+            queue: acquisition.role.queue,
             submissions: Submissions::default(),
             locked_out_since: None,
         }
-    }
-
-    /// Tells of the jobs that `running` reads.
-    pub(super) fn showing(mut self, running: RunningJobs) -> Self {
-        self.schedule = ProgressSchedule::new(running);
-        self
-    }
-
-    /// Announces what clients submit to `queue`.
-    pub(super) fn announcing(mut self, queue: &str) -> Self {
-        queue.clone_into(&mut self.queue);
-        self
     }
 
     /// Hears of submissions.

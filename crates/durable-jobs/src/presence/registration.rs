@@ -31,21 +31,15 @@ impl Registration {
         incarnation: String,
         running: RunningJobs,
     ) -> Result<Self, Error> {
-        let queue = role.queue.clone();
         let mut acquisition = Acquisition::new(address, role, incarnation.clone()).await?;
         let executor_id = acquisition.take().await?;
-        let heartbeat = Heartbeat::new(address.clone(), acquisition.session, executor_id, incarnation);
-        Ok(Self::beat(heartbeat.showing(running).announcing(&queue)))
-    }
-
-    fn beat(heartbeat: Heartbeat) -> Self {
-        let (executor_id, incarnation) = (heartbeat.executor_id.clone(), heartbeat.incarnation.clone());
+        let heartbeat = Heartbeat::new(acquisition, executor_id.clone(), running);
         let (draining, draining_seen) = watch::channel(false);
         let (lost_said, lost) = watch::channel(None);
         let stop = CancellationToken::new();
         let (contact, submissions) = (heartbeat.contact(), heartbeat.submissions());
         let heartbeat = tokio::spawn(heartbeat.run(stop.clone(), draining_seen, lost_said));
-        Self {
+        Ok(Self {
             executor_id,
             incarnation,
             draining,
@@ -54,7 +48,7 @@ impl Registration {
             submissions,
             stop,
             heartbeat,
-        }
+        })
     }
 
     /// Tells the engine's sessions of this incarnation from all others.

@@ -311,9 +311,7 @@ impl Request {
             Algorithm::Recursive => fibonacci::Estimate::for_recursive(self.n),
         }
     }
-}
 
-impl Request {
     /// Estimates what the request takes of a processor and of memory.
     #[must_use]
     pub fn cost(&self) -> Cost {

@@ -6,7 +6,7 @@ use signal_hook::consts::{SIGTTIN, SIGTTOU};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::Error;
-use crate::signals::{hang_up, next_of};
+use crate::signals::{HANG_UP, Signals};
 
 /// A signal to a fleet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,9 +26,7 @@ pub(crate) enum FleetSignal {
 
 /// Listens to the signals of a fleet from its making on, so that none is missed.
 pub struct FleetSignals {
-    interrupt: Signal,
-    terminate: Signal,
-    hang_up: Option<Signal>,
+    signals: Signals,
     had_terminal: bool,
     more: Signal,
     fewer: Signal,
@@ -40,28 +38,24 @@ impl FleetSignals {
     /// # Errors
     /// When the operating system refuses.
     pub fn listen() -> Result<Self, Error> {
-        let listen = || -> io::Result<Self> {
-            Ok(Self {
-                interrupt: signal(SignalKind::interrupt())?,
-                terminate: signal(SignalKind::terminate())?,
-                hang_up: hang_up()?,
-                had_terminal: io::stderr().is_terminal(),
-                more: signal(SignalKind::from_raw(SIGTTIN))?,
-                fewer: signal(SignalKind::from_raw(SIGTTOU))?,
-            })
-        };
-        listen().map_err(Error::system("listening for signals"))
+        let listen =
+            |number| signal(SignalKind::from_raw(number)).map_err(Error::system("listening for signals"));
+        Ok(Self {
+            signals: Signals::listen()?,
+            had_terminal: io::stderr().is_terminal(),
+            more: listen(SIGTTIN)?,
+            fewer: listen(SIGTTOU)?,
+        })
     }
 
     /// Waits for the next one. Cancel-safe.
     pub(super) async fn next(&mut self) -> FleetSignal {
         tokio::select! {
-            _ = self.interrupt.recv() => FleetSignal::Stop("SIGINT"),
-            _ = self.terminate.recv() => FleetSignal::Stop("SIGTERM"),
-            () = next_of(&mut self.hang_up) => {
-                let lost_terminal = self.had_terminal && !io::stderr().is_terminal();
-                if lost_terminal { FleetSignal::LoseTerminal } else { FleetSignal::Reload }
-            }
+            signal = self.signals.next() => match signal {
+                HANG_UP if self.had_terminal && !io::stderr().is_terminal() => FleetSignal::LoseTerminal,
+                HANG_UP => FleetSignal::Reload,
+                signal => FleetSignal::Stop(signal),
+            },
             _ = self.more.recv() => FleetSignal::More,
             _ = self.fewer.recv() => FleetSignal::Fewer,
         }

@@ -150,7 +150,9 @@ impl Reload {
             return ReloadStep::Over;
         }
         if let Some((number, old)) = self.current {
-            let replacement = slots.get(&number).filter(|slot| slot.place.incarnation() != old);
+            let replacement = slots
+                .get(&number)
+                .filter(|slot| slot.process_slot.incarnation() != old);
             if !replacement.is_some_and(|slot| slot.is_ready(now)) {
                 return ReloadStep::Wait;
             }
@@ -168,8 +170,8 @@ impl Reload {
         }
         self.waiting.pop_front();
         if let Some(slot) = slots.get_mut(&next) {
-            self.current = Some((next, slot.place.incarnation()));
-            slot.place.replace(now);
+            self.current = Some((next, slot.process_slot.incarnation()));
+            slot.process_slot.replace(now);
         }
         ReloadStep::Wait
     }
@@ -204,7 +206,7 @@ impl Reload {
             }
             Some(reason) => {
                 let left = self.current.and_then(|(number, _)| slots.get(&number));
-                let vacant = left.filter(|slot| slot.place.is_empty());
+                let vacant = left.filter(|slot| slot.process_slot.is_empty());
                 let slot_without_worker = vacant.map(|slot| slot.number);
                 warn!(
                     replaced,

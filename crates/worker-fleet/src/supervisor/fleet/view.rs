@@ -27,9 +27,13 @@ impl FleetState {
     }
 
     fn fingerprint(&self, now: Instant) -> StateFingerprint {
-        let health = self.plan.health.as_ref().and_then(|health| health.place.pid());
+        let health = self
+            .plan
+            .health
+            .as_ref()
+            .and_then(|health| health.process_slot.pid());
         let slots = self.slots.values();
-        let workers = slots.map(|slot| (slot.number, slot.place.pid(), slot.state(now)));
+        let workers = slots.map(|slot| (slot.number, slot.process_slot.pid(), slot.state(now)));
         (self.phase, health, workers.collect())
     }
 
