@@ -5,8 +5,10 @@
 
 use std::borrow::Cow;
 
+use bytes::BytesMut;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tokio_util::codec::{Decoder as _, LinesCodec};
 
 use crate::record::Failure;
 
@@ -68,43 +70,39 @@ pub(super) fn line_of(what: &str, value: &impl Serialize) -> Result<Vec<u8>, Fai
 }
 
 /// Makes lines of the pieces that a pipe delivers, and sense of the lines.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Decoder {
-    line: Vec<u8>,
-    is_too_long: bool,
+    lines: LinesCodec,
+    /// What is not yet a line.
+    rest: BytesMut,
 }
 
 /// The end of what a child wrote to stderr.
 #[derive(Debug, Default)]
 pub(super) struct Tail(Vec<u8>);
 
+impl Default for Decoder {
+    fn default() -> Self {
+        Self {
+            lines: LinesCodec::new_with_max_length(MAX_LINE_BYTES),
+            rest: BytesMut::new(),
+        }
+    }
+}
+
 impl Decoder {
     /// Takes what the pipe delivered; returns what was said on the lines that it completes.
-    pub(super) fn take<O: DeserializeOwned>(&mut self, mut bytes: &[u8]) -> Vec<ChildMessage<O>> {
+    pub(super) fn take<O: DeserializeOwned>(&mut self, bytes: &[u8]) -> Vec<ChildMessage<O>> {
+        self.rest.extend_from_slice(bytes);
         let mut said = Vec::new();
-        while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
-            self.extend(&bytes[..end]);
-            said.extend(self.finish());
-            bytes = &bytes[end + 1..];
+        loop {
+            match self.lines.decode(&mut self.rest) {
+                Ok(Some(line)) => said.extend(serde_json::from_str(&line).ok()),
+                Ok(None) => return said,
+                // It is too long or no text; the codec passes over it.
+                Err(_) => {}
+            }
         }
-        self.extend(bytes);
-        said
-    }
-
-    fn extend(&mut self, bytes: &[u8]) {
-        self.is_too_long |= self.line.len() + bytes.len() > MAX_LINE_BYTES;
-        if self.is_too_long {
-            self.line.clear();
-        } else {
-            self.line.extend_from_slice(bytes);
-        }
-    }
-
-    fn finish<O: DeserializeOwned>(&mut self) -> Option<ChildMessage<O>> {
-        let said = serde_json::from_slice(&self.line).ok();
-        self.line.clear();
-        let is_whole = !std::mem::take(&mut self.is_too_long);
-        said.filter(|_| is_whole)
     }
 }
 
@@ -180,7 +178,7 @@ mod tests {
             for piece in &pieces {
                 decoder.take::<String>(piece);
                 tail.take(piece);
-                prop_assert!(decoder.line.len() <= MAX_LINE_BYTES && tail.0.len() <= MAX_TAIL_BYTES);
+                prop_assert!(decoder.rest.len() <= MAX_LINE_BYTES && tail.0.len() <= MAX_TAIL_BYTES);
             }
             prop_assert!(tail.reason().chars().count() <= MAX_REASON_CHARS);
             decoder.take::<String>(b"\n");
@@ -194,7 +192,7 @@ mod tests {
         let mut decoder = Decoder::default();
         for _ in 0..1000 {
             assert_eq!(decoder.take::<String>(&[b'['; 1000]), []);
-            assert!(decoder.line.len() <= MAX_LINE_BYTES);
+            assert!(decoder.rest.len() <= MAX_LINE_BYTES);
         }
         assert_eq!(
             decoder.take::<String>(b"\n"),
