@@ -31,7 +31,7 @@ pub struct HealthChild {
     address: String,
     queue: QueueAddress,
     state: watch::Sender<Option<Snapshot>>,
-    pub(super) process_slot: ProcessSlot<()>,
+    pub(super) process: ProcessSlot<()>,
     incarnations: u64,
 }
 
@@ -54,7 +54,7 @@ impl HealthChild {
             listener,
             queue,
             state: watch::Sender::new(None),
-            process_slot: ProcessSlot::new(intensity),
+            process: ProcessSlot::new(intensity),
             incarnations: 0,
         })
     }
@@ -67,17 +67,17 @@ impl HealthChild {
 
     /// Starts the process if it is time.
     pub(super) fn start_if_due(&mut self, events: &mpsc::UnboundedSender<Event>, now: Instant) {
-        if !self.process_slot.is_due_to_start(now) {
+        if !self.process.is_due_to_start(now) {
             return;
         }
         self.incarnations += 1;
         match self.start(events.clone()) {
             Ok(child) => {
                 info!(pid = child.pid, address = self.address, "health process started");
-                self.process_slot.fill(child, self.incarnations);
+                self.process.fill(child, self.incarnations);
             }
             Err(error) => {
-                self.process_slot.could_not_start(now);
+                self.process.could_not_start(now);
                 warn!(%error, "the health process could not be started; trying again");
             }
         }
@@ -114,7 +114,7 @@ impl HealthChild {
             ChildEvent::Received(message) => message,
             ChildEvent::Ended(status) => return self.handle_end(incarnation, *status, now),
         };
-        match (self.process_slot.process_of(incarnation), message) {
+        match (self.process.process_of(incarnation), message) {
             (Some(process), Received::Message(FromChild::Beat { .. })) => process.beat(now),
             (Some(process), _) => process.touch(now),
             (None, _) => {}
@@ -130,10 +130,10 @@ impl HealthChild {
                 RunOutcome::Futile
             }
         };
-        let Some(ended) = self.process_slot.ended(incarnation, status, now, rate) else {
+        let Some(ended) = self.process.ended(incarnation, status, now, rate) else {
             return;
         };
-        if let Some(start) = self.process_slot.next_start() {
+        if let Some(start) = self.process.next_start() {
             let restart_in_seconds = start.saturating_duration_since(now).as_secs_f64();
             warn!(pid = ended.child.pid, %status, restart_in_seconds, "health process ended; starting another");
         }
@@ -141,12 +141,7 @@ impl HealthChild {
 
     /// Kills a process that is silent for longer than `watchdog`, or does not end when asked to.
     pub(super) fn kill_if_due(&mut self, watchdog: Duration, now: Instant) {
-        let Some(process) = self
-            .process_slot
-            .process
-            .as_mut()
-            .filter(|process| !process.is_killed)
-        else {
+        let Some(process) = self.process.current.as_mut().filter(|process| !process.is_killed) else {
             return;
         };
         let reason = process
@@ -161,17 +156,17 @@ impl HealthChild {
     /// Ends the process at once.
     pub(super) fn kill(&mut self, now: Instant) {
         // One that was asked to go is not followed by another.
-        self.process_slot.stop(now);
-        self.process_slot.kill("the fleet was ended at once");
+        self.process.stop(now);
+        self.process.kill("the fleet was ended at once");
     }
 
     /// Describes the process to others.
     pub(super) fn view(&self, now: Instant) -> HealthView {
         HealthView {
-            pid: self.process_slot.pid(),
+            pid: self.process.pid(),
             address: self.address.clone(),
-            restarts: self.process_slot.restarts,
-            last_exit: self.process_slot.last_exit(now),
+            restarts: self.process.restarts,
+            last_exit: self.process.last_exit(now),
         }
     }
 }

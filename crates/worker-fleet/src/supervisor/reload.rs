@@ -152,7 +152,7 @@ impl Reload {
         if let Some((number, old)) = self.current {
             let replacement = slots
                 .get(&number)
-                .filter(|slot| slot.process_slot.incarnation() != old);
+                .filter(|slot| slot.process.incarnation() != old);
             if !replacement.is_some_and(|slot| slot.is_ready(now)) {
                 return ReloadStep::Wait;
             }
@@ -170,8 +170,8 @@ impl Reload {
         }
         self.waiting.pop_front();
         if let Some(slot) = slots.get_mut(&next) {
-            self.current = Some((next, slot.process_slot.incarnation()));
-            slot.process_slot.replace(now);
+            self.current = Some((next, slot.process.incarnation()));
+            slot.process.replace(now);
         }
         ReloadStep::Wait
     }
@@ -206,7 +206,7 @@ impl Reload {
             }
             Some(reason) => {
                 let left = self.current.and_then(|(number, _)| slots.get(&number));
-                let vacant = left.filter(|slot| slot.process_slot.is_empty());
+                let vacant = left.filter(|slot| slot.process.is_empty());
                 let slot_without_worker = vacant.map(|slot| slot.number);
                 warn!(
                     replaced,

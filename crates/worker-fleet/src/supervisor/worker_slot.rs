@@ -17,7 +17,7 @@ use crate::snapshot::{WorkerState, WorkerView};
 pub(super) struct WorkerSlot {
     pub(super) number: u32,
     times: WorkerTimes,
-    pub(super) process_slot: ProcessSlot<WorkerRecord>,
+    pub(super) process: ProcessSlot<WorkerRecord>,
     /// The reason of the last start that failed before there was a process.
     start_failure: Option<String>,
     executor_id: Option<String>,
@@ -37,7 +37,7 @@ impl WorkerSlot {
         Self {
             number,
             times,
-            process_slot: ProcessSlot::new(times.intensity),
+            process: ProcessSlot::new(times.intensity),
             start_failure: None,
             executor_id: None,
             was_ready: false,
@@ -48,12 +48,12 @@ impl WorkerSlot {
     /// Fills the slot with a process that was just started.
     pub(super) fn fill(&mut self, child: Child, incarnation: u64) {
         self.start_failure = None;
-        self.process_slot.fill(child, incarnation);
+        self.process.fill(child, incarnation);
     }
 
     /// Records a message of its process; one of an earlier process counts for nothing.
     pub(super) fn handle(&mut self, incarnation: u64, message: Received<FromChild>, now: Instant) {
-        let Some(worker) = self.process_slot.process_of(incarnation) else {
+        let Some(worker) = self.process.process_of(incarnation) else {
             return;
         };
         worker.handle(message, now);
@@ -74,7 +74,7 @@ impl WorkerSlot {
         now: Instant,
     ) -> Option<UnexpectedEnd> {
         let rate = |worker: &WorkerProcess| worker.rate(status, now);
-        let worker = self.process_slot.ended(incarnation, status, now, rate)?;
+        let worker = self.process.ended(incarnation, status, now, rate)?;
         (!worker.is_stopping()).then_some(UnexpectedEnd {
             failure: worker.record.failure,
         })
@@ -83,19 +83,19 @@ impl WorkerSlot {
     /// Puts off a start that failed for this reason, as if the process had ended at once.
     pub(super) fn could_not_start(&mut self, reason: String, now: Instant) {
         self.start_failure = Some(reason);
-        self.process_slot.could_not_start(now);
+        self.process.could_not_start(now);
     }
 
     /// Asks the process to hand back at once what it has and go.
     pub(super) fn hand_back(&mut self, now: Instant) {
-        if let Some(worker) = &mut self.process_slot.process {
+        if let Some(worker) = &mut self.process.current {
             worker.hand_back(now);
         }
     }
 
     /// Returns why the process must be killed, if it must.
     pub(super) fn due_death(&self, now: Instant) -> Option<String> {
-        self.process_slot.process.as_ref()?.due_death(&self.times, now)
+        self.process.current.as_ref()?.due_death(&self.times, now)
     }
 
     /// Says whether a process in it has ever taken jobs.
@@ -131,25 +131,25 @@ impl WorkerSlot {
 
     /// Returns how long its process has been starting, if it is.
     fn starting_for(&self, now: Instant) -> Option<Duration> {
-        let worker = self.process_slot.process.as_ref()?;
+        let worker = self.process.current.as_ref()?;
         let age = now.saturating_duration_since(worker.child.started);
         (self.state(now) == WorkerState::Starting).then_some(age)
     }
 
     /// Returns when it has to be looked at next, if nothing happens before.
     pub(super) fn deadline(&self, now: Instant) -> Option<Instant> {
-        match &self.process_slot.process {
+        match &self.process.current {
             Some(worker) => worker.deadline(&self.times, now),
-            None => self.process_slot.next_start(),
+            None => self.process.next_start(),
         }
     }
 
     /// Derives the state of its worker.
     pub(super) fn state(&self, now: Instant) -> WorkerState {
-        match &self.process_slot.process {
+        match &self.process.current {
             Some(worker) => worker.state(&self.times, now),
-            None if self.process_slot.is_crash_looping() => WorkerState::CrashLoop,
-            None if self.process_slot.next_start().is_some() => WorkerState::Dead,
+            None if self.process.is_crash_looping() => WorkerState::CrashLoop,
+            None if self.process.next_start().is_some() => WorkerState::Dead,
             None => WorkerState::Starting,
         }
     }
@@ -160,14 +160,14 @@ impl WorkerSlot {
         if self.shown.0 != state {
             self.shown = (state, now);
         }
-        let process = self.process_slot.process.as_ref();
+        let process = self.process.current.as_ref();
         let silence = process.map(|process| process.silence(now).as_secs_f64());
         let has_beaten = process.is_some_and(|process| process.has_beaten);
         let report = self.report();
         WorkerView {
             slot: self.number,
             executor_id: self.executor_id.clone(),
-            pid: self.process_slot.pid(),
+            pid: self.process.pid(),
             state,
             state_seconds: now.saturating_duration_since(self.shown.1).as_secs_f64(),
             heartbeat_age_seconds: silence.filter(|_| has_beaten),
@@ -177,34 +177,34 @@ impl WorkerSlot {
                 contact
             }),
             host: report.and_then(|report| report.host.clone()),
-            restarts: self.process_slot.restarts,
+            restarts: self.process.restarts,
             restart_in_seconds: self.restart_in(now),
             start_failure: self.start_failure.clone(),
-            last_exit: self.process_slot.last_exit(now),
+            last_exit: self.process.last_exit(now),
             running: report.map(|report| report.running.clone()).unwrap_or_default(),
         }
     }
 
     fn report(&self) -> Option<&WorkerReport> {
-        self.process_slot.process.as_ref()?.record.report.as_ref()
+        self.process.current.as_ref()?.record.report.as_ref()
     }
 
     /// Returns how many seconds it is until the next start, while there is no process.
     pub(super) fn restart_in(&self, now: Instant) -> Option<f64> {
-        let start = self.process_slot.next_start()?;
+        let start = self.process.next_start()?;
         Some(start.saturating_duration_since(now).as_secs_f64())
     }
 
     /// Logs the end of a worker that ended by itself, or otherwise than it was asked to.
     pub(super) fn log_end(&self, now: Instant) {
-        let Some(end) = self.process_slot.last_exit(now) else {
+        let Some(end) = self.process.last_exit(now) else {
             return;
         };
         let (pid, code, signal, reason) = (end.pid, end.code, end.signal, end.reason);
         let restart_in_seconds = self.restart_in(now);
         let message = match restart_in_seconds {
             None => "worker ended before it had finished; its jobs are taken up again",
-            Some(_) if self.process_slot.is_crash_looping() => {
+            Some(_) if self.process.is_crash_looping() => {
                 "worker ended, and did so too often; trying again later"
             }
             Some(_) => "worker ended; starting another",

@@ -116,7 +116,7 @@ impl FleetState {
             ChildEvent::Received(message) => return slot.handle(incarnation, message, now),
             ChildEvent::Ended(status) => status,
         };
-        let is_its_own = slot.process_slot.incarnation() == Some(incarnation);
+        let is_its_own = slot.process.incarnation() == Some(incarnation);
         let Some(end) = slot.ended(incarnation, status, now) else {
             // One that was asked to go ends with 0, or with 130 where it had not begun.
             if is_its_own && !matches!(status.code(), Some(0 | 130)) {
@@ -142,7 +142,7 @@ impl FleetState {
         let end = self
             .slots
             .get(&number)
-            .and_then(|slot| slot.process_slot.last_exit(now));
+            .and_then(|slot| slot.process.last_exit(now));
         let how = end.map(|end| end.how()).unwrap_or_default();
         let why = NotStarted {
             reason: format!("the new worker does not start: {how}"),
@@ -159,7 +159,7 @@ impl FleetState {
             .any(|slot| slot.is_promising(LONGEST_PAUSE_ALONE, now))
         {
             let slots = self.slots.values_mut();
-            slots.for_each(|slot| slot.process_slot.bring_forward(LONGEST_PAUSE_ALONE));
+            slots.for_each(|slot| slot.process.bring_forward(LONGEST_PAUSE_ALONE));
         }
     }
 
@@ -202,20 +202,20 @@ impl FleetState {
             return;
         };
         if !is_wanted {
-            slot.process_slot.stop(now);
+            slot.process.stop(now);
         }
         if let Some(reason) = slot.due_death(now) {
             warn!(
                 slot = number,
-                pid = slot.process_slot.pid(),
+                pid = slot.process.pid(),
                 reason,
                 "killing a worker"
             );
-            slot.process_slot.kill(&reason);
+            slot.process.kill(&reason);
         }
-        if slot.process_slot.is_empty() && !is_wanted {
+        if slot.process.is_empty() && !is_wanted {
             self.slots.remove(&number);
-        } else if is_wanted && slot.process_slot.is_due_to_start(now) {
+        } else if is_wanted && slot.process.is_due_to_start(now) {
             self.start(number, now);
         }
     }
@@ -267,7 +267,7 @@ impl FleetState {
             return;
         };
         if is_last {
-            health.process_slot.stop(now);
+            health.process.stop(now);
         } else {
             health.start_if_due(&self.events, now);
         }
@@ -313,7 +313,7 @@ impl FleetState {
     /// Kills every worker.
     pub(crate) fn kill_all(&mut self) {
         for slot in self.slots.values_mut() {
-            slot.process_slot.kill("the fleet was ended at once");
+            slot.process.kill("the fleet was ended at once");
         }
     }
 
@@ -321,9 +321,9 @@ impl FleetState {
     pub(crate) fn reset_deadlines(&mut self, now: Instant) {
         self.slots
             .values_mut()
-            .for_each(|slot| slot.process_slot.reset_deadlines(now));
+            .for_each(|slot| slot.process.reset_deadlines(now));
         if let Some(health) = &mut self.plan.health {
-            health.process_slot.reset_deadlines(now);
+            health.process.reset_deadlines(now);
         }
     }
 
@@ -340,8 +340,8 @@ impl FleetState {
             .plan
             .health
             .as_ref()
-            .is_some_and(|health| !health.process_slot.is_empty());
-        has_health || self.slots.values().any(|slot| !slot.process_slot.is_empty())
+            .is_some_and(|health| !health.process.is_empty());
+        has_health || self.slots.values().any(|slot| !slot.process.is_empty())
     }
 
     /// Says whether it was stopped and everything has ended.
@@ -361,24 +361,21 @@ impl FleetState {
             .plan
             .health
             .iter()
-            .filter_map(|health| health.process_slot.next_start());
+            .filter_map(|health| health.process.next_start());
         slots.chain(health).min()
     }
 
     /// Ends the start when every worker was ready once, or ends as soon as it starts; if they all do, the fleet does
     /// too.
     fn judge_start(&mut self, now: Instant) {
-        let is_settled = |slot: &WorkerSlot| slot.was_ready() || slot.process_slot.is_crash_looping();
+        let is_settled = |slot: &WorkerSlot| slot.was_ready() || slot.process.is_crash_looping();
         if self.is_draining() {
             self.is_starting = false;
         } else if self.slots.values().all(is_settled) {
             if self.slots.values().any(WorkerSlot::was_ready) {
                 self.is_starting = false;
             } else {
-                let last = self
-                    .slots
-                    .values()
-                    .find_map(|slot| slot.process_slot.last_exit(now));
+                let last = self.slots.values().find_map(|slot| slot.process.last_exit(now));
                 let how = last.map(|end| end.how()).unwrap_or_default();
                 self.refuse(
                     1,

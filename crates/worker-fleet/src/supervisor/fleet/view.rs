@@ -27,13 +27,9 @@ impl FleetState {
     }
 
     fn fingerprint(&self, now: Instant) -> StateFingerprint {
-        let health = self
-            .plan
-            .health
-            .as_ref()
-            .and_then(|health| health.process_slot.pid());
+        let health = self.plan.health.as_ref().and_then(|health| health.process.pid());
         let slots = self.slots.values();
-        let workers = slots.map(|slot| (slot.number, slot.process_slot.pid(), slot.state(now)));
+        let workers = slots.map(|slot| (slot.number, slot.process.pid(), slot.state(now)));
         (self.phase, health, workers.collect())
     }
 

@@ -11,7 +11,7 @@ use crate::snapshot::LastExit;
 
 /// The place of a process with a record `R`.
 pub(crate) struct ProcessSlot<R> {
-    pub(crate) process: Option<ManagedProcess<R>>,
+    pub(crate) current: Option<ManagedProcess<R>>,
     restart: RestartState,
     history: Restarts,
     pub(crate) restarts: u32,
@@ -35,7 +35,7 @@ enum RestartState {
 impl<R: Default> ProcessSlot<R> {
     pub(crate) fn new(intensity: Intensity) -> Self {
         Self {
-            process: None,
+            current: None,
             restart: RestartState::Planned,
             history: Restarts::new(intensity),
             restarts: 0,
@@ -48,12 +48,12 @@ impl<R: Default> ProcessSlot<R> {
         if self.last_end.is_some() && matches!(self.restart, RestartState::Until { .. }) {
             self.restarts += 1;
         }
-        self.process = Some(ManagedProcess::new(child, incarnation));
+        self.current = Some(ManagedProcess::new(child, incarnation));
     }
 
     /// Returns the process of this incarnation, if it is still there.
     pub(crate) fn process_of(&mut self, incarnation: u64) -> Option<&mut ManagedProcess<R>> {
-        self.process
+        self.current
             .as_mut()
             .filter(|process| process.incarnation == incarnation)
     }
@@ -69,7 +69,7 @@ impl<R: Default> ProcessSlot<R> {
         rate: impl FnOnce(&ManagedProcess<R>) -> RunOutcome,
     ) -> Option<ManagedProcess<R>> {
         self.process_of(incarnation)?;
-        let process = self.process.take()?;
+        let process = self.current.take()?;
         let exit = end::exit_of(&process.child, status, process.reason.clone(), now);
         self.last_end = Some((exit, now));
         if process.is_stopping() {
@@ -106,7 +106,7 @@ impl<R: Default> ProcessSlot<R> {
 
     /// Asks the process to finish and end.
     pub(crate) fn stop(&mut self, now: Instant) {
-        if let Some(process) = &mut self.process {
+        if let Some(process) = &mut self.current {
             process.stop(now);
         }
     }
@@ -121,20 +121,20 @@ impl<R: Default> ProcessSlot<R> {
 
     /// Kills the process, once, for this reason.
     pub(crate) fn kill(&mut self, reason: &str) {
-        if let Some(process) = &mut self.process {
+        if let Some(process) = &mut self.current {
             process.kill(reason);
         }
     }
 
     /// Counts silence and delay of the process from `now` on.
     pub(crate) fn reset_deadlines(&mut self, now: Instant) {
-        if let Some(process) = &mut self.process {
+        if let Some(process) = &mut self.current {
             process.reset_deadlines(now);
         }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.process.is_none()
+        self.current.is_none()
     }
 
     /// Says whether a process may be started now.
@@ -162,11 +162,11 @@ impl<R: Default> ProcessSlot<R> {
     }
 
     pub(crate) fn incarnation(&self) -> Option<u64> {
-        self.process.as_ref().map(|process| process.incarnation)
+        self.current.as_ref().map(|process| process.incarnation)
     }
 
     pub(crate) fn pid(&self) -> Option<u32> {
-        self.process.as_ref().map(|process| process.child.pid)
+        self.current.as_ref().map(|process| process.child.pid)
     }
 
     /// Describes the end of the last process.
