@@ -73,7 +73,7 @@ pub(super) fn line_of(what: &str, value: &impl Serialize) -> Result<Vec<u8>, Fai
 #[derive(Debug)]
 pub(super) struct Decoder {
     lines: LinesCodec,
-    /// What is not yet a line.
+    /// The beginning of a line whose end has not come.
     rest: BytesMut,
 }
 

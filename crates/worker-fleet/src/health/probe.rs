@@ -193,7 +193,7 @@ impl DatabaseProbe {
     }
 
     async fn ask(self, probe: QueueProbe, asked_at: Instant) {
-        // A task of its own and a bound of our own: whatever becomes of it, the next question can be asked_at.
+        // A task of its own and a bound of our own: whatever becomes of it, the next question can be asked.
         let question = tokio::spawn(async move { timeout(2 * TIMEOUT, probe.ask(TIMEOUT)).await });
         let answer = match question.await {
             Ok(Ok(answer)) => answer.map_err(|error| reason(&error)),
