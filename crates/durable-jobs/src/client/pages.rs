@@ -35,7 +35,7 @@ pub struct Pages<'a> {
 }
 
 impl Client {
-    /// Lists jobs, whatever their queue.
+    /// Lists jobs, whatever their queue and their type.
     ///
     /// # Errors
     /// [`Error::Unreachable`] or [`Error::Database`].
@@ -98,7 +98,6 @@ impl Pages<'_> {
         };
         let asked = wanted + self.read.len();
         let query = WorkflowFilter {
-            names: database.scope.workflows().to_vec(),
             workflow_id_prefixes: filter.id_prefix.iter().map(String::as_str).collect(),
             status: filter
                 .states

@@ -1,11 +1,12 @@
 //! Putting a job that ended without a value back into its queue.
 //!
 //! The engine resumes what was cancelled, and neither a failed row nor a parked one; so this is a guarded statement of
-//! ours: only a row in one of those states changes, and only a workflow of ours. What its successful steps recorded stays
-//! and is not computed again; what was recorded from the first failed step on is taken away, so that it runs again.
+//! ours: only a row in one of those states changes, whatever its type. What its successful steps recorded stays and is not
+//! computed again; what was recorded from the first failed step on is taken away, so that it runs again.
 //! The counts of claims and of deaths begin anew, and so does a timeout.
-//! The job goes back to its own queue, with the priority that it had. A deduplication key is not restored: the engine gives
-//! it up at the end of a job, and another job may have it by now.
+//! The job goes back to its own queue, with the priority that it had. One whose queue is not known goes to the client's if
+//! the client knows its type, else to the engine's, which every worker serves. A deduplication key is not restored: the
+//! engine gives it up at the end of a job, and another job may have it by now.
 //!
 //! A job that was cancelled a moment ago is resumed a moment later, when the run that was cancelled has noticed: it looks
 //! at its status twenty times a second, and would otherwise never learn of it. It does not promise to wait for a run that
@@ -45,7 +46,7 @@ pub struct ResumeOptions {
 pub enum ResumeOutcome {
     /// It waits in its queue again.
     Resumed,
-    /// Its own queue is not known any more; it waits in this one, the client's.
+    /// Its own queue is not known any more; it waits in this one.
     ResumedOn(String),
     /// It is in this state, in which there is nothing to resume.
     Refused(State),
@@ -66,9 +67,9 @@ impl Client {
                 self.announce(&queue).await;
                 Ok(ResumeOutcome::Resumed)
             }
-            Requeued::OnOurs => {
-                self.announce(&self.queue).await;
-                Ok(ResumeOutcome::ResumedOn(self.queue.clone()))
+            Requeued::OnAnother(queue) => {
+                self.announce(&queue).await;
+                Ok(ResumeOutcome::ResumedOn(queue))
             }
             Requeued::Not(outcome) => Ok(outcome),
         }
@@ -84,9 +85,8 @@ impl Client {
             let Some(row) = row.await.map_err(text)? else {
                 return Ok(Requeued::Not(ResumeOutcome::NotFound));
             };
-            let is_ours = self.database.scope.knows(row.name.as_deref());
             match state_of(&row) {
-                State::Cancelled if is_ours => tokio::time::sleep(LOOK_INTERVAL).await,
+                State::Cancelled => tokio::time::sleep(LOOK_INTERVAL).await,
                 state => return Ok(Requeued::Not(ResumeOutcome::Refused(state))),
             }
         }
@@ -117,7 +117,7 @@ impl Client {
             if is_own {
                 Requeued::OnItsOwn(queue)
             } else {
-                Requeued::OnOurs
+                Requeued::OnAnother(queue)
             }
         }))
     }
@@ -127,8 +127,8 @@ impl Client {
 enum Requeued {
     /// The job is in this queue, its own.
     OnItsOwn(String),
-    /// The job is in the client's queue, since its own is not known.
-    OnOurs,
+    /// The job is in this queue, since its own is not known.
+    OnAnother(String),
     /// It is not.
     Not(ResumeOutcome),
 }

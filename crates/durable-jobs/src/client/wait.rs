@@ -45,6 +45,8 @@ const OUTCOMES_AT_ONCE: usize = 500;
 pub struct Outcome {
     /// The job.
     pub id: JobId,
+    /// The workflow that it ran.
+    pub workflow: String,
     /// Its final state.
     pub state: State,
     /// The output, or why there is none. A cancelled job has a [`Failure`] named `Cancelled`.
@@ -293,10 +295,13 @@ impl Waiter {
         ended.sort_by_key(|row| row.completed_at);
         for row in ended {
             let Some(result) = recorded(&row) else { continue };
-            let (id, state) = (JobId::new(&row.workflow_id), state_of(&row));
+            self.ready.push_back(WaitEvent::Finished(Outcome {
+                id: JobId::new(&row.workflow_id),
+                state: state_of(&row),
+                workflow: row.name.unwrap_or_default(),
+                result,
+            }));
             done.insert(row.workflow_id);
-            self.ready
-                .push_back(WaitEvent::Finished(Outcome { id, state, result }));
         }
         self.open.retain(|id| !done.contains(id.as_str()));
         let missing = self

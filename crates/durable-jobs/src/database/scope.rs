@@ -28,11 +28,6 @@ impl Scope {
     pub(crate) fn workflows(&self) -> &[&'static str] {
         &self.workflows
     }
-
-    /// Says that a row of this name is of a type that is known here.
-    pub(crate) fn knows(&self, workflow: Option<&str>) -> bool {
-        workflow.is_some_and(|name| self.workflows.contains(&name))
-    }
 }
 
 /// The use that a caller makes of the tables, and of whose rows.

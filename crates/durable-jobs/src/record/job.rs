@@ -187,10 +187,18 @@ pub struct JobDetail {
 pub struct JobOutput(Box<RawValue>);
 
 impl JobOutput {
-    /// Takes what a row holds.
+    /// Takes what a row holds, in one line.
     pub(crate) fn of_row(output: Option<&str>) -> Result<Self, Failure> {
         let output = RawValue::from_string(output.unwrap_or("null").to_owned());
-        output.map(Self).map_err(|error| Self::unreadable(&error))
+        // Valid JSON has these between its values and in no string.
+        let line = output.and_then(|json| RawValue::from_string(json.get().replace(['\n', '\r', '\t'], " ")));
+        line.map(Self).map_err(|error| Self::unreadable(&error))
+    }
+
+    /// The JSON, in one line.
+    #[must_use]
+    pub fn json(&self) -> &str {
+        self.0.get()
     }
 
     /// Reads the output of a job of a known type.
