@@ -20,6 +20,7 @@
 //! | `database_access` | the database of a command, given or private |
 //! | `flags`, `telemetry` | flags that several commands share; the log |
 //! | `config` | all settings in one table, and their sources |
+//! | `recorded` | the recorded outputs of jobs |
 //! | `exit` | exit codes, and the one place that prints an error |
 //! | `output` | stdout and stderr: tables, colours, JSON, nothing that steers a terminal |
 //! | `clocks` | clocks that differ from the database's |
@@ -45,6 +46,7 @@ mod database_access;
 mod exit;
 mod flags;
 mod output;
+mod recorded;
 mod telemetry;
 mod this_process;
 mod wait;

@@ -1,4 +1,4 @@
-//! `abaci list`: the jobs of every queue, the newest first.
+//! `abaci list`: the jobs of every queue and every type, the newest first.
 
 use clap::Args;
 use durable_jobs::client::ListFilter;
@@ -50,9 +50,10 @@ pub(crate) struct ListArgs {
 type Cell = fn(&Job, i64) -> String;
 
 /// The columns of the table: a new one is a row here.
-const COLUMNS: [(&str, Cell); 8] = [
+const COLUMNS: [(&str, Cell); 9] = [
     ("ID", |job, _| job.workflow_id.to_string()),
     ("STATE", |job, _| job.state.to_string()),
+    ("TYPE", |job, _| job.workflow.clone()),
     ("N", |job, _| shown(output::detail(&job.details, "n"))),
     ("ALGORITHM", |job, _| {
         shown(output::detail(&job.details, "algorithm"))

@@ -78,7 +78,7 @@ impl ShowArgs {
             tail: self.tail,
         };
         if self.value || self.head.is_some() || self.tail.is_some() {
-            return value::print(look.detail, ends, config.bucket_access()).await;
+            return value::print(&look.detail, ends, config.bucket_access()).await;
         }
         match Format::of_flag(self.json) {
             Format::Json => output::json(&look)?,

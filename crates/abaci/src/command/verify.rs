@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::database_access::{DatabaseAccess, on_blocking_thread};
 use crate::exit::Exit;
 use crate::output::{self, Format};
+use crate::recorded::fibonacci_result;
 
 /// Check the value of a job that succeeded against a certificate that is computed here and now.
 ///
@@ -42,12 +43,8 @@ impl VerifyArgs {
         let (_access, client) = DatabaseAccess::connect_to_look(config, &id).await?;
         let detail = client.show(&id).await;
         client.close().await;
-        let detail = detail?;
-        let Some(result) = detail.result else {
-            output::error(format_args!("job {id} has no value: it is {}", detail.job.state));
-            return Ok(Exit::No);
-        };
-        let verification = verification(id, result.read()?, config).await?;
+        let result = fibonacci_result(&detail?)?;
+        let verification = verification(id, result, config).await?;
         match Format::of_flag(self.json) {
             Format::Json => output::json(&verification)?,
             Format::Human => print(&verification)?,

@@ -3,6 +3,7 @@
 //! Results go to stdout, one line each, and one failed job hides none of the others; progress, notices and the summary
 //! go to stderr.
 //! Each value is checked here against a certificate computed here: a value that does not stand counts as failed.
+//! The output of another program's job is printed as it was recorded.
 //!
 //! Giving up, being interrupted or being killed loses nothing: the jobs are in the database, and the last line shows how
 //! to wait for them again.
@@ -16,13 +17,14 @@ mod timeouts;
 use std::collections::{BTreeSet, HashMap};
 
 use durable_jobs::client::{Outcome, WaitEvent};
-use durable_jobs::{Client, JobId};
+use durable_jobs::{Client, JobId, State};
 use fibonacci_jobs::Request;
 use worker_fleet::signals::Signals;
 
 use crate::config::Config;
 use crate::exit::Exit;
 use crate::output::{self, Format};
+use crate::recorded::is_fibonacci;
 
 pub(crate) use fleet::LocalFleet;
 pub(crate) use progress::ProgressLine;
@@ -114,6 +116,13 @@ impl JobWait {
 
     fn finished(&mut self, outcome: Outcome, progress: &ProgressLine) -> anyhow::Result<()> {
         self.open.remove(&outcome.id);
+        if !is_fibonacci(&outcome.workflow) {
+            match outcome.state {
+                State::Succeeded => self.tally.succeeded(0.0),
+                _ => self.tally.failed(),
+            }
+            return progress.apart(|| report::print_foreign(&outcome, self.format));
+        }
         let request = self.requests.get(&outcome.id).copied().flatten();
         let outcome = checked(outcome);
         match &outcome.result {

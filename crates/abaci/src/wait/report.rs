@@ -1,6 +1,7 @@
 //! One job's outcome as one line.
 
 use durable_jobs::client::Outcome;
+use durable_jobs::record::JobOutput;
 use durable_jobs::{Failure, JobId, State};
 use fibonacci_jobs::{Algorithm, JobResult, Request};
 use serde::Serialize;
@@ -26,6 +27,18 @@ struct NoValue<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     algorithm: Option<Algorithm>,
     error: &'a Failure,
+}
+
+/// A job of another program, as JSON.
+#[derive(Serialize)]
+struct Foreign<'a> {
+    workflow_id: &'a JobId,
+    workflow: &'a str,
+    state: State,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<&'a JobOutput>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a Failure>,
 }
 
 /// An ended job, with its value read and checked.
@@ -55,6 +68,34 @@ pub(crate) fn print(outcome: &Checked, request: Option<Request>, format: Format)
         Format::Human => output::line(human(outcome, request)),
         Format::Json => print_json(outcome, request),
     }
+}
+
+/// Prints an outcome of another program's job; an output that is no JSON makes no failure of a job that succeeded.
+pub(crate) fn print_foreign(outcome: &Outcome, format: Format) -> anyhow::Result<()> {
+    let Outcome {
+        id,
+        workflow,
+        state,
+        result,
+    } = outcome;
+    if format == Format::Json {
+        return output::json(&Foreign {
+            workflow_id: id,
+            workflow,
+            state: *state,
+            result: result.as_ref().ok(),
+            error: result.as_ref().err(),
+        });
+    }
+    let said = match result {
+        Ok(output) => output.json().to_owned(),
+        Err(failure) => failure.to_string(),
+    };
+    let state = match state {
+        State::Succeeded => state.to_string(),
+        _ => state.red().to_string(),
+    };
+    output::line(format_args!("{workflow} {state}: {said}  job {id}"))
 }
 
 fn print_json(outcome: &Checked, request: Option<Request>) -> anyhow::Result<()> {

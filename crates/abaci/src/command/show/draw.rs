@@ -1,10 +1,10 @@
 //! The lines of `abaci show`.
 
-use durable_jobs::record::{JobOutput, StepRecord};
-use fibonacci_jobs::JobResult;
+use durable_jobs::record::StepRecord;
 
 use super::Look;
 use crate::output::{self, Table};
+use crate::recorded::fibonacci_result;
 
 /// Everything that is known, line by line.
 pub(super) fn lines(look: &Look) -> Vec<String> {
@@ -13,6 +13,7 @@ pub(super) fn lines(look: &Look) -> Vec<String> {
     let fields = [
         ("job", Some(job.workflow_id.to_string())),
         ("state", Some(job.state.to_string())),
+        ("type", Some(job.workflow.clone())),
         ("progress", progress(look)),
         ("waits", look.waits.clone()),
         ("n", output::detail(&job.details, "n")),
@@ -54,8 +55,9 @@ fn field((name, value): (&str, Option<String>)) -> Option<String> {
 }
 
 fn result_lines(look: &Look) -> Vec<String> {
-    let Some(Ok(result)) = look.detail.result.as_ref().map(JobOutput::read::<JobResult>) else {
-        return Vec::new();
+    let Ok(result) = fibonacci_result(&look.detail) else {
+        let output = look.detail.result.as_ref().map(|output| output.json().to_owned());
+        return field(("output", output)).into_iter().collect();
     };
     let artifact = result.artifact.as_ref();
     let fields = [

@@ -13,6 +13,7 @@ use fibonacci_jobs::JobResult;
 use crate::database_access::on_blocking_thread;
 use crate::exit::{Exit, Failed};
 use crate::output;
+use crate::recorded::fibonacci_result;
 
 /// The line between both ends of a value.
 const GAP: &[u8] = "\n…\n".as_bytes();
@@ -37,15 +38,8 @@ struct Selection {
 ///
 /// # Errors
 /// With exit code 1 when the value is not F(n), or is not there.
-pub(super) async fn print(detail: JobDetail, ends: ValueEnds, access: BucketAccess) -> anyhow::Result<Exit> {
-    let Some(result) = detail.result else {
-        output::error(format_args!(
-            "job {} has no value: it is {}",
-            detail.job.workflow_id, detail.job.state
-        ));
-        return Ok(Exit::No);
-    };
-    let result: JobResult = result.read()?;
+pub(super) async fn print(detail: &JobDetail, ends: ValueEnds, access: BucketAccess) -> anyhow::Result<Exit> {
+    let result = fibonacci_result(detail)?;
     on_blocking_thread(move || print_checked(&result, ends, &access)).await??;
     Ok(Exit::Done)
 }

@@ -6,6 +6,7 @@ mod help;
 mod hostile;
 mod long_lists;
 mod managing;
+mod other_programs;
 mod refusals;
 mod servers;
 mod status;
