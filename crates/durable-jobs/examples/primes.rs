@@ -57,42 +57,44 @@ impl Task for Span {
 }
 
 /// Starts the private database, which runs while somebody has a lease on it.
-fn private() -> Result<Lease, Box<dyn Error>> {
+fn private() -> Result<(String, Option<Lease>), Box<dyn Error>> {
     let keeper = KeeperCommand::new(std::env::current_exe()?, ["keep"]);
     let lease = Lease::acquire(&Settings::new(DATA, keeper))?;
     lease.ensure_database("primes")?;
-    Ok(lease)
+    Ok((lease.url("primes"), Some(lease)))
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let (url, _lease) = match (&arguments[..], std::env::var("DATABASE_URL")) {
-        (["compute"], _) => return Ok(compute_for_worker(&[TaskKind::of::<Span>()])?),
-        (["keep"], _) => return Ok(local_postgres::keep(&KeeperSettings::new(DATA))?),
-        (_, Ok(url)) => (url, None),
-        (_, Err(_)) => private().map(|lease| (lease.url("primes"), Some(lease)))?,
+    let submitted = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["compute"] => return Ok(compute_for_worker(&[TaskKind::of::<Span>()])?),
+        ["keep"] => return Ok(local_postgres::keep(&KeeperSettings::new(DATA))?),
+        ["submit", span] => match span.split_once("..").map(|(from, to)| (from.parse(), to.parse())) {
+            Some((Ok(from), Ok(to))) => Some(Span(from, to)),
+            _ => None,
+        },
+        _ => None,
     };
-    let types = JobTypes::new("primes-1").with(CountPrimes);
-    match arguments[..] {
-        ["work"] => {
-            let mut settings = WorkerSettings::new(url, "localhost", DATA, types);
-            settings.isolation = Some(Isolation::of_this_program(["compute"])?);
-            let worker = Worker::start(settings).await?;
-            eprintln!("{} takes jobs, until Ctrl-C", worker.executor_id());
-            let stop = tokio::signal::ctrl_c();
-            worker.run_until(stop, Duration::from_secs(1)).await?;
-        }
-        ["submit", span] => {
-            let (from, to) = span.split_once("..").ok_or("give a span such as 1..1000000")?;
-            let span = Span(from.parse()?, to.parse()?);
-            let client = Client::connect(ClientSettings::new(url, types)).await?;
-            let options = SubmitOptions::default();
-            let id = client.submit::<CountPrimes>(&span, options).await?;
-            println!("{} primes", client.output_of::<CountPrimes>(&id).await?);
-        }
-        _ => return Err("usage: primes work | submit A..B".into()),
+    if submitted.is_none() && arguments != ["work"] {
+        eprintln!("primes: {arguments:?} is neither work nor submit with a span such as 1..1000000");
+        std::process::exit(2);
     }
+    let given = std::env::var("DATABASE_URL");
+    let (url, _lease) = given.map_or_else(|_| private(), |url| Ok((url, None)))?;
+    let types = JobTypes::new("primes-1").with(CountPrimes);
+    if let Some(span) = submitted {
+        let client = Client::connect(ClientSettings::new(url, types)).await?;
+        let options = SubmitOptions::default();
+        let id = client.submit::<CountPrimes>(&span, options).await?;
+        println!("{} primes", client.output_of::<CountPrimes>(&id).await?);
+        return Ok(());
+    }
+    let mut settings = WorkerSettings::new(url, "localhost", DATA, types);
+    settings.isolation = Some(Isolation::of_this_program(["compute"])?);
+    let worker = Worker::start(settings).await?;
+    eprintln!("{} takes jobs, until Ctrl-C", worker.executor_id());
+    let stop = tokio::signal::ctrl_c();
+    worker.run_until(stop, Duration::from_secs(1)).await?;
     Ok(())
 }

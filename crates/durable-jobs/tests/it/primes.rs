@@ -42,3 +42,19 @@ fn the_example_counts_on_after_its_worker_was_killed() {
         "a recorded step ran again"
     );
 }
+
+#[test]
+fn a_span_that_is_none_is_refused_in_one_line() {
+    let (database, directory) = (Database::create(), TempDir::new());
+    for span in ["x..10", "10", "1..-5", "1..99999999999999999999"] {
+        let output = primes(&database, &directory, &["submit", span]).finish();
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let [line] = output.stderr.as_slice() else {
+            panic!("{output:?}")
+        };
+        assert!(
+            line.contains(span) && line.contains("such as 1..1000000"),
+            "{line}"
+        );
+    }
+}
