@@ -15,10 +15,10 @@ use durable_jobs::client::ClientSettings;
 use durable_jobs::database::{Tables, printable_url};
 use durable_jobs::{APPLICATION, Client, JobId};
 use fibonacci_jobs::client_types;
-use local_postgres::{KeeperCommand, KeeperSettings, Lease, Settings};
+use local_postgres::{Health, KeeperCommand, KeeperSettings, Lease, Settings};
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
-use tracing::{error, info};
+use tokio::task::JoinSet;
+use tracing::{error, info, warn};
 use worker_fleet::snapshot::PrivateDatabase;
 
 use crate::config::{Config, Layer};
@@ -170,29 +170,42 @@ impl DatabaseAccess {
         }
     }
 
-    /// Returns the hold on the private database, if that is the one.
-    pub(crate) fn lease(&self) -> Option<Arc<Lease>> {
-        self.lease.clone()
-    }
-
     /// Brings the private database back whenever it and its keeper are gone, until the returned guard is dropped.
     #[must_use]
     pub(crate) fn keep_running(&self) -> KeptRunning {
-        let seen = watch::Sender::new(self.lease.as_ref().map(|_| PrivateDatabase::RUNNING));
-        KeptRunning {
+        let look = |lease: &Lease| lease.ensure_running().map(|()| Health::Ready);
+        self.looked_after(PrivateDatabase::RUNNING, look)
+    }
+
+    /// Does the same for a supervisor, which waits for no server and connects to none.
+    #[must_use]
+    pub(crate) fn keep_keeper_running(&self) -> KeptRunning {
+        self.looked_after(PrivateDatabase::down("it is being started"), Lease::keep_alive)
+    }
+
+    fn looked_after(&self, begins: PrivateDatabase, look: Look) -> KeptRunning {
+        let seen = watch::Sender::new(self.lease.as_ref().map(|_| begins));
+        let mut kept = KeptRunning {
             seen: seen.subscribe(),
-            task: self
-                .lease
-                .clone()
-                .map(|lease| tokio::spawn(look_after(lease, seen))),
+            looking: JoinSet::new(),
+            _lease: self.lease.clone(),
+        };
+        if let Some(lease) = self.lease.clone() {
+            kept.looking.spawn(look_after(lease, look, seen));
         }
+        kept
     }
 }
 
+/// One look at the private database, which may bring it back.
+type Look = fn(&Lease) -> Result<Health, local_postgres::Error>;
+
 /// Looks after the private database until it is dropped.
 pub(crate) struct KeptRunning {
-    task: Option<JoinHandle<()>>,
     seen: watch::Receiver<Option<PrivateDatabase>>,
+    /// Ends with this.
+    looking: JoinSet<()>,
+    _lease: Option<Arc<Lease>>,
 }
 
 impl KeptRunning {
@@ -200,14 +213,6 @@ impl KeptRunning {
     #[must_use]
     pub(crate) fn seen(&self) -> watch::Receiver<Option<PrivateDatabase>> {
         self.seen.clone()
-    }
-}
-
-impl Drop for KeptRunning {
-    fn drop(&mut self) {
-        if let Some(task) = &self.task {
-            task.abort();
-        }
     }
 }
 
@@ -275,31 +280,36 @@ pub(crate) async fn on_blocking_thread<T: Send + 'static>(
 }
 
 /// Shows a private database that cannot be had.
-pub(crate) fn lost(error: &local_postgres::Error) -> PrivateDatabase {
+fn lost(error: &local_postgres::Error) -> PrivateDatabase {
     PrivateDatabase {
         removed: matches!(error, local_postgres::Error::Removed { .. }),
         ..PrivateDatabase::down(error)
     }
 }
 
-/// Logs once when the private database is lost and once when it is back.
-async fn look_after(lease: Arc<Lease>, seen: watch::Sender<Option<PrivateDatabase>>) {
+/// Looks again and again, publishes what it sees, and logs once when the database is lost and once when it is back.
+async fn look_after(lease: Arc<Lease>, look: Look, seen: watch::Sender<Option<PrivateDatabase>>) {
+    let mut before = seen.borrow().clone().unwrap_or(PrivateDatabase::RUNNING);
+    // One that has just been asked for need not run yet.
     let mut was_lost = false;
     loop {
-        tokio::time::sleep(LOOK_INTERVAL).await;
         let looked = Arc::clone(&lease);
-        let now = match on_blocking_thread(move || looked.ensure_running()).await {
-            Ok(Ok(())) => PrivateDatabase::RUNNING,
+        let now = match on_blocking_thread(move || look(&looked)).await {
+            Ok(Ok(Health::Ready)) => PrivateDatabase::RUNNING,
+            Ok(Ok(Health::NotReady)) => PrivateDatabase::down("it is being started, or stopped"),
             Ok(Err(error)) => lost(&error),
             Err(error) => PrivateDatabase::down(error),
         };
         match &now.reason {
             None if was_lost => info!("private database runs again"),
-            Some(reason) if !was_lost => error!(reason, "private database is down"),
+            Some(reason) if now.removed && !before.removed => error!(reason, "private database is gone"),
+            Some(reason) if before.running => warn!(reason, "private database does not run"),
             _ => {}
         }
-        was_lost = !now.running;
+        was_lost = !now.running && (was_lost || before.running || now.removed);
+        before = now.clone();
         seen.send_replace(Some(now));
+        tokio::time::sleep(LOOK_INTERVAL).await;
     }
 }
 

@@ -6,7 +6,6 @@
 //! the flags do; the file is read by each worker anew, so a reload takes up what has changed in it. Where the jobs are, the
 //! queue, the grace time and the watchdog's are the whole fleet's and stay as they were at its start.
 
-mod database;
 mod health;
 mod worker;
 
@@ -26,13 +25,12 @@ use worker_fleet::supervisor::{
 };
 
 use crate::config::{self, Config, FLEET_HEALTH_ADDR, HealthAddr, Layer, a_pause, at_least_one};
-use crate::database_access::DatabaseAccess;
+use crate::database_access::{DatabaseAccess, KeptRunning};
 use crate::exit::{Exit, Failed};
 use crate::flags::{FleetFlags, HealthFlags, LimitFlags, QueueFlags, StarterFlags, TableFlags, WorkFlags};
 use crate::output;
 use crate::this_process;
 use crate::worker_startup;
-use database::watch_private;
 
 /// A heartbeat that may be older than this watches nobody.
 const LONGEST_WATCHDOG: Duration = Duration::from_hours(1);
@@ -133,7 +131,7 @@ async fn supervise(config: &Config, stop: impl Future<Output = &'static str>) ->
         return Ok(Exit::Interrupted);
     };
     // The database is held until the last process of the fleet is gone.
-    let (plan, lock, _database) = prepared?;
+    let (plan, lock, _kept) = prepared?;
     Ok(match supervisor::run(plan, lock, signals, stop).await? {
         FleetEnd::InOrder => Exit::Done,
         FleetEnd::AtOnce => Exit::Interrupted,
@@ -141,7 +139,7 @@ async fn supervise(config: &Config, stop: impl Future<Output = &'static str>) ->
 }
 
 /// Takes what a fleet needs: its directory, its address and its database.
-async fn prepare(config: &Config) -> anyhow::Result<(FleetPlan, FleetLock, DatabaseAccess)> {
+async fn prepare(config: &Config) -> anyhow::Result<(FleetPlan, FleetLock, KeptRunning)> {
     let times = times(config)?;
     let lock = FleetLock::take(&supervisor::directory_in(&config.data_dir.value)?).await?;
     // Bound before anything is started, and by the one process that stays.
@@ -161,10 +159,11 @@ async fn prepare(config: &Config) -> anyhow::Result<(FleetPlan, FleetLock, Datab
     });
     let health = health.transpose()?;
     announce(config, health.as_ref(), &database);
+    let kept = database.keep_keeper_running();
     let plan = FleetPlan {
         program: worker_program(config)?,
         worker_arguments: worker::arguments,
-        private_database: watch_private(&database),
+        private_database: kept.seen(),
         queue: config.queue.value.clone(),
         database: database.place().to_owned(),
         workers: config.workers.value,
@@ -172,7 +171,7 @@ async fn prepare(config: &Config) -> anyhow::Result<(FleetPlan, FleetLock, Datab
         times,
         health,
     };
-    Ok((plan, lock, database))
+    Ok((plan, lock, kept))
 }
 
 fn announce(config: &Config, health: Option<&HealthChild>, database: &DatabaseAccess) {

@@ -95,7 +95,7 @@ fn a_cancelled_job_of_another_program_is_resumed_and_runs() {
 }
 
 #[test]
-fn a_resumed_job_of_no_known_queue_and_type_waits_for_any_worker() {
+fn a_resumed_job_of_no_known_queue_waits_on_the_engines() {
     let rig = Rig::new();
     rig.submit(&["10"]);
     rig.insert_ended("started", "status", "'CANCELLED'");
