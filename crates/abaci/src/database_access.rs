@@ -58,7 +58,7 @@ impl DatabaseAccess {
     /// It is for a supervisor, which keeps the database for its workers.
     ///
     /// # Errors
-    /// As [`Access::open`].
+    /// As [`DatabaseAccess::open`].
     pub(crate) async fn join(config: &Config) -> anyhow::Result<Self> {
         Self::settle(config, Lease::join).await
     }
@@ -183,7 +183,7 @@ impl DatabaseAccess {
         self.looked_after(PrivateDatabase::down("it is being started"), Lease::keep_alive)
     }
 
-    fn looked_after(&self, begins: PrivateDatabase, look: Look) -> KeptRunning {
+    fn looked_after(&self, begins: PrivateDatabase, look: LeaseLook) -> KeptRunning {
         let seen = watch::Sender::new(self.lease.as_ref().map(|_| begins));
         let mut kept = KeptRunning {
             seen: seen.subscribe(),
@@ -198,7 +198,7 @@ impl DatabaseAccess {
 }
 
 /// One look at the private database, which may bring it back.
-type Look = fn(&Lease) -> Result<Health, local_postgres::Error>;
+type LeaseLook = fn(&Lease) -> Result<Health, local_postgres::Error>;
 
 /// Looks after the private database until it is dropped.
 pub(crate) struct KeptRunning {
@@ -288,7 +288,7 @@ fn lost(error: &local_postgres::Error) -> PrivateDatabase {
 }
 
 /// Looks again and again, publishes what it sees, and logs once when the database is lost and once when it is back.
-async fn look_after(lease: Arc<Lease>, look: Look, seen: watch::Sender<Option<PrivateDatabase>>) {
+async fn look_after(lease: Arc<Lease>, look: LeaseLook, seen: watch::Sender<Option<PrivateDatabase>>) {
     let mut before = seen.borrow().clone().unwrap_or(PrivateDatabase::RUNNING);
     // One that has just been asked for need not run yet.
     let mut was_lost = false;

@@ -17,7 +17,7 @@ use serde::Deserialize;
 use super::groups::Group;
 use super::source::{Entry, Layers, Setting};
 use super::table::{Row, settings};
-use super::value::{Kind, Value};
+use super::value::{Kind, SettingValue};
 use super::{Bytes, Environment, HealthAddr, LogFormat, Period, Surroundings};
 use crate::exit::Failed;
 

@@ -75,9 +75,9 @@ macro_rules! settings {
             flag: $flag,
             groups: &[$((Group::$group, $help)),+],
             default: || settings!(@shown $type, $default $(, $shown)?),
-            takes: <<$type as Kind>::Given as Value>::takes,
+            takes: <<$type as Kind>::Given as SettingValue>::takes,
             #[cfg(test)]
-            sample: <<$type as Kind>::Given as Value>::SAMPLE,
+            sample: <<$type as Kind>::Given as SettingValue>::SAMPLE,
         },)*];
 
         /// Settings that one source gives; the absent ones are left to the next.
@@ -93,7 +93,7 @@ macro_rules! settings {
             /// Reads the settings that the command line gives.
             pub(super) fn from_matches(matches: &ArgMatches) -> Self {
                 Self {
-                    $($key: Value::of_flag(matches, $variable),)*
+                    $($key: SettingValue::of_flag(matches, $variable),)*
                 }
             }
 
@@ -103,13 +103,13 @@ macro_rules! settings {
             /// A usage error that names the variable.
             pub(super) fn from_environment(environment: &Environment) -> Result<Self, Failed> {
                 Ok(Self {
-                    $($key: Value::of_variable(environment, $variable)?,)*
+                    $($key: SettingValue::of_variable(environment, $variable)?,)*
                 })
             }
 
             /// Returns the variables of an environment that gives the same settings; a password may be among them.
             pub(crate) fn to_environment(&self) -> Vec<(&'static str, OsString)> {
-                let all = [$(($variable, self.$key.as_ref().map(Value::to_variable)),)*];
+                let all = [$(($variable, self.$key.as_ref().map(SettingValue::to_variable)),)*];
                 let given = all.into_iter().filter_map(|(name, value)| Some((name, value?)));
                 given.collect()
             }

@@ -12,7 +12,7 @@ use super::{Bytes, HealthAddr, LogFormat, Period};
 use crate::exit::Failed;
 
 /// A value that a flag, a variable or the file can give.
-pub(crate) trait Value: Clone + Send + Sync + 'static {
+pub(crate) trait SettingValue: Clone + Send + Sync + 'static {
     /// A text that reads as such a value.
     #[cfg(test)]
     const SAMPLE: &'static str;
@@ -35,17 +35,17 @@ pub(crate) trait Value: Clone + Send + Sync + 'static {
     /// A usage error that names the variable when it cannot be read.
     fn of_variable(environment: &Environment, name: &str) -> Result<Option<Self>, Failed>;
 
-    /// Writes the value so that [`Value::of_variable`] reads it back.
+    /// Writes the value so that [`SettingValue::of_variable`] reads it back.
     fn to_variable(&self) -> OsString;
 
     /// Writes the value for people.
     fn shown(&self) -> String;
 }
 
-/// The type of a setting: a [`Value`], or an [`Option`] of one where nothing is a setting, too.
+/// The type of a setting: a [`SettingValue`], or an [`Option`] of one where nothing is a setting, too.
 pub(crate) trait Kind {
     /// The value that a source gives.
-    type Given: Value;
+    type Given: SettingValue;
 
     /// Makes the setting of a value that was given.
     fn of(given: Self::Given) -> Self;
@@ -54,7 +54,7 @@ pub(crate) trait Kind {
     fn shown(&self) -> Option<String>;
 }
 
-impl<T: Value> Kind for T {
+impl<T: SettingValue> Kind for T {
     type Given = T;
 
     fn of(given: T) -> T {
@@ -62,11 +62,11 @@ impl<T: Value> Kind for T {
     }
 
     fn shown(&self) -> Option<String> {
-        Some(Value::shown(self))
+        Some(SettingValue::shown(self))
     }
 }
 
-impl<T: Value> Kind for Option<T> {
+impl<T: SettingValue> Kind for Option<T> {
     type Given = T;
 
     fn of(given: T) -> Self {
@@ -74,14 +74,14 @@ impl<T: Value> Kind for Option<T> {
     }
 
     fn shown(&self) -> Option<String> {
-        self.as_ref().map(Value::shown)
+        self.as_ref().map(SettingValue::shown)
     }
 }
 
-/// Implements [`Value`] for types that have a text form.
+/// Implements [`SettingValue`] for types that have a text form.
 macro_rules! values_with_a_text_form {
     ($($type:ty, $sample:literal, $takes:expr;)*) => {$(
-        impl Value for $type {
+        impl SettingValue for $type {
             #[cfg(test)]
             const SAMPLE: &'static str = $sample;
 
@@ -117,7 +117,7 @@ values_with_a_text_form! {
 }
 
 /// A directory; its name need not be text.
-impl Value for PathBuf {
+impl SettingValue for PathBuf {
     #[cfg(test)]
     const SAMPLE: &'static str = "/text";
 

@@ -6,7 +6,7 @@ use durable_jobs::presence::Presence;
 use durable_jobs::record::RunningJob;
 use worker_fleet::snapshot::{LastExit, Phase, Snapshot, WorkerState, WorkerView};
 
-use super::Report;
+use super::StatusReport;
 use crate::output::{self, Paint, Table};
 
 /// As wide as lines become where there is no terminal.
@@ -25,7 +25,7 @@ const DISPENSABLE: [&str; 4] = ["BEAT", "RESTARTS", "LAST EXIT", "PID"];
 const DISPENSABLE_OF_OTHERS: [&str; 2] = ["BEAT", "PID"];
 
 /// Everything, line by line, each no longer than the terminal is wide.
-pub(super) fn lines(report: &Report, columns: Option<usize>) -> Vec<String> {
+pub(super) fn lines(report: &StatusReport, columns: Option<usize>) -> Vec<String> {
     let width = columns.map_or(UNLIMITED, |columns| columns.max(NARROWEST));
     let mut facts = Vec::new();
     match (&report.fleet, &report.fleet_reason) {
@@ -108,7 +108,7 @@ fn fleet_facts(fleet: &Snapshot, queue: &str) -> Vec<Fact> {
     facts
 }
 
-fn queue_fact(report: &Report) -> String {
+fn queue_fact(report: &StatusReport) -> String {
     let database = &report.database;
     let said = match (&database.queue, &database.reason) {
         (Some(queue), _) => queue_counts(queue) + &queue_trouble(report, queue),
@@ -126,7 +126,7 @@ fn queue_counts(queue: &QueueStatus) -> String {
 }
 
 /// Says why jobs are not taken, unless the table of the workers shows it.
-fn queue_trouble(report: &Report, queue: &QueueStatus) -> String {
+fn queue_trouble(report: &StatusReport, queue: &QueueStatus) -> String {
     if queue.paused {
         let resume = output::resume_queue_command(&report.database.name);
         return format!("; it is {}: {resume}", "paused".yellow());

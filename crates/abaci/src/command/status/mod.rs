@@ -55,7 +55,7 @@ pub(crate) struct StatusArgs {
 
 /// Everything that is known.
 #[derive(Debug, Serialize)]
-struct Report {
+struct StatusReport {
     /// The directory of the fleet of this data directory.
     fleet_directory: String,
     /// The fleet of this data directory, if one runs.
@@ -110,7 +110,7 @@ impl StatusArgs {
     }
 }
 
-impl Report {
+impl StatusReport {
     fn print(&self, format: Format) -> anyhow::Result<()> {
         match format {
             Format::Json => output::json(self),
@@ -153,7 +153,7 @@ impl Report {
     }
 }
 
-async fn look(config: &Config) -> anyhow::Result<Report> {
+async fn look(config: &Config) -> anyhow::Result<StatusReport> {
     let directory = supervisor::directory_in(&config.data_dir.value)?;
     let (fleet, fleet_reason) = match supervisor::ask(&directory, FleetRequest::Status).await {
         Ok(Some(FleetAnswer::Status { snapshot })) => (Some(*snapshot), None),
@@ -182,7 +182,7 @@ async fn look(config: &Config) -> anyhow::Result<Report> {
             .any(|id| id == worker.executor_id)
     };
     let (_, other_workers) = workers.into_iter().partition(is_of_fleet);
-    Ok(Report {
+    Ok(StatusReport {
         fleet_directory: directory.display().to_string(),
         fleet,
         fleet_reason,

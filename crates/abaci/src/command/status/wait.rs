@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use worker_fleet::signals::Signals;
 use worker_fleet::snapshot::{LastExit, Phase, Snapshot, WorkerView};
 
-use super::{Report, look};
+use super::{StatusReport, look};
 use crate::config::{Config, Period};
 use crate::exit::Exit;
 use crate::output::{self, Format};
@@ -45,7 +45,7 @@ pub(super) async fn run(config: &Config, limit: Period, format: Format) -> anyho
 }
 
 /// Looks until nothing is missing or the time is over, and returns the last look.
-async fn until_ready(config: &Config, limit: Period) -> anyhow::Result<Report> {
+async fn until_ready(config: &Config, limit: Period) -> anyhow::Result<StatusReport> {
     let began = Instant::now();
     let mut has_said = false;
     let mut report = look(config).await?;
@@ -66,7 +66,7 @@ async fn until_ready(config: &Config, limit: Period) -> anyhow::Result<Report> {
     Ok(report)
 }
 
-impl Report {
+impl StatusReport {
     /// Names what keeps jobs from being taken as they should.
     fn missing(&self) -> Option<String> {
         let nobody = || nobody_listens(&QueueVersion::new(&self.database.name, VERSION));

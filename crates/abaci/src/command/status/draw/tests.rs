@@ -61,7 +61,7 @@ fn ended(slot: u32, state: WorkerState, signal: Option<&str>, reason: Option<&st
 }
 
 /// A fleet with a worker in every state but two.
-fn report() -> Report {
+fn report() -> StatusReport {
     let clash = "executor id host/4 is in use by process 4711 on host; stop it or use another slot";
     let workers = vec![
         busy(0),
@@ -71,7 +71,7 @@ fn report() -> Report {
         ended(4, WorkerState::CrashLoop, None, Some(clash)),
         worker(5, WorkerState::Draining),
     ];
-    Report {
+    StatusReport {
         fleet_directory: "/data/fleet".to_owned(),
         fleet: Some(Snapshot {
             supervisor: Some(SupervisorView {
