@@ -20,9 +20,7 @@ use tracing_subscriber::fmt::format::{self, Writer};
 
 use crate::config::{Config, LOG_LEVEL_OF_COMMANDS, LogFormat, Source};
 use crate::exit::Failed;
-use durable_jobs::record::visible_json;
-
-use crate::output::visible;
+use crate::output::{visible, visible_json};
 use crate::this_process::host_name;
 
 /// More lines than a server logs in a second of trouble.

@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use fibonacci_jobs::JobResult;
+use indicatif::HumanCount;
 
 /// Values of up to this many digits are printed whole on a line.
 const WHOLE_DIGITS: usize = 40;
@@ -23,22 +24,9 @@ pub(crate) fn digits_of(result: &JobResult) -> String {
             let head = result.head.get(..END_DIGITS).unwrap_or(&result.head);
             let tail_at = result.tail.len().saturating_sub(END_DIGITS);
             let tail = result.tail.get(tail_at..).unwrap_or(&result.tail);
-            format!("{head}…{tail} ({} digits)", grouped(result.digits))
+            format!("{head}…{tail} ({} digits)", HumanCount(result.digits))
         }
     }
-}
-
-/// A count with its digits in groups of three.
-pub(crate) fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// A moment in milliseconds since 1970, in UTC to the second.
@@ -67,18 +55,6 @@ fn instant(milliseconds: i64) -> Option<SystemTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn digits_are_grouped_from_the_right() {
-        for (count, text) in [
-            (0, "0"),
-            (999, "999"),
-            (1000, "1,000"),
-            (208_987_640, "208,987,640"),
-        ] {
-            assert_eq!(grouped(count), text);
-        }
-    }
 
     #[test]
     fn moments_are_shown_in_utc() {

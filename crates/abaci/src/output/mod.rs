@@ -15,6 +15,7 @@ mod text;
 
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
+use std::os::fd::AsFd;
 
 use anyhow::Context;
 use serde::Serialize;
@@ -22,7 +23,7 @@ use serde::Serialize;
 pub(crate) use advice::{
     batch_flag, list_command, no_such_job, resume_queue_command, serve_command, show_command, wait_command,
 };
-pub(crate) use durable_jobs::record::visible;
+pub(crate) use durable_jobs::record::{visible, visible_json};
 pub(crate) use format::{age, digits_of, seconds, time};
 pub(crate) use job::{detail, name, progress, size};
 pub(crate) use paint::{Paint, unpainted};
@@ -47,26 +48,31 @@ impl Format {
 
 /// Returns the width of the terminal that data goes to; nothing where it goes elsewhere.
 pub(crate) fn columns() -> Option<usize> {
-    let stdout = std::io::stdout();
-    let size = rustix::termios::tcgetwinsize(&stdout)
-        .ok()
-        .filter(|_| stdout.is_terminal())?;
-    (size.ws_col > 0).then_some(usize::from(size.ws_col))
+    columns_of(&std::io::stdout())
+}
+
+/// Returns the width of a terminal; nothing of what is none, or does not report one.
+pub(crate) fn columns_of(stream: &(impl AsFd + IsTerminal)) -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(stream).ok()?;
+    (stream.is_terminal() && size.ws_col > 0).then_some(usize::from(size.ws_col))
 }
 
 /// Prints one line of data.
 pub(crate) fn line(text: impl Display) -> anyhow::Result<()> {
-    let mut stdout = anstream::stdout().lock();
-    writeln!(stdout, "{}", paint::drawn(&text.to_string()))
-        .and_then(|()| stdout.flush())
-        .context("writing to stdout")
+    write(
+        anstream::stdout().lock(),
+        &format!("{}\n", paint::drawn(&text.to_string())),
+    )
 }
 
 /// Prints bytes of data as they are, with nothing after them.
 pub(crate) fn bytes(data: &[u8]) -> anyhow::Result<()> {
-    let mut stdout = std::io::stdout().lock();
+    write(std::io::stdout().lock(), data)
+}
+
+fn write(mut stdout: impl Write, data: impl AsRef<[u8]>) -> anyhow::Result<()> {
     stdout
-        .write_all(data)
+        .write_all(data.as_ref())
         .and_then(|()| stdout.flush())
         .context("writing to stdout")
 }
@@ -76,7 +82,7 @@ pub(crate) fn screen(lines: &[String]) -> anyhow::Result<()> {
     const HOME: &str = "\x1b[H";
     const ERASE_LINE: &str = "\x1b[K";
     const ERASE_BELOW: &str = "\x1b[J";
-    let mut stdout = std::io::stdout().lock();
+    let stdout = std::io::stdout().lock();
     // Not by the stream that knows of colours: where nobody wants any it drops the moves of the cursor as well.
     let is_plain = anstream::AutoStream::choice(&stdout) == anstream::ColorChoice::Never;
     let has_cursor = stdout.is_terminal() && anstyle_query::term_supports_ansi_color();
@@ -88,15 +94,13 @@ pub(crate) fn screen(lines: &[String]) -> anyhow::Result<()> {
     let draw = if is_plain { unpainted } else { paint::drawn };
     let lines: Vec<String> = lines.iter().map(|line| draw(line)).collect();
     let text = lines.join(&format!("{end_of_line}\n"));
-    write!(stdout, "{home}{text}{end_of_line}\n{end}")
-        .and_then(|()| stdout.flush())
-        .context("writing to stdout")
+    write(stdout, format!("{home}{text}{end_of_line}\n{end}"))
 }
 
 /// Prints one line of data as JSON.
 pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     let json = serde_json::to_string(value).context("writing JSON")?;
-    bytes(format!("{}\n", durable_jobs::record::visible_json(&json)).as_bytes())
+    bytes(format!("{}\n", visible_json(&json)).as_bytes())
 }
 
 /// Says something to the person at the terminal.

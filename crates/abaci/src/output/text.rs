@@ -18,9 +18,9 @@ pub(super) fn cut(text: &str, width: usize) -> String {
 
 /// Breaks a text into lines that begin with a label and go on below its end, none longer than `total`.
 ///
-/// Lines are broken at blanks, and a word that is longer than a line where the line ends. The text may have colours.
+/// Lines are broken at blanks, and a word that is longer than a line where the line ends. Both may have colours.
 pub(crate) fn labelled(label: &str, text: &str, total: usize) -> Vec<String> {
-    let indent = label.chars().count();
+    let indent = width(label);
     let room = total.saturating_sub(indent).max(1);
     let mut lines: Vec<String> = Vec::new();
     let mut line = String::new();

@@ -7,7 +7,6 @@
 //! Values are escaped: some of them come from rows that anybody can write.
 
 use std::fmt::{self, Debug, Write};
-use std::io::IsTerminal;
 use std::time::SystemTime;
 
 use owo_colors::{OwoColorize, Style};
@@ -17,7 +16,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::output::visible;
+use crate::output::{columns_of, visible};
 
 /// The width of a terminal that does not report one.
 const USUAL_COLUMNS: usize = 100;
@@ -54,21 +53,11 @@ where
         event.record(&mut said);
         let level = *event.metadata().level();
         if level >= Level::INFO {
-            said.fit(columns());
+            said.fit(columns_of(&std::io::stderr()).unwrap_or(USUAL_COLUMNS));
         }
         let styles = Styles::new(level, writer.has_ansi_escapes());
         said.write(&mut writer, level, &styles)
     }
-}
-
-/// Returns the width of the log's terminal at this moment.
-fn columns() -> usize {
-    let stderr = std::io::stderr();
-    let size = rustix::termios::tcgetwinsize(&stderr).ok();
-    let columns = size
-        .filter(|_| stderr.is_terminal())
-        .map(|size| size.ws_col.into());
-    columns.filter(|columns| *columns > 0).unwrap_or(USUAL_COLUMNS)
 }
 
 /// The parts of one event.

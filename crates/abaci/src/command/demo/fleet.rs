@@ -43,11 +43,11 @@ impl DemoFleet {
         sandbox: &DemoSandbox,
         access: &DatabaseAccess,
     ) -> anyhow::Result<(Self, Snapshot)> {
-        let log = sandbox.directory().join("fleet.log");
+        let log = sandbox.directory.join("fleet.log");
         let process = command(sandbox, access, &log)?
             .spawn()
             .context("starting the fleet")?;
-        let directory = supervisor::directory_in(sandbox.directory())?;
+        let directory = supervisor::directory_in(&sandbox.directory)?;
         let mut fleet = Self {
             process,
             log,
@@ -78,11 +78,6 @@ impl DemoFleet {
         let workers = snapshot.into_iter().flat_map(|snapshot| snapshot.workers);
         let mut found = workers.filter(|worker| worker.executor_id.as_deref() == Some(executor_id));
         Ok(found.next())
-    }
-
-    /// Asks the fleet to end and waits for it.
-    pub(super) fn stop(mut self) {
-        self.end();
     }
 
     /// Asks the fleet to end and waits for it; one that does not end in time is killed.
@@ -144,7 +139,7 @@ fn command(sandbox: &DemoSandbox, access: &DatabaseAccess, log: &Path) -> anyhow
     }
     let settings = Layer {
         database_url: Some(access.url().to_owned()),
-        data_dir: Some(sandbox.directory().to_owned()),
+        data_dir: Some(sandbox.directory.to_owned()),
         ..Layer::default()
     };
     command

@@ -21,6 +21,7 @@ use worker_fleet::signals::Signals;
 use crate::config::Config;
 use crate::database_access::{DatabaseAccess, on_blocking_thread};
 use crate::exit::{Exit, Failed};
+use crate::output::talk;
 
 use sandbox::DemoSandbox;
 use scenario::Scenario;
@@ -46,7 +47,7 @@ impl DemoArgs {
         let mut signals = Signals::listen()?;
         let sandbox = DemoSandbox::build(config)?;
         // Opening is not interrupted half-way: a signal that comes meanwhile is seen right after it.
-        let outcome = match sandbox.open().await {
+        let outcome = match DatabaseAccess::open(&sandbox.config).await {
             Ok(access) => perform(&sandbox, access, jobs, &mut signals).await,
             Err(error) => Err(error),
         };
@@ -77,7 +78,7 @@ async fn perform(
     tokio::select! {
         biased;
         _ = signals.next() => {
-            output::interrupted();
+            talk("interrupted; cleaning up");
             Ok(Exit::Interrupted)
         }
         outcome = Scenario::new(sandbox, &access, jobs).run() => outcome,

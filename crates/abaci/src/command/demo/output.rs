@@ -28,7 +28,7 @@ pub(super) fn opening(sandbox: &DemoSandbox) -> anyhow::Result<()> {
     output::line("")?;
     event(
         "database",
-        format_args!("private PostgreSQL in {}", sandbox.directory().display()),
+        format_args!("private PostgreSQL in {}", sandbox.directory.display()),
     )
 }
 
@@ -152,10 +152,6 @@ fn survived(crash: &Crash, recovery: &Recovery) -> anyhow::Result<()> {
         "The crash cost {}, no job and no digit.",
         span(*lost)
     ))
-}
-
-pub(super) fn interrupted() {
-    output::talk("interrupted; cleaning up");
 }
 
 fn event(who: &str, what: impl Display) -> anyhow::Result<()> {

@@ -10,15 +10,14 @@ use durable_jobs::JobId;
 use local_postgres::Force;
 
 use crate::config::{Config, Environment, Flags, Layer};
-use crate::database_access::DatabaseAccess;
 
 /// A directory for one run of the demo, with the configuration that points there.
 ///
 /// Dropping it stops the database and removes the directory, and blocks for as long as that takes: so no way out leaves
 /// anything.
 pub(super) struct DemoSandbox {
-    directory: PathBuf,
-    config: Config,
+    pub(super) directory: PathBuf,
+    pub(super) config: Config,
 }
 
 impl DemoSandbox {
@@ -33,21 +32,6 @@ impl DemoSandbox {
         };
         let config = Config::resolve(Flags { file: None, layer }, &Environment::default())?;
         Ok(Self { directory, config })
-    }
-
-    /// Starts the private database there.
-    pub(super) async fn open(&self) -> anyhow::Result<DatabaseAccess> {
-        DatabaseAccess::open(&self.config).await
-    }
-
-    /// Returns the directory.
-    pub(super) fn directory(&self) -> &Path {
-        &self.directory
-    }
-
-    /// Returns the configuration that points there.
-    pub(super) fn config(&self) -> &Config {
-        &self.config
     }
 }
 

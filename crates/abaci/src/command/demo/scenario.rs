@@ -73,7 +73,7 @@ impl<'a> Scenario<'a> {
         output::opening(self.sandbox)?;
         let client = self
             .access
-            .client_with(self.sandbox.config(), Tables::Make)
+            .client_with(&self.sandbox.config, Tables::Make)
             .await?;
         let (fleet, snapshot) = DemoFleet::start(self.sandbox, self.access).await?;
         output::fleet_started(fleet.pid(), &snapshot)?;
@@ -84,7 +84,7 @@ impl<'a> Scenario<'a> {
             .context("submitting")?;
         output::submitted(&self.jobs)?;
         self.follow(&client, &fleet).await?;
-        on_blocking_thread(move || fleet.stop()).await?;
+        on_blocking_thread(move || drop(fleet)).await?;
         client.close().await;
         output::ending(&self.tally, self.crash.as_ref(), self.recovery.as_ref())?;
         Ok(if self.tally.has_failures() {

@@ -20,9 +20,6 @@ const PARAGRAPH_WIDTH: usize = 100;
 /// The least width of a table of cases; below, there is a paragraph for each.
 const TABLE_WIDTH: usize = 90;
 
-/// The place of an event in a line of the trace.
-const EVENT_INDENT: usize = 23;
-
 /// A page on stdout.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Page {
@@ -67,15 +64,10 @@ impl Page {
     /// Prints what has happened just now; a reader that left learns so from the next line of data.
     pub(super) fn tell(self, trace: &Trace) {
         let lines = match self.columns {
-            Some(_) => wrapped(&in_words(trace), self.width() - EVENT_INDENT),
-            None => vec![in_words(trace)],
+            Some(_) => output::labelled(&process(trace), &in_words(trace), self.width()),
+            None => vec![line(trace)],
         };
-        for (number, line) in lines.iter().enumerate() {
-            let _ = match number {
-                0 => output::line(process(trace) + line),
-                _ => output::line(format_args!("{:EVENT_INDENT$}{line}", "")),
-            };
-        }
+        let _ = lines.iter().try_for_each(output::line);
     }
 
     /// Prints what came of an experiment.
@@ -114,13 +106,9 @@ impl Page {
 
     /// Returns the lines of a text, with what it is about on its left.
     fn paragraph(self, label: &str, text: &str) -> Vec<String> {
-        let width = self.width().min(PARAGRAPH_WIDTH);
-        let mut lines = wrapped(text, width - 12);
-        for (number, line) in lines.iter_mut().enumerate() {
-            let label = if number == 0 { label } else { "" };
-            *line = format!(" {label:<8}  {line}");
-        }
-        lines
+        // A line ends a column before the edge.
+        let width = self.width().min(PARAGRAPH_WIDTH) - 1;
+        output::labelled(&format!(" {label:<8}  "), text, width)
     }
 }
 
@@ -188,32 +176,4 @@ fn table(cases: &[Case], width: usize) -> Vec<String> {
         )
     };
     lines.map(paint).collect()
-}
-
-/// Breaks a text between words into lines of that width; a word that is wider has a line of its own.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ') {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_breaks_between_words_and_no_word_is_lost() {
-        assert_eq!(wrapped("one two three", 7), ["one two", "three"]);
-        assert_eq!(wrapped("one two three", 6), ["one", "two", "three"]);
-        assert_eq!(wrapped("a much-too-long word", 6), ["a", "much-too-long", "word"]);
-        assert_eq!(wrapped("", 6), [""]);
-    }
 }
