@@ -53,7 +53,6 @@ type Cell = fn(&Job, i64) -> String;
 const COLUMNS: [(&str, Cell); 9] = [
     ("ID", |job, _| job.workflow_id.to_string()),
     ("STATE", |job, _| job.state.to_string()),
-    ("TYPE", |job, _| job.workflow.clone()),
     ("N", |job, _| shown(output::detail(&job.details, "n"))),
     ("ALGORITHM", |job, _| {
         shown(output::detail(&job.details, "algorithm"))
@@ -62,6 +61,7 @@ const COLUMNS: [(&str, Cell); 9] = [
     ("AGE", |job, now_ms| output::age(job.created_at_ms, now_ms)),
     ("ATTEMPTS", |job, _| job.attempts.to_string()),
     ("WORKER", |job, _| shown(job.executor_id.as_deref())),
+    ("TYPE", |job, _| job.workflow.clone()),
 ];
 
 /// Printed where nobody has ever submitted.
