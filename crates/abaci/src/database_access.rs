@@ -120,13 +120,11 @@ impl DatabaseAccess {
     }
 
     /// Returns the database's address; it may hold a password and is never printed or put among a process's arguments.
-    #[must_use]
     pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
     /// Returns the database's address, fit to be shown.
-    #[must_use]
     pub(crate) fn place(&self) -> &str {
         &self.place
     }
@@ -210,7 +208,6 @@ pub(crate) struct KeptRunning {
 
 impl KeptRunning {
     /// Watches the state of the private database; nothing where another database is used.
-    #[must_use]
     pub(crate) fn seen(&self) -> watch::Receiver<Option<PrivateDatabase>> {
         self.seen.clone()
     }
@@ -261,7 +258,6 @@ pub(crate) fn private_failure(config: &Config, error: local_postgres::Error) -> 
 }
 
 /// Returns the settings of the keeper of this configuration's private database.
-#[must_use]
 pub(crate) fn keeper_settings(config: &Config) -> KeeperSettings {
     let settings = KeeperSettings::new(config.postgres_dir());
     KeeperSettings {

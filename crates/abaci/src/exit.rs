@@ -28,7 +28,6 @@ pub(crate) enum Exit {
 
 impl Exit {
     /// Returns the number that the process ends with.
-    #[must_use]
     pub(crate) fn code(self) -> u8 {
         match self {
             Self::Done => 0,
@@ -120,7 +119,6 @@ fn print(error: &anyhow::Error) {
 /// Writes the causes of an error, outermost first, in one line.
 ///
 /// It is `{error:#}` without the repetition of libraries whose message quotes its cause already.
-#[must_use]
 pub(crate) fn one_line(error: &anyhow::Error) -> String {
     let mut line = String::new();
     for cause in error.chain().map(words) {
@@ -184,7 +182,6 @@ fn way_out(error: &worker_fleet::Error) -> Option<&'static str> {
 }
 
 /// Returns the exit code that an error stands for; the outermost cause that has one decides.
-#[must_use]
 pub(crate) fn of_error(error: &anyhow::Error) -> Exit {
     error.chain().find_map(of_cause).unwrap_or(Exit::No)
 }

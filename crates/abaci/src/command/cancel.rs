@@ -22,19 +22,16 @@ impl CancelArgs {
         let (_access, client) = DatabaseAccess::connect_to_write(config).await?;
         let mut exit = Exit::Done;
         for id in self.ids.into_iter().map(JobId::new) {
-            match client.cancel(&id).await? {
+            let refusal = match client.cancel(&id).await? {
                 CancelOutcome::Cancelled | CancelOutcome::AlreadyFinal(State::Cancelled) => {
                     output::line(format_args!("cancelled {id}"))?;
+                    continue;
                 }
-                CancelOutcome::AlreadyFinal(state) => {
-                    output::error(format_args!("job {id} had ended before: {state}"));
-                    exit = Exit::No;
-                }
-                CancelOutcome::NotFound => {
-                    output::error(output::no_such_job(id));
-                    exit = Exit::No;
-                }
-            }
+                CancelOutcome::AlreadyFinal(state) => format!("job {id} had ended before: {state}"),
+                CancelOutcome::NotFound => output::no_such_job(id),
+            };
+            output::error(refusal);
+            exit = Exit::No;
         }
         client.close().await;
         Ok(exit)

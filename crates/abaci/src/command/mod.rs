@@ -110,7 +110,6 @@ impl Command {
     }
 
     /// Returns the readers of this command's log.
-    #[must_use]
     pub(crate) fn audience(&self) -> Audience {
         match self {
             Self::Serve(_) => Audience::Operator,
@@ -120,13 +119,11 @@ impl Command {
     }
 
     /// Returns whether this process is to be the keeper of the private database, which needs nothing else of a command.
-    #[must_use]
     pub(crate) fn is_keeper(&self) -> bool {
         matches!(self, Self::Db(db::DbCommand::Keep))
     }
 
     /// Returns whether another process of this program started this one, and has given every warning before.
-    #[must_use]
     pub(crate) fn is_child(&self) -> bool {
         match self {
             Self::Fleet(fleet) => fleet.is_child(),
@@ -137,13 +134,11 @@ impl Command {
     }
 
     /// Returns whether this process is a worker of a fleet, which reports to its supervisor why it gives up.
-    #[must_use]
     pub(crate) fn is_fleet_worker(&self) -> bool {
         matches!(self, Self::Fleet(fleet) if fleet.is_worker())
     }
 
     /// Returns whether the process needs one thread only: it computes nothing, and starts its children from that thread.
-    #[must_use]
     pub(crate) fn is_single_threaded(&self) -> bool {
         matches!(self, Self::Fleet(fleet) if !fleet.is_worker())
     }

@@ -33,7 +33,7 @@ impl ResumeArgs {
         };
         let mut exit = Exit::Done;
         for id in self.ids.into_iter().map(JobId::new) {
-            match client.resume(&id, options).await? {
+            let refusal = match client.resume(&id, options).await? {
                 ResumeOutcome::Resumed => {
                     output::line(format_args!("resumed {id}"))?;
                     continue;
@@ -45,13 +45,12 @@ impl ResumeArgs {
                     ));
                     continue;
                 }
-                ResumeOutcome::Refused(state) => output::error(format_args!(
+                ResumeOutcome::Refused(state) => format!(
                     "job {id} is {state}; only one that failed, was parked or was cancelled can be resumed"
-                )),
-                ResumeOutcome::NotFound => {
-                    output::error(output::no_such_job(id));
-                }
-            }
+                ),
+                ResumeOutcome::NotFound => output::no_such_job(id),
+            };
+            output::error(refusal);
             exit = Exit::No;
         }
         client.close().await;

@@ -61,7 +61,7 @@ pub(crate) fn columns_of(stream: &(impl AsFd + IsTerminal)) -> Option<usize> {
 pub(crate) fn line(text: impl Display) -> anyhow::Result<()> {
     write(
         anstream::stdout().lock(),
-        &format!("{}\n", paint::drawn(&text.to_string())),
+        format!("{}\n", paint::drawn(&text.to_string())),
     )
 }
 

@@ -35,11 +35,8 @@ impl LocalFleet {
 
     /// Describes the fleet, if there is one that takes jobs of this queue and version as soon as its workers run.
     pub(crate) async fn prospect(&self, of: &QueueVersion) -> Option<String> {
-        // Its workers are there, and will not learn another type.
-        if of.unknown_workflow.is_some() {
-            return None;
-        }
-        if of.version != VERSION {
+        // Its workers will not learn another type or version.
+        if of.unknown_workflow.is_some() || of.version != VERSION {
             return None;
         }
         let directory = self.directory.as_ref()?;

@@ -30,7 +30,7 @@ pub(crate) use fleet::LocalFleet;
 pub(crate) use progress::ProgressLine;
 pub(crate) use report::{Checked, checked};
 pub(crate) use tally::Tally;
-pub(crate) use timeouts::{WaitTimeouts, nobody_listens};
+pub(crate) use timeouts::{Response, WaitTimeouts, nobody_listens};
 
 /// Number of ids that a notice spells out before it refers to the list.
 const IDS_IN_A_NOTICE: usize = 20;
@@ -91,7 +91,7 @@ impl JobWait {
                 _ = signals.next() => break Some(EarlyEnd::Interrupted),
             }
         };
-        progress.clear();
+        drop(progress);
         Ok(self.conclude(end))
     }
 
@@ -141,10 +141,13 @@ impl JobWait {
             Some((of, prospect)) => self.timeouts.between_workers(of, prospect),
             None => self.timeouts.consider(event),
         };
-        if let Some(notice) = response.notice {
-            progress.apart(|| output::talk(notice));
+        match response? {
+            Response::Notice(notice) => {
+                progress.apart(|| output::talk(notice));
+                None
+            }
+            Response::GaveUp(reason) => Some(EarlyEnd::GaveUp(reason)),
         }
-        response.gave_up.map(EarlyEnd::GaveUp)
     }
 
     fn conclude(self, end: Option<EarlyEnd>) -> Exit {

@@ -64,16 +64,11 @@ impl ProgressLine {
     pub(crate) fn apart<T>(&self, print: impl FnOnce() -> T) -> T {
         self.bar.suspend(print)
     }
-
-    /// Removes the line.
-    pub(crate) fn clear(&self) {
-        self.bar.finish_and_clear();
-    }
 }
 
 impl Drop for ProgressLine {
     fn drop(&mut self) {
-        self.clear();
+        self.bar.finish_and_clear();
     }
 }
 

@@ -18,30 +18,13 @@ const SHORTEST_REPORTED: Duration = Duration::from_secs(1);
 /// Interval at which an outage that lasts is reported again.
 const REMINDER: Duration = Duration::from_secs(5);
 
-/// The response of a wait to an event.
-#[derive(Debug, Default, PartialEq)]
-pub(crate) struct Response {
+/// The response of a wait to an event that calls for one.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Response {
     /// A line to print now.
-    pub(crate) notice: Option<String>,
+    Notice(String),
     /// The reason to stop waiting now.
-    pub(crate) gave_up: Option<String>,
-}
-
-impl Response {
-    fn notice(notice: Option<String>) -> Self {
-        Self {
-            notice,
-            gave_up: None,
-        }
-    }
-
-    fn gave_up(reason: String) -> Self {
-        let gave_up = Some(reason);
-        Self {
-            notice: None,
-            gave_up,
-        }
-    }
+    GaveUp(String),
 }
 
 /// The obstacles of one wait, and the time that each may last.
@@ -70,7 +53,7 @@ impl WaitTimeouts {
     }
 
     /// Responds to an event; one that is no obstacle means nothing here.
-    pub(crate) fn consider(&mut self, event: &WaitEvent) -> Response {
+    pub(crate) fn consider(&mut self, event: &WaitEvent) -> Option<Response> {
         match event {
             WaitEvent::NoWorker { of, others, .. } => self.without_server(of, *others),
             WaitEvent::WorkerBack(of) => over(self.no_server.remove(of), || {
@@ -78,7 +61,7 @@ impl WaitTimeouts {
             }),
             WaitEvent::NoneLeft(of) => {
                 self.no_server.remove(of);
-                Response::default()
+                None
             }
             WaitEvent::QueuePaused(queue) => Response::notice(Some(format!(
                 "queue {queue:?} is paused; its jobs wait until: {}",
@@ -91,22 +74,22 @@ impl WaitTimeouts {
             WaitEvent::DatabaseBack => over(self.no_database.take(), || {
                 "the database answers again".to_owned()
             }),
-            _ => Response::default(),
+            _ => None,
         }
     }
 
     /// Responds to a queue whose jobs nobody takes now, while a fleet that reports `prospect` will take them.
     ///
     /// The timeout is for a server that nobody starts, so it begins anew.
-    pub(crate) fn between_workers(&mut self, of: &QueueVersion, prospect: String) -> Response {
+    pub(crate) fn between_workers(&mut self, of: &QueueVersion, prospect: String) -> Option<Response> {
         let obstacle = self.no_server.entry(of.clone()).or_insert_with(Obstacle::begins);
         let lasting = obstacle.since.elapsed();
         obstacle.counted_since = Instant::now();
         let is_due = obstacle.is_due() && lasting >= SHORTEST_REPORTED;
-        Response::notice(is_due.then(|| obstacle.report(prospect)))
+        is_due.then(|| obstacle.report(prospect))
     }
 
-    fn without_server(&mut self, of: &QueueVersion, others: Others) -> Response {
+    fn without_server(&mut self, of: &QueueVersion, others: Others) -> Option<Response> {
         let timeout = self.for_server;
         let obstacle = self.no_server.entry(of.clone()).or_insert_with(Obstacle::begins);
         let is_news = obstacle.reported.is_none() && obstacle.since.elapsed() >= SHORTEST_REPORTED;
@@ -120,24 +103,24 @@ impl WaitTimeouts {
             let (worker, way_out) = (worker_of(of), way_out(of));
             let queue = &of.queue;
             let reason = format!("no {worker} listened on queue {queue:?} for {timeout}; {way_out}");
-            return Response::gave_up(reason);
+            return Some(Response::GaveUp(reason));
         }
-        let notice = self.no_server.get_mut(of).filter(|_| is_news);
-        Response::notice(notice.map(|obstacle| obstacle.report(nobody_listens(of))))
+        let obstacle = self.no_server.get_mut(of).filter(|_| is_news)?;
+        Some(obstacle.report(nobody_listens(of)))
     }
 
-    fn without_database(&mut self, last_answer: &str) -> Response {
+    fn without_database(&mut self, last_answer: &str) -> Option<Response> {
         let obstacle = self.no_database.get_or_insert_with(Obstacle::begins);
         if obstacle.has_lasted(self.for_database) {
             let timeout = Period(self.for_database);
             let reason = format!("the database did not answer for {timeout} ({last_answer})");
-            return Response::gave_up(reason);
+            return Some(Response::GaveUp(reason));
         }
         let is_due = obstacle.is_due();
         let lasting = obstacle.since.elapsed().as_secs();
         let sentence =
             || format!("the database does not answer, for {lasting} s now; waiting for it ({last_answer})");
-        Response::notice(is_due.then(|| obstacle.report(sentence())))
+        is_due.then(|| obstacle.report(sentence()))
     }
 }
 
@@ -161,9 +144,9 @@ impl Obstacle {
             .is_none_or(|reported| reported.elapsed() >= REMINDER)
     }
 
-    fn report(&mut self, sentence: String) -> String {
+    fn report(&mut self, sentence: String) -> Response {
         self.reported = Some(Instant::now());
-        sentence
+        Response::Notice(sentence)
     }
 }
 
@@ -191,13 +174,13 @@ fn way_out(of: &QueueVersion) -> String {
     if of.version == VERSION {
         format!("start one with: {}", output::serve_command(&of.queue))
     } else {
-        "start one by the abaci of that version".to_owned()
+        "start one by the program of that version".to_owned()
     }
 }
 
-fn over(obstacle: Option<Obstacle>, sentence: impl FnOnce() -> String) -> Response {
-    let was_reported = obstacle.is_some_and(|obstacle| obstacle.reported.is_some());
-    Response::notice(was_reported.then(sentence))
+fn over(obstacle: Option<Obstacle>, sentence: impl FnOnce() -> String) -> Option<Response> {
+    obstacle?.reported?;
+    Some(Response::Notice(sentence()))
 }
 
 #[cfg(test)]
@@ -220,6 +203,20 @@ mod tests {
         no_worker_of(of("fibonacci"), Others::Stand)
     }
 
+    fn notice(response: Option<Response>) -> Option<String> {
+        response.and_then(|response| match response {
+            Response::Notice(said) => Some(said),
+            Response::GaveUp(_) => None,
+        })
+    }
+
+    fn gave_up(response: Option<Response>) -> Option<String> {
+        response.and_then(|response| match response {
+            Response::GaveUp(reason) => Some(reason),
+            Response::Notice(_) => None,
+        })
+    }
+
     /// Returns what is said of an absence that has lasted.
     fn said(timeouts: &mut WaitTimeouts, event: &WaitEvent) -> Option<String> {
         timeouts.consider(event);
@@ -227,7 +224,7 @@ mod tests {
         for obstacle in timeouts.no_server.values_mut() {
             obstacle.since = long_ago;
         }
-        timeouts.consider(event).notice
+        notice(timeouts.consider(event))
     }
 
     fn lost() -> WaitEvent {
@@ -240,13 +237,13 @@ mod tests {
     #[test]
     fn an_old_absence_uses_up_no_time_of_a_new_wait() {
         let mut timeouts = WaitTimeouts::new(Duration::from_secs(30), Duration::from_mins(1));
-        assert_eq!(timeouts.consider(&no_worker()), Response::default());
+        assert_eq!(timeouts.consider(&no_worker()), None);
     }
 
     #[test]
     fn without_a_timeout_the_first_sign_of_absence_ends_the_wait() {
         let mut timeouts = WaitTimeouts::new(Duration::ZERO, Duration::from_mins(1));
-        let reason = timeouts.consider(&no_worker()).gave_up.unwrap();
+        let reason = gave_up(timeouts.consider(&no_worker())).unwrap();
         assert!(
             reason.contains("\"fibonacci\"") && reason.contains("abaci serve"),
             "{reason}"
@@ -257,19 +254,17 @@ mod tests {
     fn an_outage_is_said_once_and_so_is_its_end() {
         let mut timeouts = WaitTimeouts::new(Duration::from_secs(30), Duration::from_mins(1));
         assert!(
-            timeouts
-                .consider(&lost())
-                .notice
+            notice(timeouts.consider(&lost()))
                 .unwrap()
                 .contains("connection refused")
         );
         assert_eq!(
-            timeouts.consider(&lost()).notice,
+            timeouts.consider(&lost()),
             None,
             "the same outage was said twice at once"
         );
-        assert!(timeouts.consider(&WaitEvent::DatabaseBack).notice.is_some());
-        assert_eq!(timeouts.consider(&WaitEvent::DatabaseBack).notice, None);
+        assert!(notice(timeouts.consider(&WaitEvent::DatabaseBack)).is_some());
+        assert_eq!(timeouts.consider(&WaitEvent::DatabaseBack), None);
     }
 
     #[test]
@@ -277,7 +272,7 @@ mod tests {
         let mut timeouts = WaitTimeouts::new(Duration::from_secs(30), Duration::from_mins(1));
         timeouts.consider(&no_worker());
         let back = WaitEvent::WorkerBack(of("fibonacci"));
-        assert_eq!(timeouts.consider(&back), Response::default());
+        assert_eq!(timeouts.consider(&back), None);
     }
 
     #[test]
@@ -292,10 +287,7 @@ mod tests {
         let two = said(&mut timeouts, &start("it's two")).unwrap();
         assert!(two.ends_with(r"abaci serve --queue 'it'\''s two'"), "{two}");
         assert_eq!(said(&mut timeouts, &start("one")), None, "it was said twice");
-        let back = timeouts
-            .consider(&WaitEvent::WorkerBack(of("one")))
-            .notice
-            .unwrap();
+        let back = notice(timeouts.consider(&WaitEvent::WorkerBack(of("one")))).unwrap();
         assert!(back.contains("\"one\""), "{back}");
     }
 
@@ -317,17 +309,17 @@ mod tests {
     fn a_wait_goes_on_while_somebody_takes_others_of_its_jobs() {
         let mut timeouts = WaitTimeouts::new(Duration::ZERO, Duration::from_mins(1));
         let event = |others| no_worker_of(of("other"), others);
-        assert_eq!(timeouts.consider(&event(Others::GoOn)), Response::default());
-        assert!(timeouts.consider(&event(Others::Stand)).gave_up.is_some());
+        assert_eq!(timeouts.consider(&event(Others::GoOn)), None);
+        assert!(gave_up(timeouts.consider(&event(Others::Stand))).is_some());
     }
 
     #[test]
     fn a_fleet_that_goes_on_uses_up_no_time() {
         let mut timeouts = WaitTimeouts::new(Duration::ZERO, Duration::from_mins(1));
         let response = timeouts.between_workers(&of("fibonacci"), "the next one starts in 4 s".to_owned());
-        assert_eq!(response.gave_up, None);
+        assert_eq!(gave_up(response), None);
         assert!(
-            timeouts.consider(&no_worker()).gave_up.is_some(),
+            gave_up(timeouts.consider(&no_worker())).is_some(),
             "the timeout for nobody is not that for a fleet"
         );
     }
@@ -340,6 +332,6 @@ mod tests {
         let other = no_worker_of(of("other"), Others::Stand);
         timeouts.consider(&other);
         timeouts.no_server.get_mut(&of("other")).unwrap().counted_since = long_ago;
-        assert_eq!(timeouts.consider(&other).gave_up, None);
+        assert_eq!(gave_up(timeouts.consider(&other)), None);
     }
 }

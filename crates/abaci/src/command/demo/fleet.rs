@@ -139,7 +139,7 @@ fn command(sandbox: &DemoSandbox, access: &DatabaseAccess, log: &Path) -> anyhow
     }
     let settings = Layer {
         database_url: Some(access.url().to_owned()),
-        data_dir: Some(sandbox.directory.to_owned()),
+        data_dir: Some(sandbox.directory.clone()),
         ..Layer::default()
     };
     command

@@ -21,7 +21,7 @@ use super::output::{self, Recovery};
 use super::sandbox::DemoSandbox;
 use crate::database_access::{DatabaseAccess, on_blocking_thread};
 use crate::exit::{Exit, Failed};
-use crate::wait::{Checked, ProgressLine, Tally, WaitTimeouts, checked};
+use crate::wait::{Checked, ProgressLine, Response, Tally, WaitTimeouts, checked};
 
 /// Interval at which the rows are looked at for a job that runs.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
@@ -172,9 +172,9 @@ impl<'a> Scenario<'a> {
                 Ok(())
             }
             WaitEvent::Missing(id) => Err(anyhow!("job {id} is gone")),
-            other => match self.timeouts.consider(&other).gave_up {
-                Some(reason) => Err(Failed::unreachable(reason).into()),
-                None => Ok(()),
+            other => match self.timeouts.consider(&other) {
+                Some(Response::GaveUp(reason)) => Err(Failed::unreachable(reason).into()),
+                Some(Response::Notice(_)) | None => Ok(()),
             },
         }
     }

@@ -16,7 +16,7 @@ use super::{Look, draw};
 use crate::config::Config;
 use crate::exit::{Exit, Failed};
 use crate::output::{self, Format};
-use crate::wait::{LocalFleet, WaitTimeouts, nobody_listens};
+use crate::wait::{LocalFleet, Response, WaitTimeouts, nobody_listens};
 
 /// Interval at which it looks.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -51,12 +51,15 @@ pub(super) async fn watch(
             Ok(look) => look,
             Err(error @ Error::NotFound { .. }) => return Err(error.into()),
             Err(error) => {
-                outage(&mut timeouts, &error)?;
+                let lost = WaitEvent::DatabaseLost {
+                    since: Duration::ZERO,
+                    reason: error.to_string(),
+                };
+                respond(timeouts.consider(&lost))?;
                 continue;
             }
         };
-        let back = timeouts.consider(&WaitEvent::DatabaseBack);
-        back.notice.into_iter().for_each(output::talk);
+        respond(timeouts.consider(&WaitEvent::DatabaseBack))?;
         surface.show(&look)?;
         let state = look.detail.job.state;
         if state.is_final() {
@@ -87,15 +90,13 @@ async fn look(client: &Client, id: &JobId, fleet: &LocalFleet) -> Result<Look, E
     Ok(look)
 }
 
-fn outage(timeouts: &mut WaitTimeouts, error: &Error) -> Result<(), Failed> {
-    let response = timeouts.consider(&WaitEvent::DatabaseLost {
-        since: Duration::ZERO,
-        reason: error.to_string(),
-    });
-    response.notice.into_iter().for_each(output::talk);
-    response
-        .gave_up
-        .map_or(Ok(()), |reason| Err(Failed::unreachable(reason)))
+fn respond(response: Option<Response>) -> Result<(), Failed> {
+    match response {
+        Some(Response::GaveUp(reason)) => return Err(Failed::unreachable(reason)),
+        Some(Response::Notice(notice)) => output::talk(notice),
+        None => {}
+    }
+    Ok(())
 }
 
 impl Surface {
