@@ -63,13 +63,13 @@ impl WaitTimeouts {
                 self.no_server.remove(of);
                 None
             }
-            WaitEvent::QueuePaused(queue) => Response::notice(Some(format!(
+            WaitEvent::QueuePaused(queue) => Some(Response::Notice(format!(
                 "queue {queue:?} is paused; its jobs wait until: {}",
                 output::resume_queue_command(queue)
             ))),
-            WaitEvent::QueueResumed(queue) => {
-                Response::notice(Some(format!("queue {queue:?} is not paused any more")))
-            }
+            WaitEvent::QueueResumed(queue) => Some(Response::Notice(format!(
+                "queue {queue:?} is not paused any more"
+            ))),
             WaitEvent::DatabaseLost { reason, .. } => self.without_database(reason),
             WaitEvent::DatabaseBack => over(self.no_database.take(), || {
                 "the database answers again".to_owned()
