@@ -16,6 +16,7 @@
 //! | `cli` | the command line, and the one line by which it is refused |
 //! | `command` | one file or folder a subcommand |
 //! | `wait` | waiting for jobs: results as they come, obstacles, timeouts, the summary |
+//! | `selection` | the jobs that a command is about |
 //! | `worker_startup` | one worker from its settings to ready, for `serve` and `fleet worker` |
 //! | `database_access` | the database of a command, given or private |
 //! | `flags`, `telemetry` | flags that several commands share; the log |
@@ -47,6 +48,7 @@ mod exit;
 mod flags;
 mod output;
 mod recorded;
+mod selection;
 mod telemetry;
 mod this_process;
 mod wait;

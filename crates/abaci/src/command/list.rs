@@ -9,6 +9,7 @@ use crate::database_access::DatabaseAccess;
 use crate::exit::Exit;
 use crate::flags::one_of;
 use crate::output::{self, Format, Table};
+use crate::selection::SelectionFlags;
 
 /// Every state, in the order of a job's life.
 const STATES: [State; 7] = [
@@ -38,6 +39,8 @@ pub(crate) struct ListArgs {
     /// Only jobs whose id begins so, as do those of one submission
     #[arg(long, value_name = "TEXT")]
     id_prefix: Option<String>,
+    #[command(flatten)]
+    selection: SelectionFlags,
     /// At most this many jobs; 0 for all
     #[arg(long, value_name = "COUNT", default_value_t = 50)]
     limit: u32,
@@ -79,11 +82,12 @@ impl ListArgs {
         } else {
             self.states
         };
-        let filter = ListFilter {
+        let filter = self.selection.narrow(ListFilter {
             states,
             id_prefix: self.id_prefix,
             limit,
-        };
+            ..ListFilter::default()
+        });
         let shown = print(&client, &filter, Format::of_flag(self.json)).await;
         client.close().await;
         let shown = shown?;
@@ -124,7 +128,11 @@ async fn print(client: &Client, filter: &ListFilter, format: Format) -> anyhow::
 
 /// Says why a list is empty.
 fn nothing(filter: &ListFilter) -> &'static str {
-    if filter.states.is_empty() && filter.id_prefix.is_none() {
+    if filter.states.is_empty()
+        && filter.id_prefix.is_none()
+        && filter.batch.is_none()
+        && filter.tags.is_empty()
+    {
         NOTHING_EVER
     } else {
         "no job matches; all of them: abaci list"

@@ -1,7 +1,7 @@
 //! `abaci resume`: puts jobs that ended without a value back into their queue.
 
 use clap::Args;
-use durable_jobs::JobId;
+use durable_jobs::State;
 use durable_jobs::client::{ResumeOptions, ResumeOutcome};
 
 use crate::config::{Bytes, Config};
@@ -9,15 +9,17 @@ use crate::database_access::DatabaseAccess;
 use crate::exit::Exit;
 use crate::flags::ResumeFlags;
 use crate::output;
+use crate::selection::{Consent, ConsentFlags, JobsArgs};
 
 /// Put jobs that failed, were parked or were cancelled back into their queue; recorded steps are kept.
 ///
 /// A job goes back to its own queue, whatever queue is configured here.
 #[derive(Debug, Args)]
 pub(crate) struct ResumeArgs {
-    /// Ids of the jobs
-    #[arg(value_name = "ID", required = true)]
-    ids: Vec<String>,
+    #[command(flatten)]
+    jobs: JobsArgs,
+    #[command(flatten)]
+    consent: ConsentFlags,
     /// Memory that these jobs may need from now on, whatever the limit of their server
     #[arg(long, value_name = "SIZE")]
     job_memory: Option<Bytes>,
@@ -31,8 +33,17 @@ impl ResumeArgs {
         let options = ResumeOptions {
             memory_bytes: self.job_memory.map(|size| size.0),
         };
+        let ended = [State::Failed, State::Parked, State::Cancelled];
+        let jobs = self
+            .jobs
+            .find_to("resume", &client, &ended, &self.consent)
+            .await?;
+        let Consent::Given(jobs) = jobs else {
+            client.close().await;
+            return Ok(Exit::Done);
+        };
         let mut exit = Exit::Done;
-        for id in self.ids.into_iter().map(JobId::new) {
+        for id in jobs {
             let refusal = match client.resume(&id, options).await? {
                 ResumeOutcome::Resumed => {
                     output::line(format_args!("resumed {id}"))?;

@@ -1,14 +1,14 @@
 //! `abaci wait`: waits for jobs that were submitted before, from any process.
 
 use clap::Args;
-use durable_jobs::JobId;
 use worker_fleet::signals::Signals;
 
 use crate::config::Config;
 use crate::database_access::DatabaseAccess;
-use crate::exit::Exit;
+use crate::exit::{Exit, Failed};
 use crate::flags::WaitFlags;
 use crate::output::{self, Format};
+use crate::selection::JobsArgs;
 use crate::wait::JobWait;
 
 /// Wait for jobs that were submitted before, and print their results as they complete.
@@ -16,9 +16,8 @@ use crate::wait::JobWait;
 /// The jobs may be in different queues; a queue that nobody serves is named.
 #[derive(Debug, Args)]
 pub(crate) struct WaitArgs {
-    /// Ids of the jobs
-    #[arg(value_name = "ID", required = true)]
-    ids: Vec<String>,
+    #[command(flatten)]
+    jobs: JobsArgs,
     /// Print one JSON object per result
     #[arg(long)]
     json: bool,
@@ -36,13 +35,17 @@ impl WaitArgs {
             return Ok(Exit::Interrupted);
         };
         let Some((access, client)) = connected? else {
-            for id in &self.ids {
+            for id in self.jobs.named() {
                 output::error(output::no_such_job(id));
             }
-            return Ok(Exit::No);
+            return match self.jobs.named() {
+                [] => Err(Failed::no("no job matches; all of them: abaci list").into()),
+                _ => Ok(Exit::No),
+            };
         };
         let _kept = access.keep_running();
-        let jobs = self.ids.into_iter().map(|id| (JobId::new(id), None));
+        let jobs = self.jobs.find(&client, &[]).await?;
+        let jobs = jobs.into_iter().map(|id| (id, None));
         let job_wait = JobWait::new(jobs, config, Format::of_flag(self.json));
         let exit = job_wait.until_all_ended(&client, &mut signals).await;
         client.close().await;

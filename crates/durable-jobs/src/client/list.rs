@@ -1,6 +1,6 @@
 //! Looking at jobs and cancelling them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use dbos::sysdb::SystemDatabase;
 use dbos::sysdb::types::{Timestamp, WorkflowRecord, WorkflowStatus};
@@ -8,12 +8,16 @@ use serde_json::Value;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
+use super::new_job::attributes_of;
 use super::{Client, probe};
 use crate::Error;
 use crate::database::workflow_rows::{INPUTS, STEPS};
 use crate::record::{
     Batch, Failure, FailureKind, Job, JobDetail, JobId, JobOutput, Label, State, StepRecord,
 };
+
+/// The number of jobs that one statement cancels.
+const CANCELLED_AT_ONCE: usize = 500;
 
 /// Which jobs to list, the newest first.
 #[derive(Debug, Clone, Default)]
@@ -22,6 +26,10 @@ pub struct ListFilter {
     pub states: Vec<State>,
     /// Only jobs whose id begins so; absent for all.
     pub id_prefix: Option<String>,
+    /// Only jobs of this batch; absent for all.
+    pub batch: Option<Batch>,
+    /// Only jobs that have all of these tags.
+    pub tags: Vec<Label>,
     /// At most this many; absent for all.
     pub limit: Option<u32>,
 }
@@ -125,6 +133,21 @@ impl Client {
         steps.iter().map(step_of).collect()
     }
 
+    /// Cancels those of the jobs that have not ended, and returns them; what was cancelled before an error stays so.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] or [`Error::Database`].
+    pub async fn cancel_all(&self, jobs: &[JobId]) -> Result<HashSet<JobId>, Error> {
+        let mut cancelled = HashSet::new();
+        for some in jobs.chunks(CANCELLED_AT_ONCE) {
+            let ids: Vec<&str> = some.iter().map(JobId::as_str).collect();
+            let cancel = self.database.engine.cancel_workflows(&ids, false, None);
+            let done = self.database.bounded("cancelling jobs", self.timeout, cancel);
+            cancelled.extend(done.await?.into_iter().map(JobId::new));
+        }
+        Ok(cancelled)
+    }
+
     /// Cancels a job wherever it is.
     ///
     /// # Errors
@@ -148,6 +171,11 @@ impl Client {
 }
 
 impl ListFilter {
+    /// Returns the attributes that a row must have, as JSON that an index finds; absent for any.
+    pub(super) fn attributes(&self) -> Option<String> {
+        attributes_of(&self.tags, self.batch.as_ref())
+    }
+
     /// Tests whether the states asked for can only be told apart by the recorded failure.
     pub(super) fn needs_failure(&self) -> bool {
         self.states
@@ -160,7 +188,7 @@ impl Client {
     pub(super) fn job_of(&self, row: &WorkflowRecord) -> Job {
         let input = row.input.as_deref();
         let input = input.and_then(|input| serde_json::from_str::<Value>(input).ok());
-        let workflow = row.name.clone().unwrap_or_default();
+        let workflow = workflow_of(row);
         let details = self.job_types.details(&workflow, input.as_ref());
         let attributes = Attributes::of(row.attributes.as_deref());
         Job {
@@ -219,6 +247,13 @@ pub(super) fn ended(row: &WorkflowRecord) -> Option<Result<JobOutput, Failure>> 
         ))),
         WorkflowStatus::Pending | WorkflowStatus::Enqueued | WorkflowStatus::Delayed => None,
     }
+}
+
+/// The name of a row's workflow, with the class and the instance that other clients may give it: no type of ours has any.
+pub(super) fn workflow_of(row: &WorkflowRecord) -> String {
+    let parts = [&row.class_name, &row.config_name, &row.name];
+    let parts: Vec<&str> = parts.into_iter().flatten().map(String::as_str).collect();
+    parts.join(".")
 }
 
 /// The state of a row; a failed one needs its failure to be told from a parked one.

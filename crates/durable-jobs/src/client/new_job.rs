@@ -106,13 +106,18 @@ impl NewJob {
 
     /// Returns what the row says of it beside its input, as the engine's other tools show it; absent for nothing.
     pub(super) fn attributes(&self) -> Option<String> {
-        let mut attributes = serde_json::Map::new();
-        if !self.tags.is_empty() {
-            attributes.insert("tags".to_owned(), json!(self.tags));
-        }
-        if let Some(batch) = &self.batch {
-            attributes.insert("batch".to_owned(), json!(batch));
-        }
-        (!attributes.is_empty()).then(|| Value::Object(attributes).to_string())
+        attributes_of(&self.tags, self.batch.as_ref())
     }
+}
+
+/// Returns the attributes of a row as JSON; absent where there are none.
+pub(super) fn attributes_of(tags: &[Label], batch: Option<&Batch>) -> Option<String> {
+    let mut attributes = serde_json::Map::new();
+    if !tags.is_empty() {
+        attributes.insert("tags".to_owned(), json!(tags));
+    }
+    if let Some(batch) = batch {
+        attributes.insert("batch".to_owned(), json!(batch));
+    }
+    (!attributes.is_empty()).then(|| Value::Object(attributes).to_string())
 }

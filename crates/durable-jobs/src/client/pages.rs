@@ -97,6 +97,7 @@ impl Pages<'_> {
             PAGE.min(self.left)
         };
         let asked = wanted + self.read.len();
+        let attributes = filter.attributes();
         let query = WorkflowFilter {
             workflow_id_prefixes: filter.id_prefix.iter().map(String::as_str).collect(),
             status: filter
@@ -105,6 +106,7 @@ impl Pages<'_> {
                 .flat_map(|state| statuses_of(*state))
                 .copied()
                 .collect(),
+            attributes: attributes.as_deref(),
             created_before: self.until,
             limit: Some(i64::try_from(asked).unwrap_or(i64::MAX)),
             sort_desc: true,

@@ -17,7 +17,7 @@ use sqlx::Row;
 use tokio::time::Instant;
 
 use super::Client;
-use super::list::{ended as recorded, state_of};
+use super::list::{ended as recorded, state_of, workflow_of};
 use super::listeners::{QueueVersion, attended, paused_of};
 use crate::Error;
 use crate::database::Connections;
@@ -298,7 +298,7 @@ impl Waiter {
             self.ready.push_back(WaitEvent::Finished(Outcome {
                 id: JobId::new(&row.workflow_id),
                 state: state_of(&row),
-                workflow: row.name.unwrap_or_default(),
+                workflow: workflow_of(&row),
                 result,
             }));
             done.insert(row.workflow_id);

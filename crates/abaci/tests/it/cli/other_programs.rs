@@ -72,6 +72,22 @@ fn a_job_of_another_program_is_listed_shown_and_waited_for() {
 }
 
 #[test]
+fn a_method_of_a_class_is_a_type_of_its_own() {
+    let rig = Rig::new();
+    rig.submit(&["--id", "ours", "10"]);
+    let other = "update dbos.workflow_status set class_name = 'Jobs', status = 'SUCCESS', output = '7', completed_at = 1";
+    rig.database.psql(other);
+    let listed = objects(&rig.run(["list", "--json"])).remove(0);
+    assert_eq!(listed["workflow"], "Jobs.fibonacci_workflow");
+    let waited = rig.run(["wait", "ours"]);
+    assert_eq!(
+        waited.stdout,
+        ["Jobs.fibonacci_workflow succeeded: 7  job ours"],
+        "{waited:#?}"
+    );
+}
+
+#[test]
 fn a_cancelled_job_of_another_program_is_resumed_and_runs() {
     let rig = Rig::new();
     let (client, id) = rig.submit_primes("1..1000");
