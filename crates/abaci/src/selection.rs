@@ -92,13 +92,14 @@ impl JobsArgs {
         let mut pages = client.pages(&filter);
         let mut found = Vec::new();
         while let Some(jobs) = pages.next().await? {
-            found.extend(jobs.into_iter().map(|job| job.workflow_id));
+            found.extend(jobs.into_iter().map(|job| (job.created_at_ms, job.workflow_id)));
         }
         if found.is_empty() {
             return Err(Failed::no("no job matches; all of them: abaci list").into());
         }
-        found.reverse();
-        Ok(found)
+        // Those of one millisecond are in the order of their ids, as they are claimed.
+        found.sort_unstable();
+        Ok(found.into_iter().map(|(_, id)| id).collect())
     }
 
     /// Finds the jobs as [`JobsArgs::find`] does, and asks whether they are to be changed.

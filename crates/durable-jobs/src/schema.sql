@@ -98,33 +98,50 @@ alter table abaci.presence add column if not exists pid_space text;
 -- The types of jobs that the worker runs, by their workflows. Absent where it is of a program that does not say.
 alter table abaci.presence add column if not exists workflows text[];
 
--- Keeps a job that another tool of DBOS resumes or forks on its own queue, where workers count their slots and a pause holds;
--- the engine's internal one, where the tool puts it, knows neither. Of other applications' rows it changes none.
-create or replace function abaci.keep_queue() returns trigger language plpgsql
+-- Keeps a job that another tool of DBOS resumes on its own queue, where workers count their slots and a pause holds; the
+-- engine's internal one, where the tool puts it, knows neither. A delay that it had is over: somebody wants it now. Rows that
+-- say to be of another application stay as they are.
+create or replace function abaci.keep_resumed() returns trigger language plpgsql
+    security definer set search_path = pg_catalog, pg_temp as $$
+begin
+    new.queue_name := coalesce(nullif(nullif(old.queue_name, ''), '_dbos_internal_queue'),
+        (select queue_name from abaci.former_queues where workflow_uuid = new.workflow_uuid), new.queue_name);
+    new.delay_until_epoch_ms := null;
+    return new;
+end $$;
+
+-- Gives a fork, whoever makes it, what the engine does not copy of its origin: the queue, the rank, the timeout, and an input
+-- that a newer DBOS keeps beside the row.
+create or replace function abaci.keep_forked() returns trigger language plpgsql
     security definer set search_path = pg_catalog, pg_temp as $$
 declare
-    -- Of a forked job that it was forked from.
-    origin text := case when tg_op = 'INSERT' then new.forked_from else new.workflow_uuid end;
+    origin dbos.workflow_status;
 begin
-    new.queue_name := coalesce(
-        (select nullif(nullif(queue_name, ''), '_dbos_internal_queue') from dbos.workflow_status
-            where workflow_uuid = origin and coalesce(application_name, 'abaci') = 'abaci'),
-        (select former.queue_name from abaci.former_queues former join dbos.workflow_status job using (workflow_uuid)
-            where workflow_uuid = origin and coalesce(job.application_name, 'abaci') = 'abaci'),
-        new.queue_name);
+    select * into origin from dbos.workflow_status where workflow_uuid = new.forked_from;
+    if coalesce(origin.application_name, 'abaci') <> 'abaci' then
+        return new;
+    end if;
+    if new.queue_name = '_dbos_internal_queue' then
+        new.queue_name := coalesce(nullif(nullif(origin.queue_name, ''), '_dbos_internal_queue'),
+            (select queue_name from abaci.former_queues where workflow_uuid = origin.workflow_uuid), new.queue_name);
+    end if;
+    new.priority := coalesce(origin.priority, new.priority);
+    new.workflow_timeout_ms := coalesce(new.workflow_timeout_ms, origin.workflow_timeout_ms);
+    new.inputs := coalesce(new.inputs, abaci.input_of(origin.workflow_uuid));
     return new;
 end $$;
 
 do $$
 begin
     if not exists (select from pg_trigger
-        where tgrelid = 'dbos.workflow_status'::regclass and tgname = 'abaci_keep_queue_resumed')
+        where tgrelid = 'dbos.workflow_status'::regclass and tgname = 'abaci_keep_forked')
     then
-        create trigger abaci_keep_queue_resumed before update of queue_name on dbos.workflow_status for each row
-            when (new.queue_name = '_dbos_internal_queue' and new.status = 'ENQUEUED')
-            execute function abaci.keep_queue();
-        create trigger abaci_keep_queue_forked before insert on dbos.workflow_status for each row
-            when (new.queue_name = '_dbos_internal_queue' and new.forked_from is not null)
-            execute function abaci.keep_queue();
+        create trigger abaci_keep_resumed before update of queue_name on dbos.workflow_status for each row
+            when (new.queue_name = '_dbos_internal_queue' and new.status = 'ENQUEUED'
+                and coalesce(new.application_name, 'abaci') = 'abaci')
+            execute function abaci.keep_resumed();
+        create trigger abaci_keep_forked before insert on dbos.workflow_status for each row
+            when (new.forked_from is not null)
+            execute function abaci.keep_forked();
     end if;
 end $$;

@@ -67,9 +67,6 @@ impl WaitTimeouts {
                 "queue {queue:?} is paused; its jobs wait until: {}",
                 output::resume_queue_command(queue)
             ))),
-            WaitEvent::QueueResumed(queue) => Some(Response::Notice(format!(
-                "queue {queue:?} is not paused any more"
-            ))),
             WaitEvent::DatabaseLost { reason, .. } => self.without_database(reason),
             WaitEvent::DatabaseBack => over(self.no_database.take(), || {
                 "the database answers again".to_owned()

@@ -81,15 +81,9 @@ pub(super) async fn attended(
     Ok(attended)
 }
 
-/// Names those of the queues that are paused.
-pub(super) async fn paused_of(
-    database: &Database,
-    attended: &BTreeMap<QueueVersion, bool>,
-) -> Result<BTreeSet<String>, sqlx::Error> {
-    let queues: Vec<&str> = attended.keys().map(|of| of.queue.as_str()).collect();
-    if queues.is_empty() {
-        return Ok(BTreeSet::new());
-    }
-    let paused = sqlx::query_scalar(PAUSED_QUEUES).bind(queues);
+/// Names the paused queues in which some of `ids` wait.
+pub(super) async fn paused_of(database: &Database, ids: &[JobId]) -> Result<BTreeSet<String>, sqlx::Error> {
+    let ids: Vec<&str> = ids.iter().map(JobId::as_str).collect();
+    let paused = sqlx::query_scalar(PAUSED_QUEUES).bind(ids);
     Ok(paused.fetch_all(&database.pool).await?.into_iter().collect())
 }

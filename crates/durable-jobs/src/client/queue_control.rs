@@ -11,7 +11,7 @@ use sqlx::postgres::{PgQueryResult, PgRow};
 
 use super::Client;
 use crate::Error;
-use crate::database::workflow_rows::{LIMIT_QUEUE, PAUSE_QUEUE, QUEUES, RESUME_QUEUE};
+use crate::database::workflow_rows::{LIMIT_QUEUE, PAUSE_QUEUE, QUEUE_LIMITS, QUEUES, RESUME_QUEUE};
 use crate::record::{APPLICATION, ENGINE_QUEUE};
 
 /// So many starts of jobs in a time, over all workers.
@@ -55,6 +55,21 @@ impl Client {
             .await?;
         let views: Result<Vec<_>, _> = rows.iter().map(QueueView::from_row).collect();
         views.map_err(|error| super::unreadable(&error))
+    }
+
+    /// Tests whether the queue is paused.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] or [`Error::Database`].
+    pub async fn is_paused(&self, queue: &str) -> Result<bool, Error> {
+        let limits = sqlx::query_as::<_, (Option<i32>, Option<i32>, Option<f64>)>(QUEUE_LIMITS)
+            .bind(queue)
+            .fetch_optional(&self.database.pool);
+        let limits = self
+            .database
+            .bounded("reading the limits of a queue", self.timeout, limits)
+            .await?;
+        Ok(matches!(limits, Some((Some(..=0), _, _))))
     }
 
     /// Lets no job of the queue start until it is resumed; one that is paused stays so.

@@ -26,7 +26,7 @@ const AT_ONCE: usize = 1_000;
 const PACED: usize = 100;
 
 /// The pause before a statement whose connection broke is sent again.
-const RETRY_INTERVAL: Duration = Duration::from_millis(100);
+pub(super) const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The form of a row's input: plain JSON, which every reader of the schema understands.
 const SERIALIZATION: &str = "rust_serde";
@@ -71,6 +71,9 @@ impl Client {
         }
         options.check()?;
         self.refuse_contradictions(jobs)?;
+        if jobs.len() > 1 {
+            self.refuse_taken(jobs).await?;
+        }
         let is_sorted = jobs.is_sorted_by(|one, other| one.id < other.id);
         let at_once = if is_sorted || jobs.len() > PACED {
             AT_ONCE
@@ -163,6 +166,14 @@ impl Client {
             (Err(_), Some(error)) => Err(failed(&error)),
             (Err(_), None) => Err(address.silence(self.timeout).await),
         }
+    }
+
+    /// Refuses jobs of which one has the id of another, before any of them is written.
+    async fn refuse_taken(&self, jobs: &[NewJob]) -> Result<(), Error> {
+        for some in jobs.chunks(AT_ONCE) {
+            self.refuse_others(&some.iter().collect::<Vec<_>>()).await?;
+        }
+        Ok(())
     }
 
     /// Refuses an id that names a job which asks for something else.

@@ -2,9 +2,9 @@
 //!
 //! The engine keeps the key in the row and gives it up when the job ends, so that its other tools see the same.
 
-use dbos::sysdb::types::{WorkflowFilter, WorkflowRecord};
+use dbos::sysdb::types::{Applications, WorkflowFilter, WorkflowRecord};
 
-use super::submit::Rows;
+use super::submit::{RETRY_INTERVAL, Rows};
 use super::{Client, NewJob, SubmitOptions};
 use crate::Error;
 use crate::record::{JobId, Label};
@@ -50,6 +50,8 @@ impl Client {
                 return Ok(Submitted::Queued);
             }
             let holders = WorkflowFilter {
+                // A key is unique in a queue, whoever has the job.
+                applications: Applications::Any,
                 queue_names: vec![&self.queue],
                 deduplication_ids: vec![key.as_str()],
                 load_input: true,
@@ -67,6 +69,7 @@ impl Client {
             };
             if self.rows_of(&own).await?.is_empty() {
                 // The holder ended between the two statements, so the key is free.
+                tokio::time::sleep(RETRY_INTERVAL).await;
                 continue;
             }
             self.refuse_others(&[job]).await?;

@@ -83,8 +83,6 @@ pub enum WaitEvent {
     NoneLeft(QueueVersion),
     /// Jobs of this queue wait, and none of it starts: it is paused.
     QueuePaused(String),
-    /// A queue that was paused is not any more, or none of the jobs waits in it.
-    QueueResumed(String),
     /// The database stopped answering; the wait goes on. Repeated every second while it lasts.
     DatabaseLost {
         /// The time that it has not answered.
@@ -214,7 +212,7 @@ impl Waiter {
         let is_time = Instant::now() >= self.next_look_around;
         let (attended, paused) = if is_time {
             let attended = self.look_around().await?;
-            let paused = self.bounded(paused_of(&self.client.database, &attended)).await?;
+            let paused = self.bounded(paused_of(&self.client.database, &self.open)).await?;
             (Some(attended), paused)
         } else {
             (None, BTreeSet::new())
@@ -355,12 +353,6 @@ impl Waiter {
     }
 
     fn note_paused(&mut self, paused: &BTreeSet<String>) {
-        let ended = self
-            .paused
-            .difference(paused)
-            .cloned()
-            .map(WaitEvent::QueueResumed);
-        self.ready.extend(ended);
         let begun = paused
             .difference(&self.paused)
             .cloned()

@@ -24,7 +24,7 @@ const OWN_TABLES: &str = concat!(
      and 2 = (select count(*) from pg_proc where pronamespace = to_regnamespace('abaci') \
          and proname in ('input_of', 'forget_payloads')) \
      and 3 = (select count(*) from pg_trigger where tgrelid = to_regclass('dbos.workflow_status') \
-         and tgname in ('abaci_remember_queue', 'abaci_keep_queue_resumed', 'abaci_keep_queue_forked')) \
+         and tgname in ('abaci_remember_queue', 'abaci_keep_resumed', 'abaci_keep_forked')) \
      and 4 = (select count(*) from pg_attribute where attrelid = to_regclass('abaci.presence') \
          and attname in ('running', 'clock_offset_ms', 'pid_space', 'workflows') and not attisdropped)"
 );

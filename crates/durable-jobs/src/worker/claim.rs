@@ -33,7 +33,7 @@ use super::in_hand::{JobGuard, Jobs};
 use super::queue_limits::{Claims, QueueLimits};
 use crate::Error;
 use crate::database::workflow_rows::{
-    ALLOWANCE, CLAIM, CLAIMED, CLAIMED_ROW, DEFUSE, IN_ORDER, LOCK_QUEUE, OWN_CLAIMED,
+    ALLOWANCE, BOUND_TURN, CLAIM, CLAIMED, CLAIMED_ROW, DEFUSE, IN_ORDER, LOCK_QUEUE, OWN_CLAIMED,
 };
 use crate::database::{Database, is_broken, text};
 use crate::job::JobTypes;
@@ -227,6 +227,8 @@ impl Claimer {
     /// Claims what the limits of the queue leave, after those who claim at the same moment.
     async fn claim_in_turn(&self, free: i64) -> Result<Vec<ClaimedRow>, sqlx::Error> {
         let mut turn = self.database.pool.begin().await?;
+        // A process that is stopped in its turn must not hold up all others.
+        sqlx::raw_sql(BOUND_TURN).execute(&mut *turn).await?;
         sqlx::query(LOCK_QUEUE)
             .bind(&self.queue)
             .execute(&mut *turn)

@@ -2,12 +2,13 @@
 
 use dbos::sysdb::SystemDatabase;
 use dbos::sysdb::postgres::{PostgresSystemDatabase, Settings};
-use durable_jobs::client::{CancelOutcome, ListFilter, ResumeOptions, ResumeOutcome, SubmitOptions};
+use durable_jobs::client::{CancelOutcome, ListFilter, Rate, ResumeOptions, ResumeOutcome, SubmitOptions};
 use durable_jobs::{Client, DEFAULT_QUEUE, JobId, State};
 use sqlx::postgres::PgPoolOptions;
-use testkit::eventually;
+use testkit::{Signal, eventually};
 
-use crate::rig::{ENDLESS, Rig, client_settings, echo, lasting, outcome};
+use crate::rig::{DEADLINE, ENDLESS, Rig, client_settings, echo, lasting, outcome};
+use crate::types::Echoes;
 
 impl Rig {
     async fn client_of(&self, queue: &str) -> Client {
@@ -152,4 +153,52 @@ async fn the_tables_of_an_older_program_are_completed() {
     assert_eq!(queue_of(&client, &id).await.as_deref(), Some("other"));
     let deaths = rig.database.psql("select deaths from abaci.deaths");
     assert_eq!(deaths.trim(), "1", "what the older program recorded is gone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_resumed_job_waits_for_no_delay_any_more() {
+    let rig = Rig::new();
+    let client = rig.client().await;
+    let vendor = rig.vendor().await;
+    for id in ["ours", "theirs"] {
+        let far = "(extract(epoch from now()) + 36000) * 1000";
+        rig.insert(id, &[("status", "'DELAYED'"), ("delay_until_epoch_ms", far)]);
+        assert_eq!(
+            client.cancel(&JobId::new(id)).await.unwrap(),
+            CancelOutcome::Cancelled
+        );
+    }
+    assert_eq!(resume(&client, &JobId::new("ours")).await, ResumeOutcome::Resumed);
+    vendor.resume_workflows(&["theirs"], None, None).await.unwrap();
+    let worker = rig.worker().await;
+    for id in ["ours", "theirs"] {
+        assert_eq!(
+            client.output_of::<Echoes>(&JobId::new(id)).await.unwrap().number,
+            10
+        );
+    }
+    worker.drain(DEADLINE).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_stopped_in_its_turn_holds_up_no_limited_queue() {
+    let rig = Rig::new();
+    let client = rig.client().await;
+    let rate = Rate::new(100, std::time::Duration::from_secs(1));
+    client.limit_queue("default", Some(rate)).await.unwrap();
+    let stopped = rig.worker_process("test-host");
+    // It has its turn, and the question in it waits for this lock.
+    let lock = rig.database.lock("dbos.workflow_status");
+    eventually("a claim in its turn", || {
+        rig.count("pg_stat_activity where wait_event_type = 'Lock' and query like '%rate_limit_max - (%' and pid <> pg_backend_pid()") > 0
+    });
+    stopped.signal(Signal::STOP);
+    drop(lock);
+    let worker = rig.worker().await;
+    let id = client
+        .submit::<Echoes>(&10, SubmitOptions::default())
+        .await
+        .unwrap();
+    assert_eq!(client.output_of::<Echoes>(&id).await.unwrap().number, 10);
+    worker.drain(DEADLINE).await;
 }

@@ -1,6 +1,6 @@
 //! The lines of `abaci show`.
 
-use durable_jobs::record::StepRecord;
+use durable_jobs::record::{Label, StepRecord};
 
 use super::Look;
 use crate::output::{self, Table};
@@ -20,6 +20,10 @@ pub(super) fn lines(look: &Look) -> Vec<String> {
         ("algorithm", output::detail(&job.details, "algorithm")),
         ("queue", job.queue.clone()),
         ("worker", job.executor_id.clone()),
+        ("batch", job.batch.as_ref().map(ToString::to_string)),
+        ("tags", tags(&job.tags)),
+        ("priority", (job.priority > 0).then(|| job.priority.to_string())),
+        ("delayed until", job.delayed_until_ms.map(output::time)),
         ("attempts", Some(job.attempts.to_string())),
         ("submitted", Some(output::time(job.created_at_ms))),
         ("started", job.started_at_ms.map(output::time)),
@@ -48,6 +52,11 @@ pub(super) fn line(look: &Look) -> String {
 fn progress(look: &Look) -> Option<String> {
     let job = look.progress.as_ref()?;
     Some(output::progress(job).unwrap_or_else(|| "between two steps".to_owned()))
+}
+
+fn tags(tags: &[Label]) -> Option<String> {
+    let tags: Vec<&str> = tags.iter().map(Label::as_str).collect();
+    (!tags.is_empty()).then(|| tags.join(", "))
 }
 
 fn field((name, value): (&str, Option<String>)) -> Option<String> {

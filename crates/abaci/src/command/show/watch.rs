@@ -83,6 +83,10 @@ async fn look(client: &Client, id: &JobId, fleet: &LocalFleet) -> Result<Look, E
     let lacking = of.lacking(&job.workflow, job.state, &client.workers().await?);
     let waits = match (lacking, job.state) {
         (Some(of), _) => Some(fleet.prospect(&of).await.unwrap_or_else(|| nobody_listens(&of))),
+        (None, State::Queued) if client.is_paused(&of.queue).await? => Some(format!(
+            "until its queue is resumed: {}",
+            output::resume_queue_command(&of.queue)
+        )),
         (None, State::Queued) => Some("until a worker has a free slot".to_owned()),
         (None, _) => None,
     };

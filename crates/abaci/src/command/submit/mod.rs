@@ -105,7 +105,11 @@ struct Submission {
     jobs: Vec<(NewJob, Request)>,
     /// Absent for a single job that was not said to be of one.
     batch: Option<Batch>,
+    /// The seed of the indices that were drawn, if nobody gave it.
+    fresh_seed: Option<u64>,
     options: SubmitOptions,
+    /// Where the jobs stand once they are submitted.
+    state: State,
 }
 
 impl SubmitArgs {
@@ -144,22 +148,21 @@ impl SubmitArgs {
     ) -> anyhow::Result<(DatabaseAccess, Client)> {
         let (access, client) = DatabaseAccess::connect_to_write(config).await?;
         if let (Some(batch), jobs @ 2..) = (&submission.batch, submission.jobs.len()) {
-            let flag = output::batch_flag(batch);
             let advice = if jobs > LARGE {
-                format!("; if this is cut short, the same command with {flag} completes it")
+                format!("; if this is cut short, {}", submission.completion(batch))
             } else {
                 String::new()
             };
             output::talk(format_args!("batch {batch}: {jobs} jobs{advice}"));
         }
+        if submission.is_delayed(client.clock().now_ms()) {
+            submission.state = State::Delayed;
+        }
         let submitted = match &self.dedup {
             Some(key) => submission.submit_once(&client, key).await,
             None => submission.submit(&client).await,
         };
-        if let Err(
-            Error::Unreachable { .. } | Error::Full { .. } | Error::Database { .. } | Error::CutShort { .. },
-        ) = &submitted
-        {
+        if submitted.as_ref().is_err_and(can_be_completed) {
             let what = submission.what_was_queued();
             output::talk(format_args!("cut short while submitting; {what}"));
         }
@@ -169,7 +172,7 @@ impl SubmitArgs {
 
     /// Reads and checks every job, and gives each an id.
     fn submission(&self, config: &Config) -> Result<Submission, Failed> {
-        let entries = self.entries(config)?;
+        let (entries, fresh_seed) = self.entries(config)?;
         let batch = match &self.batch {
             None if entries.len() == 1 => None,
             None => Some(Batch::fresh()),
@@ -207,13 +210,15 @@ impl SubmitArgs {
                 delay: self.delay(),
             },
             batch,
+            fresh_seed,
+            state: State::Queued,
         })
     }
 
     /// Reads the jobs as they are written, and checks their requests.
-    fn entries(&self, config: &Config) -> Result<Vec<Entry>, Failed> {
+    fn entries(&self, config: &Config) -> Result<(Vec<Entry>, Option<u64>), Failed> {
         let refused = |error: RequestError| Failed::usage(error.to_string());
-        let mut entries = self.workload.entries(self.algorithm)?;
+        let (mut entries, fresh_seed) = self.workload.entries(self.algorithm)?;
         let fault = self
             .fault
             .as_deref()
@@ -238,7 +243,7 @@ impl SubmitArgs {
                 return Err(Failed::usage(message));
             }
         }
-        Ok(entries)
+        Ok((entries, fresh_seed))
     }
 
     fn delay(&self) -> Option<Delay> {
@@ -255,6 +260,14 @@ impl SubmitArgs {
 }
 
 impl Submission {
+    fn is_delayed(&self, now_ms: i64) -> bool {
+        match self.options.delay {
+            Some(Delay::For(delay)) => !delay.is_zero(),
+            Some(Delay::Until(moment)) => moment > now_ms,
+            None => false,
+        }
+    }
+
     async fn submit(&self, client: &Client) -> Result<(), Error> {
         let jobs: Vec<NewJob> = self.jobs.iter().map(|(job, _)| job.clone()).collect();
         client.submit_all(&jobs, self.options).await
@@ -267,10 +280,22 @@ impl Submission {
                 output::talk(format_args!(
                     "job {id} holds the key {key} and is joined; nothing was queued"
                 ));
+                self.state = client.show(&id).await?.job.state;
                 job.id = id;
             }
         }
         Ok(())
+    }
+
+    /// Advises how to queue the jobs that are missing of a batch.
+    fn completion(&self, batch: &Batch) -> String {
+        let seed = self
+            .fresh_seed
+            .map_or_else(String::new, |seed| format!("--seed {seed} "));
+        format!(
+            "the same command with {seed}{} completes it",
+            output::batch_flag(batch)
+        )
     }
 
     /// Advises how to find those of the jobs that were queued, and to queue the others.
@@ -279,8 +304,8 @@ impl Submission {
         match (self.jobs.as_slice(), &self.batch) {
             ([(job, _)], _) => format!("see whether it was queued: {}", output::show_command(&job.id)),
             (_, Some(batch)) => format!(
-                "the same command with {} completes it; see what was queued: {}",
-                output::batch_flag(batch),
+                "{}; see what was queued: {}",
+                self.completion(batch),
                 output::list_command(ids)
             ),
             (_, None) => format!("see what was queued: {}", output::list_command(ids)),
@@ -288,23 +313,27 @@ impl Submission {
     }
 
     fn print_ids(&self, format: Format) -> anyhow::Result<Exit> {
-        let state = if self.options.delay.is_some() {
-            State::Delayed
-        } else {
-            State::Queued
-        };
         for (job, request) in &self.jobs {
             match format {
                 Format::Human => output::line(&job.id)?,
                 Format::Json => output::json(&Queued {
                     workflow_id: &job.id,
-                    state,
+                    state: self.state,
                     request,
                     batch: self.batch.as_ref(),
                 })?,
             }
         }
         Ok(Exit::Done)
+    }
+}
+
+/// Tests whether a submission that failed so may have queued jobs, and the same one completes it.
+fn can_be_completed(error: &Error) -> bool {
+    match error {
+        Error::CutShort { cause, .. } => can_be_completed(cause),
+        Error::Unreachable { .. } | Error::Full { .. } | Error::Database { .. } => true,
+        _ => false,
     }
 }
 

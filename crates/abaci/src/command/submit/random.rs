@@ -30,17 +30,11 @@ impl FromStr for IndexRange {
 }
 
 /// A generator of indices; the same seed draws the same ones.
-pub(super) struct Random {
-    seed: u64,
-    generator: Rng,
-}
+pub(super) struct Random(Rng);
 
 impl Random {
     pub(super) fn seeded(seed: u64) -> Self {
-        Self {
-            seed,
-            generator: Rng::with_seed(seed),
-        }
+        Self(Rng::with_seed(seed))
     }
 
     /// A seed that no other run has, short enough to be typed again.
@@ -48,12 +42,8 @@ impl Random {
         fastrand::u32(..).into()
     }
 
-    pub(super) fn seed(&self) -> u64 {
-        self.seed
-    }
-
     pub(super) fn index(&mut self, range: IndexRange) -> u64 {
-        self.generator.u64(range.first..=range.last)
+        self.0.u64(range.first..=range.last)
     }
 }
 

@@ -34,7 +34,10 @@ pub(super) struct Workload {
 
 impl Workload {
     /// Reads every job, `algorithm` being that of those that name none; absent for the one for each index.
-    pub(super) fn entries(&self, algorithm: Option<Algorithm>) -> Result<Vec<Entry>, Failed> {
+    ///
+    /// With them comes the seed of those that were drawn, if it was not given.
+    pub(super) fn entries(&self, algorithm: Option<Algorithm>) -> Result<(Vec<Entry>, Option<u64>), Failed> {
+        let mut fresh_seed = None;
         let mut entries = Vec::new();
         for text in &self.indices {
             if text == STDIN {
@@ -47,20 +50,19 @@ impl Workload {
             entries.extend(from_file(path, algorithm)?);
         }
         if let (Some(count), Some(range)) = (self.random, self.range) {
-            entries.extend(self.drawn(count, range).map(|n| Entry::of_index(n, algorithm)));
+            let seed = self
+                .seed
+                .unwrap_or_else(|| *fresh_seed.insert(Random::fresh_seed()));
+            if self.seed.is_none() {
+                output::talk(format_args!("the same indices again: --seed {seed}"));
+            }
+            let mut random = Random::seeded(seed);
+            entries.extend((0..count).map(|_| Entry::of_index(random.index(range), algorithm)));
         }
         if entries.is_empty() {
             return Err(Failed::usage(RequestError::Missing.to_string()));
         }
-        Ok(entries)
-    }
-
-    fn drawn(&self, count: usize, range: IndexRange) -> impl Iterator<Item = u64> {
-        let mut random = Random::seeded(self.seed.unwrap_or_else(Random::fresh_seed));
-        if self.seed.is_none() {
-            output::talk(format_args!("the same indices again: --seed {}", random.seed()));
-        }
-        (0..count).map(move |_| random.index(range))
+        Ok((entries, fresh_seed))
     }
 }
 

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use testkit::{Process, Signal, eventually};
+use testkit::{Process, Signal};
 
 use crate::rig::{Rig, assert_refused, code, objects, run};
 
@@ -53,25 +53,24 @@ fn a_killed_submission_is_completed_by_its_batch() {
     );
     let expected = in_order(&rig, "workflow_uuid like 'whole-%'");
     for kill in 0..10 {
+        let position = 1 + kill * JOBS / 10;
+        let condition = format!("new.workflow_uuid like '%-{position:07}'");
+        let hold = rig.database.hold_inserts("dbos.workflow_status", &condition);
         let mut submit = Process::spawn(many(&rig, &[]));
-        let said = eventually("the batch", || {
-            submit
-                .stderr()
-                .into_iter()
-                .find(|line| line.starts_with("batch "))
-        });
-        let batch = batch_of(&said).to_owned();
+        hold.await_somebody();
+        let batch = batch_of(&submit.stderr()[0]).to_owned();
         let which = format!("workflow_uuid like '{batch}-%'");
-        let until = kill * JOBS / 10;
-        eventually("its moment", || rows(&rig, &which) >= until.min(JOBS - 1));
         submit.kill();
+        let queued = rows(&rig, &which);
+        assert_eq!(queued, position / 1000 * 1000, "a statement was half done");
+        drop(hold);
         let again = run(many(&rig, &["--batch", &batch]));
         assert_eq!(code(&again), 0, "{:#?}", again.stderr);
         assert_eq!(again.stdout.len(), JOBS);
         assert_eq!(
             in_order(&rig, &which),
             expected,
-            "of {batch}, killed after {until} rows"
+            "of {batch}, killed at {position}"
         );
     }
 }

@@ -14,7 +14,18 @@ fn a_fork_keeps_the_steps_before_and_runs_the_others() {
     let rig = Rig::new();
     let _server = rig.server(&[]);
     assert_eq!(
-        code(&rig.run(["submit", "--id", "origin", "--tag", "t", "1000"])),
+        code(&rig.run([
+            "submit",
+            "--id",
+            "origin",
+            "--tag",
+            "t",
+            "--priority",
+            "7",
+            "--timeout",
+            "1h",
+            "1000"
+        ])),
         0
     );
     let output = rig.run(["fork", "origin", "--from-step", "certify", "--id", "fork"]);
@@ -39,6 +50,11 @@ fn a_fork_keeps_the_steps_before_and_runs_the_others() {
     assert_eq!((before.len(), after.len()), (3, 3));
     assert_eq!(before[0], after[0], "a kept step was run again");
     assert_ne!(before[1..], after[1..], "the others were not");
+    let alike = "select count(distinct (priority, workflow_timeout_ms)) from dbos.workflow_status";
+    assert_eq!(
+        (&fork["priority"], rig.database.psql(alike).trim()),
+        (&7.into(), "1")
+    );
     let from = "select forked_from from dbos.workflow_status where workflow_uuid = 'fork'";
     assert_eq!(rig.database.psql(from).trim(), "origin");
 }

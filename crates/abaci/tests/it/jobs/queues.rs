@@ -65,11 +65,16 @@ fn a_paused_queue_starts_nothing_until_it_is_resumed() {
 fn a_running_job_goes_on_while_its_queue_is_paused() {
     let rig = Rig::new();
     let server = rig.server(&[]);
-    let id = rig.submit(&["--algorithm", "recursive", "43"]).remove(0);
+    let id = rig.submit(&["--algorithm", "recursive", "45"]).remove(0);
     server.wait_for_line("child started");
     queue(&rig, &["pause"]);
+    assert_eq!(objects(&rig.run(["show", "--json", &id]))[0]["state"], "running");
     let output = rig.run(["wait", &id]);
     assert_eq!(code(&output), 0, "{output:#?}");
+    assert!(
+        !output.stderr.iter().any(|line| line.contains("paused")),
+        "it does not wait: {output:#?}"
+    );
 }
 
 #[test]
@@ -89,8 +94,8 @@ fn a_limit_of_starts_holds_over_all_workers() {
     for window in starts.windows(11) {
         assert!(window[10] - window[0] >= 1_990, "eleven starts within {window:?}");
     }
-    // It is used, too.
-    assert!(starts[34] - starts[0] < 20_000, "{starts:?}");
+    let is_used = starts.windows(10).any(|window| window[9] - window[0] < 2_000);
+    assert!(is_used, "never ten in two seconds: {starts:?}");
     assert_eq!(
         queue(&rig, &["limit", "--rate", "off"]),
         "queue fibonacci starts without limit"

@@ -62,13 +62,14 @@ pub(crate) const CLAIMED_ROW: &str = concat!(
      (extract(epoch from now()) - coalesce(started_at_epoch_ms, updated_at) / 1000.0)::float8 as age"
 );
 
-/// Queues jobs whose delay has passed by the database's clock, as the engine does by the clock of a worker; before
-/// [`CLAIMED_ROW`] and [`HELD_ROWS`], with this application's name as `$2`.
-pub(crate) const RELEASE_DUE: &str = "with due as (update dbos.workflow_status set status = 'ENQUEUED', \
+/// Queues jobs whose delay has passed by the database's clock, as the engine does by the clock of a worker; some at a time, of
+/// the application `$1`.
+pub(crate) const RELEASE_DUE: &str = "update dbos.workflow_status set status = 'ENQUEUED', \
          updated_at = (extract(epoch from now()) * 1000)::bigint, \
          deduplication_id = case when is_debounced then null else deduplication_id end \
-     where status = 'DELAYED' and delay_until_epoch_ms <= extract(epoch from now()) * 1000 \
-         and (application_name is null or application_name = $2)) select ";
+     where status = 'DELAYED' and workflow_uuid in (select workflow_uuid from dbos.workflow_status \
+         where status = 'DELAYED' and delay_until_epoch_ms <= (extract(epoch from now()) * 1000)::bigint \
+             and (application_name is null or application_name = $1) limit 1000 for update skip locked)";
 
 /// The rows that an executor holds.
 pub(crate) const HELD_ROWS: &str = " from dbos.workflow_status where status = 'PENDING' and executor_id = $1";

@@ -11,10 +11,16 @@ pub(crate) const REGISTER_QUEUE: &str = "insert into dbos.queues (name, priority
 pub(crate) const QUEUE_LIMITS: &str = "select concurrency, rate_limit_max, rate_limit_period_sec \
      from dbos.queues where name = $1";
 
+/// Ends the session of a process that stands still in its turn, which gives the turn to the next.
+pub(crate) const BOUND_TURN: &str = "set local idle_in_transaction_session_timeout = '2s'";
+
 /// Makes claims from the limited queue `$1` wait for each other, so that each counts what the ones before it took.
 pub(crate) const LOCK_QUEUE: &str = "select name from dbos.queues where name = $1 for update";
 
 /// Counts the jobs that may be claimed now from the queue `$1`, below `$2`, by its limits.
+///
+/// As in the engine, a start counts as long as its row says so: not of a job that was cancelled, ran out of time or was given
+/// back since, nor of one that is deleted.
 pub(crate) const ALLOWANCE: &str = "select coalesce(least($2::bigint, \
          concurrency - (select count(*) from dbos.workflow_status where queue_name = $1 and status = 'PENDING'), \
          rate_limit_max - (select count(*) from dbos.workflow_status where queue_name = $1 and rate_limited = true \
@@ -38,9 +44,9 @@ pub(crate) const LIMIT_QUEUE: &str = "insert into dbos.queues as queue \
      on conflict (name) do update set updated_at = (extract(epoch from now()) * 1000)::bigint, \
          rate_limit_max = excluded.rate_limit_max, rate_limit_period_sec = excluded.rate_limit_period_sec";
 
-/// Names those of the queues `$1` that are paused.
-pub(crate) const PAUSED_QUEUES: &str =
-    "select name from dbos.queues where name = any($1) and concurrency <= 0";
+/// Names those of the queues that are paused and have some of the jobs `$1` waiting.
+pub(crate) const PAUSED_QUEUES: &str = "select distinct queue_name from dbos.queues join dbos.workflow_status on queue_name = queues.name \
+     where workflow_uuid = any($1) and status in ('ENQUEUED', 'DELAYED') and queues.concurrency <= 0";
 
 /// Reads every queue but the engine's own, `$1`: those that are registered, have a worker, or have jobs that did not end.
 pub(crate) const QUEUES: &str = "with open as ( \

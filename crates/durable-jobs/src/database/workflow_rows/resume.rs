@@ -8,7 +8,7 @@ pub(crate) const REQUEUE: &str = "with own as (select coalesce(nullif(nullif(que
      update dbos.workflow_status \
      set status = 'ENQUEUED', queue_name = coalesce(own.queue, case when name = any($3) then $2 else $4 end), recovery_attempts = 0, \
      executor_id = null, owner_xid = null, output = null, error = null, workflow_deadline_epoch_ms = null, \
-     started_at_epoch_ms = null, completed_at = null, updated_at = (extract(epoch from now()) * 1000)::bigint \
+     started_at_epoch_ms = null, completed_at = null, delay_until_epoch_ms = null, updated_at = (extract(epoch from now()) * 1000)::bigint \
      from own where workflow_uuid = $1 \
      and (status in ('ERROR', 'MAX_RECOVERY_ATTEMPTS_EXCEEDED') \
      or status = 'CANCELLED' and updated_at < extract(epoch from now()) * 1000 - 1000) \

@@ -52,6 +52,12 @@ impl Janitor {
     }
 
     async fn sweep(&self) -> Result<(), Error> {
+        let due = sqlx::query(RELEASE_DUE)
+            .bind(APPLICATION)
+            .execute(&self.database.pool);
+        if let Err(error) = self.database.bounded("releasing due jobs", TIMEOUT, due).await {
+            debug!(%error, "could not release due jobs; trying again");
+        }
         let rows = self
             .database
             .bounded("looking at claimed rows", TIMEOUT, self.held())
@@ -69,12 +75,10 @@ impl Janitor {
         Ok(())
     }
 
-    /// Reads the rows that this worker holds; the same statement releases those whose delay has passed.
     async fn held(&self) -> Result<Vec<ClaimedRow>, sqlx::Error> {
-        let statement = format!("{RELEASE_DUE}{CLAIMED_ROW}{HELD_ROWS}");
-        let rows = sqlx::query(AssertSqlSafe(statement))
+        let select = format!("select {CLAIMED_ROW}{HELD_ROWS}");
+        let rows = sqlx::query(AssertSqlSafe(select))
             .bind(&self.holder.executor_id)
-            .bind(APPLICATION)
             .fetch_all(&self.database.pool)
             .await?;
         rows.iter().map(ClaimedRow::from_row).collect()
