@@ -53,11 +53,12 @@ pub fn started_child_of(parent: u32, before: &[u32]) -> Listed {
     let parents = image_of(parent);
     eventually("a child that runs its program", || {
         let children = children_of(parent);
-        let found = children.iter().find(|child| {
+        let started = children.iter().find(|child| {
             let image = image_of(child.pid);
             !before.contains(&child.pid) && image.is_some() && image != parents
         });
-        found.cloned().ok_or(children)
+        // Read again: it may have executed its program after it was listed.
+        started.and_then(|child| process(child.pid)).ok_or(children)
     })
 }
 

@@ -1,8 +1,11 @@
 //! Jobs that go on from the middle of other ones.
 
+use std::fs::File;
+use std::time::{Duration, SystemTime};
+
 use serde_json::Value;
 
-use crate::children::files;
+use crate::children::{artifacts, files};
 use crate::rig::{Rig, assert_refused, code, objects};
 
 fn shown(rig: &Rig, id: &str) -> Value {
@@ -67,6 +70,12 @@ fn a_large_value_is_shared_with_a_fork_and_outlives_its_origin() {
     let before = files(&rig.directory);
     assert_eq!(before.len(), 1, "{before:?}");
     drop(server);
+    // Old enough to be garbage, if nothing refers to it.
+    for value in artifacts(&rig.directory) {
+        let file = File::options().write(true).open(value).unwrap();
+        file.set_modified(SystemTime::now() - Duration::from_hours(48))
+            .unwrap();
+    }
     // The fork waits, with a step that refers to the value; its origin goes.
     assert_eq!(
         code(&rig.run(["fork", "origin", "--from-step", "certify", "--id", "fork"])),
