@@ -97,7 +97,6 @@ impl JobsArgs {
         if found.is_empty() {
             return Err(Failed::no("no job matches; all of them: abaci list").into());
         }
-        // Those of one millisecond are in the order of their ids, as they are claimed.
         found.sort_unstable();
         Ok(found.into_iter().map(|(_, id)| id).collect())
     }

@@ -19,10 +19,10 @@ use crate::job::JobType;
 use crate::presence::CHANNEL;
 use crate::record::{APPLICATION, Failure, JobId, MAX_INPUT_BYTES};
 
-/// So many jobs are written by one statement; a claim sorts those of one millisecond.
+/// So many jobs are written by one statement.
 const AT_ONCE: usize = 1_000;
 
-/// Up to this many jobs whose ids do not sort by their order are written a millisecond apart, which keeps it.
+/// Up to this many jobs are dated a millisecond apart, which keeps their order in the queue.
 const PACED: usize = 100;
 
 /// The pause before a statement whose connection broke is sent again.
@@ -54,8 +54,7 @@ impl Client {
 
     /// Submits jobs under the ids given; submitting the same again changes nothing.
     ///
-    /// They are queued in the order given where their ids sort by it, as those of a [`Batch`](crate::record::Batch) do, and
-    /// where they are up to a hundred; of more, those of the same millisecond may change places.
+    /// Up to a hundred are queued in the order given; of more, those of the same millisecond may change places.
     /// What one statement writes, a thousand jobs, is queued as a whole or not at all.
     ///
     /// Every job is checked before the first is queued.
@@ -74,18 +73,12 @@ impl Client {
         if jobs.len() > 1 {
             self.refuse_taken(jobs).await?;
         }
-        let is_sorted = jobs.is_sorted_by(|one, other| one.id < other.id);
-        let at_once = if is_sorted || jobs.len() > PACED {
-            AT_ONCE
-        } else {
-            1
-        };
-        for (position, some) in jobs.chunks(at_once).enumerate() {
+        for (position, some) in jobs.chunks(AT_ONCE).enumerate() {
             if position > 0 {
                 next_millisecond().await;
             }
             let written = self.enqueue(some, options).await;
-            written.map_err(|cause| cut_short(position * at_once, jobs.len(), cause))?;
+            written.map_err(|cause| cut_short(position * AT_ONCE, jobs.len(), cause))?;
         }
         self.announce(&self.queue).await;
         Ok(())
@@ -255,6 +248,8 @@ pub(super) struct Rows<'a> {
     timeout_ms: Option<i64>,
     delay_ms: Option<i64>,
     until_ms: Option<i64>,
+    /// The time between the dates of two of them.
+    pace_ms: i64,
 }
 
 impl<'a> Rows<'a> {
@@ -275,6 +270,7 @@ impl<'a> Rows<'a> {
             timeout_ms: options.timeout.map(milliseconds),
             delay_ms,
             until_ms,
+            pace_ms: i64::from(jobs.len() <= PACED),
         }
     }
 
@@ -306,6 +302,7 @@ impl<'a> Rows<'a> {
             .bind(self.delay_ms)
             .bind(self.until_ms)
             .bind(self.key)
+            .bind(self.pace_ms)
     }
 }
 

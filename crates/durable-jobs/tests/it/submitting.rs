@@ -107,24 +107,22 @@ async fn a_key_names_one_job_of_the_queue_at_a_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn jobs_of_one_millisecond_are_claimed_by_their_ids() {
+async fn a_hundred_jobs_are_claimed_in_their_order() {
     let rig = Rig::new();
     let client = rig.client().await;
-    let ids: Vec<JobId> = Batch::fresh().ids().take(40).collect();
-    // Not in the order in which they are stored.
-    for id in ids.iter().rev().step_by(2).chain(ids.iter().step_by(2)) {
-        rig.enqueue_foreign(id.as_str(), Greets::WORKFLOW, "\"you\"");
-    }
+    // Neither their ids nor the place where they are stored sort so.
+    let ids: Vec<String> = (0..100).map(|n: u32| format!("{:03}", n * 37 % 100)).collect();
+    let jobs: Vec<NewJob> = ids.iter().map(|id| greeting(id)).collect();
+    client.submit_all(&jobs, SubmitOptions::default()).await.unwrap();
     rig.database
-        .psql("update dbos.workflow_status set created_at = 0");
+        .psql("update dbos.workflow_status set updated_at = 1 where workflow_uuid < '050'");
     let _worker = rig.worker().await;
-    for id in &ids {
-        client.output_of::<Greets>(id).await.unwrap();
+    for job in &jobs {
+        client.output_of::<Greets>(&job.id).await.unwrap();
     }
     // A worker has one job at a time, so that they end in the order of the claims.
     let ended = rig
         .database
         .psql("select workflow_uuid from dbos.workflow_status order by xmin::text::bigint");
-    let ids: Vec<&str> = ids.iter().map(JobId::as_str).collect();
     assert_eq!(ended.split_whitespace().collect::<Vec<_>>(), ids);
 }

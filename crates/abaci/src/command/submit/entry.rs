@@ -2,7 +2,7 @@
 
 use durable_jobs::JobId;
 use durable_jobs::client::Priority;
-use durable_jobs::record::Label;
+use durable_jobs::record::{Label, shorten};
 use fibonacci_jobs::record::RequestError;
 use fibonacci_jobs::{Algorithm, Request};
 use serde::Deserialize;
@@ -50,9 +50,7 @@ impl Entry {
             let n = Request::parse_n(text).map_err(|error| error.to_string())?;
             return Ok(Self::of_index(n, algorithm));
         }
-        let not_a_request = || RequestError::NotARequest {
-            given: text.to_owned(),
-        };
+        let not_a_request = || RequestError::NotARequest { given: shorten(text) };
         let mut fields: Map<String, Value> =
             serde_json::from_str(text).map_err(|_| not_a_request().to_string())?;
         let id = fields.remove("id").map(id_of).transpose()?;
@@ -76,7 +74,7 @@ pub(super) fn parse_priority(text: &str) -> Result<Priority, String> {
 }
 
 fn wrong_priority(given: &str) -> String {
-    let given = durable_jobs::record::shorten(given);
+    let given = shorten(given);
     format!(
         "priority is {given}; give a number from 0, which comes first, to {}",
         Priority::LAST

@@ -6,8 +6,8 @@ use crate::database::input;
 /// Claims the first rows of the queue `$1` whose workflows `$2` are known here, makes them ours, sets their deadlines out of
 /// the engine's reach and reads them.
 ///
-/// It is the engine's own claim, but that a row of another type of job is left to others, that jobs of one millisecond are in
-/// the order of their ids, and that a delay passes by the database's clock: the engine ends it by that of any worker. A row without a version goes to
+/// It is the engine's own claim, but that a row of another type of job is left to others and that a delay passes by the
+/// database's clock: the engine ends it by that of any worker. A row without a version goes to
 /// the newest version whose workers know its type. It starts with the statement: a claim from a limited queue waits for its
 /// turn first, in the same transaction.
 pub(crate) const CLAIM: &str = concat!(
@@ -22,7 +22,7 @@ pub(crate) const CLAIM: &str = concat!(
                 where (application_name is null or application_name = $5) and exists (select 1 from abaci.presence \
                     where application_version = version_name and (workflows is null or name = any(workflows))) \
                 order by version_timestamp desc limit 1), $3)) \
-        order by priority, created_at, workflow_uuid collate \"C\" limit $6 for update skip locked), \
+        order by priority, created_at limit $6 for update skip locked), \
     claimed as ( \
         update dbos.workflow_status set status = 'PENDING', executor_id = $4, application_version = $3, \
             application_name = coalesce(application_name, $5), owner_xid = null, rate_limited = $7, \
@@ -43,12 +43,12 @@ pub(crate) const OWN_CLAIMED: &str = concat!(
 );
 
 /// The rows in the order of the queue.
-pub(crate) const IN_ORDER: &str = " from claimed order by priority, created_at, workflow_uuid collate \"C\"";
+pub(crate) const IN_ORDER: &str = " from claimed order by priority, created_at";
 
 /// Rows that this worker claimed from its queue, the oldest first.
 pub(crate) const CLAIMED: &str = "select workflow_uuid from dbos.workflow_status \
      where status = 'PENDING' and executor_id = $1 and queue_name = $2 and application_version = $3 \
-     order by priority, created_at, workflow_uuid collate \"C\"";
+     order by priority, created_at";
 
 /// The columns of a row that a worker holds; a huge input stays where it is.
 pub(crate) const CLAIMED_ROW: &str = concat!(
