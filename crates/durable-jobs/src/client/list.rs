@@ -69,14 +69,17 @@ impl Client {
             .collect()
     }
 
-    /// Reads the input of a row whose own column has none.
-    pub(super) async fn restore_input(&self, row: &mut WorkflowRecord) -> Result<(), Error> {
-        if row.input.is_none() {
-            let inputs = self.inputs_of(std::slice::from_ref(row));
-            let mut inputs = self
-                .database
-                .bounded("reading a request", self.timeout, inputs)
-                .await?;
+    /// Reads the inputs of those rows whose own column has none.
+    pub(super) async fn restore_inputs(&self, rows: &mut [WorkflowRecord]) -> Result<(), Error> {
+        if rows.iter().all(|row| row.input.is_some()) {
+            return Ok(());
+        }
+        let inputs = self.inputs_of(rows);
+        let mut inputs = self
+            .database
+            .bounded("reading requests", self.timeout, inputs)
+            .await?;
+        for row in rows.iter_mut().filter(|row| row.input.is_none()) {
             row.input = inputs.remove(&row.workflow_id);
         }
         Ok(())
@@ -107,7 +110,7 @@ impl Client {
         let row = self.database.bounded("reading a job", self.timeout, row).await?;
         let mut row = row.ok_or_else(|| Error::NotFound { id: id.to_string() })?;
         self.restore_queues([&mut row]).await?;
-        self.restore_input(&mut row).await?;
+        self.restore_inputs(std::slice::from_mut(&mut row)).await?;
         let steps = self
             .database
             .bounded("reading the steps of a job", self.timeout, self.steps_of(id))

@@ -120,13 +120,7 @@ impl Pages<'_> {
         rows.retain(|row| !self.read.contains(&row.workflow_id));
         self.move_past(&rows);
         client.restore_queues(&mut rows).await?;
-        let inputs = client.inputs_of(&rows);
-        let mut inputs = database
-            .bounded("reading requests", client.timeout, inputs)
-            .await?;
-        for row in &mut rows {
-            row.input = inputs.remove(&row.workflow_id);
-        }
+        client.restore_inputs(&mut rows).await?;
         Ok(rows)
     }
 

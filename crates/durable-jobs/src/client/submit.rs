@@ -55,7 +55,7 @@ impl Client {
     /// Submits jobs under the ids given; submitting the same again changes nothing.
     ///
     /// Up to a hundred are queued in the order given; of more, those of the same millisecond may change places.
-    /// What one statement writes, a thousand jobs, is queued as a whole or not at all.
+    /// One statement writes a thousand jobs, as a whole or not at all.
     ///
     /// Every job is checked before the first is queued.
     ///
@@ -129,7 +129,7 @@ impl Client {
         }
         let written: HashSet<String> = written.into_iter().collect();
         let others = jobs.iter().filter(|job| !written.contains(job.id.as_str()));
-        self.refuse_others(&others.collect::<Vec<_>>()).await
+        self.refuse_others(&others.collect::<Vec<_>>()).await.map(drop)
     }
 
     /// Writes those of the rows that are not there, and returns their ids.
@@ -169,8 +169,8 @@ impl Client {
         Ok(())
     }
 
-    /// Refuses an id that names a job which asks for something else.
-    pub(super) async fn refuse_others(&self, asked: &[&NewJob]) -> Result<(), Error> {
+    /// Refuses an id that names a job which asks for something else, and counts the jobs that are there.
+    pub(super) async fn refuse_others(&self, asked: &[&NewJob]) -> Result<usize, Error> {
         let filter = WorkflowFilter {
             workflow_ids: asked.iter().map(|job| job.id.as_str()).collect(),
             load_input: true,
@@ -192,7 +192,7 @@ impl Client {
             Some(job) => Err(Error::IdTaken {
                 id: job.id.to_string(),
             }),
-            None => Ok(()),
+            None => Ok(stored.len()),
         }
     }
 
@@ -203,9 +203,7 @@ impl Client {
             .database
             .bounded("looking at the jobs that are there", self.timeout, rows)
             .await?;
-        for row in &mut rows {
-            self.restore_input(row).await?;
-        }
+        self.restore_inputs(&mut rows).await?;
         Ok(rows)
     }
 

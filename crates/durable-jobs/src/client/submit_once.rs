@@ -61,19 +61,11 @@ impl Client {
             if let Some(holder) = self.rows_of(&holders).await?.into_iter().next() {
                 return self.join(job, holder, key);
             }
-            let own = WorkflowFilter {
-                workflow_ids: vec![job.id.as_str()],
-                load_input: true,
-                load_output: false,
-                ..WorkflowFilter::default()
-            };
-            if self.rows_of(&own).await?.is_empty() {
-                // The holder ended between the two statements, so the key is free.
-                tokio::time::sleep(RETRY_INTERVAL).await;
-                continue;
+            if self.refuse_others(&[job]).await? > 0 {
+                return Ok(Submitted::Queued);
             }
-            self.refuse_others(&[job]).await?;
-            return Ok(Submitted::Queued);
+            // The holder ended between the two statements, so the key is free.
+            tokio::time::sleep(RETRY_INTERVAL).await;
         }
     }
 

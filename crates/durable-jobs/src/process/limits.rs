@@ -20,7 +20,7 @@ pub(super) struct ProcessLimits {
 }
 
 impl ProcessLimits {
-    /// Why there is no answer, from how the process ended and what it wrote to stderr last.
+    /// Says why there is no answer, from how the process ended and what it wrote to stderr last.
     pub(super) fn failure_of(&self, status: ExitStatus, last_words: &str) -> Failure {
         let Some(number) = status.signal() else {
             let code = status.code().unwrap_or_default();

@@ -172,7 +172,7 @@ async fn what_a_cancelled_job_has_recorded_is_kept_for_it() {
     let all = client.show(&id).await.unwrap().steps;
     assert_eq!(all[..1], steps, "a recorded step ran again");
 
-    // What a job that succeeded left of its drafts is needed by nobody.
+    // Nobody needs the drafts of a job that succeeded.
     rig.write_artifact(&draft);
     let removed = rig.collect(&client, at_once(GcMode::Delete)).await;
     assert_eq!(names(&removed), [&draft]);

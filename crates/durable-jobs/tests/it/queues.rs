@@ -199,6 +199,7 @@ async fn a_process_stopped_in_its_turn_holds_up_no_limited_queue() {
         .submit::<Echoes>(&10, SubmitOptions::default())
         .await
         .unwrap();
-    assert_eq!(client.output_of::<Echoes>(&id).await.unwrap().number, 10);
+    let done = tokio::time::timeout(DEADLINE, client.output_of::<Echoes>(&id)).await;
+    assert_eq!(done.expect("the queue is held up").unwrap().number, 10);
     worker.drain(DEADLINE).await;
 }

@@ -118,7 +118,7 @@ fn the_vendors_tool_forks_a_job_on_its_own_queue() {
     assert_eq!(code(&rig.run(["wait", "forked"])), 0);
     let shown = objects(&rig.run(["show", "--json", "forked"])).remove(0);
     assert_eq!(shown["result"]["value"], "354224848179261915075", "{shown}");
-    // What was recorded before the step is kept: it has the origin's times.
+    // The steps before it are kept: they have the origin's times.
     let kept = "select count(*) from dbos.operation_outputs fork join dbos.operation_outputs origin \
         using (function_id, output) where fork.workflow_uuid = 'forked' and origin.workflow_uuid = 'origin'";
     assert!(rig.database.psql(kept).trim().parse::<u32>().unwrap() >= 1);

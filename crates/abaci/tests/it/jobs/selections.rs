@@ -61,7 +61,7 @@ fn a_batch_is_cancelled_resumed_and_waited_for_as_a_whole() {
     );
     let others = ["10 queued", "11 queued", "30 queued", "31 queued"];
     assert_eq!(states(&rig, &["--state", "queued"]), others);
-    // What has ended is not cancelled again.
+    // An ended job is not cancelled again.
     assert_refused(
         &rig.run(["cancel", "--yes"].iter().chain(&two)),
         1,

@@ -36,7 +36,7 @@ pub(crate) const STEPS: &str = "select function_id, function_name, started_at_ep
 /// A job waits since it was submitted, or since it was due, or since it was given back by the worker that its row still
 /// names. One that is due and that no worker has moved to the queue yet waits as well.
 ///
-/// Whoever only asks makes no tables: the column of an older program's may be missing.
+/// A client that only asks makes no tables: the column of an older program's may be missing.
 /// The first part ends where it is to be said which presence rows are those of the living.
 pub(crate) const QUEUE_STATUS: [&str; 2] = [
     "with live as materialized ( \
