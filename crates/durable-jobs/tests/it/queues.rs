@@ -187,10 +187,19 @@ async fn a_process_stopped_in_its_turn_holds_up_no_limited_queue() {
     let rate = Rate::new(100, std::time::Duration::from_secs(1));
     client.limit_queue("default", Some(rate)).await.unwrap();
     let stopped = rig.worker_process("test-host");
-    // It has its turn, and the question in it waits for this lock.
+    // Before its first claim it looks for what an earlier one left behind, without a turn.
+    let id = client
+        .submit::<Echoes>(&9, SubmitOptions::default())
+        .await
+        .unwrap();
+    assert_eq!(client.output_of::<Echoes>(&id).await.unwrap().number, 9);
+    // It has its turn, and the next question in it waits for this lock.
     let lock = rig.database.lock("dbos.workflow_status");
     eventually("a claim in its turn", || {
-        rig.count("pg_stat_activity where wait_event_type = 'Lock' and query like '%rate_limit_max - (%' and pid <> pg_backend_pid()") > 0
+        rig.count(
+            "pg_stat_activity where wait_event_type = 'Lock' and pid in \
+                 (select pid from pg_locks where relation = 'dbos.queues'::regclass and mode = 'RowShareLock')",
+        ) > 0
     });
     stopped.signal(Signal::STOP);
     drop(lock);
