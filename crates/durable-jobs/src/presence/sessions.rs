@@ -157,6 +157,13 @@ impl EngineSessions {
         format!("{url}&application_name={}", self.0.replace(' ', "%20"))
     }
 
+    /// Counts those that are there.
+    pub(crate) async fn count(&self, pool: &PgPool) -> Result<u32, sqlx::Error> {
+        let count = "select count(*) from pg_stat_activity where starts_with(application_name, $1)";
+        let count: i64 = sqlx::query_scalar(count).bind(&self.0).fetch_one(pool).await?;
+        Ok(u32::try_from(count).unwrap_or_default())
+    }
+
     /// Ends every one of them, and completes when they are gone; what they were asked and had not done is undone.
     ///
     /// # Errors
@@ -179,7 +186,7 @@ impl EngineSessions {
     ///
     /// # Errors
     /// When the server cannot be asked.
-    pub(crate) async fn gone(&self, pool: &sqlx::PgPool) -> Result<(), sqlx::Error> {
+    pub(crate) async fn gone(&self, pool: &PgPool) -> Result<(), sqlx::Error> {
         let any = "select exists (select 1 from pg_stat_activity where starts_with(application_name, $1))";
         while sqlx::query_scalar(any).bind(&self.0).fetch_one(pool).await? {
             tokio::time::sleep(LOOK_INTERVAL).await;

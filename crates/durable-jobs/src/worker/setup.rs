@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use futures_util::future::try_join_all;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use uuid::Uuid;
@@ -40,6 +40,9 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The engine waits half a minute for a connection, and does not say why it gets none.
 const LAUNCH_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// The pause between two looks for a connection that the server refused.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Prepares the place of the artifacts, off the async loop, which beats meanwhile: the disk may be slow.
 async fn artifacts(place: &ArtifactPlace, database: String) -> Result<Artifacts, Error> {
@@ -182,14 +185,31 @@ impl Setup {
 
     /// Opens all connections of the engine, which would open them one by one when there may be no place for them any more.
     async fn fill_engine(&self, dbos: &DBOS) -> Result<(), Error> {
-        let address = &self.database.address;
-        // All begin before the first is answered, so each takes a connection of its own.
+        let (address, sessions) = (&self.database.address, self.registration.engine_sessions());
         let question = || async { dbos.list_workflow_steps("").await.map(drop) }.boxed();
-        let questions = (0..self.engine_connections).map(|_| question());
-        match timeout(TIMEOUT, try_join_all(questions)).await {
-            Ok(answers) => answers
-                .map(drop)
-                .map_err(|error| address.engine_failure("opening the engine's connections", &error)),
+        let all = async {
+            // One more at a time: of two that are opened at once for one place, the server refuses both.
+            let mut open = 0;
+            while open < self.engine_connections {
+                let asked = open + 1;
+                try_join_all((0..asked).map(|_| question()))
+                    .await
+                    .map_err(|error| address.engine_failure("opening the engine's connections", &error))?;
+                let count = sessions.count(&self.database.pool);
+                open = address
+                    .ask("counting the engine's connections", TIMEOUT, count)
+                    .await?;
+                // One that was refused a new connection took that of another, and goes on trying for it.
+                if open < asked {
+                    sleep(LOOK_INTERVAL).await;
+                }
+            }
+            Ok(())
+        };
+        // Kept while the reason is looked for, as above.
+        let mut all = pin!(all);
+        match timeout(TIMEOUT, &mut all).await {
+            Ok(opened) => opened,
             Err(_) => Err(address.silence(TIMEOUT).await),
         }
     }
