@@ -127,7 +127,7 @@ pub mod worker;
 pub use client::Client;
 pub use error::Error;
 pub use job::{JobContext, JobEvent, JobType, JobTypes, StepOptions};
-pub use record::{APPLICATION, Advice, DEFAULT_QUEUE, ENGINE_QUEUE, Failure, Job, JobId, State};
+pub use record::{APPLICATION, Advice, DEFAULT_QUEUE, ENGINE_QUEUE, Failure, Job, JobFilter, JobId, State};
 #[doc(hidden)]
 pub use tracing;
 pub use worker::Worker;

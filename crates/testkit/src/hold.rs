@@ -64,6 +64,18 @@ impl Database {
         }
     }
 
+    /// Locks the rows of a table that meet a condition until the returned value is dropped.
+    ///
+    /// # Panics
+    /// When the table cannot be locked.
+    #[track_caller]
+    pub fn lock_rows(&self, table: &str, condition: &str) -> TableLock {
+        let lock = format!("begin; select from {table} where {condition} for update");
+        TableLock {
+            _session: self.session(&lock),
+        }
+    }
+
     /// Opens a session that has run these statements and keeps what they took until it is dropped.
     #[track_caller]
     fn session(&self, statements: &str) -> Process {

@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::database_access::DatabaseAccess;
 use crate::exit::{Exit, Failed};
 use crate::output::{self, Format};
+use crate::selection;
 
 /// Make a job that keeps the recorded steps of another one up to a step, and runs from there.
 ///
@@ -47,8 +48,8 @@ impl ForkArgs {
                 .parse()
                 .map_err(|error| Failed::usage(format!("--id: {error}")))?,
         };
-        let origin = JobId::new(self.origin);
         let (_access, client) = DatabaseAccess::connect_to_write(config).await?;
+        let origin = selection::named(&client, self.origin).await?;
         let forked = client.fork(&origin, &self.from_step, &id).await;
         client.close().await;
         print(&origin, &forked?, Format::of_flag(self.json))?;

@@ -6,12 +6,22 @@ use abaci_lab::{Leftover, Removal, remove_leftovers};
 use anyhow::Context;
 use clap::Args;
 use durable_jobs::client::{GcMode, GcOptions, GcReport};
+use durable_jobs::{Client, Error, JobId, State};
 use serde::Serialize;
 
 use crate::config::{Config, Period};
 use crate::database_access::DatabaseAccess;
-use crate::exit::Exit;
+use crate::exit::{Exit, Failed};
 use crate::output::{self, Format};
+use crate::selection::{Change, Changed, Changes, ConsentFlags, JobsArgs, Named, SelectedQueueFlag};
+
+const DELETE: Change = Change {
+    verb: "delete",
+    done: "deleted",
+    states: &[State::Succeeded, State::Failed, State::Parked, State::Cancelled],
+    // The report counts them.
+    named: Named::None,
+};
 
 /// Remove large values and states that no job refers to, and on request old jobs.
 ///
@@ -26,9 +36,15 @@ pub(crate) struct GcArgs {
     /// Let alone what was written more recently, since a running step may not have recorded it yet
     #[arg(long, value_name = "TIME", default_value_t = Period(Duration::from_hours(1)))]
     min_age: Period,
-    /// Only say what would be removed
-    #[arg(long)]
-    dry_run: bool,
+    /// Delete these jobs as well, which have ended: by their ids, or by --batch, --tag, --state and the like
+    #[arg(long, conflicts_with = "keep")]
+    jobs: bool,
+    #[command(flatten)]
+    selected: JobsArgs,
+    #[command(flatten)]
+    on: SelectedQueueFlag,
+    #[command(flatten)]
+    consent: ConsentFlags,
     /// Print one JSON object
     #[arg(long)]
     json: bool,
@@ -44,7 +60,10 @@ struct Removed {
 
 impl GcArgs {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
-        let (mode, removal) = if self.dry_run {
+        if !self.jobs && (self.selected.are_given() || self.on.queue.is_some()) {
+            return Err(Failed::usage("add --jobs to delete the jobs that are selected").into());
+        }
+        let (mode, removal) = if self.consent.is_dry_run() {
             (GcMode::Report, Removal::Report)
         } else {
             (GcMode::Delete, Removal::Drop)
@@ -60,6 +79,15 @@ impl GcArgs {
             // Both are in the data directory; without a worker that stored anything, one of them is not there yet.
             std::fs::create_dir_all(&place.directory).context("making the directory of large values")?;
         }
+        let deleted = if self.jobs {
+            self.delete(&client).await?
+        } else {
+            Changes::default()
+        };
+        if self.jobs && mode == GcMode::Delete && deleted.jobs == 0 {
+            client.close().await;
+            return Ok(deleted.exit);
+        }
         let report = client.collect_garbage(&place, options).await;
         client.close().await;
         // Last, so that a schema which cannot be dropped keeps no garbage.
@@ -67,16 +95,42 @@ impl GcArgs {
             Ok(schemas) => (schemas, None),
             Err(error) => (Vec::new(), Some(error)),
         };
-        let removed = Removed {
+        let mut removed = Removed {
             garbage: report?,
             lab_schemas,
         };
+        removed.garbage.jobs += deleted.jobs;
         match Format::of_flag(self.json) {
             Format::Json => output::json(&removed)?,
             Format::Human => print(&removed, mode)?,
         }
-        failure.map_or(Ok(Exit::Done), Err)
+        failure.map_or(Ok(deleted.exit), Err)
     }
+
+    /// Deletes the jobs that are selected.
+    async fn delete(&self, client: &Client) -> anyhow::Result<Changes> {
+        let delete = async |ids: &[JobId]| delete(client, ids).await;
+        let jobs = (&self.selected, self.on.queue.clone());
+        DELETE.run(client, jobs, &self.consent, delete).await
+    }
+}
+
+async fn delete(client: &Client, ids: &[JobId]) -> anyhow::Result<Vec<(JobId, Changed)>> {
+    let deleted = client.delete_all(ids).await?;
+    let mut outcomes = Vec::with_capacity(ids.len());
+    for id in ids {
+        let outcome = if deleted.contains(id) {
+            Changed::Now
+        } else {
+            match client.show(id).await {
+                Ok(detail) => Changed::Refused(format!("job {id} is {}; cancel it first", detail.job.state)),
+                Err(Error::NotFound { .. }) => Changed::Refused(output::no_such_job(id)),
+                Err(error) => return Err(error.into()),
+            }
+        };
+        outcomes.push((id.clone(), outcome));
+    }
+    Ok(outcomes)
 }
 
 fn print(removed: &Removed, mode: GcMode) -> anyhow::Result<()> {

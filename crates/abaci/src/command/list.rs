@@ -1,46 +1,33 @@
 //! `abaci list`: the jobs of every queue and every type, the newest first.
 
 use clap::Args;
-use durable_jobs::client::ListFilter;
-use durable_jobs::{Client, Job, State};
+use durable_jobs::client::JobCount;
+use durable_jobs::record::Cursor;
+use durable_jobs::{Client, Job, JobFilter};
+use indicatif::HumanCount;
 
 use crate::config::Config;
 use crate::database_access::DatabaseAccess;
 use crate::exit::Exit;
-use crate::flags::one_of;
 use crate::output::{self, Format, Table};
-use crate::selection::SelectionFlags;
+use crate::selection::{NO_MATCH, SelectedQueueFlag, SelectionFlags};
 
-/// Every state, in the order of a job's life.
-const STATES: [State; 7] = [
-    State::Queued,
-    State::Delayed,
-    State::Running,
-    State::Succeeded,
-    State::Failed,
-    State::Parked,
-    State::Cancelled,
-];
+/// The most jobs that are counted to say how many there are.
+const COUNTED: u64 = 10_000;
 
 /// List the jobs of every queue, the newest first.
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
-    /// Only jobs in these states
-    #[arg(
-        long = "state",
-        value_name = "STATE",
-        value_delimiter = ',',
-        value_parser = one_of(STATES, State::name)
-    )]
-    states: Vec<State>,
-    /// Only jobs that were parked, as --state parked
-    #[arg(long, conflicts_with = "states")]
-    parked: bool,
     /// Only jobs whose id begins so, as do those of one submission
     #[arg(long, value_name = "TEXT")]
     id_prefix: Option<String>,
     #[command(flatten)]
     selection: SelectionFlags,
+    #[command(flatten)]
+    on: SelectedQueueFlag,
+    /// Go on after this place, which a list names where it ends
+    #[arg(long, value_name = "PLACE")]
+    after: Option<Cursor>,
     /// At most this many jobs; 0 for all
     #[arg(long, value_name = "COUNT", default_value_t = 50)]
     limit: u32,
@@ -76,38 +63,24 @@ impl ListArgs {
             output::talk(NOTHING_EVER);
             return Ok(Exit::Done);
         };
-        let limit = Some(self.limit).filter(|&limit| limit > 0);
-        let states = if self.parked {
-            vec![State::Parked]
-        } else {
-            self.states
-        };
-        let filter = self.selection.narrow(ListFilter {
-            states,
+        let filter = JobFilter {
             id_prefix: self.id_prefix,
-            limit,
-            ..ListFilter::default()
-        });
-        let shown = print(&client, &filter, Format::of_flag(self.json)).await;
+            after: self.after,
+            limit: Some(self.limit).filter(|&limit| limit > 0),
+            ..self.selection.filter(self.on.queue, client.clock().now_ms())
+        };
+        let listed = print(&client, &filter, Format::of_flag(self.json)).await;
         client.close().await;
-        let shown = shown?;
-        if limit.is_some_and(|limit| shown >= limit as usize) {
-            let newest = match shown {
-                1 => "the newest job".to_owned(),
-                count => format!("the newest {count} jobs"),
-            };
-            output::talk(format_args!("{newest}; for all of them add --limit 0"));
-        }
-        Ok(Exit::Done)
+        listed.map(|()| Exit::Done)
     }
 }
 
-/// Prints the jobs as they are read, a page at a time, and returns how many there were.
-async fn print(client: &Client, filter: &ListFilter, format: Format) -> anyhow::Result<usize> {
+/// Prints the jobs as they are read, a page at a time, and how many more there are.
+async fn print(client: &Client, filter: &JobFilter, format: Format) -> anyhow::Result<()> {
     let mut pages = client.pages(filter);
     let (mut shown, mut widths) = (0, None::<Vec<usize>>);
     while let Some(jobs) = pages.next().await? {
-        shown += jobs.len();
+        shown += jobs.len() as u64;
         if format == Format::Json {
             jobs.iter().try_for_each(output::json)?;
             continue;
@@ -121,22 +94,38 @@ async fn print(client: &Client, filter: &ListFilter, format: Format) -> anyhow::
         widths.get_or_insert_with(|| table.column_widths());
     }
     if shown == 0 && format == Format::Human {
-        output::talk(nothing(filter));
+        output::talk(if filter.means_all() {
+            NOTHING_EVER
+        } else {
+            NO_MATCH
+        });
     }
-    Ok(shown)
+    if let Some(place) = pages.place()
+        && filter.limit.is_some_and(|limit| shown >= u64::from(limit))
+        && let Some(of) = count(client, filter, place).await?
+    {
+        output::talk(format_args!("{}{of}; next: --after {place}", HumanCount(shown)));
+    }
+    Ok(())
 }
 
-/// Says why a list is empty.
-fn nothing(filter: &ListFilter) -> &'static str {
-    if filter.states.is_empty()
-        && filter.id_prefix.is_none()
-        && filter.batch.is_none()
-        && filter.tags.is_empty()
-    {
-        NOTHING_EVER
-    } else {
-        "no job matches; all of them: abaci list"
+/// Counts what a list could show, if there is more after a place.
+async fn count(client: &Client, filter: &JobFilter, place: &Cursor) -> anyhow::Result<Option<String>> {
+    let from = |after: Option<&Cursor>| JobFilter {
+        after: after.cloned(),
+        ..filter.clone()
+    };
+    if client.count(&from(Some(place)), 0).await? == JobCount::Exactly(0) {
+        return Ok(None);
     }
+    // What they are has to be read of each, which may take long.
+    if !filter.details.is_empty() {
+        return Ok(Some(" jobs, and there are more".to_owned()));
+    }
+    Ok(Some(match client.count(&from(None), COUNTED).await? {
+        JobCount::Exactly(count) => format!(" of {} jobs", HumanCount(count)),
+        JobCount::Over(count) => format!(" of over {} jobs", HumanCount(count)),
+    }))
 }
 
 fn table(jobs: &[Job], now_ms: i64) -> Table {

@@ -1,15 +1,22 @@
 //! `abaci resume`: puts jobs that ended without a value back into their queue.
 
 use clap::Args;
-use durable_jobs::State;
 use durable_jobs::client::{ResumeOptions, ResumeOutcome};
+use durable_jobs::{Client, JobId, State};
 
-use crate::config::{Bytes, Config};
+use crate::config::{Bytes, Config, Source};
 use crate::database_access::DatabaseAccess;
 use crate::exit::Exit;
 use crate::flags::ResumeFlags;
 use crate::output;
-use crate::selection::{Consent, ConsentFlags, JobsArgs};
+use crate::selection::{Change, Changed, ConsentFlags, JobsArgs, Named};
+
+const RESUME: Change = Change {
+    verb: "resume",
+    done: "resumed",
+    states: &[State::Failed, State::Parked, State::Cancelled],
+    named: Named::Each,
+};
 
 /// Put jobs that failed, were parked or were cancelled back into their queue; recorded steps are kept.
 ///
@@ -33,38 +40,36 @@ impl ResumeArgs {
         let options = ResumeOptions {
             memory_bytes: self.job_memory.map(|size| size.0),
         };
-        let ended = [State::Failed, State::Parked, State::Cancelled];
-        let jobs = self
-            .jobs
-            .find_to("resume", &client, &ended, &self.consent)
-            .await?;
-        let Consent::Given(jobs) = jobs else {
-            client.close().await;
-            return Ok(Exit::Done);
-        };
-        let mut exit = Exit::Done;
-        for id in jobs {
-            let refusal = match client.resume(&id, options).await? {
-                ResumeOutcome::Resumed => {
-                    output::line(format_args!("resumed {id}"))?;
-                    continue;
-                }
-                ResumeOutcome::ResumedOn(queue) => {
-                    output::line(format_args!("resumed {id}"))?;
-                    output::talk(format_args!(
-                        "the queue of job {id} is not known any more; it waits on {queue:?}"
-                    ));
-                    continue;
-                }
-                ResumeOutcome::Refused(state) => format!(
-                    "job {id} is {state}; only one that failed, was parked or was cancelled can be resumed"
-                ),
-                ResumeOutcome::NotFound => output::no_such_job(id),
-            };
-            output::error(refusal);
-            exit = Exit::No;
-        }
+        // As a flag it also names the queue of jobs that are selected; those whose own is not known have none.
+        let queue = (config.queue.source == Source::Flag && !self.jobs.are_named())
+            .then(|| config.queue.value.clone());
+        let resume = async |ids: &[JobId]| resume(&client, ids, options).await;
+        let changes = RESUME
+            .run(&client, (&self.jobs, queue), &self.consent, resume)
+            .await;
         client.close().await;
-        Ok(exit)
+        changes.map(|changes| changes.exit)
     }
+}
+
+async fn resume(
+    client: &Client,
+    ids: &[JobId],
+    options: ResumeOptions,
+) -> anyhow::Result<Vec<(JobId, Changed)>> {
+    let mut outcomes = client.resume_all(ids, options).await?;
+    let mut outcome = |id: &JobId| match outcomes.remove(id).unwrap_or(ResumeOutcome::NotFound) {
+        ResumeOutcome::Resumed => Changed::Now,
+        ResumeOutcome::ResumedOn(queue) => {
+            output::talk(format_args!(
+                "the queue of job {id} is not known any more; it waits on {queue:?}"
+            ));
+            Changed::Now
+        }
+        ResumeOutcome::Refused(state) => Changed::Refused(format!(
+            "job {id} is {state}; only one that failed, was parked or was cancelled can be resumed"
+        )),
+        ResumeOutcome::NotFound => Changed::Refused(output::no_such_job(id)),
+    };
+    Ok(ids.iter().map(|id| (id.clone(), outcome(id))).collect())
 }

@@ -1,4 +1,4 @@
-//! `abaci show`: one job with its outcome, its steps, and what it is at while it runs.
+//! `abaci show`: jobs with their outcomes, their steps, and what they are at while they run.
 
 mod draw;
 mod value;
@@ -7,19 +7,20 @@ mod watch;
 use clap::Args;
 use durable_jobs::record::JobDetail;
 use durable_jobs::record::RunningJob;
-use durable_jobs::{Client, Error, JobId, State};
+use durable_jobs::{Client, Error, JobFilter, JobId, State};
 use serde::Serialize;
 use value::ValueEnds;
 use worker_fleet::signals::Signals;
 
 use crate::config::Config;
 use crate::database_access::DatabaseAccess;
-use crate::exit::Exit;
+use crate::exit::{Exit, Failed};
 use crate::output::{self, Format};
+use crate::selection::{JobsArgs, NO_MATCH, SelectedQueueFlag};
 
-/// Show one job with its steps.
+/// Show jobs with their steps.
 ///
-/// While the job runs, what its worker last said of it is shown as well.
+/// While a job runs, what its worker last said of it is shown as well.
 ///
 /// Digits are printed only after all of the value was checked as abaci verify does; what stands between both ends is one
 /// line with an ellipsis.
@@ -28,9 +29,10 @@ use crate::output::{self, Format};
 /// the job.
 #[derive(Debug, Args)]
 pub(crate) struct ShowArgs {
-    /// Id of the job
-    #[arg(value_name = "ID")]
-    id: String,
+    #[command(flatten)]
+    jobs: JobsArgs,
+    #[command(flatten)]
+    on: SelectedQueueFlag,
     /// Look again twice a second until the job has ended
     #[arg(long, conflicts_with_all = ["value", "head", "tail"])]
     watch: bool,
@@ -68,32 +70,113 @@ impl ShowArgs {
             let watching = signals.unless_any(self.watch(config)).await;
             return watching.unwrap_or(Ok(Exit::Interrupted));
         }
-        let id = JobId::new(self.id);
-        let (_access, client) = DatabaseAccess::connect_to_look(config, &id).await?;
-        let look = Look::take(&client, &id).await;
+        let (_access, client) = self.connect(config).await?;
+        let shown = self.show(&client, config).await;
         client.close().await;
-        let look = look?;
+        shown
+    }
+
+    async fn show(&self, client: &Client, config: &Config) -> anyhow::Result<Exit> {
         let ends = ValueEnds {
             head: self.head,
             tail: self.tail,
         };
+        let filter = self.jobs.filter(client, self.on.queue.clone()).await?;
         if self.value || self.head.is_some() || self.tail.is_some() {
+            let look = Look::take(client, the_one(&filter)?).await?;
             return value::print(&look.detail, ends, config.bucket_access()).await;
         }
-        match Format::of_flag(self.json) {
-            Format::Json => output::json(&look)?,
-            Format::Human => draw::lines(&look).iter().try_for_each(output::line)?,
+        let mut printer = Printer::new(Format::of_flag(self.json));
+        if self.jobs.are_named() {
+            for id in &filter.ids {
+                printer.show(client, id).await?;
+            }
+            return Ok(printer.exit);
         }
-        Ok(Exit::Done)
+        let mut pages = client.pages(&filter);
+        while let Some(jobs) = pages.next().await? {
+            for job in jobs {
+                printer.show(client, &job.workflow_id).await?;
+            }
+        }
+        match printer.shown {
+            0 => Err(Failed::no(NO_MATCH).into()),
+            _ => Ok(printer.exit),
+        }
     }
 
     async fn watch(&self, config: &Config) -> anyhow::Result<Exit> {
-        let id = JobId::new(&self.id);
-        let (access, client) = DatabaseAccess::connect_to_look(config, &id).await?;
+        let (access, client) = self.connect(config).await?;
         let _kept = access.keep_running();
-        let exit = watch::watch(&client, &id, Format::of_flag(self.json), config).await;
+        let exit = async {
+            let filter = self.jobs.filter(&client, self.on.queue.clone()).await?;
+            watch::watch(&client, the_one(&filter)?, Format::of_flag(self.json), config).await
+        };
+        let exit = exit.await;
         client.close().await;
         exit
+    }
+
+    /// Connects to a database that has jobs.
+    async fn connect(&self, config: &Config) -> anyhow::Result<(DatabaseAccess, Client)> {
+        match DatabaseAccess::connect_if_used(config).await? {
+            Some(connected) => Ok(connected),
+            None if self.jobs.are_named() => Err(Error::NotFound {
+                id: self.jobs.given()?.remove(0),
+            }
+            .into()),
+            None => Err(Failed::no(NO_MATCH).into()),
+        }
+    }
+}
+
+/// The job that is named, alone.
+fn the_one(filter: &JobFilter) -> anyhow::Result<&JobId> {
+    match &filter.ids[..] {
+        [id] => Ok(id),
+        _ => Err(
+            Failed::usage("give the <ID> of one job; only one is watched, or has its value printed").into(),
+        ),
+    }
+}
+
+/// Prints one job after the other.
+struct Printer {
+    format: Format,
+    shown: u64,
+    exit: Exit,
+}
+
+impl Printer {
+    fn new(format: Format) -> Self {
+        Self {
+            format,
+            shown: 0,
+            exit: Exit::Done,
+        }
+    }
+
+    async fn show(&mut self, client: &Client, id: &JobId) -> anyhow::Result<()> {
+        let look = match Look::take(client, id).await {
+            Ok(look) => look,
+            Err(Error::NotFound { .. }) => {
+                output::error(output::no_such_job(id));
+                self.exit = Exit::No;
+                return Ok(());
+            }
+            Err(error) => return Err(error.into()),
+        };
+        match self.format {
+            Format::Json => output::json(&look)?,
+            Format::Human => {
+                if self.shown > 0 {
+                    output::line("")?;
+                }
+                draw::lines(&look).iter().try_for_each(output::line)?;
+            }
+        }
+        self.shown += 1;
+        Ok(())
     }
 }
 

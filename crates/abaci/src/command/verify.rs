@@ -10,6 +10,7 @@ use crate::database_access::{DatabaseAccess, on_blocking_thread};
 use crate::exit::Exit;
 use crate::output::{self, Format};
 use crate::recorded::fibonacci_result;
+use crate::selection;
 
 /// Check the value of a job that succeeded against a certificate that is computed here and now.
 ///
@@ -41,6 +42,7 @@ impl VerifyArgs {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         let id = JobId::new(self.id);
         let (_access, client) = DatabaseAccess::connect_to_look(config, &id).await?;
+        let id = selection::named(&client, id.to_string()).await?;
         let detail = client.show(&id).await;
         client.close().await;
         let result = fibonacci_result(&detail?)?;

@@ -1,6 +1,7 @@
 //! `abaci wait`: waits for jobs that were submitted before, from any process.
 
 use clap::Args;
+use durable_jobs::{Client, JobFilter, JobId};
 use worker_fleet::signals::Signals;
 
 use crate::config::Config;
@@ -8,7 +9,7 @@ use crate::database_access::DatabaseAccess;
 use crate::exit::{Exit, Failed};
 use crate::flags::WaitFlags;
 use crate::output::{self, Format};
-use crate::selection::JobsArgs;
+use crate::selection::{JobsArgs, NO_MATCH, SelectedQueueFlag};
 use crate::wait::JobWait;
 
 /// Wait for jobs that were submitted before, and print their results as they complete.
@@ -21,9 +22,8 @@ pub(crate) struct WaitArgs {
     /// Print one JSON object per result
     #[arg(long)]
     json: bool,
-    /// Of no use any more: a job's own queue counts
-    #[arg(long, value_name = "NAME", hide = true)]
-    queue: Option<String>,
+    #[command(flatten)]
+    on: SelectedQueueFlag,
     #[command(flatten)]
     _wait: WaitFlags,
 }
@@ -35,20 +35,39 @@ impl WaitArgs {
             return Ok(Exit::Interrupted);
         };
         let Some((access, client)) = connected? else {
-            for id in self.jobs.named() {
+            if !self.jobs.are_named() {
+                return Err(Failed::no(NO_MATCH).into());
+            }
+            for id in self.jobs.given()? {
                 output::error(output::no_such_job(id));
             }
-            return match self.jobs.named() {
-                [] => Err(Failed::no("no job matches; all of them: abaci list").into()),
-                _ => Ok(Exit::No),
-            };
+            return Ok(Exit::No);
         };
         let _kept = access.keep_running();
-        let jobs = self.jobs.find(&client, &[]).await?;
+        // Where jobs are named, their own queues count.
+        let queue = self.on.queue.filter(|_| !self.jobs.are_named());
+        let filter = self.jobs.filter(&client, queue).await?;
+        let jobs = if self.jobs.are_named() {
+            filter.ids
+        } else {
+            matching(&client, &filter).await?
+        };
         let jobs = jobs.into_iter().map(|id| (id, None));
         let job_wait = JobWait::new(jobs, config, Format::of_flag(self.json));
         let exit = job_wait.until_all_ended(&client, &mut signals).await;
         client.close().await;
         exit
     }
+}
+
+/// Finds the jobs that match.
+async fn matching(client: &Client, filter: &JobFilter) -> anyhow::Result<Vec<JobId>> {
+    let (mut pages, mut found) = (client.pages(filter), Vec::new());
+    while let Some(jobs) = pages.next().await? {
+        found.extend(jobs.into_iter().map(|job| job.workflow_id));
+    }
+    if found.is_empty() {
+        return Err(Failed::no(NO_MATCH).into());
+    }
+    Ok(found)
 }

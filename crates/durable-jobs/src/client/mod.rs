@@ -5,17 +5,19 @@
 //! Every call but a wait is bounded by [`ClientSettings::timeout`] and answers [`Error::Unreachable`] when it passes; a
 //! wait goes on through outages and says so.
 
+mod cancel;
+mod find;
 mod fork;
 mod gc;
-mod list;
+mod job_row;
 mod listeners;
 mod new_job;
 mod pages;
 mod probe;
 mod progress;
 mod queue_control;
-mod queues;
 mod resume;
+mod show;
 mod submit;
 mod submit_once;
 mod wait;
@@ -23,14 +25,16 @@ mod wait;
 use std::time::Duration;
 
 pub use crate::gc::{Collected, GcMode, GcOptions, GcReport};
+pub use cancel::CancelOutcome;
+pub use find::Found;
 pub use fork::{Forked, StepName};
-pub use list::{CancelOutcome, ListFilter, QueueCounts};
 pub use listeners::QueueVersion;
 pub use new_job::{Delay, NewJob, Priority, SubmitOptions};
-pub use pages::Pages;
+pub use pages::{JobCount, Pages};
 pub use probe::{QueueProbe, QueueStatus};
 pub use queue_control::{QueueView, Rate};
 pub use resume::{ResumeOptions, ResumeOutcome};
+pub use show::QueueCounts;
 pub use submit_once::Submitted;
 pub use wait::{Others, Outcome, WaitEvent, Waiter};
 

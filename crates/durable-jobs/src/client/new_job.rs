@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
-
 use crate::Error;
 use crate::job::JobType;
-use crate::record::{Batch, JobId, Label};
+use crate::record::{Attributes, Batch, JobId, Label};
 
 /// The shortest timeout of a job: the database counts milliseconds.
 const MIN_TIMEOUT: Duration = Duration::from_millis(1);
@@ -106,18 +104,6 @@ impl NewJob {
 
     /// Returns what the row says of it beside its input, as the engine's other tools show it; absent for nothing.
     pub(super) fn attributes(&self) -> Option<String> {
-        attributes_of(&self.tags, self.batch.as_ref())
+        Attributes::json(&self.tags, self.batch.as_ref())
     }
-}
-
-/// Returns the attributes of a row as JSON; absent where there are none.
-pub(super) fn attributes_of(tags: &[Label], batch: Option<&Batch>) -> Option<String> {
-    let mut attributes = serde_json::Map::new();
-    if !tags.is_empty() {
-        attributes.insert("tags".to_owned(), json!(tags));
-    }
-    if let Some(batch) = batch {
-        attributes.insert("batch".to_owned(), json!(batch));
-    }
-    (!attributes.is_empty()).then(|| Value::Object(attributes).to_string())
 }

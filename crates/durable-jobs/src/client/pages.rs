@@ -1,37 +1,40 @@
-//! A list of any length, a page at a time.
+//! Lists of any length, a page at a time.
 //!
 //! Each page is a question of its own that begins where the last one ended, so that a reader who takes a long time holds
 //! neither a statement nor a snapshot open in the database, and no more than a page is ever in memory.
-//! Jobs are ordered by the date of their submission alone: those that have the date at which a page ended are remembered,
-//! and are passed over by the next one.
 //!
-//! It is not one moment of the database: a job may be shown as it was before another one's page was read, and what is
-//! submitted meanwhile is not shown.
+//! It is not one moment of the database: a job may be shown as it was before another one's page was read.
 
-use std::collections::HashSet;
+use sqlx::postgres::PgRow;
 
-use dbos::sysdb::SystemDatabase;
-use dbos::sysdb::types::{Timestamp, WorkflowFilter, WorkflowRecord};
-
-use super::list::statuses_of;
-use super::{Client, ListFilter};
+use super::{Client, unreadable};
 use crate::Error;
-use crate::record::Job;
+use crate::database::workflow_rows::{BY_INDEX, count_up_to, dates, page};
+use crate::record::{Cursor, Job, JobFilter, State};
 
 /// The number of rows that are read at once.
 const PAGE: usize = 500;
 
-/// A list of jobs as far as it has not been read, the newest first.
+/// So many jobs are not few.
+const FEW: i64 = 20_000;
+
+/// A list of jobs as far as it has not been read.
 pub struct Pages<'a> {
     client: &'a Client,
-    filter: &'a ListFilter,
-    /// The date at which the last page ended.
-    until: Option<Timestamp>,
-    /// The jobs of that date that were read.
-    read: HashSet<String>,
+    filter: JobFilter,
     /// The number of jobs that may still be shown.
     left: usize,
+    is_narrow: bool,
     is_over: bool,
+}
+
+/// A number of jobs, as far as they were counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JobCount {
+    /// So many.
+    Exactly(u64),
+    /// More than so many.
+    Over(u64),
 }
 
 impl Client {
@@ -39,7 +42,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unreachable`] or [`Error::Database`].
-    pub async fn list(&self, filter: &ListFilter) -> Result<Vec<Job>, Error> {
+    pub async fn list(&self, filter: &JobFilter) -> Result<Vec<Job>, Error> {
         let mut pages = self.pages(filter);
         let mut jobs = Vec::new();
         while let Some(page) = pages.next().await? {
@@ -50,15 +53,81 @@ impl Client {
 
     /// Lists jobs as [`Client::list`] does, a page at a time.
     #[must_use]
-    pub fn pages<'a>(&'a self, filter: &'a ListFilter) -> Pages<'a> {
+    pub fn pages(&self, filter: &JobFilter) -> Pages<'_> {
         Pages {
             client: self,
-            filter,
-            until: None,
-            read: HashSet::new(),
+            filter: filter.clone(),
             left: filter.limit.map_or(usize::MAX, |limit| limit as usize),
+            is_narrow: false,
             is_over: false,
         }
+    }
+
+    /// Counts the jobs that a filter means, whatever its limit, up to a number.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] or [`Error::Database`].
+    pub async fn count(&self, filter: &JobFilter, most: u64) -> Result<JobCount, Error> {
+        let counted = if filter.details.is_empty() {
+            self.count_rows(filter, most.saturating_add(1)).await?
+        } else {
+            self.count_jobs(filter, most).await?
+        };
+        Ok(if counted > most {
+            JobCount::Over(most)
+        } else {
+            JobCount::Exactly(counted)
+        })
+    }
+
+    async fn count_rows(&self, filter: &JobFilter, most: u64) -> Result<u64, Error> {
+        let count = async {
+            let mut by_index = self.database.pool.begin().await?;
+            sqlx::raw_sql(BY_INDEX).execute(&mut *by_index).await?;
+            let mut query = count_up_to(filter, i64::try_from(most).unwrap_or(i64::MAX));
+            let count: i64 = query.build_query_scalar().fetch_one(&mut *by_index).await?;
+            by_index.rollback().await?;
+            Ok::<_, sqlx::Error>(count.unsigned_abs())
+        };
+        self.database.bounded("counting jobs", self.timeout, count).await
+    }
+
+    /// Adds the dates between which jobs were submitted of which there are few; without them, a page of a batch of last year is
+    /// looked for among all jobs since.
+    async fn narrowed(&self, filter: JobFilter) -> Result<JobFilter, Error> {
+        let dates = async {
+            let mut by_index = self.database.pool.begin().await?;
+            sqlx::raw_sql(BY_INDEX).execute(&mut *by_index).await?;
+            let mut query = dates(&filter, FEW);
+            let dates: (i64, Option<i64>, Option<i64>) =
+                query.build_query_as().fetch_one(&mut *by_index).await?;
+            by_index.rollback().await?;
+            Ok::<_, sqlx::Error>(dates)
+        };
+        let dates = self.database.bounded("looking for jobs", self.timeout, dates);
+        Ok(match dates.await? {
+            (FEW.., ..) => filter,
+            (_, first, last) => JobFilter {
+                since_ms: first.or(filter.since_ms),
+                until_ms: last.or(filter.until_ms),
+                ..filter
+            },
+        })
+    }
+
+    /// Counts by reading, since the database does not know details.
+    async fn count_jobs(&self, filter: &JobFilter, most: u64) -> Result<u64, Error> {
+        let mut pages = self.pages(&JobFilter {
+            limit: None,
+            ..filter.clone()
+        });
+        let mut count = 0;
+        while count <= most
+            && let Some(jobs) = pages.next().await?
+        {
+            count += jobs.len() as u64;
+        }
+        Ok(count)
     }
 }
 
@@ -69,70 +138,59 @@ impl Pages<'_> {
     /// [`Error::Unreachable`] or [`Error::Database`].
     pub async fn next(&mut self) -> Result<Option<Vec<Job>>, Error> {
         while self.left > 0 && !self.is_over {
-            let rows = self.rows().await?;
-            let states = &self.filter.states;
-            let is_asked = |job: &Job| states.is_empty() || states.contains(&job.state);
-            let jobs: Vec<Job> = rows
-                .iter()
-                .map(|row| self.client.job_of(row))
-                .filter(is_asked)
-                .take(self.left)
-                .collect();
+            let mut jobs = self.read().await?;
+            let details = &self.filter.details;
+            jobs.retain(|job| details.iter().all(|detail| detail.admits(&job.details)));
+            jobs.truncate(self.left);
             self.left -= jobs.len();
-            if !jobs.is_empty() {
+            if let Some(last) = jobs.last() {
+                self.filter.after = Some(Cursor::of(last));
                 return Ok(Some(jobs));
             }
         }
         Ok(None)
     }
 
-    /// Reads the rows that come next, and moves on.
-    async fn rows(&mut self) -> Result<Vec<WorkflowRecord>, Error> {
-        let Self { client, filter, .. } = *self;
-        let database = &client.database;
-        // Parked jobs are failed ones until their failure is read, so the limit says nothing of the rows then.
-        let wanted = if filter.needs_failure() {
-            PAGE
-        } else {
-            PAGE.min(self.left)
-        };
-        let asked = wanted + self.read.len();
-        let attributes = filter.attributes();
-        let query = WorkflowFilter {
-            workflow_id_prefixes: filter.id_prefix.iter().map(String::as_str).collect(),
-            status: filter
-                .states
-                .iter()
-                .flat_map(|state| statuses_of(*state))
-                .copied()
-                .collect(),
-            attributes: attributes.as_deref(),
-            created_before: self.until,
-            limit: Some(i64::try_from(asked).unwrap_or(i64::MAX)),
-            sort_desc: true,
-            load_input: false,
-            load_output: filter.needs_failure(),
-            ..WorkflowFilter::default()
-        };
-        let rows = database.engine.list_workflows(&query, None);
-        let mut rows = database.bounded("listing jobs", client.timeout, rows).await?;
-        self.is_over = rows.len() < asked;
-        rows.retain(|row| !self.read.contains(&row.workflow_id));
-        self.move_past(&rows);
-        client.restore_queues(&mut rows).await?;
-        client.restore_inputs(&mut rows).await?;
-        Ok(rows)
+    /// The place of the last job that was read, from which another list may go on; absent before the first.
+    #[must_use]
+    pub fn place(&self) -> Option<&Cursor> {
+        self.filter.after.as_ref()
     }
 
-    fn move_past(&mut self, rows: &[WorkflowRecord]) {
-        let Some(last) = rows.last().map(|row| row.created_at) else {
-            return;
+    /// Reads the rows that come next, and moves on.
+    async fn read(&mut self) -> Result<Vec<Job>, Error> {
+        // With details, the limit says nothing of the rows.
+        let asked = if self.filter.details.is_empty() {
+            PAGE.min(self.left)
+        } else {
+            PAGE
         };
-        if self.until != Some(last) {
-            self.read.clear();
-            self.until = Some(last);
+        let client = self.client;
+        if !self.is_narrow && has_index(&self.filter) {
+            self.filter = client.narrowed(self.filter.clone()).await?;
         }
-        let of_that_date = rows.iter().filter(|row| row.created_at == last);
-        self.read.extend(of_that_date.map(|row| row.workflow_id.clone()));
+        self.is_narrow = true;
+        let mut query = page(&self.filter, i64::try_from(asked).unwrap_or(i64::MAX));
+        let rows = query.build().fetch_all(&client.database.pool);
+        let rows: Vec<PgRow> = client
+            .database
+            .bounded("listing jobs", client.timeout, rows)
+            .await?;
+        let jobs: Result<Vec<Job>, _> = rows.iter().map(|row| client.job_of(row)).collect();
+        let jobs = jobs.map_err(|error| unreadable(&error))?;
+        self.is_over = jobs.len() < asked;
+        if let Some(last) = jobs.last() {
+            self.filter.after = Some(Cursor::of(last));
+        }
+        Ok(jobs)
     }
+}
+
+/// Tests whether an index, other than that of the dates, finds what is meant.
+fn has_index(filter: &JobFilter) -> bool {
+    let is_open = |state: &State| !state.is_final();
+    filter.ids.is_empty()
+        && (filter.batch.is_some()
+            || !filter.tags.is_empty()
+            || !filter.states.is_empty() && filter.states.iter().all(is_open))
 }

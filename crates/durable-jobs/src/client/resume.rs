@@ -12,24 +12,29 @@
 //! at its status twenty times a second, and would otherwise never learn of it. It does not promise to wait for a run that
 //! takes longer, since its worker is stopped, say.
 
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use dbos::sysdb::{INTERNAL_QUEUE, SystemDatabase};
+use dbos::sysdb::types::WorkflowFilter;
+use dbos::sysdb::{self, INTERNAL_QUEUE, SystemDatabase};
 use sqlx::{Postgres, Transaction};
 
 use super::Client;
-use super::list::state_of;
+use super::job_row::Ending;
 use crate::Error;
 use crate::database::text;
 use crate::database::workflow_rows::{FORGET_FAILED_STEPS, REQUEUE};
 use crate::record::{JobId, State};
 
-const FORGET_DEATHS: &str = "delete from abaci.deaths where workflow_uuid = $1";
+const FORGET_DEATHS: &str = "delete from abaci.deaths where workflow_uuid = any($1)";
 
-const FORGET_QUEUE: &str = "delete from abaci.former_queues where workflow_uuid = $1";
+const FORGET_QUEUE: &str = "delete from abaci.former_queues where workflow_uuid = any($1)";
 
-const GRANT_MEMORY: &str = "insert into abaci.allowances (workflow_uuid, memory_bytes) values ($1, $2) \
+const GRANT_MEMORY: &str = "insert into abaci.allowances (workflow_uuid, memory_bytes) select id, $2 from unnest($1::text[]) as id \
      on conflict (workflow_uuid) do update set memory_bytes = excluded.memory_bytes, at = now()";
+
+/// The number of jobs that one statement puts back.
+const RESUMED_AT_ONCE: usize = 500;
 
 /// The time between two looks at a cancelled job until its run has had its moment.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
@@ -60,84 +65,125 @@ impl Client {
     /// # Errors
     /// [`Error::Unreachable`] or [`Error::Database`]; the job is then as it was, or resumed.
     pub async fn resume(&self, id: &JobId, options: ResumeOptions) -> Result<ResumeOutcome, Error> {
-        let requeued = self.requeue_in_time(id, options);
-        let outcome = self.database.bounded("resuming a job", self.timeout, requeued);
-        match outcome.await? {
-            Requeued::OnItsOwn(queue) => {
-                self.announce(&queue).await;
-                Ok(ResumeOutcome::Resumed)
-            }
-            Requeued::OnAnother(queue) => {
-                self.announce(&queue).await;
-                Ok(ResumeOutcome::ResumedOn(queue))
-            }
-            Requeued::Not(outcome) => Ok(outcome),
-        }
+        let mut outcomes = self.resume_all(std::slice::from_ref(id), options).await?;
+        Ok(outcomes.remove(id).unwrap_or(ResumeOutcome::NotFound))
     }
 
-    /// Puts the job back, a cancelled one when its moment is over.
-    async fn requeue_in_time(&self, id: &JobId, options: ResumeOptions) -> Result<Requeued, String> {
+    /// Puts jobs back as [`Client::resume`] does, hundreds by one statement; what was resumed before an error stays so.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] or [`Error::Database`].
+    pub async fn resume_all(
+        &self,
+        jobs: &[JobId],
+        options: ResumeOptions,
+    ) -> Result<HashMap<JobId, ResumeOutcome>, Error> {
+        let mut outcomes = HashMap::with_capacity(jobs.len());
+        for some in jobs.chunks(RESUMED_AT_ONCE) {
+            let requeued = self.requeue_in_time(some, options);
+            let requeued = self.database.bounded("resuming jobs", self.timeout, requeued);
+            let (some, queues) = requeued.await?;
+            outcomes.extend(some);
+            for queue in queues {
+                self.announce(&queue).await;
+            }
+        }
+        Ok(outcomes)
+    }
+
+    /// Puts the jobs back, those that were cancelled just now when their moment is over, and says which queues they are in.
+    async fn requeue_in_time(
+        &self,
+        jobs: &[JobId],
+        options: ResumeOptions,
+    ) -> Result<(HashMap<JobId, ResumeOutcome>, HashSet<String>), String> {
+        let (mut outcomes, mut queues) = (HashMap::new(), HashSet::new());
+        let mut left: HashSet<&str> = jobs.iter().map(JobId::as_str).collect();
         loop {
-            if let Some(requeued) = self.requeue(id, options).await.map_err(text)? {
-                return Ok(requeued);
+            for (id, queue, is_own) in self.requeue(&left, options).await.map_err(text)? {
+                left.remove(id.as_str());
+                queues.insert(queue.clone());
+                let outcome = if is_own {
+                    ResumeOutcome::Resumed
+                } else {
+                    ResumeOutcome::ResumedOn(queue)
+                };
+                outcomes.insert(JobId::new(id), outcome);
             }
-            let row = self.database.engine.get_workflow(id.as_str());
-            let Some(row) = row.await.map_err(text)? else {
-                return Ok(Requeued::Not(ResumeOutcome::NotFound));
-            };
-            match state_of(&row) {
-                State::Cancelled => tokio::time::sleep(LOOK_INTERVAL).await,
-                state => return Ok(Requeued::Not(ResumeOutcome::Refused(state))),
+            if left.is_empty() {
+                return Ok((outcomes, queues));
+            }
+            let refused = self.refusals(&left).await.map_err(text)?;
+            left.retain(|id| !refused.contains_key(*id));
+            outcomes.extend(refused.into_iter().map(|(id, outcome)| (JobId::new(id), outcome)));
+            if !left.is_empty() {
+                tokio::time::sleep(LOOK_INTERVAL).await;
             }
         }
     }
 
-    /// Puts the job back if its row allows it, and says where; all of it or nothing.
-    async fn requeue(&self, id: &JobId, options: ResumeOptions) -> Result<Option<Requeued>, sqlx::Error> {
+    /// Says why those of the jobs stay where they are that cannot be resumed in a moment either.
+    async fn refusals(&self, ids: &HashSet<&str>) -> Result<HashMap<String, ResumeOutcome>, sysdb::Error> {
+        let filter = WorkflowFilter {
+            workflow_ids: ids.iter().copied().collect(),
+            load_input: false,
+            load_output: false,
+            ..WorkflowFilter::default()
+        };
+        let rows = self.database.engine.list_workflows(&filter, None).await?;
+        let mut refusals: HashMap<String, ResumeOutcome> = ids
+            .iter()
+            .map(|id| ((*id).to_owned(), ResumeOutcome::NotFound))
+            .collect();
+        for row in rows {
+            match Ending::of_record(&row).state() {
+                // Somebody else resumed it, and it has ended again; or its moment is not over.
+                State::Cancelled | State::Failed | State::Parked => refusals.remove(&row.workflow_id),
+                state => refusals.insert(row.workflow_id, ResumeOutcome::Refused(state)),
+            };
+        }
+        Ok(refusals)
+    }
+
+    /// Puts those of the jobs back whose rows allow it, and says where; all of it or nothing.
+    async fn requeue(
+        &self,
+        ids: &HashSet<&str>,
+        options: ResumeOptions,
+    ) -> Result<Vec<Requeued>, sqlx::Error> {
+        let ids: Vec<&str> = ids.iter().copied().collect();
         let mut transaction = self.database.pool.begin().await?;
-        let row: Option<(String, bool)> = sqlx::query_as(REQUEUE)
-            .bind(id.as_str())
+        let rows: Vec<Requeued> = sqlx::query_as(REQUEUE)
+            .bind(ids)
             .bind(&self.queue)
             .bind(self.database.scope.workflows())
             .bind(INTERNAL_QUEUE)
-            .fetch_optional(&mut *transaction)
+            .fetch_all(&mut *transaction)
             .await?;
-        if row.is_some() {
-            forget(&mut transaction, id).await?;
+        if !rows.is_empty() {
+            let ids: Vec<&str> = rows.iter().map(|(id, ..)| id.as_str()).collect();
+            forget(&mut transaction, &ids).await?;
             if let Some(memory_bytes) = options.memory_bytes {
                 sqlx::query(GRANT_MEMORY)
-                    .bind(id.as_str())
+                    .bind(ids)
                     .bind(i64::try_from(memory_bytes).unwrap_or(i64::MAX))
                     .execute(&mut *transaction)
                     .await?;
             }
         }
         transaction.commit().await?;
-        Ok(row.map(|(queue, is_own)| {
-            if is_own {
-                Requeued::OnItsOwn(queue)
-            } else {
-                Requeued::OnAnother(queue)
-            }
-        }))
+        Ok(rows)
     }
 }
 
-/// The outcome of a try.
-enum Requeued {
-    /// The job is in this queue, its own.
-    OnItsOwn(String),
-    /// The job is in this queue, since its own is not known.
-    OnAnother(String),
-    /// It is not.
-    Not(ResumeOutcome),
-}
+/// A job that was put back: its id, its queue now, and whether that is its own.
+type Requeued = (String, String, bool);
 
-/// Takes away what would keep the job from running.
-async fn forget(transaction: &mut Transaction<'_, Postgres>, id: &JobId) -> Result<(), sqlx::Error> {
+/// Takes away what would keep the jobs from running.
+async fn forget(transaction: &mut Transaction<'_, Postgres>, ids: &[&str]) -> Result<(), sqlx::Error> {
     for statement in [FORGET_FAILED_STEPS, FORGET_DEATHS, FORGET_QUEUE] {
         sqlx::query(statement)
-            .bind(id.as_str())
+            .bind(ids)
             .execute(&mut **transaction)
             .await?;
     }

@@ -17,7 +17,7 @@ use sqlx::Row;
 use tokio::time::Instant;
 
 use super::Client;
-use super::list::{ended as recorded, state_of, workflow_of};
+use super::job_row::{Ending, workflow_of};
 use super::listeners::{QueueVersion, attended, paused_of};
 use crate::Error;
 use crate::database::Connections;
@@ -292,10 +292,13 @@ impl Waiter {
         let mut ended = answer.ended;
         ended.sort_by_key(|row| row.completed_at);
         for row in ended {
-            let Some(result) = recorded(&row) else { continue };
+            let ending = Ending::of_record(&row);
+            let Some(result) = ending.outcome() else {
+                continue;
+            };
             self.ready.push_back(WaitEvent::Finished(Outcome {
                 id: JobId::new(&row.workflow_id),
-                state: state_of(&row),
+                state: ending.state(),
                 workflow: workflow_of(&row),
                 result,
             }));

@@ -5,8 +5,10 @@
 
 mod advice;
 mod artifact;
+mod attributes;
 mod details;
 mod failure;
+mod filter;
 mod job;
 mod label;
 mod names;
@@ -15,8 +17,10 @@ mod visible;
 
 pub use advice::Advice;
 pub use artifact::ArtifactRecord;
+pub(crate) use attributes::Attributes;
 pub use details::Details;
 pub use failure::{Failure, FailureData, FailureKind};
+pub use filter::{Cursor, CursorError, DetailFilter, JobFilter, Order};
 pub use job::{Job, JobDetail, JobId, JobIdError, JobOutput, State, StepRecord};
 pub use label::{Batch, BatchError, Label, LabelError};
 pub use names::{APPLICATION, DEFAULT_QUEUE, ENGINE_QUEUE, MAX_INPUT_BYTES};

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use durable_jobs::client::{ListFilter, SubmitOptions};
+use durable_jobs::JobFilter;
+use durable_jobs::client::SubmitOptions;
 use durable_jobs::{State, Worker};
 
 use crate::rig::{Rig, done, lasting, outcomes};
@@ -54,9 +55,9 @@ async fn two_hundred_drains_under_load_lose_and_double_nothing() {
         assert_eq!(done.number.to_string(), *input, "{id}");
         assert_eq!(done.attempt, 1, "{id}: a drain was counted as a death");
     }
-    let unfinished = ListFilter {
+    let unfinished = JobFilter {
         states: vec![State::Queued, State::Running],
-        ..ListFilter::default()
+        ..JobFilter::default()
     };
     assert!(client.list(&unfinished).await.unwrap().is_empty());
 }

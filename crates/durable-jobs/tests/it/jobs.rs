@@ -5,7 +5,8 @@ use std::time::Duration;
 use dbos::sysdb::SystemDatabase;
 use dbos::sysdb::postgres::{PostgresSystemDatabase, Settings};
 use dbos::sysdb::types::{NewWorkflow, Submission};
-use durable_jobs::client::{CancelOutcome, ListFilter, SubmitOptions, WaitEvent};
+use durable_jobs::JobFilter;
+use durable_jobs::client::{CancelOutcome, SubmitOptions, WaitEvent};
 use durable_jobs::record::FailureKind;
 use durable_jobs::{DEFAULT_QUEUE, Error, JobId, JobType, State, Worker};
 use sqlx::PgPool;
@@ -24,7 +25,7 @@ async fn an_id_names_one_request_for_ever() {
         outcome(&client, &mine).await;
     }
     assert_eq!(
-        client.list(&ListFilter::default()).await.unwrap().len(),
+        client.list(&JobFilter::default()).await.unwrap().len(),
         1,
         "the job was queued twice"
     );
@@ -48,7 +49,7 @@ async fn one_refused_request_among_many_queues_nothing() {
         "the number is 1000001, over the limit of 1000000"
     );
     assert!(
-        client.list(&ListFilter::default()).await.unwrap().is_empty(),
+        client.list(&JobFilter::default()).await.unwrap().is_empty(),
         "something was queued"
     );
 }
@@ -130,14 +131,14 @@ async fn a_failure_is_data_and_is_listed_with_its_state() {
         (failure.name.as_str(), failure.data.kind),
         ("InvalidRequest", FailureKind::Terminal)
     );
-    let failed = ListFilter {
+    let failed = JobFilter {
         states: vec![State::Failed],
-        ..ListFilter::default()
+        ..JobFilter::default()
     };
     assert_eq!(client.list(&failed).await.unwrap().len(), 1);
-    let parked = ListFilter {
+    let parked = JobFilter {
         states: vec![State::Parked],
-        ..ListFilter::default()
+        ..JobFilter::default()
     };
     assert!(client.list(&parked).await.unwrap().is_empty());
 }

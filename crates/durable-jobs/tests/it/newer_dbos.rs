@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use durable_jobs::JobFilter;
 use durable_jobs::artifact::ArtifactPlace;
-use durable_jobs::client::{CancelOutcome, GcMode, GcOptions, ListFilter, ResumeOptions, ResumeOutcome};
+use durable_jobs::client::{CancelOutcome, GcMode, GcOptions, ResumeOptions, ResumeOutcome};
 use durable_jobs::record::Details;
 use durable_jobs::{JobId, JobType, State};
 use testkit::{Process, eventually};
@@ -109,7 +110,7 @@ async fn a_database_that_a_newer_dbos_made_gets_our_tables_only() {
     );
 
     // What the newer client enqueued is shown with what it asks for, and goes with all that was its own.
-    let jobs = client.list(&ListFilter::default()).await.unwrap();
+    let jobs = client.list(&JobFilter::default()).await.unwrap();
     let number = Details::default().with("number", 100);
     let asked = jobs
         .iter()

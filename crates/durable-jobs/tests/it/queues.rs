@@ -2,7 +2,8 @@
 
 use dbos::sysdb::SystemDatabase;
 use dbos::sysdb::postgres::{PostgresSystemDatabase, Settings};
-use durable_jobs::client::{CancelOutcome, ListFilter, Rate, ResumeOptions, ResumeOutcome, SubmitOptions};
+use durable_jobs::JobFilter;
+use durable_jobs::client::{CancelOutcome, Rate, ResumeOptions, ResumeOutcome, SubmitOptions};
 use durable_jobs::{Client, DEFAULT_QUEUE, JobId, State};
 use sqlx::postgres::PgPoolOptions;
 use testkit::{Signal, eventually};
@@ -49,7 +50,7 @@ async fn a_cancelled_job_is_resumed_on_its_own_queue() {
     let foreign = JobId::new("foreign");
     vendor.cancel_workflows(&["foreign"], false, None).await.unwrap();
 
-    let listed = ours.list(&ListFilter::default()).await.unwrap();
+    let listed = ours.list(&JobFilter::default()).await.unwrap();
     assert!(
         listed.iter().all(|job| job.queue.as_deref() == Some("other")),
         "{listed:#?}"

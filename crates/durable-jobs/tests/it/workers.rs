@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use durable_jobs::client::{ListFilter, SubmitOptions};
+use durable_jobs::JobFilter;
+use durable_jobs::client::SubmitOptions;
 use durable_jobs::{Client, JobId, JobType, State, Worker};
 use testkit::eventually;
 
@@ -57,7 +58,7 @@ async fn jobs_claimed_during_a_drain_go_back_to_the_queue() {
     assert_eq!(report.finished, 1);
     assert_eq!(client.show(&slow).await.unwrap().job.state, State::Succeeded);
     for job in client
-        .list(&ListFilter::default())
+        .list(&JobFilter::default())
         .await
         .unwrap()
         .iter()

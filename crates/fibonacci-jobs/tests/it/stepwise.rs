@@ -316,10 +316,7 @@ async fn foreign_rows_of_another_workflow_are_refused() {
         assert!(failure.message.contains(words), "{name} {input}: {failure}");
         assert_eq!(failure.data.kind, FailureKind::Terminal);
     }
-    let listed = client
-        .list(&durable_jobs::client::ListFilter::default())
-        .await
-        .unwrap();
+    let listed = client.list(&durable_jobs::JobFilter::default()).await.unwrap();
     assert_eq!(listed.len(), good.len() + bad.len(), "a job is not listed");
     let read = listed
         .iter()

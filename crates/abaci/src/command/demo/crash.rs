@@ -11,7 +11,7 @@ use std::collections::HashSet;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
-use durable_jobs::client::ListFilter;
+use durable_jobs::JobFilter;
 use durable_jobs::record::JobDetail;
 use durable_jobs::{Client, Job, JobId, State};
 use fibonacci_jobs::Request;
@@ -58,14 +58,14 @@ pub(super) async fn bring_about(
     fleet: &DemoFleet,
     jobs: &[(JobId, Request)],
 ) -> anyhow::Result<Option<Crash>> {
-    let rows = client.list(&ListFilter::default()).await?;
+    let rows = client.list(&JobFilter::default()).await?;
     let Some(victim) = victim_among(&rows, SystemTime::now()) else {
         return Ok(None);
     };
     let Some(worker) = StoppedWorker::stop(fleet, victim).await? else {
         return Ok(None);
     };
-    let rows = client.list(&ListFilter::default()).await?;
+    let rows = client.list(&JobFilter::default()).await?;
     // Asked last, so that what the worker had sent before it was stopped has arrived.
     let detail = client.show(&victim.workflow_id).await?;
     let asked = jobs.iter().find(|(id, _)| *id == victim.workflow_id);

@@ -8,8 +8,9 @@ use fibonacci_jobs::Algorithm;
 use fibonacci_jobs::record::RequestError;
 
 use super::entry::Entry;
-use super::random::{IndexRange, Random};
+use super::random::Random;
 use crate::exit::Failed;
+use crate::index_range::IndexRange;
 use crate::output;
 
 /// The sources of requests.

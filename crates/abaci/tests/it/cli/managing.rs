@@ -129,7 +129,6 @@ fn a_list_is_a_table_of_the_newest_jobs() {
     let columns: Vec<&str> = output.stdout[0].split_whitespace().collect();
     insta::assert_snapshot!("columns_of_list", columns.join("\n"));
     assert_eq!(output.stdout.len(), 3, "{output:#?}");
-    assert!(output.stderr[0].contains("--limit 0"), "{output:#?}");
     assert_eq!(rig.run(["list", "--limit", "0", "--json"]).stdout.len(), 3);
 }
 
@@ -146,15 +145,57 @@ fn a_list_says_what_it_left_out_and_why_it_is_empty() {
     for nothing in [&["--state", "failed"][..], &["--parked"], &["--id-prefix", "x"]] {
         assert_eq!(said(nothing), ["no job matches; all of them: abaci list"]);
     }
-    assert_eq!(
-        said(&["--limit", "1"]),
-        ["the newest job; for all of them add --limit 0"]
-    );
-    assert_eq!(
-        said(&["--limit", "2"]),
-        ["the newest 2 jobs; for all of them add --limit 0"]
-    );
+    for (limit, beginning) in [
+        ("1", "1 of 3 jobs; next: --after "),
+        ("2", "2 of 3 jobs; next: --after "),
+    ] {
+        assert!(said(&["--limit", limit])[0].starts_with(beginning));
+    }
+    assert!(said(&["--limit", "3"]).is_empty());
     assert!(said(&["--limit", "4"]).is_empty());
+}
+
+/// Reads a list two jobs at a time, as it says itself where it goes on.
+fn leafed(rig: &Rig, selection: &[&str]) -> Vec<String> {
+    let (mut ids, mut place) = (Vec::new(), Vec::<String>::new());
+    loop {
+        let arguments = ["list", "--json", "--limit", "2"].iter().chain(selection);
+        let arguments = arguments.map(ToString::to_string).chain(place.iter().cloned());
+        let output = rig.run(arguments);
+        let jobs = objects(&output);
+        ids.extend(
+            jobs.iter()
+                .map(|job| job["workflow_id"].as_str().unwrap().to_owned()),
+        );
+        let Some((_, after)) = output.stderr.first().and_then(|said| said.split_once("; next: ")) else {
+            assert!(output.stderr.is_empty(), "{output:#?}");
+            return ids;
+        };
+        place = after.split(' ').map(ToOwned::to_owned).collect();
+    }
+}
+
+#[test]
+fn a_list_goes_on_where_it_ended_until_all_were_shown() {
+    let rig = Rig::new();
+    rig.submit(&["--batch", "b", "--tag", "t", "1", "2", "3", "4", "5", "6", "7"]);
+    // Those of one millisecond as well.
+    rig.database
+        .psql("update dbos.workflow_status set created_at = 1700000000000 where inputs ~ '[2-6]'");
+    let all = ["7", "1", "6", "5", "4", "3", "2"].map(|position| format!("b-000000{position}"));
+    // The first and the last were submitted after the others.
+    for selection in [&[][..], &["--batch", "b"], &["--tag", "t", "--state", "queued"]] {
+        assert_eq!(leafed(&rig, selection), all, "{selection:?}");
+    }
+    assert_eq!(
+        leafed(&rig, &["--n", "3..=5"]),
+        ["b-0000005", "b-0000004", "b-0000003"]
+    );
+    assert_refused(
+        &rig.run(["list", "--after", "b-0000005"]),
+        2,
+        &["b-0000005", "--after"],
+    );
 }
 
 #[test]

@@ -36,6 +36,17 @@ pub(crate) fn delete(which: &str, batch: u32) -> String {
     )
 }
 
+/// Deletes those of the jobs `$1` that have ended, whatever their type, with their steps and whatever a newer DBOS keeps of
+/// them, and names them.
+pub(crate) const DELETE_ENDED: &str = "with old as materialized (select workflow_uuid from dbos.workflow_status \
+         where workflow_uuid = any($1) and (application_name is null or application_name = $2) \
+         and status in ('SUCCESS', 'ERROR', 'CANCELLED', 'MAX_RECOVERY_ATTEMPTS_EXCEEDED') \
+         order by workflow_uuid for update), \
+     gone as (delete from dbos.workflow_status job using old where job.workflow_uuid = old.workflow_uuid \
+         returning job.workflow_uuid), \
+     steps as (delete from dbos.operation_outputs step using old where step.workflow_uuid = old.workflow_uuid) \
+     select coalesce(array_agg(workflow_uuid), '{}'), abaci.forget_payloads(array_agg(workflow_uuid))::text from gone";
+
 /// Names every artifact that a job refers to, but for those of jobs of the workflows `$2` that ended before `$1`.
 pub(crate) fn references() -> String {
     // `not` would leave out a job of which something is unknown, such as when it ended.

@@ -1,0 +1,61 @@
+//! Stopping jobs, waiting or running.
+
+use std::collections::HashSet;
+
+use dbos::sysdb::SystemDatabase;
+
+use super::Client;
+use crate::Error;
+use crate::record::{JobId, State};
+
+/// The number of jobs that one statement cancels.
+const CANCELLED_AT_ONCE: usize = 500;
+
+/// The outcome of a request to cancel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CancelOutcome {
+    /// It is cancelled now; a running computation stops within 0.5 s.
+    Cancelled,
+    /// It had ended before.
+    AlreadyFinal(State),
+    /// No such job.
+    NotFound,
+}
+
+impl Client {
+    /// Cancels those of the jobs that have not ended, and returns them; what was cancelled before an error stays so.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] or [`Error::Database`].
+    pub async fn cancel_all(&self, jobs: &[JobId]) -> Result<HashSet<JobId>, Error> {
+        let mut cancelled = HashSet::new();
+        for some in jobs.chunks(CANCELLED_AT_ONCE) {
+            let ids: Vec<&str> = some.iter().map(JobId::as_str).collect();
+            let cancel = self.database.engine.cancel_workflows(&ids, false, None);
+            let done = self.database.bounded("cancelling jobs", self.timeout, cancel);
+            cancelled.extend(done.await?.into_iter().map(JobId::new));
+        }
+        Ok(cancelled)
+    }
+
+    /// Cancels a job wherever it is.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] or [`Error::Database`].
+    pub async fn cancel(&self, id: &JobId) -> Result<CancelOutcome, Error> {
+        let ids = [id.as_str()];
+        let cancel = self.database.engine.cancel_workflows(&ids, false, None);
+        let cancelled = self
+            .database
+            .bounded("cancelling a job", self.timeout, cancel)
+            .await?;
+        if !cancelled.is_empty() {
+            return Ok(CancelOutcome::Cancelled);
+        }
+        match self.show(id).await {
+            Ok(detail) => Ok(CancelOutcome::AlreadyFinal(detail.job.state)),
+            Err(Error::NotFound { .. }) => Ok(CancelOutcome::NotFound),
+            Err(error) => Err(error),
+        }
+    }
+}

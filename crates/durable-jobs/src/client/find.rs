@@ -1,0 +1,56 @@
+//! Jobs by the beginnings of their ids.
+
+use std::collections::{HashMap, HashSet};
+
+use super::Client;
+use crate::Error;
+use crate::database::workflow_rows::{IDS_LIKE, STATUSES};
+use crate::record::{APPLICATION, JobId};
+
+/// Beginnings are looked for in all rows, one after the other; more of them are rather ids of jobs that are gone.
+const MOST_BEGINNINGS: usize = 20;
+
+/// The jobs that a text names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// The job of this id, or the only one whose id begins so.
+    One(JobId),
+    /// Ids of these jobs, among others, begin so.
+    Several([JobId; 2]),
+    /// None.
+    Nothing,
+}
+
+impl Client {
+    /// Finds for each text the job of that id, or else the only job whose id begins so.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] or [`Error::Database`].
+    pub async fn find(&self, texts: &[String]) -> Result<Vec<Found>, Error> {
+        let pool = &self.database.pool;
+        let known = async {
+            let known: Vec<(String, String)> = sqlx::query_as(STATUSES).bind(texts).fetch_all(pool).await?;
+            let known: HashSet<String> = known.into_iter().map(|(id, _)| id).collect();
+            let is_beginning = |text: &&String| !known.contains(*text) && !text.is_empty();
+            let beginnings: Vec<&String> = texts.iter().filter(is_beginning).collect();
+            let mut begin_so = HashMap::<String, Vec<String>>::new();
+            if (1..=MOST_BEGINNINGS).contains(&beginnings.len()) {
+                let found = sqlx::query_as::<_, (String, String)>(IDS_LIKE);
+                let found = found.bind(beginnings).bind(APPLICATION).fetch_all(pool).await?;
+                for (beginning, id) in found {
+                    begin_so.entry(beginning).or_default().push(id);
+                }
+            }
+            Ok::<_, sqlx::Error>((known, begin_so))
+        };
+        let known = self.database.bounded("looking for jobs", self.timeout, known);
+        let (known, begin_so) = known.await?;
+        let found = |text: &String| match begin_so.get(text).map(Vec::as_slice) {
+            _ if known.contains(text) => Found::One(JobId::new(text)),
+            Some([id]) => Found::One(JobId::new(id)),
+            Some([first, second, ..]) => Found::Several([first, second].map(JobId::new)),
+            _ => Found::Nothing,
+        };
+        Ok(texts.iter().map(found).collect())
+    }
+}

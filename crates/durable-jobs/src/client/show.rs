@@ -1,0 +1,118 @@
+//! Looking at one job, and counting those that are there.
+
+use std::collections::HashMap;
+
+use dbos::sysdb::types::WorkflowRecord;
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+use super::job_row::Ending;
+use super::{Client, probe, unreadable};
+use crate::Error;
+use crate::database::workflow_rows::{INPUTS, JOB, STEPS};
+use crate::record::{JobDetail, JobId, StepRecord};
+
+/// The numbers of jobs of the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub struct QueueCounts {
+    /// Waiting, delayed ones included.
+    pub queued: u64,
+    /// Claimed by a worker.
+    pub running: u64,
+}
+
+impl Client {
+    /// The inputs of rows, but for those that are too long to be a request.
+    pub(super) async fn inputs_of(
+        &self,
+        rows: &[WorkflowRecord],
+    ) -> Result<HashMap<String, String>, sqlx::Error> {
+        let ids: Vec<&str> = rows.iter().map(|row| row.workflow_id.as_str()).collect();
+        let inputs = sqlx::query(INPUTS);
+        let inputs = inputs.bind(ids).fetch_all(&self.database.pool).await?;
+        inputs
+            .iter()
+            .map(|row| Ok((row.try_get("workflow_uuid")?, row.try_get("inputs")?)))
+            .collect()
+    }
+
+    /// Reads the inputs of those rows whose own column has none.
+    pub(super) async fn restore_inputs(&self, rows: &mut [WorkflowRecord]) -> Result<(), Error> {
+        if rows.iter().all(|row| row.input.is_some()) {
+            return Ok(());
+        }
+        let inputs = self.inputs_of(rows);
+        let mut inputs = self
+            .database
+            .bounded("reading requests", self.timeout, inputs)
+            .await?;
+        for row in rows.iter_mut().filter(|row| row.input.is_none()) {
+            row.input = inputs.remove(&row.workflow_id);
+        }
+        Ok(())
+    }
+
+    /// Counts the jobs of the queue that have not ended.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] or [`Error::Database`].
+    pub async fn counts(&self) -> Result<QueueCounts, Error> {
+        let status = probe::status(&self.database.pool, &self.queue, self.job_types.version());
+        let status = self
+            .database
+            .bounded("counting jobs", self.timeout, status)
+            .await?;
+        Ok(QueueCounts {
+            queued: status.queued,
+            running: status.running,
+        })
+    }
+
+    /// Reads one job with its outcome and steps.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Unreachable`] or [`Error::Database`].
+    pub async fn show(&self, id: &JobId) -> Result<JobDetail, Error> {
+        let row = sqlx::query(JOB)
+            .bind(id.as_str())
+            .fetch_optional(&self.database.pool);
+        let row = self.database.bounded("reading a job", self.timeout, row).await?;
+        let row = row.ok_or_else(|| Error::NotFound { id: id.to_string() })?;
+        let steps = self
+            .database
+            .bounded("reading the steps of a job", self.timeout, self.steps_of(id))
+            .await?;
+        self.detail_of(&row, steps).map_err(|error| unreadable(&error))
+    }
+
+    fn detail_of(&self, row: &PgRow, steps: Vec<StepRecord>) -> Result<JobDetail, sqlx::Error> {
+        let (result, error) = match Ending::of_row(row, row.try_get("output")?)?.outcome() {
+            Some(Ok(result)) => (Some(result), None),
+            Some(Err(failure)) => (None, Some(failure)),
+            None => (None, None),
+        };
+        Ok(JobDetail {
+            job: self.job_of(row)?,
+            result,
+            error,
+            steps,
+        })
+    }
+
+    /// The recorded steps of a job without what they returned, which may be megabytes.
+    async fn steps_of(&self, id: &JobId) -> Result<Vec<StepRecord>, sqlx::Error> {
+        let steps = sqlx::query(STEPS);
+        let steps = steps.bind(id.as_str()).fetch_all(&self.database.pool).await?;
+        steps.iter().map(step_of).collect()
+    }
+}
+
+fn step_of(row: &PgRow) -> Result<StepRecord, sqlx::Error> {
+    Ok(StepRecord {
+        id: row.try_get("function_id")?,
+        name: row.try_get("function_name")?,
+        started_at_ms: row.try_get("started_at_epoch_ms")?,
+        completed_at_ms: row.try_get("completed_at_epoch_ms")?,
+        error: row.try_get("error")?,
+    })
+}
