@@ -22,6 +22,7 @@ mod progress;
 mod queues;
 mod reports;
 mod rig;
+mod selections;
 mod submitting;
 mod types;
 mod workers;
