@@ -47,6 +47,11 @@ impl Database {
             .collect()
     }
 
+    /// Runs statements.
+    pub(crate) fn run(&self, statements: &str) {
+        self.postgres.psql(NAME, statements);
+    }
+
     /// Asks for one number.
     pub(crate) fn number(&self, select: &str) -> f64 {
         let answer = self.postgres.psql(NAME, select);
