@@ -1,14 +1,13 @@
 //! `abaci cancel`: stops jobs, waiting or running.
 
 use clap::Args;
-use durable_jobs::client::CancelOutcome;
 use durable_jobs::{Client, JobId, State};
 
 use crate::config::Config;
 use crate::database_access::DatabaseAccess;
 use crate::exit::Exit;
 use crate::output;
-use crate::selection::{Change, Changed, ConsentFlags, JobsArgs, Named, SelectedQueueFlag};
+use crate::selection::{Change, Changed, ConsentFlags, JobsArgs, Named, SelectedQueueFlag, states_of};
 
 const CANCEL: Change = Change {
     verb: "cancel",
@@ -30,10 +29,11 @@ pub(crate) struct CancelArgs {
 
 impl CancelArgs {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
+        let jobs = self.jobs.read()?;
         let (_access, client) = DatabaseAccess::connect_to_write(config).await?;
         let cancel = async |ids: &[JobId]| cancel(&client, ids).await;
         let changes = CANCEL
-            .run(&client, (&self.jobs, self.on.queue), &self.consent, cancel)
+            .run(&client, (&jobs, self.on.queue), &self.consent, cancel)
             .await;
         client.close().await;
         changes.map(|changes| changes.exit)
@@ -42,21 +42,14 @@ impl CancelArgs {
 
 async fn cancel(client: &Client, ids: &[JobId]) -> anyhow::Result<Vec<(JobId, Changed)>> {
     let cancelled = client.cancel_all(ids).await?;
-    let mut outcomes = Vec::with_capacity(ids.len());
-    for id in ids {
-        let outcome = if cancelled.contains(id) {
-            Changed::Now
-        } else {
-            match client.cancel(id).await? {
-                CancelOutcome::Cancelled => Changed::Now,
-                CancelOutcome::AlreadyFinal(State::Cancelled) => Changed::Before,
-                CancelOutcome::AlreadyFinal(state) => {
-                    Changed::Refused(format!("job {id} had ended before: {state}"))
-                }
-                CancelOutcome::NotFound => Changed::Refused(output::no_such_job(id)),
-            }
-        };
-        outcomes.push((id.clone(), outcome));
-    }
-    Ok(outcomes)
+    let others: Vec<JobId> = ids.iter().filter(|id| !cancelled.contains(id)).cloned().collect();
+    let states = states_of(client, &others).await?;
+    let outcome = |id: &JobId| match states.get(id) {
+        _ if cancelled.contains(id) => Changed::Now,
+        Some(State::Cancelled) => Changed::Before,
+        Some(state) if state.is_final() => Changed::Refused(format!("job {id} had ended before: {state}")),
+        Some(state) => Changed::Refused(format!("job {id} was resumed at the same moment: {state}")),
+        None => Changed::Refused(output::no_such_job(id)),
+    };
+    Ok(ids.iter().map(|id| (id.clone(), outcome(id))).collect())
 }

@@ -6,22 +6,30 @@ use abaci_lab::{Leftover, Removal, remove_leftovers};
 use anyhow::Context;
 use clap::Args;
 use durable_jobs::client::{GcMode, GcOptions, GcReport};
-use durable_jobs::{Client, Error, JobId, State};
+use durable_jobs::{Client, JobId, State};
 use serde::Serialize;
 
 use crate::config::{Config, Period};
 use crate::database_access::DatabaseAccess;
 use crate::exit::{Exit, Failed};
 use crate::output::{self, Format};
-use crate::selection::{Change, Changed, Changes, ConsentFlags, JobsArgs, Named, SelectedQueueFlag};
-
-const DELETE: Change = Change {
-    verb: "delete",
-    done: "deleted",
-    states: &[State::Succeeded, State::Failed, State::Parked, State::Cancelled],
-    // The report counts them.
-    named: Named::None,
+use crate::selection::{
+    Change, Changed, Changes, ConsentFlags, JobsArgs, Named, SelectedQueueFlag, states_of,
 };
+
+/// A deletion of jobs.
+fn deletion(format: Format) -> Change {
+    Change {
+        verb: "delete",
+        done: "deleted",
+        states: &[State::Succeeded, State::Failed, State::Parked, State::Cancelled],
+        named: match format {
+            Format::Human => Named::Each,
+            // The report is one object, which counts them.
+            Format::Json => Named::Nobody,
+        },
+    }
+}
 
 /// Remove large values and states that no job refers to, and on request old jobs.
 ///
@@ -59,7 +67,8 @@ struct Removed {
 }
 
 impl GcArgs {
-    pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
+    pub(crate) async fn run(mut self, config: &Config) -> anyhow::Result<Exit> {
+        self.selected = self.selected.read()?;
         if !self.jobs && (self.selected.are_given() || self.on.queue.is_some()) {
             return Err(Failed::usage("add --jobs to delete the jobs that are selected").into());
         }
@@ -111,26 +120,23 @@ impl GcArgs {
     async fn delete(&self, client: &Client) -> anyhow::Result<Changes> {
         let delete = async |ids: &[JobId]| delete(client, ids).await;
         let jobs = (&self.selected, self.on.queue.clone());
-        DELETE.run(client, jobs, &self.consent, delete).await
+        deletion(Format::of_flag(self.json))
+            .run(client, jobs, &self.consent, delete)
+            .await
     }
 }
 
 async fn delete(client: &Client, ids: &[JobId]) -> anyhow::Result<Vec<(JobId, Changed)>> {
     let deleted = client.delete_all(ids).await?;
-    let mut outcomes = Vec::with_capacity(ids.len());
-    for id in ids {
-        let outcome = if deleted.contains(id) {
-            Changed::Now
-        } else {
-            match client.show(id).await {
-                Ok(detail) => Changed::Refused(format!("job {id} is {}; cancel it first", detail.job.state)),
-                Err(Error::NotFound { .. }) => Changed::Refused(output::no_such_job(id)),
-                Err(error) => return Err(error.into()),
-            }
-        };
-        outcomes.push((id.clone(), outcome));
-    }
-    Ok(outcomes)
+    let others: Vec<JobId> = ids.iter().filter(|id| !deleted.contains(id)).cloned().collect();
+    let states = states_of(client, &others).await?;
+    let outcome = |id: &JobId| match states.get(id) {
+        _ if deleted.contains(id) => Changed::Now,
+        Some(state) if state.is_final() => Changed::Refused(format!("job {id} is of another application")),
+        Some(state) => Changed::Refused(format!("job {id} is {state}; cancel it first")),
+        None => Changed::Refused(output::no_such_job(id)),
+    };
+    Ok(ids.iter().map(|id| (id.clone(), outcome(id))).collect())
 }
 
 fn print(removed: &Removed, mode: GcMode) -> anyhow::Result<()> {

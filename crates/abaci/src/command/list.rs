@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::database_access::DatabaseAccess;
 use crate::exit::Exit;
 use crate::output::{self, Format, Table};
-use crate::selection::{NO_MATCH, SelectedQueueFlag, SelectionFlags};
+use crate::selection::{AT_ONCE, JobsArgs, NO_MATCH, SelectedQueueFlag, states_of};
 
 /// The most jobs that are counted to say how many there are.
 const COUNTED: u64 = 10_000;
@@ -22,7 +22,7 @@ pub(crate) struct ListArgs {
     #[arg(long, value_name = "TEXT")]
     id_prefix: Option<String>,
     #[command(flatten)]
-    selection: SelectionFlags,
+    jobs: JobsArgs,
     #[command(flatten)]
     on: SelectedQueueFlag,
     /// Go on after this place, which a list names where it ends
@@ -59,20 +59,52 @@ const NOTHING_EVER: &str = "no jobs; submit one with: abaci submit 100";
 
 impl ListArgs {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
+        let jobs = self.jobs.read()?;
         let Some((_access, client)) = DatabaseAccess::connect_if_used(config).await? else {
             output::talk(NOTHING_EVER);
             return Ok(Exit::Done);
         };
+        let limit = Some(self.limit).filter(|&limit| limit > 0 && !jobs.are_named());
         let filter = JobFilter {
             id_prefix: self.id_prefix,
             after: self.after,
-            limit: Some(self.limit).filter(|&limit| limit > 0),
-            ..self.selection.filter(self.on.queue, client.clock().now_ms())
+            limit,
+            ..jobs.filter_or_all(&client, self.on.queue).await?
         };
-        let listed = print(&client, &filter, Format::of_flag(self.json)).await;
+        let format = Format::of_flag(self.json);
+        let listed = if jobs.are_named() {
+            print_named(&client, &filter, format).await
+        } else {
+            print(&client, &filter, format).await.map(|()| Exit::Done)
+        };
         client.close().await;
-        listed.map(|()| Exit::Done)
+        listed
     }
+}
+
+/// Prints the jobs that are named, and says which there are not.
+async fn print_named(client: &Client, filter: &JobFilter, format: Format) -> anyhow::Result<Exit> {
+    let mut exit = Exit::Done;
+    for some in filter.ids.chunks(AT_ONCE) {
+        let states = states_of(client, some).await?;
+        for id in some.iter().filter(|id| !states.contains_key(id)) {
+            output::error(output::no_such_job(id));
+            exit = Exit::No;
+        }
+        if !states.is_empty() {
+            let ids = some.to_vec();
+            print(
+                client,
+                &JobFilter {
+                    ids,
+                    ..filter.clone()
+                },
+                format,
+            )
+            .await?;
+        }
+    }
+    Ok(exit)
 }
 
 /// Prints the jobs as they are read, a page at a time, and how many more there are.
@@ -115,12 +147,12 @@ async fn count(client: &Client, filter: &JobFilter, place: &Cursor) -> anyhow::R
         after: after.cloned(),
         ..filter.clone()
     };
-    if client.count(&from(Some(place)), 0).await? == JobCount::Exactly(0) {
-        return Ok(None);
-    }
     // What they are has to be read of each, which may take long.
     if !filter.details.is_empty() {
-        return Ok(Some(" jobs, and there are more".to_owned()));
+        return Ok(Some(" jobs, and there may be more".to_owned()));
+    }
+    if client.count(&from(Some(place)), 0).await? == JobCount::Exactly(0) {
+        return Ok(None);
     }
     Ok(Some(match client.count(&from(None), COUNTED).await? {
         JobCount::Exactly(count) => format!(" of {} jobs", HumanCount(count)),

@@ -36,17 +36,16 @@ pub(crate) struct ResumeArgs {
 
 impl ResumeArgs {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
+        let jobs = self.jobs.read()?;
         let (_access, client) = DatabaseAccess::connect_to_write(config).await?;
         let options = ResumeOptions {
             memory_bytes: self.job_memory.map(|size| size.0),
         };
         // As a flag it also names the queue of jobs that are selected; those whose own is not known have none.
-        let queue = (config.queue.source == Source::Flag && !self.jobs.are_named())
-            .then(|| config.queue.value.clone());
+        let queue =
+            (config.queue.source == Source::Flag && !jobs.are_named()).then(|| config.queue.value.clone());
         let resume = async |ids: &[JobId]| resume(&client, ids, options).await;
-        let changes = RESUME
-            .run(&client, (&self.jobs, queue), &self.consent, resume)
-            .await;
+        let changes = RESUME.run(&client, (&jobs, queue), &self.consent, resume).await;
         client.close().await;
         changes.map(|changes| changes.exit)
     }

@@ -64,7 +64,8 @@ struct Look {
 }
 
 impl ShowArgs {
-    pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
+    pub(crate) async fn run(mut self, config: &Config) -> anyhow::Result<Exit> {
+        self.jobs = self.jobs.read()?;
         if self.watch {
             let mut signals = Signals::listen()?;
             let watching = signals.unless_any(self.watch(config)).await;
@@ -122,7 +123,7 @@ impl ShowArgs {
         match DatabaseAccess::connect_if_used(config).await? {
             Some(connected) => Ok(connected),
             None if self.jobs.are_named() => Err(Error::NotFound {
-                id: self.jobs.given()?.remove(0),
+                id: self.jobs.named().join(" "),
             }
             .into()),
             None => Err(Failed::no(NO_MATCH).into()),

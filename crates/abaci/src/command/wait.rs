@@ -30,29 +30,34 @@ pub(crate) struct WaitArgs {
 
 impl WaitArgs {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
+        let jobs = self.jobs.read()?;
         let mut signals = Signals::listen()?;
         let Some(connected) = signals.unless_any(DatabaseAccess::connect_if_used(config)).await else {
             return Ok(Exit::Interrupted);
         };
         let Some((access, client)) = connected? else {
-            if !self.jobs.are_named() {
+            if !jobs.are_named() {
                 return Err(Failed::no(NO_MATCH).into());
             }
-            for id in self.jobs.given()? {
+            for id in jobs.named() {
                 output::error(output::no_such_job(id));
             }
             return Ok(Exit::No);
         };
         let _kept = access.keep_running();
         // Where jobs are named, their own queues count.
-        let queue = self.on.queue.filter(|_| !self.jobs.are_named());
-        let filter = self.jobs.filter(&client, queue).await?;
-        let jobs = if self.jobs.are_named() {
-            filter.ids
-        } else {
-            matching(&client, &filter).await?
+        let queue = self.on.queue.filter(|_| !jobs.are_named());
+        let found = Box::pin(async {
+            let filter = jobs.filter(&client, queue).await?;
+            if jobs.are_named() {
+                return Ok(filter.ids);
+            }
+            matching(&client, &filter).await
+        });
+        let Some(found) = signals.unless_any(found).await else {
+            return Ok(Exit::Interrupted);
         };
-        let jobs = jobs.into_iter().map(|id| (id, None));
+        let jobs = found?.into_iter().map(|id| (id, None));
         let job_wait = JobWait::new(jobs, config, Format::of_flag(self.json));
         let exit = job_wait.until_all_ended(&client, &mut signals).await;
         client.close().await;

@@ -50,7 +50,7 @@ settings! { environment =>
     queue: String = DEFAULT_QUEUE.to_owned(),
         "ABACI_QUEUE", "--queue <NAME>",
         QueueFlags "Queue of the jobs",
-        ResumeFlags "Queue of a job whose own is not known any more";
+        ResumeFlags "Queue of the jobs that are selected, and of a job whose own is not known any more";
     concurrency: u32 = 1,
         "ABACI_CONCURRENCY", "--concurrency <COUNT>", WorkFlags "Jobs that run at once";
     poll_interval: Period = POLL_INTERVAL,

@@ -9,8 +9,10 @@
     reason = "the docs of flags are the help texts, which show no backticks"
 )]
 
+use std::collections::HashMap;
 use std::io::{self, BufRead, IsTerminal};
 
+use anyhow::Context;
 use clap::Args;
 use durable_jobs::client::JobCount;
 use durable_jobs::{Client, JobFilter, JobId, State};
@@ -18,6 +20,9 @@ use durable_jobs::{Client, JobFilter, JobId, State};
 use super::{JobsArgs, NO_MATCH};
 use crate::exit::{Exit, Failed};
 use crate::output;
+
+/// The number of jobs that are changed, or looked at, at once.
+pub(crate) const AT_ONCE: usize = 500;
 
 /// The consent to a change of jobs that nobody named one by one.
 #[derive(Debug, Args)]
@@ -46,7 +51,7 @@ pub(crate) struct Change {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Named {
     Each,
-    None,
+    Nobody,
 }
 
 /// The outcome for all jobs.
@@ -107,13 +112,18 @@ impl Change {
             (true, false) => self.change_named(&filter.ids, act).await,
             (false, true) => self.preview(client, &self.narrowed(filter)?).await,
             (false, false) => {
-                let filter = self.narrowed(filter)?;
-                let count = self.count(client, &filter).await?;
-                if consent.yes || self.is_agreed(count)? {
-                    self.change_matching(client, filter, count, act).await
-                } else {
-                    Ok(Changes::to(0))
+                let (filter, count) = client.freeze(self.narrowed(filter)?).await?;
+                if count == 0 {
+                    return Err(self.nothing_to_change(client, &filter).await?.into());
                 }
+                if consent.yes || self.is_agreed(count)? {
+                    return self.change_matching(client, &filter, count, act).await;
+                }
+                output::talk("nothing was changed");
+                Ok(Changes {
+                    jobs: 0,
+                    exit: Exit::No,
+                })
             }
         }
     }
@@ -123,75 +133,89 @@ impl Change {
         ids: &[JobId],
         mut act: impl AsyncFnMut(&[JobId]) -> anyhow::Result<Vec<(JobId, Changed)>>,
     ) -> anyhow::Result<Changes> {
-        let mut changes = Changes::to(0);
-        for (id, changed) in act(ids).await? {
-            match changed {
-                Changed::Now | Changed::Before => {
-                    self.report(&id)?;
-                    changes.jobs += 1;
-                }
-                Changed::Refused(reason) => {
+        let (mut changes, mut written) = (Changes::to(0), Ok(()));
+        for some in ids.chunks(AT_ONCE) {
+            let changed = act(some).await;
+            for (id, outcome) in changed.with_context(|| self.so_far(changes.jobs, ids.len() as u64))? {
+                if let Changed::Refused(reason) = outcome {
                     output::error(reason);
                     changes.exit = Exit::No;
+                    continue;
                 }
+                changes.jobs += 1;
+                // Nobody may read any more; what was asked for is done all the same.
+                written = written.and_then(|()| self.report(&id));
             }
         }
-        Ok(changes)
+        written.map(|()| changes)
     }
 
     async fn change_matching(
         &self,
         client: &Client,
-        filter: JobFilter,
+        filter: &JobFilter,
         count: u64,
         mut act: impl AsyncFnMut(&[JobId]) -> anyhow::Result<Vec<(JobId, Changed)>>,
     ) -> anyhow::Result<Changes> {
-        // What matches since it was counted was not agreed to.
-        let mut pages = client.pages(&JobFilter {
-            limit: Some(u32::try_from(count).unwrap_or(u32::MAX)),
-            ..filter
-        });
-        let mut changed = 0;
-        while let Some(page) = pages.next().await? {
+        let (mut pages, mut changes, mut written) = (client.pages(filter), Changes::to(0), Ok(()));
+        loop {
+            let page = pages.next().await;
+            let Some(page) = page.with_context(|| self.so_far(changes.jobs, count))? else {
+                break;
+            };
             let ids: Vec<JobId> = page.into_iter().map(|job| job.workflow_id).collect();
-            for (id, outcome) in act(&ids).await? {
+            let changed = act(&ids).await;
+            for (id, outcome) in changed.with_context(|| self.so_far(changes.jobs, count))? {
                 if matches!(outcome, Changed::Now) {
-                    self.report(&id)?;
-                    changed += 1;
+                    changes.jobs += 1;
+                    written = written.and_then(|()| self.report(&id));
                 }
             }
         }
-        if changed < count {
-            let Self { done, .. } = self;
+        if changes.jobs < count {
+            let (done, jobs, of) = (self.done, changes.jobs, counted(count));
             output::talk(format_args!(
-                "{done} {changed} of {}; the others changed meanwhile",
-                counted(count)
+                "{done} {jobs} of {of}; the others changed meanwhile"
             ));
         }
-        Ok(Changes::to(changed))
+        if changes.jobs == 0 {
+            changes.exit = Exit::No;
+        }
+        written.map(|()| changes)
+    }
+
+    /// Says how far a change came that failed.
+    fn so_far(&self, jobs: u64, count: u64) -> String {
+        format!(
+            "{} {jobs} of {}; the same command goes on with the others",
+            self.done,
+            counted(count)
+        )
     }
 
     fn report(&self, id: &JobId) -> anyhow::Result<()> {
         match self.named {
             Named::Each => output::line(format_args!("{} {id}", self.done)),
-            Named::None => Ok(()),
+            Named::Nobody => Ok(()),
         }
     }
 
     async fn preview_named(&self, client: &Client, filter: &JobFilter) -> anyhow::Result<Changes> {
-        let jobs = client.list(filter).await?;
         let mut changes = Changes::to(0);
-        for id in &filter.ids {
-            match jobs.iter().find(|job| job.workflow_id == *id) {
-                Some(job) if self.states.contains(&job.state) => {
-                    self.preview_one(id)?;
-                    changes.jobs += 1;
-                    continue;
+        for some in filter.ids.chunks(AT_ONCE) {
+            let states = states_of(client, some).await?;
+            for id in some {
+                match states.get(id) {
+                    Some(state) if self.states.contains(state) => {
+                        self.preview_one(id)?;
+                        changes.jobs += 1;
+                        continue;
+                    }
+                    Some(state) => output::error(format!("job {id} is {state}; {}", self.condition())),
+                    None => output::error(output::no_such_job(id)),
                 }
-                Some(job) => output::error(format!("job {id} is {}; {}", job.state, self.condition())),
-                None => output::error(output::no_such_job(id)),
+                changes.exit = Exit::No;
             }
-            changes.exit = Exit::No;
         }
         self.preview_ends(changes.jobs);
         Ok(changes)
@@ -214,7 +238,7 @@ impl Change {
     fn preview_one(&self, id: &JobId) -> anyhow::Result<()> {
         match self.named {
             Named::Each => output::line(id),
-            Named::None => Ok(()),
+            Named::Nobody => Ok(()),
         }
     }
 
@@ -240,21 +264,18 @@ impl Change {
         Ok(JobFilter { states, ..filter })
     }
 
-    async fn count(&self, client: &Client, filter: &JobFilter) -> anyhow::Result<u64> {
-        match client.count(filter, u32::MAX.into()).await? {
-            JobCount::Exactly(0) => Err(self.nothing_to_change(client, filter).await?.into()),
-            JobCount::Exactly(count) | JobCount::Over(count) => Ok(count),
-        }
-    }
-
     /// Says why no job can be changed.
     async fn nothing_to_change(&self, client: &Client, filter: &JobFilter) -> anyhow::Result<Failed> {
         let in_any_state = JobFilter {
             states: Vec::new(),
+            limit: None,
+            // Read of each job, which may take long.
+            details: Vec::new(),
             ..filter.clone()
         };
         Ok(match client.count(&in_any_state, 1).await? {
             JobCount::Exactly(0) => Failed::no(NO_MATCH),
+            _ if !filter.details.is_empty() => Failed::no(NO_MATCH),
             _ => Failed::no(format!(
                 "no job that matches can be {}; {}",
                 self.done,
@@ -281,6 +302,20 @@ impl Change {
         io::stdin().lock().read_line(&mut answer)?;
         Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
     }
+}
+
+/// Reads the states of those of the jobs that there are.
+pub(crate) async fn states_of(client: &Client, ids: &[JobId]) -> anyhow::Result<HashMap<JobId, State>> {
+    // No ids would mean all jobs.
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let named = JobFilter {
+        ids: ids.to_vec(),
+        ..JobFilter::default()
+    };
+    let jobs = client.list(&named).await?;
+    Ok(jobs.into_iter().map(|job| (job.workflow_id, job.state)).collect())
 }
 
 fn counted(jobs: u64) -> String {

@@ -12,16 +12,17 @@ use std::collections::HashSet;
 use std::io::{self, BufRead};
 
 use clap::Args;
-use durable_jobs::client::Found;
-use durable_jobs::record::{Batch, DetailFilter, Label, Order};
+use durable_jobs::client::{Found, MOST_BEGINNINGS};
+use durable_jobs::record::{Batch, DetailFilter, Label, Order, shorten};
 use durable_jobs::{Client, JobFilter, JobId, State};
 use fibonacci_jobs::Algorithm;
 
-pub(crate) use change::{Change, Changed, Changes, ConsentFlags, Named};
+pub(crate) use change::{AT_ONCE, Change, Changed, Changes, ConsentFlags, Named, states_of};
 
 use crate::exit::Failed;
 use crate::flags::one_of;
 use crate::index_range::IndexRange;
+use crate::output;
 use moment::Moment;
 
 /// Every state, in the order of a job's life.
@@ -40,7 +41,7 @@ pub(crate) const NO_MATCH: &str = "no job matches; all of them: abaci list";
 
 /// Jobs that have something in common.
 #[derive(Debug, Args)]
-pub(crate) struct SelectionFlags {
+struct SelectionFlags {
     /// Only jobs of this batch
     #[arg(long, value_name = "ID")]
     batch: Option<Batch>,
@@ -61,7 +62,7 @@ pub(crate) struct SelectionFlags {
     /// Only jobs with this algorithm
     #[arg(long, value_name = "NAME", value_parser = one_of(Algorithm::ALL, Algorithm::name))]
     algorithm: Option<Algorithm>,
-    /// Only jobs with this n, or one of A..=B
+    /// Only jobs with this n, or one of A..=B, or of A..B without B
     #[arg(long, value_name = "A..=B", value_parser = IndexRange::or_index)]
     n: Option<IndexRange>,
     /// Only jobs that were submitted at this moment or later: of UTC, or so long ago, such as 2h
@@ -104,7 +105,7 @@ impl SelectionFlags {
     }
 
     /// Returns the filter that means these jobs of a queue, or of any, given the database's time.
-    pub(crate) fn filter(&self, queue: Option<String>, now_ms: i64) -> JobFilter {
+    fn filter(&self, queue: Option<String>, now_ms: i64) -> JobFilter {
         let algorithm = self
             .algorithm
             .map(|algorithm| DetailFilter::Is("algorithm".to_owned(), algorithm.name().into()));
@@ -139,6 +140,24 @@ impl JobsArgs {
         self.are_named() || !self.selection.is_empty()
     }
 
+    /// Returns the filter that means these jobs, or all where none are named or selected, the newest first.
+    ///
+    /// # Errors
+    /// As [`JobsArgs::filter`].
+    pub(crate) async fn filter_or_all(
+        &self,
+        client: &Client,
+        queue: Option<String>,
+    ) -> anyhow::Result<JobFilter> {
+        if queue.is_none() && !self.are_given() {
+            return Ok(JobFilter::default());
+        }
+        Ok(JobFilter {
+            order: Order::NewestFirst,
+            ..self.filter(client, queue).await?
+        })
+    }
+
     /// Returns the filter that means these jobs, in the order of their submission.
     ///
     /// # Errors
@@ -160,42 +179,58 @@ impl JobsArgs {
                 ..self.selection.filter(queue, client.clock().now_ms())
             }),
             (false, false) => Ok(JobFilter {
-                ids: self.named(client).await?,
+                ids: self.find(client).await?,
                 order: Order::OldestFirst,
                 ..JobFilter::default()
             }),
         }
     }
 
-    /// Returns the ids as they were given, those of standard input among them.
-    pub(crate) fn given(&self) -> anyhow::Result<Vec<String>> {
-        let mut ids = Vec::new();
-        for id in &self.ids {
-            if id == "-" {
-                let lines: Result<Vec<String>, _> = io::stdin().lock().lines().collect();
-                let lines = lines.map_err(|error| {
-                    Failed::usage(format!("cannot read ids from standard input: {error}"))
-                })?;
-                ids.extend(
-                    lines
-                        .iter()
-                        .map(|line| line.trim().to_owned())
-                        .filter(|line| !line.is_empty()),
-                );
-            } else {
-                ids.push(id.clone());
-            }
+    /// Reads the ids of standard input, if they are asked for; before signals are listened to, since a read knows none.
+    ///
+    /// # Errors
+    /// A usage error where there are none, or nothing that can be one.
+    pub(crate) fn read(mut self) -> anyhow::Result<Self> {
+        if !self.ids.iter().any(|id| id == "-") {
+            return Ok(self);
         }
-        if ids.is_empty() {
+        let lines: Result<Vec<String>, _> = io::stdin().lock().lines().collect();
+        let lines =
+            lines.map_err(|error| Failed::usage(format!("cannot read ids from standard input: {error}")))?;
+        let lines = lines
+            .iter()
+            .map(|line| line.trim_start_matches('\u{feff}').trim());
+        let lines: Vec<String> = lines
+            .filter(|line| !line.is_empty())
+            .map(ToOwned::to_owned)
+            .collect();
+        let given = std::mem::take(&mut self.ids).into_iter();
+        let given = given.flat_map(|id| if id == "-" { lines.clone() } else { vec![id] });
+        self.ids = given.collect();
+        if self.ids.is_empty() {
             return Err(Failed::usage("standard input has no ids").into());
         }
-        Ok(ids)
+        if let Some(id) = self.ids.iter().find(|id| id.contains(char::is_control)) {
+            return Err(Failed::usage(format!("{:?} on standard input is no id", shorten(id))).into());
+        }
+        Ok(self)
+    }
+
+    /// Returns the ids as they were given.
+    pub(crate) fn named(&self) -> &[String] {
+        &self.ids
     }
 
     /// Finds the jobs that are named; an id that no job has stays as it was given.
-    async fn named(&self, client: &Client) -> anyhow::Result<Vec<JobId>> {
-        let given = self.given()?;
-        let found = client.find(&given).await?;
+    async fn find(&self, client: &Client) -> anyhow::Result<Vec<JobId>> {
+        let given = &self.ids;
+        let found = client.find(given).await?;
+        let is_nothing = |found: &&Found| matches!(found, Found::Nothing);
+        if found.iter().filter(is_nothing).count() > MOST_BEGINNINGS {
+            output::talk(format_args!(
+                "of more than {MOST_BEGINNINGS} texts that are no ids of jobs none is taken for the beginning of one"
+            ));
+        }
         let named = given
             .iter()
             .zip(found)

@@ -2,13 +2,15 @@
 
 use std::collections::{HashMap, HashSet};
 
+use uuid::Uuid;
+
 use super::Client;
 use crate::Error;
 use crate::database::workflow_rows::{IDS_LIKE, STATUSES};
 use crate::record::{APPLICATION, JobId};
 
 /// Beginnings are looked for in all rows, one after the other; more of them are rather ids of jobs that are gone.
-const MOST_BEGINNINGS: usize = 20;
+pub const MOST_BEGINNINGS: usize = 20;
 
 /// The jobs that a text names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,8 +23,15 @@ pub enum Found {
     Nothing,
 }
 
+/// Tests whether a text may be the beginning of an id: one of the form that ids have unless they are chosen is all of it.
+fn may_begin_an_id(text: &str) -> bool {
+    !text.is_empty() && Uuid::try_parse(text).is_err()
+}
+
 impl Client {
     /// Finds for each text the job of that id, or else the only job whose id begins so.
+    ///
+    /// Of more than twenty texts that are no ids none is taken for a beginning.
     ///
     /// # Errors
     /// [`Error::Unreachable`] or [`Error::Database`].
@@ -31,8 +40,9 @@ impl Client {
         let known = async {
             let known: Vec<(String, String)> = sqlx::query_as(STATUSES).bind(texts).fetch_all(pool).await?;
             let known: HashSet<String> = known.into_iter().map(|(id, _)| id).collect();
-            let is_beginning = |text: &&String| !known.contains(*text) && !text.is_empty();
-            let beginnings: Vec<&String> = texts.iter().filter(is_beginning).collect();
+            let is_beginning = |text: &&String| !known.contains(*text) && may_begin_an_id(text);
+            let beginnings: HashSet<&String> = texts.iter().filter(is_beginning).collect();
+            let beginnings: Vec<&String> = beginnings.into_iter().collect();
             let mut begin_so = HashMap::<String, Vec<String>>::new();
             if (1..=MOST_BEGINNINGS).contains(&beginnings.len()) {
                 let found = sqlx::query_as::<_, (String, String)>(IDS_LIKE);

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 pub use crate::gc::{Collected, GcMode, GcOptions, GcReport};
 pub use cancel::CancelOutcome;
-pub use find::Found;
+pub use find::{Found, MOST_BEGINNINGS};
 pub use fork::{Forked, StepName};
 pub use listeners::QueueVersion;
 pub use new_job::{Delay, NewJob, Priority, SubmitOptions};

@@ -9,11 +9,14 @@ use sqlx::postgres::PgRow;
 
 use super::{Client, unreadable};
 use crate::Error;
-use crate::database::workflow_rows::{BY_INDEX, count_up_to, dates, page};
-use crate::record::{Cursor, Job, JobFilter, State};
+use crate::database::workflow_rows::{BY_INDEX, count_up_to, dates, number_and_end, page};
+use crate::record::{Cursor, Job, JobFilter, Order, State};
 
 /// The number of rows that are read at once.
 const PAGE: usize = 500;
+
+/// The same where most of them are not shown.
+const PAGE_OF_DETAILS: usize = 5_000;
 
 /// So many jobs are not few.
 const FEW: i64 = 20_000;
@@ -80,6 +83,36 @@ impl Client {
         })
     }
 
+    /// Freezes a filter: as it comes back it means the jobs that are there now and no later ones, so many as it says, the
+    /// oldest first. So no more is changed than somebody agreed to.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] or [`Error::Database`].
+    pub async fn freeze(&self, filter: JobFilter) -> Result<(JobFilter, u64), Error> {
+        let counted = async {
+            let mut by_index = self.database.pool.begin().await?;
+            sqlx::raw_sql(BY_INDEX).execute(&mut *by_index).await?;
+            let mut query = number_and_end(&filter);
+            let counted: (i64, Option<i64>) = query.build_query_as().fetch_one(&mut *by_index).await?;
+            by_index.rollback().await?;
+            Ok::<_, sqlx::Error>(counted)
+        };
+        let counted = self.database.bounded("counting jobs", self.timeout, counted);
+        let (count, end) = counted.await?;
+        let mut frozen = JobFilter {
+            until_ms: end.or(filter.until_ms),
+            order: Order::OldestFirst,
+            ..filter
+        };
+        let count = if frozen.details.is_empty() {
+            count.unsigned_abs()
+        } else {
+            self.count_jobs(&frozen, u64::MAX).await?
+        };
+        frozen.limit = Some(u32::try_from(count).unwrap_or(u32::MAX));
+        Ok((frozen, count))
+    }
+
     async fn count_rows(&self, filter: &JobFilter, most: u64) -> Result<u64, Error> {
         let count = async {
             let mut by_index = self.database.pool.begin().await?;
@@ -140,7 +173,11 @@ impl Pages<'_> {
         while self.left > 0 && !self.is_over {
             let mut jobs = self.read().await?;
             let details = &self.filter.details;
-            jobs.retain(|job| details.iter().all(|detail| detail.admits(&job.details)));
+            let states = &self.filter.states;
+            jobs.retain(|job| {
+                (states.is_empty() || states.contains(&job.state))
+                    && details.iter().all(|detail| detail.admits(&job.details))
+            });
             jobs.truncate(self.left);
             self.left -= jobs.len();
             if let Some(last) = jobs.last() {
@@ -151,7 +188,7 @@ impl Pages<'_> {
         Ok(None)
     }
 
-    /// The place of the last job that was read, from which another list may go on; absent before the first.
+    /// The place from which another list goes on after the jobs of the last page; absent before the first.
     #[must_use]
     pub fn place(&self) -> Option<&Cursor> {
         self.filter.after.as_ref()
@@ -163,7 +200,7 @@ impl Pages<'_> {
         let asked = if self.filter.details.is_empty() {
             PAGE.min(self.left)
         } else {
-            PAGE
+            PAGE_OF_DETAILS
         };
         let client = self.client;
         if !self.is_narrow && has_index(&self.filter) {

@@ -82,24 +82,21 @@ impl Client {
         for some in jobs.chunks(RESUMED_AT_ONCE) {
             let requeued = self.requeue_in_time(some, options);
             let requeued = self.database.bounded("resuming jobs", self.timeout, requeued);
-            let (some, queues) = requeued.await?;
-            outcomes.extend(some);
-            for queue in queues {
-                self.announce(&queue).await;
-            }
+            outcomes.extend(requeued.await?);
         }
         Ok(outcomes)
     }
 
-    /// Puts the jobs back, those that were cancelled just now when their moment is over, and says which queues they are in.
+    /// Puts the jobs back, those that were cancelled just now when their moment is over.
     async fn requeue_in_time(
         &self,
         jobs: &[JobId],
         options: ResumeOptions,
-    ) -> Result<(HashMap<JobId, ResumeOutcome>, HashSet<String>), String> {
-        let (mut outcomes, mut queues) = (HashMap::new(), HashSet::new());
+    ) -> Result<HashMap<JobId, ResumeOutcome>, String> {
+        let mut outcomes = HashMap::new();
         let mut left: HashSet<&str> = jobs.iter().map(JobId::as_str).collect();
         loop {
+            let mut queues = HashSet::new();
             for (id, queue, is_own) in self.requeue(&left, options).await.map_err(text)? {
                 left.remove(id.as_str());
                 queues.insert(queue.clone());
@@ -110,8 +107,11 @@ impl Client {
                 };
                 outcomes.insert(JobId::new(id), outcome);
             }
+            for queue in queues {
+                self.announce(&queue).await;
+            }
             if left.is_empty() {
-                return Ok((outcomes, queues));
+                return Ok(outcomes);
             }
             let refused = self.refusals(&left).await.map_err(text)?;
             left.retain(|id| !refused.contains_key(*id));

@@ -1,5 +1,7 @@
 //! Jobs that a command is about without naming them one by one.
 
+use std::process::Command;
+
 use testkit::{Process, TableLock, eventually};
 
 use crate::rig::{Rig, assert_refused, code, objects};
@@ -227,6 +229,35 @@ fn several_jobs_are_shown_one_after_the_other() {
 }
 
 #[test]
+fn a_list_takes_ids_and_says_which_are_of_no_job() {
+    let rig = one_of_each();
+    let output = rig.run(["list", "--json", "queued-1", "nobody", "failed"]);
+    let ids: Vec<String> = objects(&output)
+        .iter()
+        .map(|job| job["workflow_id"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(ids, ["failed-1", "queued-1"]);
+    assert_eq!((code(&output), output.stderr.len()), (1, 1), "{output:#?}");
+    assert!(output.stderr[0].contains("no job has the id nobody"));
+}
+
+#[test]
+fn a_bulk_change_goes_on_when_its_reader_has_left() {
+    let (rig, lock) = three_thousand();
+    drop(lock);
+    let mut head = Command::new("bash");
+    head.args([
+        "-c",
+        "\"$0\" cancel --tag big --yes | head -1; exit ${PIPESTATUS[0]}",
+        env!("CARGO_BIN_EXE_abaci"),
+    ]);
+    head.env("ABACI_DATABASE_URL", rig.database.url());
+    let output = Process::spawn(head).finish();
+    assert_eq!((code(&output), output.stdout.len()), (0, 1), "{output:#?}");
+    assert_eq!(counts(&rig), "CANCELLED 3000");
+}
+
+#[test]
 fn ids_come_from_standard_input_where_it_is_asked_for() {
     let rig = one_of_each();
     let mut cancel = Process::spawn(rig.abaci(["cancel", "-"]));
@@ -391,15 +422,60 @@ fn two_bulk_changes_at_once_share_the_jobs_out() {
     assert_eq!(named.len(), 3500, "both say that they cancelled a job");
     assert_eq!(counts(&rig), "CANCELLED 3500");
 
-    let change = |verb: &str| Process::spawn(rig.abaci([verb, "--tag", "big", "--yes"]));
-    for output in [change("resume"), change("resume"), change("cancel")].map(Process::finish) {
-        // The one may have left nothing to the other.
-        assert!([0, 1].contains(&code(&output)), "{:#?}", output.stderr);
-    }
-    let left = rig
+    let resume = || Process::spawn(rig.abaci(["resume", "--tag", "big", "--yes"]));
+    let outputs = [resume(), resume()].map(Process::finish);
+    let mut named: Vec<&String> = outputs.iter().flat_map(|output| &output.stdout).collect();
+    named.sort();
+    named.dedup();
+    assert_eq!(named.len(), 3500, "both say that they resumed a job");
+    assert_eq!(counts(&rig), "ENQUEUED 3500");
+}
+
+#[test]
+fn a_bulk_change_is_of_the_jobs_that_were_counted() {
+    let (rig, lock) = three_thousand();
+    let cancel = Process::spawn(rig.abaci(["cancel", "--tag", "big", "--yes"]));
+    await_a_lock(&rig);
+    // One that was counted ends, and another one comes that would be in its place.
+    rig.database
+        .psql("update dbos.workflow_status set status = 'SUCCESS' where workflow_uuid = 'b-0002900'");
+    rig.submit(&["--id", "newcomer", "--tag", "big", "10"]);
+    drop(lock);
+    let output = cancel.finish();
+    assert_eq!(
+        (code(&output), output.stdout.len()),
+        (0, 2999),
+        "{:#?}",
+        output.stderr
+    );
+    assert_eq!(
+        output.stderr,
+        ["cancelled 2999 of 3000 jobs; the others changed meanwhile"]
+    );
+    assert_eq!(counts(&rig), "CANCELLED 2999 ENQUEUED 1 SUCCESS 1");
+}
+
+#[test]
+fn many_named_jobs_are_looked_at_and_changed_in_a_moment() {
+    let (rig, _) = three_thousand();
+    let ids = rig
         .database
-        .psql("select count(*) from dbos.workflow_status where status not in ('CANCELLED', 'ENQUEUED')");
-    assert_eq!(left.trim(), "0");
+        .psql("select workflow_uuid from dbos.workflow_status order by md5(workflow_uuid)");
+    let with_ids = |arguments: &[&str]| {
+        let mut process = Process::spawn(rig.abaci(arguments));
+        ids.lines().for_each(|id| process.write_line(id));
+        process.close_stdin();
+        process.finish()
+    };
+    let preview = with_ids(&["cancel", "--dry-run", "-"]);
+    assert!(
+        preview.stdout.iter().map(String::as_str).eq(ids.lines()),
+        "{:#?}",
+        preview.stderr
+    );
+    assert_eq!(with_ids(&["cancel", "-"]).stdout.len(), 3000);
+    // None of them has to be asked about alone.
+    assert_eq!(with_ids(&["cancel", "-"]).stdout.len(), 3000);
 }
 
 #[test]

@@ -27,5 +27,5 @@ pub(crate) use queues::{
 pub(crate) use read::{INPUTS, OPEN, ORPHANS, QUEUE_STATUS, STATUSES, STEPS};
 pub(crate) use resume::{FORGET_FAILED_STEPS, REQUEUE};
 pub(crate) use run::{OWN_RUN, STILL_OWNS};
-pub(crate) use select::{BY_INDEX, IDS_LIKE, JOB, count_up_to, dates, page};
+pub(crate) use select::{BY_INDEX, IDS_LIKE, JOB, count_up_to, dates, number_and_end, page};
 pub(crate) use submit::WRITE;

@@ -40,10 +40,12 @@ pub(crate) const JOB: &str = concat!(
     ", output from dbos.workflow_status job where workflow_uuid = $1"
 );
 
-/// For each of the texts `$1` the ids that begin so, two at most.
-pub(crate) const IDS_LIKE: &str = "select given.prefix, found.workflow_uuid from unnest($1::text[]) as given (prefix), \
-     lateral (select workflow_uuid from dbos.workflow_status \
-         where starts_with(workflow_uuid, given.prefix) and (application_name is null or application_name = $2) limit 2) as found";
+/// For each of the texts `$1` the ids that begin so, two at most; read in one pass over the table, since no index has
+/// beginnings. Where one of them is that of ten thousand jobs, others may be missing.
+pub(crate) const IDS_LIKE: &str = "with near as materialized (select workflow_uuid from dbos.workflow_status \
+         where workflow_uuid ^@ any($1) and (application_name is null or application_name = $2) limit 10000) \
+     select given.prefix, found.workflow_uuid from unnest($1::text[]) as given (prefix), \
+     lateral (select workflow_uuid from near where starts_with(workflow_uuid, given.prefix) limit 2) as found";
 
 /// Asks for up to `limit` rows of those that are meant, from the filter's place on.
 pub(crate) fn page(filter: &JobFilter, limit: i64) -> QueryBuilder<Postgres> {
@@ -64,6 +66,14 @@ pub(crate) fn count_up_to(filter: &JobFilter, most: i64) -> QueryBuilder<Postgre
     query.push(FROM);
     restrict(&mut query, filter);
     query.push(" limit ").push_bind(most).push(") as meant");
+    query
+}
+
+/// Asks for the number of the rows that are meant, whatever their details, and when the last of them was submitted.
+pub(crate) fn number_and_end(filter: &JobFilter) -> QueryBuilder<Postgres> {
+    let mut query = QueryBuilder::new("select count(*), max(created_at)");
+    query.push(FROM);
+    restrict(&mut query, filter);
     query
 }
 
@@ -118,12 +128,13 @@ fn restrict(query: &mut QueryBuilder<Postgres>, filter: &JobFilter) {
 /// A job that ended may have left its queue, which clears the column.
 fn restrict_to_queue(query: &mut QueryBuilder<Postgres>, queue: &str) {
     query.push(" and (queue_name = ").push_bind(queue.to_owned());
-    query.push(
+    query.push(concat!(
         " or coalesce(queue_name, '') in ('', '_dbos_internal_queue') \
-         and status not in ('ENQUEUED', 'DELAYED', 'PENDING') and workflow_uuid in \
-         (select former.workflow_uuid from abaci.former_queues former where former.queue_name = ",
-    );
-    query.push_bind(queue.to_owned()).push("))");
+         and status not in ('ENQUEUED', 'DELAYED', 'PENDING') and ",
+        former_queue!(),
+        " = "
+    ));
+    query.push_bind(queue.to_owned()).push(")");
 }
 
 fn restrict_to_rest(query: &mut QueryBuilder<Postgres>, cursor: &Cursor, order: Order) {
