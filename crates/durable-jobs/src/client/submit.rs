@@ -22,8 +22,9 @@ use crate::record::{APPLICATION, Failure, JobId, MAX_INPUT_BYTES};
 /// So many jobs are written by one statement.
 const AT_ONCE: usize = 1_000;
 
-/// Up to this many jobs are dated a millisecond apart, which keeps their order in the queue.
-const PACED: usize = 100;
+/// The queue is ordered by dates of milliseconds, so the jobs of one submission are dated apart, the first of many this long
+/// before now: not later than now, when they might run, and not so long that they pass many jobs of others.
+const OLDEST_MS: usize = 1_000;
 
 /// The pause before a statement whose connection broke is sent again.
 pub(super) const RETRY_INTERVAL: Duration = Duration::from_millis(100);
@@ -54,7 +55,8 @@ impl Client {
 
     /// Submits jobs under the ids given; submitting the same again changes nothing.
     ///
-    /// Up to a hundred are queued in the order given; of more, those of the same millisecond may change places.
+    /// Up to a thousand are queued in the order given, the first of them dated up to a second before now; of more, those
+    /// dated at the same millisecond may change places, such as ten of ten thousand.
     /// One statement writes a thousand jobs, as a whole or not at all.
     ///
     /// Every job is checked before the first is queued.
@@ -74,11 +76,11 @@ impl Client {
             self.refuse_taken(jobs).await?;
         }
         for (position, some) in jobs.chunks(AT_ONCE).enumerate() {
-            if position > 0 {
-                next_millisecond().await;
-            }
-            let written = self.enqueue(some, options).await;
-            written.map_err(|cause| cut_short(position * AT_ONCE, jobs.len(), cause))?;
+            let queued = position * AT_ONCE;
+            let mut rows = Rows::of(some, options);
+            rows.date_among(queued, jobs.len());
+            let written = self.enqueue(some, &rows).await;
+            written.map_err(|cause| cut_short(queued, jobs.len(), cause))?;
         }
         self.announce(&self.queue).await;
         Ok(())
@@ -122,8 +124,8 @@ impl Client {
     }
 
     /// Writes rows with one statement, again and again while the connection breaks.
-    async fn enqueue(&self, jobs: &[NewJob], options: SubmitOptions) -> Result<(), Error> {
-        let written = self.write(&Rows::of(jobs, options)).await?;
+    async fn enqueue(&self, jobs: &[NewJob], rows: &Rows<'_>) -> Result<(), Error> {
+        let written = self.write(rows).await?;
         if written.len() == jobs.len() {
             return Ok(());
         }
@@ -246,8 +248,8 @@ pub(super) struct Rows<'a> {
     timeout_ms: Option<i64>,
     delay_ms: Option<i64>,
     until_ms: Option<i64>,
-    /// The time between the dates of two of them.
-    pace_ms: i64,
+    /// The time from the date of each until it is written.
+    ages_ms: Vec<i64>,
 }
 
 impl<'a> Rows<'a> {
@@ -268,7 +270,15 @@ impl<'a> Rows<'a> {
             timeout_ms: options.timeout.map(milliseconds),
             delay_ms,
             until_ms,
-            pace_ms: i64::from(jobs.len() <= PACED),
+            ages_ms: vec![0; jobs.len()],
+        }
+    }
+
+    /// Dates them in their order among `all` jobs of one submission, of which `before` come before them.
+    fn date_among(&mut self, before: usize, all: usize) {
+        let age_ms = |position: usize| (all - 1 - position) * all.min(OLDEST_MS) / all;
+        for (position, age) in (before..).zip(&mut self.ages_ms) {
+            *age = i64::try_from(age_ms(position)).unwrap_or_default();
         }
     }
 
@@ -300,7 +310,7 @@ impl<'a> Rows<'a> {
             .bind(self.delay_ms)
             .bind(self.until_ms)
             .bind(self.key)
-            .bind(self.pace_ms)
+            .bind(&self.ages_ms)
     }
 }
 
@@ -321,7 +331,32 @@ fn input_of(job: &NewJob) -> Result<Value, Failure> {
         .map_err(|error| Failure::invalid_request(format!("the input is not JSON: {error}")))
 }
 
-/// Lets a millisecond pass: the queue is ordered by the time of submission, which is kept in milliseconds.
-async fn next_millisecond() {
-    tokio::time::sleep(Duration::from_millis(1)).await;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The ages of all of so many jobs, as the statements date them.
+    fn ages(all: usize) -> Vec<i64> {
+        let jobs = vec![NewJob::recorded(JobId::new("a"), "w", String::new()); all];
+        let chunks = jobs.chunks(AT_ONCE).enumerate().map(|(position, some)| {
+            let mut rows = Rows::of(some, SubmitOptions::default());
+            rows.date_among(position * AT_ONCE, all);
+            rows.ages_ms
+        });
+        chunks.flatten().collect()
+    }
+
+    #[test]
+    fn jobs_of_one_submission_are_dated_in_their_order() {
+        assert_eq!(ages(1), [0]);
+        assert_eq!(ages(3), [2, 1, 0]);
+        assert!(ages(1000).into_iter().eq((0..1000).rev()));
+        let ten_thousand = ages(10_000);
+        assert!(ten_thousand.is_sorted_by(|a, b| a >= b), "their order is lost");
+        assert_eq!((ten_thousand[0], ten_thousand[9_999]), (999, 0));
+        assert!(
+            ten_thousand.chunk_by(|a, b| a == b).all(|same| same.len() <= 11),
+            "more share a date"
+        );
+    }
 }

@@ -108,15 +108,15 @@ async fn a_key_names_one_job_of_the_queue_at_a_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_jobs_are_claimed_in_their_order() {
+async fn jobs_of_one_submission_are_claimed_in_their_order() {
     let rig = Rig::new();
     let client = rig.client().await;
     // Neither their ids nor the place where they are stored sort so.
-    let ids: Vec<String> = (0..100).map(|n: u32| format!("{:03}", n * 37 % 100)).collect();
+    let ids: Vec<String> = (0..200).map(|n: u32| format!("{:03}", n * 37 % 200)).collect();
     let jobs: Vec<NewJob> = ids.iter().map(|id| greeting(id)).collect();
     client.submit_all(&jobs, SubmitOptions::default()).await.unwrap();
     rig.database
-        .psql("update dbos.workflow_status set updated_at = 1 where workflow_uuid < '050'");
+        .psql("update dbos.workflow_status set updated_at = 1 where workflow_uuid < '100'");
     let _worker = rig.worker().await;
     for job in &jobs {
         client.output_of::<Greets>(&job.id).await.unwrap();

@@ -256,8 +256,16 @@ fn ten_thousand_jobs_are_queued_by_ten_statements() {
     std::fs::write(&file, lines.join("\n")).unwrap();
     rig.submit(&["--file", file.to_str().unwrap()]);
     assert_eq!(in_order(&rig, "true"), lines);
-    let moments = "select count(distinct created_at) from dbos.workflow_status";
-    assert_eq!(rig.database.psql(moments).trim(), "10");
+    let statements = "select count(distinct xmin::text), count(distinct created_at), \
+        max(created_at) - min(created_at) < 2000, \
+        bool_and(created_at <= updated_at) from dbos.workflow_status";
+    let found = rig.database.psql(statements);
+    let [transactions, moments, rest @ ..] = &found.trim().split('|').collect::<Vec<_>>()[..] else {
+        panic!("{found}")
+    };
+    assert_eq!((*transactions, rest), ("10", &["t", "t"][..]), "{found}");
+    // Ten jobs have one date, and no more.
+    assert!(moments.parse::<usize>().unwrap() >= 1000, "{found}");
 }
 
 #[test]
