@@ -16,6 +16,7 @@ mod progress;
 mod queue_control;
 mod queues;
 mod resume;
+mod standing;
 mod submit;
 mod submit_once;
 mod wait;

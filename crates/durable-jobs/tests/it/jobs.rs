@@ -194,7 +194,7 @@ async fn submitted_rows_are_those_of_the_engine() {
     others.insert(0, echo_as(JobId::new("new"), 10));
     let error = client.submit_all(&others, options).await.err().unwrap();
     assert!(
-        matches!(&error, Error::IdTaken { id } if id == "b1000"),
+        matches!(&error, Error::IdTaken { id, .. } if id == "b1000"),
         "{error:?}"
     );
     assert_eq!(rig.count("dbos.workflow_status"), 1003);

@@ -8,6 +8,8 @@ use fibonacci_jobs::{Algorithm, Request};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::place::Place;
+
 /// A request, and what its line says of the job beside it.
 #[derive(Debug, PartialEq)]
 pub(super) struct Entry {
@@ -15,6 +17,7 @@ pub(super) struct Entry {
     pub(super) id: Option<JobId>,
     pub(super) priority: Option<Priority>,
     pub(super) tags: Vec<Label>,
+    pub(super) place: Place,
 }
 
 /// One tag, or several.
@@ -37,7 +40,13 @@ impl Entry {
             id: None,
             priority: None,
             tags: Vec::new(),
+            place: Place::Argument(1),
         }
+    }
+
+    /// Notes where it is written.
+    pub(super) fn at(self, place: Place) -> Self {
+        Self { place, ..self }
     }
 
     /// Reads one job; `algorithm` is that of a request which names none.

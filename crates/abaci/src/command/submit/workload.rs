@@ -2,12 +2,14 @@
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{Args, ValueHint};
 use fibonacci_jobs::Algorithm;
 use fibonacci_jobs::record::RequestError;
 
 use super::entry::Entry;
+use super::place::Place;
 use super::random::{IndexRange, Random};
 use crate::exit::Failed;
 use crate::output;
@@ -39,11 +41,12 @@ impl Workload {
     pub(super) fn entries(&self, algorithm: Option<Algorithm>) -> Result<(Vec<Entry>, Option<u64>), Failed> {
         let mut fresh_seed = None;
         let mut entries = Vec::new();
-        for text in &self.indices {
+        for (text, number) in self.indices.iter().zip(1..) {
             if text == STDIN {
                 entries.extend(from_file(Path::new(STDIN), algorithm)?);
             } else {
-                entries.push(Entry::read(text, algorithm).map_err(Failed::usage)?);
+                let entry = Entry::read(text, algorithm).map_err(Failed::usage)?;
+                entries.push(entry.at(Place::Argument(number)));
             }
         }
         if let Some(path) = &self.file {
@@ -57,7 +60,8 @@ impl Workload {
                 output::talk(format_args!("the same indices again: --seed {seed}"));
             }
             let mut random = Random::seeded(seed);
-            entries.extend((0..count).map(|_| Entry::of_index(random.index(range), algorithm)));
+            let draw = |number| Entry::of_index(random.index(range), algorithm).at(Place::Drawn(number));
+            entries.extend((1..=count).map(draw));
         }
         if entries.is_empty() {
             return Err(Failed::usage(RequestError::Missing.to_string()));
@@ -76,12 +80,15 @@ fn from_file(path: &Path, algorithm: Option<Algorithm>) -> Result<Vec<Entry>, Fa
         path.display().to_string()
     };
     let text = read(path).map_err(|error| Failed::usage(format!("{name}: {error}")))?;
-    let numbered = text.lines().enumerate();
+    let source: Arc<str> = name.into();
+    let numbered = text.lines().zip(1..);
     let entries = numbered
-        .filter(|(_, line)| !is_comment(line))
-        .map(|(index, line)| {
-            Entry::read(line, algorithm)
-                .map_err(|error| Failed::usage(format!("{name}:{}: {error}", index + 1)))
+        .filter(|(line, _)| !is_comment(line))
+        .map(|(line, number)| {
+            let place = Place::Line(Arc::clone(&source), number);
+            let entry = Entry::read(line, algorithm);
+            let entry = entry.map_err(|error| Failed::usage(format!("{place}: {error}")))?;
+            Ok(entry.at(place))
         });
     entries.collect()
 }

@@ -108,21 +108,6 @@ fn an_interrupted_submission_says_how_to_complete_it() {
 }
 
 #[test]
-fn a_batch_is_refused_for_other_jobs_than_its_own() {
-    let rig = Rig::new();
-    let submit = |jobs: &[&str]| rig.run(["submit", "--detach", "--batch", "mine"].iter().chain(jobs));
-    assert_eq!(code(&submit(&["10", "20"])), 0);
-    let other = submit(&["10", "21"]);
-    assert_eq!(code(&other), 2, "{other:#?}");
-    assert!(
-        other.stderr.last().unwrap().contains("mine-0000002"),
-        "{other:#?}"
-    );
-    assert_eq!(code(&submit(&["10", "20", "30"])), 0);
-    assert_eq!(in_order(&rig, "true"), ["10", "20", "30"]);
-}
-
-#[test]
 fn a_lower_priority_number_is_started_sooner() {
     let rig = Rig::new();
     let file = rig.directory.path().join("jobs");
