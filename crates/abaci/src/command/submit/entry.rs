@@ -65,14 +65,23 @@ impl Entry {
         let id = fields.remove("id").map(id_of).transpose()?;
         let priority = fields.remove("priority").as_ref().map(priority_of).transpose()?;
         let tags = fields.remove("tag").map(tags_of).transpose()?;
-        let request =
-            Request::decode(&Value::Object(fields), algorithm).map_err(|error| error.to_string())?;
+        let request = Request::decode(&Value::Object(fields), algorithm).map_err(|error| words(&error))?;
         Ok(Self {
             id,
             priority,
             tags: tags.unwrap_or_default(),
             ..Self::of(request)
         })
+    }
+}
+
+/// Says why a request is refused; a line has more fields than the request.
+fn words(error: &RequestError) -> String {
+    match error {
+        RequestError::UnknownField { field } => format!(
+            "field {field:?} does not exist; a line has n and algorithm, id, priority and tag, and fault where faults are enabled"
+        ),
+        error => error.to_string(),
     }
 }
 
@@ -161,7 +170,10 @@ mod tests {
             (r#"{"n": 30, "tag": ["a", 7]}"#, "tag is"),
             (r#"{"n": 30, "tag": ""}"#, "is not a label"),
             (r#"{"n": 30, "tag": "a\nb"}"#, "is not a label"),
-            (r#"{"n": 30, "tags": "a"}"#, "tags"),
+            (
+                r#"{"n": 30, "tags": "a"}"#,
+                "\"tags\" does not exist; a line has n and algorithm, id, priority and tag",
+            ),
             (r#"{"id": "mine"}"#, "n"),
             ("{", "{"),
         ] {

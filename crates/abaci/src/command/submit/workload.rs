@@ -81,6 +81,8 @@ fn from_file(path: &Path, algorithm: Option<Algorithm>) -> Result<Vec<Entry>, Fa
     };
     let text = read(path).map_err(|error| Failed::usage(format!("{name}: {error}")))?;
     let source: Arc<str> = name.into();
+    // Some editors begin a file with it.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let numbered = text.lines().zip(1..);
     let entries = numbered
         .filter(|(line, _)| !is_comment(line))
@@ -110,6 +112,21 @@ fn is_comment(line: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mark_of_the_byte_order_is_no_part_of_the_first_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("numbers.txt");
+        for (text, count) in [
+            ("\u{feff}10\n20\n", 2),
+            ("\u{feff}# none\n{\"n\": 1}", 1),
+            ("\u{feff}", 0),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let read = from_file(&path, None).map(|entries| entries.len());
+            assert_eq!(read.ok(), Some(count), "{text:?}");
+        }
+    }
 
     #[test]
     fn a_file_is_refused_with_the_line_that_is_wrong() {
