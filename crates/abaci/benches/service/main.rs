@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p abaci --bench service` measures everything three times and prints each run and the median; names after
 //! `--` choose among `latency`, `throughput`, `startup`, `idle`, `workload`, `fleet`, `health`,
-//! `stepwise` and `giant`.
+//! `stepwise`, `giant` and `options`.
 //! Every part has a PostgreSQL of its own with the settings of a fresh cluster, so commits wait for the disk, and takes it
 //! away again.
 //!
@@ -14,6 +14,7 @@ mod giant;
 mod health;
 mod idle;
 mod latency;
+mod options;
 mod reading;
 mod server;
 mod startup;
@@ -31,7 +32,7 @@ const RUNS: usize = 3;
 /// One measurement: its name, and what does it once.
 type Part = (&'static str, fn() -> Vec<Reading>);
 
-const PARTS: [Part; 9] = [
+const PARTS: [Part; 10] = [
     ("latency", latency::measure),
     ("throughput", throughput::measure),
     ("startup", startup::measure),
@@ -41,6 +42,7 @@ const PARTS: [Part; 9] = [
     ("health", health::measure),
     ("stepwise", stepwise::measure),
     ("giant", giant::measure),
+    ("options", options::measure),
 ];
 
 fn main() -> ExitCode {
