@@ -56,7 +56,12 @@ impl Cli {
     /// A refusal, or the help or the version where one was asked for, for [`report`].
     pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<(Self, Flags), clap::Error> {
         let mut command = Self::command();
-        let matches = command.try_get_matches_from_mut(arguments)?;
+        let arguments: Vec<OsString> = arguments.into_iter().collect();
+        let matches = command.try_get_matches_from_mut(&arguments);
+        let matches = matches.map_err(|error| match negative_value(&error, &command, &arguments) {
+            Some(message) => command.error(ErrorKind::InvalidValue, message),
+            None => error,
+        })?;
         let cli = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
         let flags = Flags::new(cli.global.config.clone(), &matches);
         Ok((cli, flags))
@@ -81,6 +86,40 @@ pub(crate) fn report(error: &clap::Error) -> anyhow::Result<Exit> {
     }
 }
 
+/// Explains a negative value such as `-1s`, which the parser takes for flags.
+fn negative_value(error: &clap::Error, command: &clap::Command, arguments: &[OsString]) -> Option<String> {
+    let Some(ContextValue::String(unknown)) = error.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    let is_number = |text: &str| text.starts_with('-') && text[1..].starts_with(|c: char| c.is_ascii_digit());
+    if error.kind() != ErrorKind::UnknownArgument || !is_number(unknown) {
+        return None;
+    }
+    let pairs = arguments
+        .windows(2)
+        .filter_map(|pair| Some((pair[0].to_str()?, pair[1].to_str()?)));
+    let mut values =
+        pairs.filter(|(flag, value)| value.starts_with(unknown.as_str()) && takes_value(command, flag));
+    let (flag, value) = values.next()?;
+    let value = visible(value);
+    Some(format!(
+        "invalid value '{value}' for '{flag}': it cannot be negative"
+    ))
+}
+
+/// Tests whether some command has this flag, with a value.
+fn takes_value(command: &clap::Command, flag: &str) -> bool {
+    let is_it = |arg: &clap::Arg| {
+        arg.get_long()
+            .is_some_and(|long| flag.strip_prefix("--") == Some(long))
+            && arg.get_action().takes_values()
+    };
+    command.get_arguments().any(is_it)
+        || command
+            .get_subcommands()
+            .any(|command| takes_value(command, flag))
+}
+
 /// Renders an error with what it refuses as it was given: the parser leaves out what it takes for colours.
 fn shown(error: &clap::Error) -> String {
     let kinds = [
@@ -88,7 +127,10 @@ fn shown(error: &clap::Error) -> String {
         ContextKind::InvalidArg,
         ContextKind::InvalidSubcommand,
     ];
-    let mut rendered = error.to_string();
+    // The words of the standard library for a sign and for letters alike.
+    let mut rendered = error
+        .to_string()
+        .replace("invalid digit found in string", "not a whole number from 0 on");
     for given in kinds.into_iter().filter_map(|kind| error.get(kind)) {
         let ContextValue::String(given) = given else {
             continue;

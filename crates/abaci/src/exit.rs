@@ -211,6 +211,7 @@ fn of_engine(error: &durable_jobs::Error) -> Exit {
         | Error::Fork { .. }
         | Error::KeyHeld { .. }
         | Error::IdTaken { .. }
+        | Error::IdTwice { .. }
         | Error::ExecutorTaken { .. }
         | Error::Host { .. }
         | Error::Artifacts { .. } => Exit::Usage,

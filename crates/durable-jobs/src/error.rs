@@ -1,5 +1,8 @@
 //! Errors between a caller and the database, one variant per decision that a caller can take.
 
+use std::fmt;
+use std::time::Duration;
+
 /// Why an operation of a client or a worker failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -110,11 +113,23 @@ pub enum Error {
         /// The refusal, and the way out.
         reason: String,
     },
-    /// The id names another job; choose another id.
-    #[error("job {id} exists already and asks for something else; choose another id")]
+    /// The id names another job, or one that was submitted otherwise; choose another id, or submit it as before.
+    #[error("job {id} exists already{}", taken(difference.as_ref()))]
     IdTaken {
         /// The id in question.
         id: String,
+        /// The first thing in which the two differ; absent where they were not compared.
+        difference: Option<Difference>,
+    },
+    /// Two jobs of one submission have the same id; nothing was queued.
+    #[error("jobs {} and {} of the submission have the same id {id}; give each its own", first + 1, second + 1)]
+    IdTwice {
+        /// The id in question.
+        id: String,
+        /// The position of the first of them, from 0.
+        first: usize,
+        /// The position of the second.
+        second: usize,
     },
     /// Some of several jobs were queued before something failed; the same call again completes them.
     #[error("{queued} of {jobs} jobs were queued, and then: {cause}")]
@@ -188,6 +203,83 @@ pub enum Error {
         /// The words of the database or the engine.
         reason: String,
     },
+}
+
+/// A job that is there, and in what it differs from the one that is submitted under its id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// The thing in question.
+    pub term: Term,
+    /// The one of the job that is there.
+    pub stands: Stated,
+    /// The one of the submission.
+    pub asked: Stated,
+}
+
+/// A thing that a submission says of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Term {
+    /// The task that it is to do.
+    Input,
+    /// Its rank in the queue.
+    Priority,
+    /// The words that it can be found by.
+    Tags,
+    /// The jobs that it was submitted with.
+    Batch,
+    /// Where it waits.
+    Queue,
+    /// The time that it may take.
+    Timeout,
+    /// The time that it is to wait.
+    Delay,
+}
+
+/// A thing as it was said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Stated {
+    /// Nothing.
+    Nothing,
+    /// This text.
+    Text(String),
+    /// So long.
+    Period(Duration),
+    /// A moment, in milliseconds since 1970-01-01 UTC.
+    Moment(i64),
+}
+
+impl fmt::Display for Term {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Input => "input",
+            Self::Priority => "priority",
+            Self::Tags => "tags",
+            Self::Batch => "batch",
+            Self::Queue => "queue",
+            Self::Timeout => "timeout",
+            Self::Delay => "delay",
+        })
+    }
+}
+
+impl fmt::Display for Stated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("none"),
+            Self::Text(text) => f.write_str(text),
+            Self::Period(period) => write!(f, "{period:?}"),
+            Self::Moment(moment) => write!(f, "until {moment} ms after 1970"),
+        }
+    }
+}
+
+fn taken(difference: Option<&Difference>) -> String {
+    match difference {
+        Some(Difference { term, stands, asked }) => {
+            format!(" with the {term} {stands}, not {asked}; submit it as before, or choose another id")
+        }
+        None => "; choose another id".to_owned(),
+    }
 }
 
 fn holder(pid: u32) -> String {

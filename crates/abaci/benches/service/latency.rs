@@ -16,7 +16,7 @@ const JOBS: u32 = 200;
 const WARM_UP: u32 = 20;
 
 /// The index of every job: nothing to compute.
-const N: u64 = 30;
+pub(crate) const N: u64 = 30;
 
 /// Measures our client and one that announces nothing, at the default poll interval and at 5 ms.
 pub(crate) fn measure() -> Vec<Reading> {
@@ -52,7 +52,7 @@ pub(crate) fn measure() -> Vec<Reading> {
 }
 
 /// Times the jobs after the warm-up, with pauses between them that meet every phase of a poll.
-fn repeat(mut job: impl FnMut()) -> Vec<Duration> {
+pub(crate) fn repeat(mut job: impl FnMut()) -> Vec<Duration> {
     let one = |number: u32| {
         let time = timed(&mut job);
         // 7 and 53 have no common factor: each of 0 to 52 ms comes equally often.

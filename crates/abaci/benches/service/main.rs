@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p abaci --bench service` measures everything three times and prints each run and the median; names after
 //! `--` choose among `latency`, `throughput`, `startup`, `idle`, `workload`, `fleet`, `health`,
-//! `stepwise`, `giant` and `large`.
+//! `stepwise`, `giant`, `large` and `options`.
 //! Every part has a PostgreSQL of its own with the settings of a fresh cluster, so commits wait for the disk, and takes it
 //! away again.
 //!
@@ -15,6 +15,7 @@ mod health;
 mod idle;
 mod large;
 mod latency;
+mod options;
 mod reading;
 mod server;
 mod startup;
@@ -32,7 +33,7 @@ const RUNS: usize = 3;
 /// One measurement: its name, and what does it once.
 type Part = (&'static str, fn() -> Vec<Reading>);
 
-const PARTS: [Part; 10] = [
+const PARTS: [Part; 11] = [
     ("latency", latency::measure),
     ("throughput", throughput::measure),
     ("startup", startup::measure),
@@ -43,6 +44,7 @@ const PARTS: [Part; 10] = [
     ("stepwise", stepwise::measure),
     ("giant", giant::measure),
     ("large", large::measure),
+    ("options", options::measure),
 ];
 
 fn main() -> ExitCode {

@@ -70,11 +70,14 @@ impl FromStr for Limit {
             .parse()
             .ok()
             .filter(|count| (1..=i32::MAX.unsigned_abs()).contains(count));
-        let Period(time) = time.parse()?;
-        if time.is_zero() {
-            return Err(wrong());
+        let (starts, Period(time)) = (starts.ok_or_else(wrong)?, time.parse()?);
+        let (shortest, longest) = (Period(Rate::SHORTEST), Rate::LONGEST.as_secs() / 86_400);
+        if !(Rate::SHORTEST..=Rate::LONGEST).contains(&time) {
+            return Err(format!(
+                "the time of a rate is {shortest} at least and {longest} days at most; write it such as 100/1m, or off"
+            ));
         }
-        Ok(Self(Some(Rate::new(starts.ok_or_else(wrong)?, time))))
+        Ok(Self(Some(Rate::new(starts, time))))
     }
 }
 
@@ -185,6 +188,14 @@ mod tests {
             Ok(Some(Rate::new(1, Duration::from_millis(250))))
         );
         assert_eq!(rate("off"), Ok(None));
+        for bound in ["1/100ms", "1/366days"] {
+            assert!(rate(bound).is_ok(), "{bound}: {:?}", rate(bound));
+        }
+        let refusal = rate("1/1ns").unwrap_err();
+        assert!(
+            refusal.contains("100ms") && refusal.contains("366 days"),
+            "{refusal}"
+        );
         for text in [
             "",
             "100",
@@ -196,6 +207,12 @@ mod tests {
             "2147483648/1s",
             "1.5/1s",
             "none",
+            "1/1ns",
+            "1/99ms",
+            "1/99999us",
+            "1/367days",
+            "1/1000000years",
+            "1/600000000000years",
         ] {
             assert!(rate(text).is_err(), "{text:?} was taken for a rate");
         }

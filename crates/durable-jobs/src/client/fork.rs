@@ -66,7 +66,12 @@ impl Client {
         match self.show(fork).await {
             Err(Error::NotFound { .. }) => {}
             Err(error) => return Err(error),
-            Ok(_) => return Err(Error::IdTaken { id: fork.to_string() }),
+            Ok(_) => {
+                return Err(Error::IdTaken {
+                    id: fork.to_string(),
+                    difference: None,
+                });
+            }
         }
         let queue = detail.job.queue.unwrap_or_else(|| self.queue.clone());
         let forks = [Fork {

@@ -18,6 +18,7 @@ mod progress;
 mod queue_control;
 mod resume;
 mod show;
+mod standing;
 mod submit;
 mod submit_once;
 mod wait;

@@ -1,5 +1,6 @@
 //! Jobs to be submitted, and when they are to run.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::Error;
@@ -19,6 +20,9 @@ pub struct SubmitOptions {
     pub timeout: Option<Duration>,
     /// The moment from which the job may be started; absent for at once.
     pub delay: Option<Delay>,
+    /// True if the batch of the jobs was made for them ([`Batch::fresh`]): its ids are nobody's and are not looked up, and a
+    /// job that names its own may be there in another batch.
+    pub has_fresh_batch: bool,
 }
 
 /// The moment from which a job may be started, by the database's clock.
@@ -57,6 +61,10 @@ impl Priority {
 
     pub(super) fn column(self) -> i32 {
         self.0
+    }
+
+    pub(super) fn number(self) -> u32 {
+        self.0.unsigned_abs()
     }
 }
 
@@ -100,6 +108,16 @@ impl NewJob {
             tags: Vec::new(),
             batch: None,
         }
+    }
+
+    /// Returns the positions of the first two jobs that have the same id.
+    #[must_use]
+    pub fn first_twice<'a>(jobs: impl IntoIterator<Item = &'a Self>) -> Option<(usize, usize)> {
+        let mut positions = HashMap::new();
+        jobs.into_iter().enumerate().find_map(|(position, job)| {
+            let before = positions.insert(&job.id, position)?;
+            Some((before, position))
+        })
     }
 
     /// Returns what the row says of it beside its input, as the engine's other tools show it; absent for nothing.

@@ -120,6 +120,12 @@ impl Client {
 }
 
 impl Rate {
+    /// The shortest time of a rate: rows count starts in milliseconds, which makes it exact to a hundredth.
+    pub const SHORTEST: Duration = Duration::from_millis(100);
+
+    /// The longest time of a rate: a start counts as long as its row is there.
+    pub const LONGEST: Duration = Duration::from_hours(366 * 24);
+
     /// Takes so many starts in a time.
     #[must_use]
     pub fn new(starts: u32, time: Duration) -> Self {

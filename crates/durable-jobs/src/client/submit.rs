@@ -1,10 +1,8 @@
 //! Submission: one row per job, written once whatever is retried.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::time::Duration;
 
-use dbos::sysdb::SystemDatabase;
-use dbos::sysdb::types::{WorkflowFilter, WorkflowRecord};
 use serde_json::Value;
 use sqlx::Postgres;
 use sqlx::postgres::PgArguments;
@@ -20,10 +18,11 @@ use crate::presence::CHANNEL;
 use crate::record::{APPLICATION, Failure, JobId, MAX_INPUT_BYTES};
 
 /// So many jobs are written by one statement.
-const AT_ONCE: usize = 1_000;
+pub(super) const AT_ONCE: usize = 1_000;
 
-/// Up to this many jobs are dated a millisecond apart, which keeps their order in the queue.
-const PACED: usize = 100;
+/// The queue is ordered by dates of milliseconds, so the jobs of one submission are dated apart, the first of many this long
+/// before now: not later than now, when they might run, and not so long that they pass many jobs of others.
+pub(super) const OLDEST_MS: i64 = 1_000;
 
 /// The pause before a statement whose connection broke is sent again.
 pub(super) const RETRY_INTERVAL: Duration = Duration::from_millis(100);
@@ -54,31 +53,31 @@ impl Client {
 
     /// Submits jobs under the ids given; submitting the same again changes nothing.
     ///
-    /// Up to a hundred are queued in the order given; of more, those of the same millisecond may change places.
+    /// Up to a thousand are queued in the order given, the first of them dated up to a second before now; of more, those
+    /// dated at the same millisecond may change places, such as ten of ten thousand.
     /// One statement writes a thousand jobs, as a whole or not at all.
     ///
     /// Every job is checked before the first is queued.
     ///
     /// # Errors
     /// [`Error::Input`] or [`Error::Timeout`] when something is refused (nothing is queued); [`Error::Unreachable`] or
-    /// [`Error::Database`] when the database could not be asked; [`Error::IdTaken`] when an id names a job that asks for
-    /// something else; [`Error::CutShort`] when some of several jobs were queued before another of these errors: the same
+    /// [`Error::Database`] when the database could not be asked; [`Error::IdTaken`] when an id names a job that was
+    /// submitted otherwise, [`Error::IdTwice`] when two of these have it (nothing is queued); [`Error::CutShort`] when some of several jobs were queued before another of these errors: the same
     /// call again completes them.
     pub async fn submit_all(&self, jobs: &[NewJob], options: SubmitOptions) -> Result<(), Error> {
         for job in jobs {
             self.admit(job)?;
         }
         options.check()?;
-        self.refuse_contradictions(jobs)?;
         if jobs.len() > 1 {
-            self.refuse_taken(jobs).await?;
+            self.count_queued(jobs, options).await?;
         }
         for (position, some) in jobs.chunks(AT_ONCE).enumerate() {
-            if position > 0 {
-                next_millisecond().await;
-            }
-            let written = self.enqueue(some, options).await;
-            written.map_err(|cause| cut_short(position * AT_ONCE, jobs.len(), cause))?;
+            let queued = position * AT_ONCE;
+            let mut rows = Rows::of(some, options);
+            rows.date_among(queued, jobs.len());
+            let written = self.enqueue(some, options, &rows).await;
+            written.map_err(|cause| cut_short(queued, jobs.len(), cause))?;
         }
         self.announce(&self.queue).await;
         Ok(())
@@ -122,14 +121,16 @@ impl Client {
     }
 
     /// Writes rows with one statement, again and again while the connection breaks.
-    async fn enqueue(&self, jobs: &[NewJob], options: SubmitOptions) -> Result<(), Error> {
-        let written = self.write(&Rows::of(jobs, options)).await?;
+    async fn enqueue(&self, jobs: &[NewJob], options: SubmitOptions, rows: &Rows<'_>) -> Result<(), Error> {
+        let written = self.write(rows).await?;
         if written.len() == jobs.len() {
             return Ok(());
         }
         let written: HashSet<String> = written.into_iter().collect();
         let others = jobs.iter().filter(|job| !written.contains(job.id.as_str()));
-        self.refuse_others(&others.collect::<Vec<_>>()).await.map(drop)
+        self.refuse_others(&others.collect::<Vec<_>>(), options)
+            .await
+            .map(drop)
     }
 
     /// Writes those of the rows that are not there, and returns their ids.
@@ -160,79 +161,6 @@ impl Client {
             (Err(_), None) => Err(address.silence(self.timeout).await),
         }
     }
-
-    /// Refuses jobs of which one has the id of another, before any of them is written.
-    async fn refuse_taken(&self, jobs: &[NewJob]) -> Result<(), Error> {
-        for some in jobs.chunks(AT_ONCE) {
-            self.refuse_others(&some.iter().collect::<Vec<_>>()).await?;
-        }
-        Ok(())
-    }
-
-    /// Refuses an id that names a job which asks for something else, and counts the jobs that are there.
-    pub(super) async fn refuse_others(&self, asked: &[&NewJob]) -> Result<usize, Error> {
-        let filter = WorkflowFilter {
-            workflow_ids: asked.iter().map(|job| job.id.as_str()).collect(),
-            load_input: true,
-            load_output: false,
-            ..WorkflowFilter::default()
-        };
-        let rows = self.rows_of(&filter).await?;
-        let mut stored = HashMap::with_capacity(rows.len());
-        for row in rows {
-            let request = self.request_of(&row);
-            stored.insert(row.workflow_id, request);
-        }
-        let is_other = |job: &&&NewJob| {
-            stored
-                .get(job.id.as_str())
-                .is_some_and(|stored| *stored != self.request(job.workflow, &job.input))
-        };
-        match asked.iter().find(is_other) {
-            Some(job) => Err(Error::IdTaken {
-                id: job.id.to_string(),
-            }),
-            None => Ok(stored.len()),
-        }
-    }
-
-    /// Reads rows with their inputs, wherever these are.
-    pub(super) async fn rows_of(&self, filter: &WorkflowFilter<'_>) -> Result<Vec<WorkflowRecord>, Error> {
-        let rows = self.database.engine.list_workflows(filter, None);
-        let mut rows = self
-            .database
-            .bounded("looking at the jobs that are there", self.timeout, rows)
-            .await?;
-        self.restore_inputs(&mut rows).await?;
-        Ok(rows)
-    }
-
-    /// Refuses an id that is given twice for different jobs.
-    fn refuse_contradictions(&self, jobs: &[NewJob]) -> Result<(), Error> {
-        let mut asked = HashMap::with_capacity(jobs.len());
-        let request = |job: &NewJob| self.request(job.workflow, &job.input);
-        for job in jobs {
-            let other = asked.insert(&job.id, job).filter(|other| *other != job);
-            if other.is_some_and(|other| request(other) != request(job)) {
-                return Err(Error::IdTaken {
-                    id: job.id.to_string(),
-                });
-            }
-        }
-        Ok(())
-    }
-
-    /// Returns the request of a row, if it makes sense.
-    pub(super) fn request_of(&self, row: &WorkflowRecord) -> Option<(&'static str, Value)> {
-        self.request(row.name.as_deref()?, row.input.as_deref()?)
-    }
-
-    /// Returns the request of an input, however it is written.
-    pub(super) fn request(&self, workflow: &str, input: &str) -> Option<(&'static str, Value)> {
-        let (name, job_type) = self.job_types.find(workflow)?;
-        let input = serde_json::from_str(input).ok()?;
-        Some((name, job_type.canonical(&input)?))
-    }
 }
 
 /// Rows to be written, column by column.
@@ -246,8 +174,8 @@ pub(super) struct Rows<'a> {
     timeout_ms: Option<i64>,
     delay_ms: Option<i64>,
     until_ms: Option<i64>,
-    /// The time between the dates of two of them.
-    pace_ms: i64,
+    /// The time from the date of each until it is written.
+    ages_ms: Vec<i64>,
 }
 
 impl<'a> Rows<'a> {
@@ -268,7 +196,16 @@ impl<'a> Rows<'a> {
             timeout_ms: options.timeout.map(milliseconds),
             delay_ms,
             until_ms,
-            pace_ms: i64::from(jobs.len() <= PACED),
+            ages_ms: vec![0; jobs.len()],
+        }
+    }
+
+    /// Dates them in their order among `all` jobs of one submission, of which `before` come before them.
+    fn date_among(&mut self, before: usize, all: usize) {
+        let count = |jobs: usize| i64::try_from(jobs).unwrap_or(i64::MAX / OLDEST_MS);
+        let apart = |after: i64| after * OLDEST_MS / count(all).max(OLDEST_MS);
+        for (position, age) in (before + 1..).zip(&mut self.ages_ms) {
+            *age = apart(count(all - position));
         }
     }
 
@@ -300,7 +237,7 @@ impl<'a> Rows<'a> {
             .bind(self.delay_ms)
             .bind(self.until_ms)
             .bind(self.key)
-            .bind(self.pace_ms)
+            .bind(&self.ages_ms)
     }
 }
 
@@ -321,7 +258,32 @@ fn input_of(job: &NewJob) -> Result<Value, Failure> {
         .map_err(|error| Failure::invalid_request(format!("the input is not JSON: {error}")))
 }
 
-/// Lets a millisecond pass: the queue is ordered by the time of submission, which is kept in milliseconds.
-async fn next_millisecond() {
-    tokio::time::sleep(Duration::from_millis(1)).await;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The ages of all of so many jobs, as the statements date them.
+    fn ages(all: usize) -> Vec<i64> {
+        let jobs = vec![NewJob::recorded(JobId::new("a"), "w", String::new()); all];
+        let chunks = jobs.chunks(AT_ONCE).enumerate().map(|(position, some)| {
+            let mut rows = Rows::of(some, SubmitOptions::default());
+            rows.date_among(position * AT_ONCE, all);
+            rows.ages_ms
+        });
+        chunks.flatten().collect()
+    }
+
+    #[test]
+    fn jobs_of_one_submission_are_dated_in_their_order() {
+        assert_eq!(ages(1), [0]);
+        assert_eq!(ages(3), [2, 1, 0]);
+        assert!(ages(1000).into_iter().eq((0..1000).rev()));
+        let ten_thousand = ages(10_000);
+        assert!(ten_thousand.is_sorted_by(|a, b| a >= b), "their order is lost");
+        assert_eq!((ten_thousand[0], ten_thousand[9_999]), (999, 0));
+        assert!(
+            ten_thousand.chunk_by(|a, b| a == b).all(|same| same.len() <= 11),
+            "more share a date"
+        );
+    }
 }

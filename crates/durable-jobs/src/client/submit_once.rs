@@ -32,7 +32,7 @@ impl Client {
         self.admit(job)?;
         options.check()?;
         let rows = Rows::of(std::slice::from_ref(job), options).under(key.as_str());
-        let submitted = self.write_or_join(job, key, &rows);
+        let submitted = self.write_or_join((job, options), key, &rows);
         let submitted = match tokio::time::timeout(self.timeout, submitted).await {
             Ok(submitted) => submitted?,
             Err(_) => return Err(self.database.address.silence(self.timeout).await),
@@ -44,7 +44,12 @@ impl Client {
     }
 
     /// Writes the row, or finds the one that holds its key.
-    async fn write_or_join(&self, job: &NewJob, key: &Label, rows: &Rows<'_>) -> Result<Submitted, Error> {
+    async fn write_or_join(
+        &self,
+        (job, options): (&NewJob, SubmitOptions),
+        key: &Label,
+        rows: &Rows<'_>,
+    ) -> Result<Submitted, Error> {
         loop {
             if !self.write(rows).await?.is_empty() {
                 return Ok(Submitted::Queued);
@@ -61,7 +66,7 @@ impl Client {
             if let Some(holder) = self.rows_of(&holders).await?.into_iter().next() {
                 return self.join(job, holder, key);
             }
-            if self.refuse_others(&[job]).await? > 0 {
+            if self.refuse_others(&[job], options).await? > 0 {
                 return Ok(Submitted::Queued);
             }
             // The holder ended between the two statements, so the key is free.

@@ -93,6 +93,18 @@ impl Batch {
         (1..=Self::MAX_JOBS).map(move |position| JobId::new(format!("{}-{position:0digits$}", self.0)))
     }
 
+    /// Tests whether an id is that of a position in the batch.
+    #[must_use]
+    pub fn numbers(&self, id: &JobId) -> bool {
+        let position = id
+            .as_str()
+            .strip_prefix(&self.0)
+            .and_then(|rest| rest.strip_prefix('-'));
+        position.is_some_and(|digits| {
+            digits.len() == Self::DIGITS && digits.bytes().all(|digit| digit.is_ascii_digit())
+        })
+    }
+
     /// Takes what a row holds as it is.
     pub(crate) fn of_row(text: &str) -> Self {
         Self(text.to_owned())
@@ -154,7 +166,17 @@ mod tests {
         assert_eq!(ids[0].as_str(), "nightly-0000001");
         assert_eq!(ids[99_999].as_str(), "nightly-0100000");
         assert!(ids.is_sorted(), "they do not sort by position");
-        assert!(batch.ids().take(10).eq(ids.into_iter().take(10)));
+        assert!(batch.ids().take(10).eq(ids.iter().take(10).cloned()));
+        assert!(ids.iter().all(|id| batch.numbers(id)));
+        for other in [
+            "nightly",
+            "nightly-",
+            "nightly-1",
+            "nightly-000000x",
+            "nightly2-0000001",
+        ] {
+            assert!(!batch.numbers(&JobId::new(other)), "{other}");
+        }
     }
 
     #[test]

@@ -9,6 +9,7 @@ use durable_jobs::client::{Delay, NewJob, Priority, SubmitOptions, Submitted};
 use durable_jobs::record::{Batch, Label};
 use durable_jobs::{Error, JobId, JobType, State};
 use sqlx::PgPool;
+use testkit::eventually;
 
 use crate::rig::{DEADLINE, Rig};
 use crate::types::Greets;
@@ -107,15 +108,15 @@ async fn a_key_names_one_job_of_the_queue_at_a_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_jobs_are_claimed_in_their_order() {
+async fn jobs_of_one_submission_are_claimed_in_their_order() {
     let rig = Rig::new();
     let client = rig.client().await;
     // Neither their ids nor the place where they are stored sort so.
-    let ids: Vec<String> = (0..100).map(|n: u32| format!("{:03}", n * 37 % 100)).collect();
+    let ids: Vec<String> = (0..200).map(|n: u32| format!("{:03}", n * 37 % 200)).collect();
     let jobs: Vec<NewJob> = ids.iter().map(|id| greeting(id)).collect();
     client.submit_all(&jobs, SubmitOptions::default()).await.unwrap();
     rig.database
-        .psql("update dbos.workflow_status set updated_at = 1 where workflow_uuid < '050'");
+        .psql("update dbos.workflow_status set updated_at = 1 where workflow_uuid < '100'");
     let _worker = rig.worker().await;
     for job in &jobs {
         client.output_of::<Greets>(&job.id).await.unwrap();
@@ -125,4 +126,35 @@ async fn a_hundred_jobs_are_claimed_in_their_order() {
         .database
         .psql("select workflow_uuid from dbos.workflow_status order by xmin::text::bigint");
     assert_eq!(ended.split_whitespace().collect::<Vec<_>>(), ids);
+}
+
+/// The planner's statistics are from before the jobs came, as they are for a minute after many have.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_reads_its_rows_and_not_the_backlog() {
+    const JOBS: usize = 10_000;
+    let rig = Rig::new();
+    let client = rig.client().await;
+    rig.database
+        .psql("alter table dbos.workflow_status set (autovacuum_enabled = false)");
+    client.submit_job(greeting("first")).await.unwrap();
+    rig.database.psql("analyze dbos.workflow_status");
+    let ids: Vec<String> = (0..JOBS).map(|n| format!("{n:05}")).collect();
+    let jobs: Vec<NewJob> = ids.iter().map(|id| greeting(id)).collect();
+    client.submit_all(&jobs, SubmitOptions::default()).await.unwrap();
+    let worker = rig.worker().await;
+    for job in &jobs[..50] {
+        client.output_of::<Greets>(&job.id).await.unwrap();
+    }
+    client.close().await;
+    worker.drain(DEADLINE).await;
+    // What sessions have read is counted for certain when they end.
+    let others = "select count(*) from pg_stat_activity where datname = current_database() \
+        and backend_type = 'client backend' and pid <> pg_backend_pid()";
+    eventually("their sessions to end", || {
+        rig.database.psql(others).trim() == "0"
+    });
+    let read = "select coalesce(sum(idx_tup_read), 0) from pg_stat_user_indexes \
+        where indexrelname = 'idx_workflow_status_in_flight'";
+    let read: usize = rig.database.psql(read).trim().parse().unwrap();
+    assert!(read < 5 * JOBS, "{read} entries of {JOBS} jobs were read");
 }

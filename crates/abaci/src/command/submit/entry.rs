@@ -8,6 +8,8 @@ use fibonacci_jobs::{Algorithm, Request};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::place::Place;
+
 /// A request, and what its line says of the job beside it.
 #[derive(Debug, PartialEq)]
 pub(super) struct Entry {
@@ -15,6 +17,7 @@ pub(super) struct Entry {
     pub(super) id: Option<JobId>,
     pub(super) priority: Option<Priority>,
     pub(super) tags: Vec<Label>,
+    pub(super) place: Place,
 }
 
 /// One tag, or several.
@@ -37,7 +40,13 @@ impl Entry {
             id: None,
             priority: None,
             tags: Vec::new(),
+            place: Place::Argument(1),
         }
+    }
+
+    /// Notes where it is written.
+    pub(super) fn at(self, place: Place) -> Self {
+        Self { place, ..self }
     }
 
     /// Reads one job; `algorithm` is that of a request which names none.
@@ -56,14 +65,23 @@ impl Entry {
         let id = fields.remove("id").map(id_of).transpose()?;
         let priority = fields.remove("priority").as_ref().map(priority_of).transpose()?;
         let tags = fields.remove("tag").map(tags_of).transpose()?;
-        let request =
-            Request::decode(&Value::Object(fields), algorithm).map_err(|error| error.to_string())?;
+        let request = Request::decode(&Value::Object(fields), algorithm).map_err(|error| words(&error))?;
         Ok(Self {
             id,
             priority,
             tags: tags.unwrap_or_default(),
             ..Self::of(request)
         })
+    }
+}
+
+/// Says why a request is refused; a line has more fields than the request.
+fn words(error: &RequestError) -> String {
+    match error {
+        RequestError::UnknownField { field } => format!(
+            "field {field:?} does not exist; a line has n and algorithm, id, priority and tag, and fault where faults are enabled"
+        ),
+        error => error.to_string(),
     }
 }
 
@@ -152,7 +170,10 @@ mod tests {
             (r#"{"n": 30, "tag": ["a", 7]}"#, "tag is"),
             (r#"{"n": 30, "tag": ""}"#, "is not a label"),
             (r#"{"n": 30, "tag": "a\nb"}"#, "is not a label"),
-            (r#"{"n": 30, "tags": "a"}"#, "tags"),
+            (
+                r#"{"n": 30, "tags": "a"}"#,
+                "\"tags\" does not exist; a line has n and algorithm, id, priority and tag",
+            ),
             (r#"{"id": "mine"}"#, "n"),
             ("{", "{"),
         ] {

@@ -6,7 +6,9 @@
 //! follow from it, so that the same command with that batch queues those that are missing, and none twice.
 
 mod entry;
+mod place;
 mod random;
+mod refusal;
 mod workload;
 
 use std::time::{Duration, SystemTime};
@@ -29,6 +31,7 @@ use crate::output::{self, Format};
 use crate::wait::JobWait;
 
 use entry::{Entry, parse_priority};
+use place::Place;
 use workload::Workload;
 
 /// A submission of more jobs than this takes long enough to be cut short.
@@ -103,6 +106,10 @@ struct Queued<'a> {
 /// The jobs of one submission, in their order.
 struct Submission {
     jobs: Vec<(NewJob, Request)>,
+    /// Where each of them is written.
+    places: Vec<Place>,
+    /// The flag that a delay is given by.
+    delay_flag: &'static str,
     /// Absent for a single job that was not said to be of one.
     batch: Option<Batch>,
     /// The seed of the indices that were drawn, if nobody gave it.
@@ -147,14 +154,7 @@ impl SubmitArgs {
         config: &Config,
     ) -> anyhow::Result<(DatabaseAccess, Client)> {
         let (access, client) = DatabaseAccess::connect_to_write(config).await?;
-        if let (Some(batch), jobs @ 2..) = (&submission.batch, submission.jobs.len()) {
-            let advice = if jobs > LARGE {
-                format!("; if this is cut short, {}", submission.completion(batch))
-            } else {
-                String::new()
-            };
-            output::talk(format_args!("batch {batch}: {jobs} jobs{advice}"));
-        }
+        submission.announce(&client).await?;
         if submission.is_delayed(client.clock().now_ms()) {
             submission.state = State::Delayed;
         }
@@ -166,7 +166,9 @@ impl SubmitArgs {
             let what = submission.what_was_queued();
             output::talk(format_args!("cut short while submitting; {what}"));
         }
-        submitted.context("submitting")?;
+        submitted
+            .map_err(|error| submission.explain(error))
+            .context("submitting")?;
         Ok((access, client))
     }
 
@@ -190,6 +192,7 @@ impl SubmitArgs {
             let message = format!("--dedup is the key of one job, and there are {}", entries.len());
             return Err(Failed::usage(message));
         }
+        let places = entries.iter().map(|entry| entry.place.clone()).collect();
         let mut ids = batch.iter().flat_map(Batch::ids);
         let jobs = entries.into_iter().map(|entry| {
             // A position counts also where the line names another id, so that the others keep theirs.
@@ -203,16 +206,21 @@ impl SubmitArgs {
         });
         let jobs = jobs.collect();
         drop(ids);
-        Ok(Submission {
+        let submission = Submission {
             jobs,
+            places,
+            delay_flag: if self.at.is_some() { "--at" } else { "--delay" },
             options: SubmitOptions {
                 timeout: self.timeout.map(|period| period.0),
                 delay: self.delay(),
+                has_fresh_batch: self.batch.is_none() && batch.is_some(),
             },
             batch,
             fresh_seed,
             state: State::Queued,
-        })
+        };
+        submission.refuse_twice()?;
+        Ok(submission)
     }
 
     /// Reads the jobs as they are written, and checks their requests.
@@ -268,9 +276,34 @@ impl Submission {
         }
     }
 
+    fn new_jobs(&self) -> Vec<NewJob> {
+        self.jobs.iter().map(|(job, _)| job.clone()).collect()
+    }
+
+    /// Says the batch of several jobs before any of them is queued, and how many were before.
+    async fn announce(&self, client: &Client) -> anyhow::Result<()> {
+        let (Some(batch), jobs @ 2..) = (&self.batch, self.jobs.len()) else {
+            return Ok(());
+        };
+        let queued = client.count_queued(&self.new_jobs(), self.options).await;
+        let queued = match queued
+            .map_err(|error| self.explain(error))
+            .context("submitting")?
+        {
+            0 => String::new(),
+            queued => format!(", {queued} of them queued before"),
+        };
+        let advice = if jobs > LARGE {
+            format!("; if this is cut short, {}", self.completion(batch))
+        } else {
+            String::new()
+        };
+        output::talk(format_args!("batch {batch}: {jobs} jobs{queued}{advice}"));
+        Ok(())
+    }
+
     async fn submit(&self, client: &Client) -> Result<(), Error> {
-        let jobs: Vec<NewJob> = self.jobs.iter().map(|(job, _)| job.clone()).collect();
-        client.submit_all(&jobs, self.options).await
+        client.submit_all(&self.new_jobs(), self.options).await
     }
 
     /// Submits the only job unless another one holds `key`, which takes its place here.

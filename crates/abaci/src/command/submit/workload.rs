@@ -2,12 +2,14 @@
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::{Args, ValueHint};
 use fibonacci_jobs::Algorithm;
 use fibonacci_jobs::record::RequestError;
 
 use super::entry::Entry;
+use super::place::Place;
 use super::random::Random;
 use crate::exit::Failed;
 use crate::index_range::IndexRange;
@@ -40,11 +42,12 @@ impl Workload {
     pub(super) fn entries(&self, algorithm: Option<Algorithm>) -> Result<(Vec<Entry>, Option<u64>), Failed> {
         let mut fresh_seed = None;
         let mut entries = Vec::new();
-        for text in &self.indices {
+        for (text, number) in self.indices.iter().zip(1..) {
             if text == STDIN {
                 entries.extend(from_file(Path::new(STDIN), algorithm)?);
             } else {
-                entries.push(Entry::read(text, algorithm).map_err(Failed::usage)?);
+                let entry = Entry::read(text, algorithm).map_err(Failed::usage)?;
+                entries.push(entry.at(Place::Argument(number)));
             }
         }
         if let Some(path) = &self.file {
@@ -58,7 +61,8 @@ impl Workload {
                 output::talk(format_args!("the same indices again: --seed {seed}"));
             }
             let mut random = Random::seeded(seed);
-            entries.extend((0..count).map(|_| Entry::of_index(random.index(range), algorithm)));
+            let draw = |number| Entry::of_index(random.index(range), algorithm).at(Place::Drawn(number));
+            entries.extend((1..=count).map(draw));
         }
         if entries.is_empty() {
             return Err(Failed::usage(RequestError::Missing.to_string()));
@@ -77,12 +81,17 @@ fn from_file(path: &Path, algorithm: Option<Algorithm>) -> Result<Vec<Entry>, Fa
         path.display().to_string()
     };
     let text = read(path).map_err(|error| Failed::usage(format!("{name}: {error}")))?;
-    let numbered = text.lines().enumerate();
+    let source: Arc<str> = name.into();
+    // Some editors begin a file with it.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    let numbered = text.lines().zip(1..);
     let entries = numbered
-        .filter(|(_, line)| !is_comment(line))
-        .map(|(index, line)| {
-            Entry::read(line, algorithm)
-                .map_err(|error| Failed::usage(format!("{name}:{}: {error}", index + 1)))
+        .filter(|(line, _)| !is_comment(line))
+        .map(|(line, number)| {
+            let place = Place::Line(Arc::clone(&source), number);
+            let entry = Entry::read(line, algorithm);
+            let entry = entry.map_err(|error| Failed::usage(format!("{place}: {error}")))?;
+            Ok(entry.at(place))
         });
     entries.collect()
 }
@@ -104,6 +113,21 @@ fn is_comment(line: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mark_of_the_byte_order_is_no_part_of_the_first_line() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("numbers.txt");
+        for (text, count) in [
+            ("\u{feff}10\n20\n", 2),
+            ("\u{feff}# none\n{\"n\": 1}", 1),
+            ("\u{feff}", 0),
+        ] {
+            std::fs::write(&path, text).unwrap();
+            let read = from_file(&path, None).map(|entries| entries.len());
+            assert_eq!(read.ok(), Some(count), "{text:?}");
+        }
+    }
 
     #[test]
     fn a_file_is_refused_with_the_line_that_is_wrong() {

@@ -60,9 +60,10 @@ fn what_cannot_be_seen_is_shown_where_it_is_refused() {
     refused(&["lab", "ex1\u{7f}"], &[r"ex1\u{7f}"]);
     let home = TempDir::new();
     let file = home.path().join("numbers.txt");
-    std::fs::write(&file, "\u{feff}10\n20\n").unwrap();
+    // A mark of the byte order at the beginning of a file is none of it; one elsewhere is.
+    std::fs::write(&file, "\u{feff}10\n\u{feff}20\n").unwrap();
     let arguments = ["submit".as_ref(), "--file".as_ref(), file.as_os_str()];
-    let words = [r"numbers.txt:1: n is \u{feff}10,"];
+    let words = [r"numbers.txt:2: n is \u{feff}20,"];
     assert_refused(&run(bare(&home, arguments)), 2, &words);
 }
 
@@ -93,7 +94,10 @@ fn an_unknown_algorithm_or_field_is_refused_with_its_name() {
         &["'magic'", "--algorithm", "doubling"],
     );
     refused(&["submit", r#"{"n": 10, "algorithm": "magic"}"#], &["\"magic\""]);
-    refused(&["submit", r#"{"m": 10}"#], &["\"m\"", "n and algorithm"]);
+    refused(
+        &["submit", r#"{"m": 10}"#],
+        &["\"m\"", "n and algorithm, id, priority and tag"],
+    );
     refused(&["submit", r#"{"n": 10"#], &["not a request"]);
 }
 
@@ -141,6 +145,34 @@ fn settings_that_cannot_be_read_are_refused_with_their_name() {
     refused(&["submit", "--id", "mine", "1", "2"], &["--id", "2"]);
     refused(&["list", "--state", "lost"], &["lost", "queued"]);
     refused(&["list", "--log-level", "loud"], &["\"loud\"", "info"]);
+}
+
+#[test]
+fn a_negative_value_is_said_to_be_one() {
+    for arguments in [
+        &["submit", "--delay", "-1s", "10"][..],
+        &["submit", "--timeout", "-20ms", "10"],
+        &["submit", "10", "--job-memory", "-1MB"],
+        &["queue", "limit", "--rate", "-1/1m"],
+        &["serve", "--grace", "-1s"],
+        &["status", "--wait", "-1s"],
+    ] {
+        let value = arguments
+            .iter()
+            .position(|word| word.starts_with("-1") || word.starts_with("-2"))
+            .unwrap();
+        refused(
+            arguments,
+            &[arguments[value], arguments[value - 1], "cannot be negative"],
+        );
+    }
+    refused(
+        &["submit", "10", "--random", "-3", "--range", "1..=2"],
+        &["--random", "-3", "whole number"],
+    );
+    refused(&["list", "--limit", "-3"], &["--limit", "-3"]);
+    // Where no flag wants a value it is none.
+    refused(&["submit", "--json", "-1s"], &["-1"]);
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod isolation;
 mod poison;
 mod progress;
 mod queues;
+mod repeating;
 mod selections;
 mod stepwise;
 mod submitting;

@@ -10,6 +10,9 @@ use crate::database::input;
 /// database's clock: the engine ends it by that of any worker. A row without a version goes to
 /// the newest version whose workers know its type. It starts with the statement: a claim from a limited queue waits for its
 /// turn first, in the same transaction.
+///
+/// The update names no status: the rows are locked, so that they have it still; and where the planner's statistics are from
+/// before the jobs came, it would look for those rows among all that wait instead of by their ids, for each row anew.
 pub(crate) const CLAIM: &str = concat!(
     "with free as materialized ( \
         select workflow_uuid from dbos.workflow_status \
@@ -31,7 +34,7 @@ pub(crate) const CLAIM: &str = concat!(
             updated_at = (extract(epoch from statement_timestamp()) * 1000)::bigint, \
             workflow_deadline_epoch_ms = ",
     claimed_deadline!(),
-    " where workflow_uuid in (select workflow_uuid from free) and status = 'ENQUEUED' returning *) \
+    " where workflow_uuid in (select workflow_uuid from free) returning *) \
     select "
 );
 
