@@ -5,8 +5,8 @@ mod value;
 mod watch;
 
 use clap::Args;
-use durable_jobs::record::JobDetail;
-use durable_jobs::record::RunningJob;
+use durable_jobs::client::Waiting;
+use durable_jobs::record::{JobDetail, RunningJob};
 use durable_jobs::{Client, Error, JobId, State};
 use serde::Serialize;
 use value::ValueEnds;
@@ -16,10 +16,11 @@ use crate::config::Config;
 use crate::database_access::DatabaseAccess;
 use crate::exit::Exit;
 use crate::output::{self, Format};
+use crate::wait::LocalFleet;
 
 /// Show one job with its steps.
 ///
-/// While the job runs, what its worker last said of it is shown as well.
+/// While the job runs, what its worker last said of it is shown as well, and while it waits, its place and the reason.
 ///
 /// Digits are printed only after all of the value was checked as abaci verify does; what stands between both ends is one
 /// line with an ellipsis.
@@ -56,9 +57,12 @@ struct Look {
     /// The progress that a worker reports while the job runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     progress: Option<RunningJob>,
-    /// The obstacle that the job waits for, where one was looked for.
+    /// Why the job waits, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits: Option<Waiting>,
+    /// The fleet that takes it as soon as its workers run, where nobody does now.
     #[serde(skip)]
-    waits: Option<String>,
+    prospect: Option<String>,
 }
 
 impl ShowArgs {
@@ -70,7 +74,7 @@ impl ShowArgs {
         }
         let id = JobId::new(self.id);
         let (_access, client) = DatabaseAccess::connect_to_look(config, &id).await?;
-        let look = Look::take(&client, &id).await;
+        let look = Look::take(&client, &id, &LocalFleet::of(config)).await;
         client.close().await;
         let look = look?;
         let ends = ValueEnds {
@@ -98,17 +102,25 @@ impl ShowArgs {
 }
 
 impl Look {
-    /// Reads a job, and while it runs what it is at.
-    async fn take(client: &Client, id: &JobId) -> Result<Self, Error> {
+    /// Reads a job, while it runs what it is at, and while it waits why.
+    async fn take(client: &Client, id: &JobId, fleet: &LocalFleet) -> Result<Self, Error> {
         let detail = client.show(id).await?;
         let progress = match detail.job.state {
             State::Running => client.progress(std::slice::from_ref(id)).await?.remove(id),
             _ => None,
         };
-        Ok(Self {
+        let mut look = Self {
             detail,
             progress,
             waits: None,
-        })
+            prospect: None,
+        };
+        if !look.detail.job.state.is_final() && look.progress.is_none() {
+            look.waits = client.waiting(id).await?;
+        }
+        if let Some(lacking) = look.waits.as_ref().and_then(Waiting::lacking) {
+            look.prospect = fleet.prospect(&lacking).await;
+        }
+        Ok(look)
     }
 }

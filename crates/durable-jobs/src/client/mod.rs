@@ -16,23 +16,27 @@ mod progress;
 mod queue_control;
 mod queues;
 mod resume;
+mod standing;
 mod submit;
 mod submit_once;
 mod wait;
+mod waiting;
 
 use std::time::Duration;
 
 pub use crate::gc::{Collected, GcMode, GcOptions, GcReport};
+pub use crate::record::{Limit, Rate};
 pub use fork::{Forked, StepName};
 pub use list::{CancelOutcome, ListFilter, QueueCounts};
 pub use listeners::QueueVersion;
 pub use new_job::{Delay, NewJob, Priority, SubmitOptions};
 pub use pages::Pages;
 pub use probe::{QueueProbe, QueueStatus};
-pub use queue_control::{QueueView, Rate};
+pub use queue_control::QueueView;
 pub use resume::{ResumeOptions, ResumeOutcome};
 pub use submit_once::Submitted;
 pub use wait::{Others, Outcome, WaitEvent, Waiter};
+pub use waiting::Waiting;
 
 use crate::Error;
 use crate::database::{Access, Address, ConnectionLimit, Database, DatabaseClock, Tables, text};

@@ -24,6 +24,7 @@ mod reports;
 mod rig;
 mod submitting;
 mod types;
+mod waiting;
 mod workers;
 
 testkit::child_process! {

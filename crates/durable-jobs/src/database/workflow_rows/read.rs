@@ -1,14 +1,6 @@
 //! Questions about rows.
 use crate::database::input;
 
-/// The queues, versions and workflows of those of the jobs `$1` that have not ended, and whether one of theirs is in hand. A
-/// job without a queue of its own is left to the engine's, `$2`; a row without a version is taken to be of ours, `$3`.
-pub(crate) const OPEN: &str = "\
-    select coalesce(nullif(queue_name, ''), $2), coalesce(application_version, $3), \
-        concat(class_name || '.', config_name || '.', name), bool_or(status = 'PENDING') \
-    from dbos.workflow_status \
-    where workflow_uuid = any($1) and status in ('ENQUEUED', 'DELAYED', 'PENDING') group by 1, 2, 3";
-
 /// Executors that hold rows and have no presence row, so that nobody would ever look for them.
 pub(crate) const ORPHANS: &str = "select distinct w.executor_id from dbos.workflow_status w \
      where w.status = 'PENDING' and w.application_version = $1 and w.executor_id is not null \
