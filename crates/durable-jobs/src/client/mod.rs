@@ -31,7 +31,7 @@ pub use list::{CancelOutcome, ListFilter, QueueCounts};
 pub use listeners::QueueVersion;
 pub use new_job::{Delay, NewJob, Priority, SubmitOptions};
 pub use pages::Pages;
-pub use probe::{QueueProbe, QueueStatus};
+pub use probe::{PriorityWait, QueueProbe, QueueStatus};
 pub use queue_control::QueueView;
 pub use resume::{ResumeOptions, ResumeOutcome};
 pub use submit_once::Submitted;

@@ -6,7 +6,7 @@ use sqlx::postgres::PgRow;
 use super::queue_control::limits_in;
 use crate::record::{Rate, StartLimits, WaitReason};
 
-/// What the start of a waiting job depends on.
+/// The numbers on which the start of a waiting job depends.
 pub(super) struct Standing {
     /// The due jobs that its workers take.
     pub(super) due: u64,

@@ -33,7 +33,7 @@ pub struct Limit {
     pub concurrency: Option<u32>,
 }
 
-/// What keeps the jobs of a queue from being started as fast as there are free slots.
+/// The obstacles to starting the jobs of a queue as soon as there is a free slot.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct StartLimits {
     /// True if none of them starts.
