@@ -45,7 +45,7 @@ pub(crate) const QUEUE_STATUS: [&str; 2] = [
             min(greatest(created_at, delay_until_epoch_ms, \
                 case when executor_id is not null then updated_at end)) as since, \
             count(*) filter (where coalesce(application_version, $2) <> all ((select versions from live)::text[]) \
-                or not (select know_all from live) and (name <> all (string_to_array((select known from live), '\n')) \
+                or not (select know_all from live) and (name <> all ((select string_to_array(known, '\n') from live)::text[]) \
                     or class_name is not null or config_name is not null)) as stranded \
         from dbos.workflow_status where queue_name = $1 and status = 'ENQUEUED' group by 1), \
     delayed as ( \
