@@ -10,11 +10,13 @@ pub(crate) const REGISTER_QUEUE: &str = "insert into dbos.queues (name, priority
 /// The starts that count against the rate of the row `queue`, as the end of an SQL query.
 ///
 /// As in the engine, a start counts as long as its row says so: not of a job that was cancelled, ran out of time or was given
-/// back since, nor of one that is deleted.
+/// back since, nor of one that is deleted. They are found by the index, which needs a bound of its column's type that stays the
+/// same while the statement runs; another tool may have set a time that no such bound can hold.
 macro_rules! counted_starts {
     () => {
         "from dbos.workflow_status where queue_name = queue.name and rate_limited = true \
-             and started_at_epoch_ms > extract(epoch from clock_timestamp()) * 1000 - queue.rate_limit_period_sec * 1000"
+             and started_at_epoch_ms > least(greatest( \
+                 (extract(epoch from statement_timestamp()) - queue.rate_limit_period_sec) * 1000, 0), 9e15)::bigint"
     };
 }
 
@@ -22,9 +24,9 @@ macro_rules! counted_starts {
 macro_rules! left_of_rate {
     () => {
         concat!(
-            "queue.rate_limit_max - (select count(*) ",
+            "case when queue.rate_limit_max is not null then queue.rate_limit_max - (select count(*) ",
             $crate::database::workflow_rows::queues::counted_starts!(),
-            ")"
+            ") end"
         )
     };
 }
@@ -32,7 +34,8 @@ macro_rules! left_of_rate {
 /// The jobs that may run beside those that do, by the limit of the row `queue`, as an SQL expression; null without a limit.
 macro_rules! left_of_concurrency {
     () => {
-        "queue.concurrency - (select count(*) from dbos.workflow_status where queue_name = queue.name and status = 'PENDING')"
+        "case when queue.concurrency is not null then queue.concurrency - \
+             (select count(*) from dbos.workflow_status where queue_name = queue.name and status = 'PENDING') end"
     };
 }
 

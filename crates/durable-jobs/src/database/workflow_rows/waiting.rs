@@ -88,7 +88,7 @@ pub(crate) const STANDING: &str = concat!(
     left_of_concurrency!(),
     " as left_of_concurrency, ",
     left_of_rate!(),
-    " as left_of_rate, (select (started_at_epoch_ms + queue.rate_limit_period_sec * 1000)::bigint ",
+    " as left_of_rate, (select least(started_at_epoch_ms + queue.rate_limit_period_sec * 1000, 9e15)::bigint ",
     counted_starts!(),
     " order by started_at_epoch_ms desc offset greatest(queue.rate_limit_max - 1, 0) limit 1) as next_start_ms, \
      (extract(epoch from clock_timestamp()) * 1000)::bigint as now_ms \
