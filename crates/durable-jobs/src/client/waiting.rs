@@ -13,7 +13,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::listeners::{QueueVersion, workflow_in};
-use super::standing::Standing;
+use super::queue_standing::Standing;
 use super::{Client, unreadable};
 use crate::Error;
 use crate::database::workflow_rows::{STANDING, WAITING_JOB};
