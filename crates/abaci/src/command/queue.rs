@@ -3,7 +3,6 @@
 //! What is set is kept in the database, in the engine's table of queues, and counts for every worker until it is changed.
 
 use std::str::FromStr;
-use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use durable_jobs::Client;
@@ -168,15 +167,13 @@ fn table(queues: &[QueueView]) -> Table {
 }
 
 fn shown_rate(rate: Option<Rate>) -> String {
-    let time = |rate: &Rate| Duration::try_from_secs_f64(rate.seconds).unwrap_or_default();
-    rate.map_or_else(
-        || "without limit".to_owned(),
-        |rate| format!("{} in {}", rate.starts, Period(time(&rate))),
-    )
+    rate.map_or_else(|| "without limit".to_owned(), output::rate)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

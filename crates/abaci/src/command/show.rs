@@ -5,8 +5,8 @@ mod value;
 mod watch;
 
 use clap::Args;
-use durable_jobs::record::JobDetail;
-use durable_jobs::record::RunningJob;
+use durable_jobs::client::Waiting;
+use durable_jobs::record::{JobDetail, RunningJob};
 use durable_jobs::{Client, Error, JobFilter, JobId, State};
 use serde::Serialize;
 use value::ValueEnds;
@@ -17,10 +17,11 @@ use crate::database_access::DatabaseAccess;
 use crate::exit::{Exit, Failed};
 use crate::output::{self, Format};
 use crate::selection::{JobsArgs, NO_MATCH, SelectedQueueFlag};
+use crate::wait::LocalFleet;
 
 /// Show jobs with their steps.
 ///
-/// While a job runs, what its worker last said of it is shown as well.
+/// While a job runs, what its worker last said of it is shown as well, and while it waits, its place and the reason.
 ///
 /// Digits are printed only after all of the value was checked as abaci verify does; what stands between both ends is one
 /// line with an ellipsis.
@@ -58,9 +59,12 @@ struct Look {
     /// The progress that a worker reports while the job runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     progress: Option<RunningJob>,
-    /// The obstacle that the job waits for, where one was looked for.
+    /// Why the job waits, if it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits: Option<Waiting>,
+    /// The fleet that takes it as soon as its workers run, where nobody does now.
     #[serde(skip)]
-    waits: Option<String>,
+    prospect: Option<String>,
 }
 
 impl ShowArgs {
@@ -84,10 +88,10 @@ impl ShowArgs {
         };
         let filter = self.jobs.filter(client, self.on.queue.clone()).await?;
         if self.value || self.head.is_some() || self.tail.is_some() {
-            let look = Look::take(client, the_one(&filter)?).await?;
+            let look = Look::take(client, the_one(&filter)?, &LocalFleet::of(config)).await?;
             return value::print(&look.detail, ends, config.bucket_access()).await;
         }
-        let mut printer = Printer::new(Format::of_flag(self.json));
+        let mut printer = Printer::new(Format::of_flag(self.json), LocalFleet::of(config));
         if self.jobs.are_named() {
             for id in &filter.ids {
                 printer.show(client, id).await?;
@@ -144,21 +148,23 @@ fn the_one(filter: &JobFilter) -> anyhow::Result<&JobId> {
 /// Prints one job after the other.
 struct Printer {
     format: Format,
+    fleet: LocalFleet,
     shown: u64,
     exit: Exit,
 }
 
 impl Printer {
-    fn new(format: Format) -> Self {
+    fn new(format: Format, fleet: LocalFleet) -> Self {
         Self {
             format,
+            fleet,
             shown: 0,
             exit: Exit::Done,
         }
     }
 
     async fn show(&mut self, client: &Client, id: &JobId) -> anyhow::Result<()> {
-        let look = match Look::take(client, id).await {
+        let look = match Look::take(client, id, &self.fleet).await {
             Ok(look) => look,
             Err(Error::NotFound { .. }) => {
                 output::error(output::no_such_job(id));
@@ -182,17 +188,25 @@ impl Printer {
 }
 
 impl Look {
-    /// Reads a job, and while it runs what it is at.
-    async fn take(client: &Client, id: &JobId) -> Result<Self, Error> {
+    /// Reads a job, while it runs what it is at, and while it waits why.
+    async fn take(client: &Client, id: &JobId, fleet: &LocalFleet) -> Result<Self, Error> {
         let detail = client.show(id).await?;
         let progress = match detail.job.state {
             State::Running => client.progress(std::slice::from_ref(id)).await?.remove(id),
             _ => None,
         };
-        Ok(Self {
+        let mut look = Self {
             detail,
             progress,
             waits: None,
-        })
+            prospect: None,
+        };
+        if !look.detail.job.state.is_final() && look.progress.is_none() {
+            look.waits = client.waiting(id).await?;
+        }
+        if let Some(lacking) = look.waits.as_ref().and_then(Waiting::lacking) {
+            look.prospect = fleet.prospect(&lacking).await;
+        }
+        Ok(look)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use durable_jobs::client::{Limit, Rate};
 use fibonacci_jobs::JobResult;
 use indicatif::HumanCount;
 
@@ -27,6 +28,25 @@ pub(crate) fn digits_of(result: &JobResult) -> String {
             format!("{head}…{tail} ({} digits)", HumanCount(result.digits))
         }
     }
+}
+
+/// A rate, such as `100 in 1m`.
+pub(crate) fn rate(rate: Rate) -> String {
+    let time = Duration::try_from_secs_f64(rate.seconds).unwrap_or_default();
+    format!("{} in {}", rate.starts, humantime::format_duration(time))
+}
+
+/// The limits of a queue, such as `starts 100 in 1m and runs 2 at once at most`; empty where there is none.
+pub(crate) fn limit(limit: &Limit) -> String {
+    let starts = limit.rate.map(|limit| format!("starts {}", rate(limit)));
+    let runs = limit
+        .concurrency
+        .map(|limit| format!("runs {limit} at once at most"));
+    [starts, runs]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(" and ")
 }
 
 /// A moment in milliseconds since 1970, in UTC to the second.

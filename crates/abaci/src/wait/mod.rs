@@ -13,10 +13,13 @@ mod progress;
 mod report;
 mod tally;
 mod timeouts;
+mod words;
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use durable_jobs::client::{Outcome, WaitEvent};
+use durable_jobs::record::WaitReason;
 use durable_jobs::{Client, JobId, State};
 use fibonacci_jobs::Request;
 use worker_fleet::signals::Signals;
@@ -30,10 +33,17 @@ pub(crate) use fleet::LocalFleet;
 pub(crate) use progress::ProgressLine;
 pub(crate) use report::{Checked, checked};
 pub(crate) use tally::Tally;
-pub(crate) use timeouts::{Response, WaitTimeouts, nobody_listens};
+pub(crate) use timeouts::{Response, WaitTimeouts};
+pub(crate) use words::{nobody_listens, why};
 
 /// Number of ids that a notice spells out before it refers to the list.
 const IDS_IN_A_NOTICE: usize = 20;
+
+/// A wait without a result for this long says what it is for.
+const WORTH_A_WORD: Duration = Duration::from_secs(5);
+
+/// Bounds the question for that.
+const EXPLANATION_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A wait for jobs, with their requests where those are known.
 pub(crate) struct JobWait {
@@ -82,8 +92,15 @@ impl JobWait {
         let mut progress = ProgressLine::new(self.requests.len());
         progress.look_at(client, self.requests.keys().cloned());
         let mut waiter = client.wait(self.requests.keys().cloned());
+        let mut is_explained = false;
+        let first_word = tokio::time::sleep(WORTH_A_WORD);
+        tokio::pin!(first_word);
         let end = loop {
             tokio::select! {
+                () = &mut first_word, if !is_explained => {
+                    is_explained = true;
+                    self.explain(client, &progress).await;
+                }
                 event = waiter.next() => match event {
                     Some(event) => if let Some(end) = self.handle(event, &progress).await? { break Some(end) },
                     None => break None,
@@ -93,6 +110,23 @@ impl JobWait {
         };
         drop(progress);
         Ok(self.conclude(end))
+    }
+
+    /// Says what the first of the jobs waits for, if none has ended and nothing else says so.
+    async fn explain(&self, client: &Client, progress: &ProgressLine) {
+        let Some(id) = self.open.first().filter(|_| self.tally.done() == 0) else {
+            return;
+        };
+        let asked = tokio::time::timeout(EXPLANATION_TIMEOUT, client.waiting(id)).await;
+        let Ok(Ok(Some(waiting))) = asked else { return };
+        // The other reasons are told when they begin.
+        if matches!(
+            waiting.reason,
+            WaitReason::Busy { .. } | WaitReason::Delayed { .. }
+        ) {
+            let said = why(&waiting, None);
+            progress.apart(|| output::talk(format_args!("job {id} waits: {said}")));
+        }
     }
 
     async fn handle(

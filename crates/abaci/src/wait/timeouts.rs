@@ -7,10 +7,9 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use durable_jobs::client::{Others, QueueVersion, WaitEvent};
-use fibonacci_jobs::VERSION;
 
+use super::words::{limited, nobody_listens, paused, way_out, worker_of};
 use crate::config::Period;
-use crate::output;
 
 /// The shortest absence that is reported: a server that restarts is back by then.
 const SHORTEST_REPORTED: Duration = Duration::from_secs(1);
@@ -63,10 +62,8 @@ impl WaitTimeouts {
                 self.no_server.remove(of);
                 None
             }
-            WaitEvent::QueuePaused(queue) => Some(Response::Notice(format!(
-                "queue {queue:?} is paused; its jobs wait until: {}",
-                output::resume_queue_command(queue)
-            ))),
+            WaitEvent::QueuePaused(queue) => Some(Response::Notice(paused(queue))),
+            WaitEvent::QueueLimited { queue, limit } => Some(Response::Notice(limited(queue, limit))),
             WaitEvent::DatabaseLost { reason, .. } => self.without_database(reason),
             WaitEvent::DatabaseBack => over(self.no_database.take(), || {
                 "the database answers again".to_owned()
@@ -147,34 +144,6 @@ impl Obstacle {
     }
 }
 
-/// Describes a queue that nobody takes jobs from, with the way out.
-pub(crate) fn nobody_listens(of: &QueueVersion) -> String {
-    if let Some(workflow) = &of.unknown_workflow {
-        return format!(
-            "no worker of queue {:?} knows jobs of type {workflow:?}; start one that does",
-            of.queue
-        );
-    }
-    let (worker, way_out) = (worker_of(of), way_out(of));
-    format!("no {worker} is listening on queue {:?}; {way_out}", of.queue)
-}
-
-fn worker_of(of: &QueueVersion) -> String {
-    if of.version == VERSION {
-        "worker".to_owned()
-    } else {
-        format!("worker of version {:?}", of.version)
-    }
-}
-
-fn way_out(of: &QueueVersion) -> String {
-    if of.version == VERSION {
-        format!("start one with: {}", output::serve_command(&of.queue))
-    } else {
-        "start one by the program of that version".to_owned()
-    }
-}
-
 fn over(obstacle: Option<Obstacle>, sentence: impl FnOnce() -> String) -> Option<Response> {
     obstacle?.reported?;
     Some(Response::Notice(sentence()))
@@ -182,6 +151,8 @@ fn over(obstacle: Option<Obstacle>, sentence: impl FnOnce() -> String) -> Option
 
 #[cfg(test)]
 mod tests {
+    use fibonacci_jobs::VERSION;
+
     use super::*;
 
     fn of(queue: &str) -> QueueVersion {

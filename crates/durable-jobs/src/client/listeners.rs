@@ -1,12 +1,16 @@
 //! Judging open jobs by the workers of their own queue and version, and by what those know.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+use super::queue_control::limits_in;
 use crate::database::Database;
-use crate::database::workflow_rows::{OPEN, PAUSED_QUEUES};
+use crate::database::workflow_rows::OPEN;
 use crate::presence::Presence;
 use crate::record::ENGINE_QUEUE;
-use crate::record::{Job, JobId, State};
+use crate::record::{Job, JobId, StartLimits, State};
 
 /// A queue, and what a worker needs to take a job in it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,6 +41,15 @@ impl QueueVersion {
         Self::new(queue, job.application_version.as_deref().unwrap_or(own_version))
     }
 
+    /// Reads the queue and the version that a row names.
+    pub(super) fn in_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            queue: row.try_get("queue")?,
+            version: row.try_get("version")?,
+            unknown_workflow: None,
+        })
+    }
+
     /// Finds what a job of this workflow in this state lacks, if none of `workers` takes it or has it in hand, as one that
     /// drains may.
     #[must_use]
@@ -57,33 +70,82 @@ impl QueueVersion {
     }
 }
 
-/// Reads where the open ones of `ids` are, and whether one of `workers` attends to them.
-pub(super) async fn attended(
-    database: &Database,
-    ids: &[JobId],
-    workers: &[Presence],
-) -> Result<BTreeMap<QueueVersion, bool>, sqlx::Error> {
-    let ids: Vec<&str> = ids.iter().map(JobId::as_str).collect();
-    let rows = sqlx::query_as::<_, (String, String, Option<String>, bool)>(OPEN)
-        .bind(ids)
-        .bind(ENGINE_QUEUE)
-        .bind(database.scope.version())
-        .fetch_all(&database.pool)
-        .await?;
-    let mut attended = BTreeMap::new();
-    for (queue, version, workflow, is_running) in rows {
-        let state = if is_running { State::Running } else { State::Queued };
-        let of = QueueVersion::new(&queue, &version);
-        let lacking = of.lacking(&workflow.unwrap_or_default(), state, workers);
-        let is_attended = lacking.is_none();
-        *attended.entry(lacking.unwrap_or(of)).or_default() |= is_attended;
-    }
-    Ok(attended)
+/// The open jobs of a wait: who attends to them, and what holds up those that wait.
+pub(super) struct OpenJobs {
+    /// The queues and versions of the jobs, with whether a worker attends to some of them.
+    pub(super) attended: BTreeMap<QueueVersion, bool>,
+    /// The queues of those that wait which are paused, or have a limit.
+    pub(super) limited: BTreeMap<String, HeldUp>,
 }
 
-/// Names the paused queues in which some of `ids` wait.
-pub(super) async fn paused_of(database: &Database, ids: &[JobId]) -> Result<BTreeSet<String>, sqlx::Error> {
-    let ids: Vec<&str> = ids.iter().map(JobId::as_str).collect();
-    let paused = sqlx::query_scalar(PAUSED_QUEUES).bind(ids);
-    Ok(paused.fetch_all(&database.pool).await?.into_iter().collect())
+/// A queue that is paused or limited.
+#[derive(Clone, Copy)]
+pub(super) struct HeldUp {
+    pub(super) by: StartLimits,
+    /// True if its limit lets no job start now.
+    pub(super) is_reached: bool,
+}
+
+impl OpenJobs {
+    /// Reads where the open ones of `ids` are, and whether one of `workers` attends to them.
+    pub(super) async fn read(
+        database: &Database,
+        ids: &[JobId],
+        workers: &[Presence],
+    ) -> Result<Self, sqlx::Error> {
+        let ids: Vec<&str> = ids.iter().map(JobId::as_str).collect();
+        let rows = sqlx::query(OPEN)
+            .bind(ids)
+            .bind(ENGINE_QUEUE)
+            .bind(database.scope.version())
+            .fetch_all(&database.pool)
+            .await?;
+        let mut jobs = Self {
+            attended: BTreeMap::new(),
+            limited: BTreeMap::new(),
+        };
+        for row in &rows {
+            jobs.add(row, workers)?;
+        }
+        Ok(jobs)
+    }
+
+    fn add(&mut self, row: &PgRow, workers: &[Presence]) -> Result<(), sqlx::Error> {
+        let (of, workflow) = (QueueVersion::in_row(row)?, workflow_in(row)?);
+        let by = limits_in(row)?;
+        if row.try_get("is_waiting")? && by != StartLimits::default() {
+            let is_reached = row.try_get("is_reached")?;
+            self.limited.insert(of.queue.clone(), HeldUp { by, is_reached });
+        }
+        let is_running = row.try_get("is_running")?;
+        let state = if is_running { State::Running } else { State::Queued };
+        let lacking = of.lacking(&workflow, state, workers);
+        let is_attended = lacking.is_none();
+        *self.attended.entry(lacking.unwrap_or(of)).or_default() |= is_attended;
+        Ok(())
+    }
+}
+
+/// The queues of which a wait has told that they are paused, or that their limit is reached.
+#[derive(Default)]
+pub(super) struct ToldLimits(BTreeMap<String, StartLimits>);
+
+impl ToldLimits {
+    /// Finds what is to be told now: of each queue once, until its limits change.
+    pub(super) fn news(&mut self, limited: &BTreeMap<String, HeldUp>) -> Vec<(String, StartLimits)> {
+        self.0
+            .retain(|queue, told| limited.get(queue).is_some_and(|now| now.by == *told));
+        let is_news = |(queue, held): &(&String, &HeldUp)| {
+            (held.by.paused || held.is_reached) && !self.0.contains_key(*queue)
+        };
+        let named = |(queue, held): (&String, &HeldUp)| (queue.clone(), held.by);
+        let news: Vec<_> = limited.iter().filter(is_news).map(named).collect();
+        self.0.extend(news.iter().cloned());
+        news
+    }
+}
+
+/// Reads the workflow that a row names.
+pub(super) fn workflow_in(row: &PgRow) -> Result<String, sqlx::Error> {
+    Ok(row.try_get::<Option<String>, _>("workflow")?.unwrap_or_default())
 }

@@ -16,28 +16,32 @@ mod pages;
 mod probe;
 mod progress;
 mod queue_control;
+mod queue_standing;
 mod resume;
 mod show;
 mod standing;
 mod submit;
 mod submit_once;
 mod wait;
+mod waiting;
 
 use std::time::Duration;
 
 pub use crate::gc::{Collected, GcMode, GcOptions, GcReport};
+pub use crate::record::{Limit, Rate};
 pub use cancel::CancelOutcome;
 pub use find::{Found, MOST_BEGINNINGS};
 pub use fork::{Forked, StepName};
 pub use listeners::QueueVersion;
 pub use new_job::{Delay, NewJob, Priority, SubmitOptions};
 pub use pages::{JobCount, Pages};
-pub use probe::{QueueProbe, QueueStatus};
-pub use queue_control::{QueueView, Rate};
+pub use probe::{PriorityWait, QueueProbe, QueueStatus};
+pub use queue_control::QueueView;
 pub use resume::{ResumeOptions, ResumeOutcome};
 pub use show::QueueCounts;
 pub use submit_once::Submitted;
 pub use wait::{Others, Outcome, WaitEvent, Waiter};
+pub use waiting::Waiting;
 
 use crate::Error;
 use crate::database::{Access, Address, ConnectionLimit, Database, DatabaseClock, Tables, text};

@@ -20,10 +20,12 @@ use sqlx::{AssertSqlSafe, PgExecutor, Row};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::queue_control::limits_in;
 use crate::Error;
 use crate::database::Address;
 use crate::database::workflow_rows::QUEUE_STATUS;
 use crate::presence::is_live;
+use crate::record::Limit;
 
 const OPERATION: &str = "asking how the queue stands";
 
@@ -38,11 +40,28 @@ pub struct QueueStatus {
     ///
     /// By the database's clock, since the submission, or since the delay passed, or since a worker gave the job back.
     pub oldest_waiting_seconds: Option<f64>,
+    /// The waits by priority, in the order of claims: of the ten priorities at most that are claimed last and have due jobs.
+    #[serde(default)]
+    pub priorities: Vec<PriorityWait>,
     /// True if the queue is paused, so that none of them starts.
     #[serde(default)]
     pub paused: bool,
+    /// The limit of the queue's starts; absent where it has none.
+    #[serde(default)]
+    pub limit: Option<Limit>,
     /// Waiting jobs of a version or a type that no live worker of the queue runs; all of them while there is none.
     pub stranded: u64,
+}
+
+/// The due jobs of one priority, of which an old one may starve behind those that come first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PriorityWait {
+    /// The priority; a lower number is claimed sooner.
+    pub priority: i32,
+    /// Jobs of it that could have been started at once.
+    pub due: u64,
+    /// The wait of the oldest of them.
+    pub oldest_waiting_seconds: f64,
 }
 
 /// Asks one queue how it stands, over at most one connection that is made when it is first needed.
@@ -188,13 +207,32 @@ impl QueueStatus {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let count = |name| row.try_get::<i64, _>(name).map(i64::unsigned_abs);
         let oldest: Option<f64> = row.try_get("oldest")?;
+        let limits = limits_in(row)?;
         Ok(Self {
             queued: count("queued")?,
             running: count("running")?,
             // A client's clock may be ahead of the database's.
             oldest_waiting_seconds: oldest.map(|seconds| seconds.max(0.0)),
-            paused: row.try_get("paused")?,
+            priorities: PriorityWait::all_in(row)?,
+            paused: limits.paused,
+            limit: limits.limit(),
             stranded: count("stranded")?,
         })
+    }
+}
+
+impl PriorityWait {
+    fn all_in(row: &PgRow) -> Result<Vec<Self>, sqlx::Error> {
+        let priorities: Vec<i32> = row.try_get("ranks")?;
+        let due: Vec<i64> = row.try_get("due_of_ranks")?;
+        let oldest: Vec<f64> = row.try_get("oldest_of_ranks")?;
+        let waits = priorities.into_iter().zip(due).zip(oldest);
+        Ok(waits
+            .map(|((priority, due), oldest)| Self {
+                priority,
+                due: due.unsigned_abs(),
+                oldest_waiting_seconds: oldest.max(0.0),
+            })
+            .collect())
     }
 }

@@ -3,25 +3,14 @@
 //! What is set stays in the engine's table of queues, over restarts of everything; workers heed it within a second.
 //! It takes no job away from a worker: what runs goes on.
 
-use std::time::Duration;
-
 use serde::Serialize;
 use sqlx::Row;
 use sqlx::postgres::{PgQueryResult, PgRow};
 
 use super::Client;
 use crate::Error;
-use crate::database::workflow_rows::{LIMIT_QUEUE, PAUSE_QUEUE, QUEUE_LIMITS, QUEUES, RESUME_QUEUE};
-use crate::record::{APPLICATION, ENGINE_QUEUE};
-
-/// So many starts of jobs in a time, over all workers.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Rate {
-    /// The most starts within `seconds`.
-    pub starts: u32,
-    /// The time, which slides.
-    pub seconds: f64,
-}
+use crate::database::workflow_rows::{LIMIT_QUEUE, PAUSE_QUEUE, QUEUES, RESUME_QUEUE};
+use crate::record::{APPLICATION, ENGINE_QUEUE, Rate, StartLimits};
 
 /// A queue as it is set, and what is in it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -55,21 +44,6 @@ impl Client {
             .await?;
         let views: Result<Vec<_>, _> = rows.iter().map(QueueView::from_row).collect();
         views.map_err(|error| super::unreadable(&error))
-    }
-
-    /// Tests whether the queue is paused.
-    ///
-    /// # Errors
-    /// [`Error::Unreachable`] or [`Error::Database`].
-    pub async fn is_paused(&self, queue: &str) -> Result<bool, Error> {
-        let limits = sqlx::query_as::<_, (Option<i32>, Option<i32>, Option<f64>)>(QUEUE_LIMITS)
-            .bind(queue)
-            .fetch_optional(&self.database.pool);
-        let limits = self
-            .database
-            .bounded("reading the limits of a queue", self.timeout, limits)
-            .await?;
-        Ok(matches!(limits, Some((Some(..=0), _, _))))
     }
 
     /// Lets no job of the queue start until it is resumed; one that is paused stays so.
@@ -119,40 +93,26 @@ impl Client {
     }
 }
 
-impl Rate {
-    /// The shortest time of a rate: rows count starts in milliseconds, which makes it exact to a hundredth.
-    pub const SHORTEST: Duration = Duration::from_millis(100);
-
-    /// The longest time of a rate: a start counts as long as its row is there.
-    pub const LONGEST: Duration = Duration::from_hours(366 * 24);
-
-    /// Takes so many starts in a time.
-    #[must_use]
-    pub fn new(starts: u32, time: Duration) -> Self {
-        Self {
-            starts,
-            seconds: time.as_secs_f64(),
-        }
-    }
-}
-
 impl QueueView {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let count = |name| row.try_get::<i64, _>(name).map(i64::unsigned_abs);
-        let concurrency: Option<i32> = row.try_get("concurrency")?;
-        let starts: Option<i32> = row.try_get("rate_limit_max")?;
-        let seconds: Option<f64> = row.try_get("rate_limit_period_sec")?;
-        let rate = starts.zip(seconds).map(|(starts, seconds)| Rate {
-            starts: starts.max(0).unsigned_abs(),
-            seconds,
-        });
+        let StartLimits { paused, limit } = limits_in(row)?;
         Ok(Self {
             name: row.try_get("name")?,
-            paused: concurrency.is_some_and(|limit| limit <= 0),
-            rate,
-            concurrency: concurrency.map(i32::unsigned_abs).filter(|limit| *limit > 0),
+            paused,
+            rate: limit.rate,
+            concurrency: limit.concurrency,
             queued: count("waiting")?,
             running: count("running")?,
         })
     }
+}
+
+/// Reads the limits of a queue from a row that has these columns of its own.
+pub(super) fn limits_in(row: &PgRow) -> Result<StartLimits, sqlx::Error> {
+    Ok(StartLimits::of_row(
+        row.try_get("concurrency")?,
+        row.try_get("rate_limit_max")?,
+        row.try_get("rate_limit_period_sec")?,
+    ))
 }

@@ -7,7 +7,7 @@
 //! Once a second it looks whether somebody takes the jobs, each by its own queue and version, whatever the client's are.
 //! Where nobody does and connections are few, it gives its own back between two looks: a worker that starts needs four.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use dbos::sysdb::SystemDatabase;
@@ -18,12 +18,12 @@ use tokio::time::Instant;
 
 use super::Client;
 use super::job_row::{Ending, workflow_of};
-use super::listeners::{QueueVersion, attended, paused_of};
+use super::listeners::{OpenJobs, QueueVersion, ToldLimits};
 use crate::Error;
 use crate::database::Connections;
 use crate::database::workflow_rows::STATUSES;
 use crate::job::JobType;
-use crate::record::{Failure, JobId, JobOutput, State};
+use crate::record::{Failure, JobId, JobOutput, Limit, StartLimits, State};
 
 const FASTEST: Duration = Duration::from_millis(2);
 const SLOWEST: Duration = Duration::from_millis(100);
@@ -83,6 +83,13 @@ pub enum WaitEvent {
     NoneLeft(QueueVersion),
     /// Jobs of this queue wait, and none of it starts: it is paused.
     QueuePaused(String),
+    /// Jobs of this queue wait, and its limit lets none of them start for now.
+    QueueLimited {
+        /// The queue.
+        queue: String,
+        /// The limit.
+        limit: Limit,
+    },
     /// The database stopped answering; the wait goes on. Repeated every second while it lasts.
     DatabaseLost {
         /// The time that it has not answered.
@@ -92,6 +99,16 @@ pub enum WaitEvent {
     },
     /// The database answers again.
     DatabaseBack,
+}
+
+impl WaitEvent {
+    fn of_limits((queue, limits): (String, StartLimits)) -> Self {
+        let limit = limits.limit;
+        if limits.paused {
+            return Self::QueuePaused(queue);
+        }
+        Self::QueueLimited { queue, limit }
+    }
 }
 
 /// The state of those jobs of a wait that are in other queues than the one in question, or of other versions.
@@ -115,8 +132,8 @@ pub struct Waiter {
     next_look_around: Instant,
     /// Since when nobody takes the jobs of a queue and version.
     unlistened: BTreeMap<QueueVersion, Instant>,
-    /// The queues that were paused at the last look.
-    paused: BTreeSet<String>,
+    /// The queues of which it was told that they are paused or limited.
+    told: ToldLimits,
     lost_since: Option<(Instant, Instant)>,
     /// True if nobody takes the jobs and a worker may be without a place for its connections, as this wait has one.
     is_in_the_way: bool,
@@ -136,7 +153,7 @@ impl Client {
             next_question: now,
             next_look_around: now + LOOK_AROUND,
             unlistened: BTreeMap::new(),
-            paused: BTreeSet::new(),
+            told: ToldLimits::default(),
             lost_since: None,
             is_in_the_way: false,
         }
@@ -210,23 +227,20 @@ impl Waiter {
             self.bounded(self.outcomes(finals)).await?
         };
         let is_time = Instant::now() >= self.next_look_around;
-        let (attended, paused) = if is_time {
-            let attended = self.look_around().await?;
-            let paused = self.bounded(paused_of(&self.client.database, &self.open)).await?;
-            (Some(attended), paused)
+        let around = if is_time {
+            Some(self.look_around().await?)
         } else {
-            (None, BTreeSet::new())
+            None
         };
-        let stands = attended
+        let stands = around
             .as_ref()
-            .is_some_and(|attended| !attended.values().any(|is_attended| *is_attended));
+            .is_some_and(|jobs| !jobs.attended.values().any(|is_attended| *is_attended));
         let are_places_few = stands && self.client.tightest_limit().await?.left <= FEW_PLACES;
         Ok(WaitAnswer {
             statuses,
             ended,
             are_places_few,
-            attended,
-            paused,
+            around,
         })
     }
 
@@ -252,9 +266,9 @@ impl Waiter {
     }
 
     /// Reads where the open jobs are, and whether somebody takes them there.
-    async fn look_around(&self) -> Result<BTreeMap<QueueVersion, bool>, Error> {
+    async fn look_around(&self) -> Result<OpenJobs, Error> {
         let workers = self.client.workers().await?;
-        self.bounded(attended(&self.client.database, &self.open, &workers))
+        self.bounded(OpenJobs::read(&self.client.database, &self.open, &workers))
             .await
     }
 
@@ -275,9 +289,10 @@ impl Waiter {
                 if self.lost_since.take().is_some() {
                     self.ready.push_back(WaitEvent::DatabaseBack);
                 }
-                if let Some(attended) = &answer.attended {
-                    self.note_listeners(attended);
-                    self.note_paused(&answer.paused);
+                if let Some(around) = &answer.around {
+                    self.note_listeners(&around.attended);
+                    let news = self.told.news(&around.limited);
+                    self.ready.extend(news.into_iter().map(WaitEvent::of_limits));
                     self.is_in_the_way = answer.are_places_few;
                 }
                 self.note_jobs(answer);
@@ -355,15 +370,6 @@ impl Waiter {
         }
     }
 
-    fn note_paused(&mut self, paused: &BTreeSet<String>) {
-        let begun = paused
-            .difference(&self.paused)
-            .cloned()
-            .map(WaitEvent::QueuePaused);
-        self.ready.extend(begun);
-        self.paused.clone_from(paused);
-    }
-
     fn note_outage(&mut self, error: &Error) {
         let now = Instant::now();
         let (since, told) = *self.lost_since.get_or_insert((now, now - LOOK_AROUND));
@@ -390,8 +396,6 @@ struct WaitAnswer {
     ended: Vec<WorkflowRecord>,
     /// True if nobody takes any of the jobs, and a worker may find no place for its connections.
     are_places_few: bool,
-    /// The places of the open jobs, and whether somebody takes them there; absent where it was not asked.
-    attended: Option<BTreeMap<QueueVersion, bool>>,
-    /// Those of the queues of the open jobs that are paused; of meaning where it was asked.
-    paused: BTreeSet<String>,
+    /// The places of the open jobs and what holds them up there; absent where it was not asked.
+    around: Option<OpenJobs>,
 }

@@ -13,7 +13,9 @@ mod job;
 mod label;
 mod names;
 mod running;
+mod start_limits;
 mod visible;
+mod wait_reason;
 
 pub use advice::Advice;
 pub use artifact::ArtifactRecord;
@@ -25,4 +27,6 @@ pub use job::{Job, JobDetail, JobId, JobIdError, JobOutput, State, StepRecord};
 pub use label::{Batch, BatchError, Label, LabelError};
 pub use names::{APPLICATION, DEFAULT_QUEUE, ENGINE_QUEUE, MAX_INPUT_BYTES};
 pub use running::RunningJob;
+pub use start_limits::{Limit, Rate, StartLimits};
 pub use visible::{is_hidden, shorten, visible, visible_json};
+pub use wait_reason::WaitReason;

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use tracing::info;
 
 use crate::database::workflow_rows::QUEUE_LIMITS;
+use crate::record::StartLimits;
 
 /// The age at which what is known is read again.
 const EXPIRY: Duration = Duration::from_millis(500);
@@ -27,6 +28,14 @@ pub(super) enum Claims {
 }
 
 impl Claims {
+    fn within(limits: StartLimits) -> Self {
+        match (limits.paused, limits.limit()) {
+            (true, _) => Self::Paused,
+            (false, Some(_)) => Self::Limited,
+            (false, None) => Self::Free,
+        }
+    }
+
     fn note_change(self, before: Self, queue: &str) {
         match self {
             _ if self == before => {}
@@ -55,11 +64,7 @@ impl QueueLimits {
             .fetch_optional(pool)
             .await?;
         let (concurrency, starts, seconds) = row.unwrap_or_default();
-        let claims = match (concurrency, starts.zip(seconds)) {
-            (Some(..=0), _) => Claims::Paused,
-            (None, None) => Claims::Free,
-            _ => Claims::Limited,
-        };
+        let claims = Claims::within(StartLimits::of_row(concurrency, starts, seconds));
         let before = known.replace((Instant::now(), claims));
         claims.note_change(before.map_or(Claims::Free, |(_, before)| before), queue);
         Ok(claims)

@@ -25,6 +25,7 @@ mod rig;
 mod selections;
 mod submitting;
 mod types;
+mod waiting;
 mod workers;
 
 testkit::child_process! {

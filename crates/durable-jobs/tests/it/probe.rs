@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use durable_jobs::client::{QueueProbe, QueueStatus};
+use durable_jobs::client::{Limit, QueueProbe, QueueStatus, Rate};
+use durable_jobs::record::WaitReason;
 use durable_jobs::{Client, DEFAULT_QUEUE, Error};
 use sqlx::{Connection, Executor, PgConnection};
 use testkit::{PrivateServer, eventually};
 
-use crate::rig::{Rig, client_settings};
+use crate::rig::{Rig, client_settings, echo};
 use crate::types::VERSION;
 
 /// Longer than any answer here takes, so that only a database that does not answer reaches it.
@@ -56,7 +57,9 @@ async fn what_waits_and_what_runs_is_counted_in_its_own_queue_alone() {
     rig.tables().await;
     let probe = rig.probe();
     let empty = QueueStatus {
+        priorities: Vec::new(),
         paused: false,
+        limit: None,
         queued: 0,
         running: 0,
         oldest_waiting_seconds: None,
@@ -294,4 +297,75 @@ async fn fifty_thousand_waiting_jobs_are_counted_well_within_a_second() {
 async fn make_tables(url: &str) {
     let client = Client::connect(client_settings(url)).await.unwrap();
     client.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_oldest_of_each_priority_with_due_jobs_is_told() {
+    let rig = Rig::new();
+    rig.tables().await;
+    let later = ago(-900);
+    for (id, priority, age) in [("young", "0", 1), ("old", "9", 500), ("older", "9", 700)] {
+        rig.insert(id, &[("priority", priority), ("created_at", &ago(age))]);
+    }
+    let delayed = |due| {
+        [
+            ("status", "'DELAYED'"),
+            ("priority", "5"),
+            ("delay_until_epoch_ms", due),
+        ]
+    };
+    rig.insert("not due", &delayed(&later));
+    let status = rig.probe().ask(PATIENT).await.unwrap();
+    let told = |status: &QueueStatus| {
+        let waits = status.priorities.iter();
+        waits.map(|wait| (wait.priority, wait.due)).collect::<Vec<_>>()
+    };
+    assert_eq!(told(&status), [(0, 1), (9, 2)]);
+    assert_about(Some(status.priorities[1].oldest_waiting_seconds), 700.0);
+    assert_eq!(status.queued, 4);
+    rig.insert("due", &delayed(&ago(60)));
+    for priority in 20..40 {
+        rig.insert(&format!("job {priority}"), &[("priority", &priority.to_string())]);
+    }
+    let status = rig.probe().ask(PATIENT).await.unwrap();
+    let last: Vec<(i32, u64)> = (30..40).map(|priority| (priority, 1)).collect();
+    assert_eq!(
+        told(&status),
+        last,
+        "of many priorities the ten that are claimed last"
+    );
+    assert_about(status.oldest_waiting_seconds, 700.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_limits_of_a_queue_are_told_with_its_numbers() {
+    let rig = Rig::new();
+    let client = rig.client().await;
+    let rate = Rate::new(10, Duration::from_secs(2));
+    client.limit_queue(DEFAULT_QUEUE, Some(rate)).await.unwrap();
+    let status = rig.probe().ask(PATIENT).await.unwrap();
+    let limit = Limit {
+        rate: Some(rate),
+        concurrency: None,
+    };
+    assert_eq!((status.paused, status.limit), (false, Some(limit)));
+    client.pause_queue(DEFAULT_QUEUE).await.unwrap();
+    let status = rig.probe().ask(PATIENT).await.unwrap();
+    assert_eq!((status.paused, status.limit), (true, Some(limit)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_of_an_older_program_answers_all_the_same() {
+    let rig = Rig::new();
+    let client = rig.client().await;
+    let id = client.submit_job(echo(10)).await.unwrap();
+    rig.database
+        .psql("alter table abaci.presence drop column workflows");
+    assert_eq!(rig.probe().ask(PATIENT).await.unwrap().priorities.len(), 1);
+    // Connecting brings our tables up to date.
+    let waiting = rig.client().await.waiting(&id).await.unwrap().unwrap();
+    assert_eq!(
+        (waiting.reason, waiting.position),
+        (WaitReason::NoWorker, Some(1))
+    );
 }

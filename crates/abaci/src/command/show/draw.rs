@@ -5,6 +5,7 @@ use durable_jobs::record::{Label, StepRecord};
 use super::Look;
 use crate::output::{self, Table};
 use crate::recorded::fibonacci_result;
+use crate::wait::why;
 
 /// Everything that is known, line by line.
 pub(super) fn lines(look: &Look) -> Vec<String> {
@@ -15,7 +16,7 @@ pub(super) fn lines(look: &Look) -> Vec<String> {
         ("state", Some(job.state.to_string())),
         ("type", Some(job.workflow.clone())),
         ("progress", progress(look)),
-        ("waits", look.waits.clone()),
+        ("waits", waits(look)),
         ("n", output::detail(&job.details, "n")),
         ("algorithm", output::detail(&job.details, "algorithm")),
         ("queue", job.queue.clone()),
@@ -42,8 +43,7 @@ pub(super) fn lines(look: &Look) -> Vec<String> {
 /// Writes the changing facts of a job in one line.
 pub(super) fn line(look: &Look) -> String {
     let state = look.detail.job.state;
-    let waits = look.waits.clone();
-    match progress(look).or(waits) {
+    match progress(look).or_else(|| waits(look)) {
         Some(said) => format!("{state:<9} {said}"),
         None => state.to_string(),
     }
@@ -52,6 +52,11 @@ pub(super) fn line(look: &Look) -> String {
 fn progress(look: &Look) -> Option<String> {
     let job = look.progress.as_ref()?;
     Some(output::progress(job).unwrap_or_else(|| "between two steps".to_owned()))
+}
+
+fn waits(look: &Look) -> Option<String> {
+    let waiting = look.waits.as_ref()?;
+    Some(why(waiting, look.prospect.as_deref()))
 }
 
 fn tags(tags: &[Label]) -> Option<String> {

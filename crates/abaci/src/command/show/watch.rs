@@ -7,16 +7,15 @@
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-use durable_jobs::client::{QueueVersion, WaitEvent};
+use durable_jobs::client::WaitEvent;
 use durable_jobs::{Client, Error, JobId, State};
-use fibonacci_jobs::VERSION;
 use tokio::time::MissedTickBehavior;
 
 use super::{Look, draw};
 use crate::config::Config;
 use crate::exit::{Exit, Failed};
 use crate::output::{self, Format};
-use crate::wait::{LocalFleet, Response, WaitTimeouts, nobody_listens};
+use crate::wait::{LocalFleet, Response, WaitTimeouts};
 
 /// Interval at which it looks.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -47,7 +46,7 @@ pub(super) async fn watch(
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         looks.tick().await;
-        let look = match look(client, id, &fleet).await {
+        let look = match Look::take(client, id, &fleet).await {
             Ok(look) => look,
             Err(error @ Error::NotFound { .. }) => return Err(error.into()),
             Err(error) => {
@@ -70,28 +69,6 @@ pub(super) async fn watch(
             });
         }
     }
-}
-
-/// Looks, and around as well if nobody seems to work on the job.
-async fn look(client: &Client, id: &JobId, fleet: &LocalFleet) -> Result<Look, Error> {
-    let mut look = Look::take(client, id).await?;
-    let job = &look.detail.job;
-    if job.state.is_final() || look.progress.is_some() {
-        return Ok(look);
-    }
-    let of = QueueVersion::of(job, VERSION);
-    let lacking = of.lacking(&job.workflow, job.state, &client.workers().await?);
-    let waits = match (lacking, job.state) {
-        (Some(of), _) => Some(fleet.prospect(&of).await.unwrap_or_else(|| nobody_listens(&of))),
-        (None, State::Queued) if client.is_paused(&of.queue).await? => Some(format!(
-            "until its queue is resumed: {}",
-            output::resume_queue_command(&of.queue)
-        )),
-        (None, State::Queued) => Some("until a worker has a free slot".to_owned()),
-        (None, _) => None,
-    };
-    look.waits = waits;
-    Ok(look)
 }
 
 fn respond(response: Option<Response>) -> Result<(), Failed> {

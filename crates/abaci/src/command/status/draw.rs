@@ -1,6 +1,6 @@
 //! The lines of `abaci status`.
 
-use durable_jobs::client::QueueStatus;
+use durable_jobs::client::{PriorityWait, QueueStatus};
 use durable_jobs::database::ConnectionLimit;
 use durable_jobs::presence::Presence;
 use durable_jobs::record::RunningJob;
@@ -122,7 +122,26 @@ fn queue_counts(queue: &QueueStatus) -> String {
     let oldest = queue
         .oldest_waiting_seconds
         .map_or_else(String::new, |age| format!(" (the oldest for {})", span(age)));
-    format!("{} running, {} waiting{oldest}", queue.running, queue.queued)
+    let limit = queue.limit.as_ref().map(output::limit);
+    let limit = limit.map_or_else(String::new, |limit| format!("; it {limit}"));
+    format!(
+        "{} running, {} waiting{oldest}{}{limit}",
+        queue.running,
+        queue.queued,
+        oldest_by_priority(&queue.priorities)
+    )
+}
+
+/// Says how long the oldest of each priority has waited, where there are several: the last may starve.
+fn oldest_by_priority(priorities: &[PriorityWait]) -> String {
+    let oldest = |wait: &PriorityWait| format!("{} {}", wait.priority, span(wait.oldest_waiting_seconds));
+    match priorities {
+        [] | [_] => String::new(),
+        several => {
+            let said: Vec<String> = several.iter().map(oldest).collect();
+            format!(", by priority: {}", said.join(", "))
+        }
+    }
 }
 
 /// Says why jobs are not taken, unless the table of the workers shows it.

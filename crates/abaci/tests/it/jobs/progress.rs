@@ -113,7 +113,7 @@ fn a_watch_says_who_is_missing_and_goes_on_when_somebody_comes() {
     let line = watch.wait_for_line("queued ");
     assert_eq!(
         line,
-        "queued    no worker is listening on queue \"fibonacci\"; start one with: abaci serve"
+        "queued    place 1 of 1; no worker is listening on queue \"fibonacci\"; start one with: abaci serve"
     );
     let _server = rig.server(&[]);
     let output = watch.finish();
@@ -129,7 +129,25 @@ fn a_watch_of_a_queued_job_says_so_and_its_cancel_is_a_no() {
     server.wait_for_line("job started");
     let id = rig.submit(&["30"]).remove(0);
     let watch = watch(&rig, &[&id]);
-    watch.wait_for_line("queued    until a worker has a free slot");
+    watch.wait_for_line("queued    place 1 of 1 in queue fibonacci; 1 of 1 slots are in use");
+    let waits = &shown(&rig, &id)["waits"];
+    assert_eq!(
+        (
+            &waits["reason"],
+            &waits["position"],
+            &waits["slots"],
+            &waits["estimate_seconds"]
+        ),
+        (&"busy".into(), &1.into(), &1.into(), &Value::Null)
+    );
+    let shown = rig.run(["show", &id]).stdout;
+    let line = "waits        place 1 of 1 in queue fibonacci; 1 of 1 slots are in use";
+    assert!(shown.iter().any(|shown| shown == line), "{shown:#?}");
+    // It says the same after five seconds.
+    let wait = Process::spawn(rig.abaci(["wait", &id]));
+    wait.wait_for_line(&format!(
+        "job {id} waits: place 1 of 1 in queue fibonacci; 1 of 1 slots are in use"
+    ));
     assert_eq!(code(&rig.run(["cancel", &id])), 0);
     let output = watch.finish();
     assert_eq!(code(&output), 1, "{output:#?}");

@@ -129,6 +129,66 @@ fn a_limit_that_another_tool_sets_is_kept_over_a_pause() {
 }
 
 #[test]
+fn a_limited_queue_is_told_by_every_command_alike() {
+    let rig = Rig::new();
+    let server = rig.server(&[]);
+    queue(&rig, &["limit", "--rate", "1/1h"]);
+    server.wait_for_line("queue is limited");
+    assert_eq!(code(&rig.run(["submit", "10"])), 0);
+    let id = rig.submit(&["11"]).remove(0);
+    let wait = Process::spawn(rig.abaci(["wait", &id]));
+    let told = wait.wait_for_line("queue \"fibonacci\" starts 1 in 1h");
+    assert!(told.contains("wait for their turn"), "{told}");
+    let shown = rig.run(["show", &id]).stdout;
+    let waits = shown.iter().find(|line| line.starts_with("waits "));
+    let waits = waits.unwrap_or_else(|| panic!("{shown:#?}"));
+    assert!(
+        waits.contains("place 1 of 1 in queue fibonacci; it starts 1 in 1h, the next one at "),
+        "{waits}"
+    );
+    assert!(waits.ends_with("; about 60 min"), "{waits}");
+    let waits = &objects(&rig.run(["show", "--json", &id]))[0]["waits"];
+    assert_eq!(
+        (&waits["reason"], &waits["limit"]["starts"]),
+        (&"rate_limited".into(), &1.into())
+    );
+    assert!(waits["next_start_ms"].is_i64(), "{waits}");
+    let status = rig.run(["status"]);
+    let is_told = status
+        .stdout
+        .iter()
+        .any(|line| line.contains("it starts 1 in 1h"));
+    assert!(is_told, "{status:#?}");
+    assert_eq!(code(&rig.run(["cancel", &id])), 0);
+}
+
+#[test]
+fn the_oldest_job_of_each_priority_is_shown() {
+    let rig = Rig::new();
+    for priority in ["0", "9"] {
+        rig.submit(&["--priority", priority, "10"]);
+    }
+    rig.database
+        .psql("update dbos.workflow_status set created_at = created_at - 7200000 where priority = 9");
+    let status = rig.run(["status"]);
+    let line = status.stdout.iter().find(|line| line.starts_with("queue "));
+    let line = line.unwrap_or_else(|| panic!("{status:#?}"));
+    assert!(
+        line.contains("2 waiting (the oldest for 2h), by priority: 0 "),
+        "{line}"
+    );
+    assert!(line.contains(", 9 2h"), "{line}");
+    let status = objects(&rig.run(["status", "--json"])).remove(0);
+    let priorities = &status["database"]["queue"]["priorities"];
+    assert_eq!(priorities[1]["priority"], 9, "{priorities}");
+    assert!(
+        priorities[1]["oldest_waiting_seconds"].as_f64() > Some(7199.0),
+        "{priorities}"
+    );
+    assert_eq!(priorities[2], Value::Null, "{priorities}");
+}
+
+#[test]
 fn a_fleet_says_that_its_queue_is_paused() {
     let rig = Rig::new();
     let fleet = crate::fleet_rig::Fleet::start(&rig, &[]);
@@ -138,6 +198,19 @@ fn a_fleet_says_that_its_queue_is_paused() {
     });
     let metrics = fleet.get("/metrics").body;
     assert!(metrics.contains("abaci_queue_paused 1"), "{metrics}");
+    queue(&rig, &["limit", "--rate", "10/2s"]);
+    // Nobody takes it, whenever the workers notice the pause.
+    rig.submit(&["--priority", "7", "--delay", "1h", "10"]);
+    rig.database
+        .psql("update dbos.workflow_status set application_version = 'other', delay_until_epoch_ms = 1");
+    fleet.answer_when("its limit, and what waits", |health| {
+        health["queue"]["limit"]["rate"]["starts"] == 10 && health["queue"]["priorities"][0]["priority"] == 7
+    });
+    let metrics = fleet.get("/metrics").body;
+    assert!(
+        metrics.contains("abaci_queue_oldest_seconds{priority=\"7\"} "),
+        "{metrics}"
+    );
     assert_eq!(
         fleet.get("/readyz").status,
         200,

@@ -13,6 +13,7 @@ mod resume;
 mod run;
 mod select;
 mod submit;
+mod waiting;
 
 pub(crate) use claim::{
     CLAIM, CLAIMED, CLAIMED_ROW, DEFUSE, HELD_ROWS, IN_ORDER, OWN_CLAIMED, RELABEL, RELEASE_DUE,
@@ -21,11 +22,12 @@ use deadline::{far_ms, put_away};
 pub(crate) use gc::{DELETE_ENDED, ENDED, LEFTOVERS, PARKED_BY_ENGINE, count_ended, delete, references};
 pub(crate) use give_back::{GIVE_BACK, SETTLE_CLAIMS, UNDO_CLAIMS};
 pub(crate) use queues::{
-    ALLOWANCE, BOUND_TURN, LIMIT_QUEUE, LOCK_QUEUE, PAUSE_QUEUE, PAUSED_QUEUES, QUEUE_LIMITS, QUEUES,
-    REGISTER_QUEUE, RESUME_QUEUE,
+    ALLOWANCE, BOUND_TURN, LIMIT_QUEUE, LOCK_QUEUE, PAUSE_QUEUE, QUEUE_LIMITS, QUEUES, REGISTER_QUEUE,
+    RESUME_QUEUE,
 };
-pub(crate) use read::{INPUTS, OPEN, ORPHANS, QUEUE_STATUS, STATUSES, STEPS};
+pub(crate) use read::{INPUTS, ORPHANS, QUEUE_STATUS, STATUSES, STEPS};
 pub(crate) use resume::{FORGET_FAILED_STEPS, REQUEUE};
 pub(crate) use run::{OWN_RUN, STILL_OWNS};
 pub(crate) use select::{BY_INDEX, IDS_LIKE, JOB, count_up_to, dates, number_and_end, page};
 pub(crate) use submit::WRITE;
+pub(crate) use waiting::{OPEN, STANDING, WAITING_JOB};

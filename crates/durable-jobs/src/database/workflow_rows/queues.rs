@@ -7,6 +7,40 @@
 pub(crate) const REGISTER_QUEUE: &str = "insert into dbos.queues (name, priority_enabled, polling_interval_sec, application_name) \
      values ($1, true, $2, $3) on conflict (name) do nothing";
 
+/// The starts that count against the rate of the row `queue`, as the end of an SQL query.
+///
+/// As in the engine, a start counts as long as its row says so: not of a job that was cancelled, ran out of time or was given
+/// back since, nor of one that is deleted. They are found by the index, which needs a bound of its column's type that stays the
+/// same while the statement runs; another tool may have set a time that no such bound can hold.
+macro_rules! counted_starts {
+    () => {
+        "from dbos.workflow_status where queue_name = queue.name and rate_limited = true \
+             and started_at_epoch_ms > least(greatest( \
+                 (extract(epoch from statement_timestamp()) - queue.rate_limit_period_sec) * 1000, 0), 9e15)::bigint"
+    };
+}
+
+/// The starts that the rate of the row `queue` leaves now, as an SQL expression; null without a rate.
+macro_rules! left_of_rate {
+    () => {
+        concat!(
+            "case when queue.rate_limit_max is not null then queue.rate_limit_max - (select count(*) ",
+            $crate::database::workflow_rows::queues::counted_starts!(),
+            ") end"
+        )
+    };
+}
+
+/// The jobs that may run beside those that do, by the limit of the row `queue`, as an SQL expression; null without a limit.
+macro_rules! left_of_concurrency {
+    () => {
+        "case when queue.concurrency is not null then queue.concurrency - \
+             (select count(*) from dbos.workflow_status where queue_name = queue.name and status = 'PENDING') end"
+    };
+}
+
+pub(super) use {counted_starts, left_of_concurrency, left_of_rate};
+
 /// Reads the limits of the queue `$1`.
 pub(crate) const QUEUE_LIMITS: &str = "select concurrency, rate_limit_max, rate_limit_period_sec \
      from dbos.queues where name = $1";
@@ -18,14 +52,13 @@ pub(crate) const BOUND_TURN: &str = "set local idle_in_transaction_session_timeo
 pub(crate) const LOCK_QUEUE: &str = "select name from dbos.queues where name = $1 for update";
 
 /// Counts the jobs that may be claimed now from the queue `$1`, below `$2`, by its limits.
-///
-/// As in the engine, a start counts as long as its row says so: not of a job that was cancelled, ran out of time or was given
-/// back since, nor of one that is deleted.
-pub(crate) const ALLOWANCE: &str = "select coalesce(least($2::bigint, \
-         concurrency - (select count(*) from dbos.workflow_status where queue_name = $1 and status = 'PENDING'), \
-         rate_limit_max - (select count(*) from dbos.workflow_status where queue_name = $1 and rate_limited = true \
-             and started_at_epoch_ms > extract(epoch from clock_timestamp()) * 1000 - rate_limit_period_sec * 1000)), 0) \
-     from dbos.queues where name = $1";
+pub(crate) const ALLOWANCE: &str = concat!(
+    "select coalesce(least($2::bigint, ",
+    left_of_concurrency!(),
+    ", ",
+    left_of_rate!(),
+    "), 0) from dbos.queues queue where name = $1"
+);
 
 /// Pauses the queue `$1`, which is registered for it.
 pub(crate) const PAUSE_QUEUE: &str = "insert into dbos.queues as queue (name, concurrency, priority_enabled, application_name) \
@@ -43,10 +76,6 @@ pub(crate) const LIMIT_QUEUE: &str = "insert into dbos.queues as queue \
          (name, rate_limit_max, rate_limit_period_sec, priority_enabled, application_name) values ($1, $2, $3, true, $4) \
      on conflict (name) do update set updated_at = (extract(epoch from now()) * 1000)::bigint, \
          rate_limit_max = excluded.rate_limit_max, rate_limit_period_sec = excluded.rate_limit_period_sec";
-
-/// Names those of the queues that are paused and have some of the jobs `$1` waiting.
-pub(crate) const PAUSED_QUEUES: &str = "select distinct queue_name from dbos.queues join dbos.workflow_status on queue_name = queues.name \
-     where workflow_uuid = any($1) and status in ('ENQUEUED', 'DELAYED') and queues.concurrency <= 0";
 
 /// Reads every queue but the engine's own, `$1`: those that are registered, have a worker, or have jobs that did not end.
 pub(crate) const QUEUES: &str = "with open as ( \

@@ -1,14 +1,6 @@
 //! Questions about rows.
 use crate::database::input;
 
-/// The queues, versions and workflows of those of the jobs `$1` that have not ended, and whether one of theirs is in hand. A
-/// job without a queue of its own is left to the engine's, `$2`; a row without a version is taken to be of ours, `$3`.
-pub(crate) const OPEN: &str = "\
-    select coalesce(nullif(queue_name, ''), $2), coalesce(application_version, $3), \
-        concat(class_name || '.', config_name || '.', name), bool_or(status = 'PENDING') \
-    from dbos.workflow_status \
-    where workflow_uuid = any($1) and status in ('ENQUEUED', 'DELAYED', 'PENDING') group by 1, 2, 3";
-
 /// Executors that hold rows and have no presence row, so that nobody would ever look for them.
 pub(crate) const ORPHANS: &str = "select distinct w.executor_id from dbos.workflow_status w \
      where w.status = 'PENDING' and w.application_version = $1 and w.executor_id is not null \
@@ -31,10 +23,12 @@ pub(crate) const INPUTS: &str = concat!(
 pub(crate) const STEPS: &str = "select function_id, function_name, started_at_epoch_ms, completed_at_epoch_ms, error \
      from dbos.operation_outputs where workflow_uuid = $1 order by function_id";
 
-/// Counts what waits and runs in the queue `$1`. A row without a version is taken to be of `$2`, which is ours.
+/// Counts what waits and runs in the queue `$1`, by priority as well, and reads its limits. A row without a version is taken to be of `$2`, which is ours.
 ///
 /// A job waits since it was submitted, or since it was due, or since it was given back by the worker that its row still
 /// names. One that is due and that no worker has moved to the queue yet waits as well.
+///
+/// Of the priorities with due jobs, the ten that are claimed last are read, so that no number of them makes the answer large.
 ///
 /// A client that only asks makes no tables: the column of an older program's may be missing.
 /// The first part ends where it is to be said which presence rows are those of the living.
@@ -47,21 +41,31 @@ pub(crate) const QUEUE_STATUS: [&str; 2] = [
         from abaci.presence where queue = $1 and ",
     "), \
     enqueued as ( \
-        select count(*) as jobs, \
+        select priority, count(*) as jobs, count(*) as due, \
             min(greatest(created_at, delay_until_epoch_ms, \
                 case when executor_id is not null then updated_at end)) as since, \
             count(*) filter (where coalesce(application_version, $2) <> all ((select versions from live)::text[]) \
-                or not (select know_all from live) and (name <> all (string_to_array((select known from live), '\n')) \
+                or not (select know_all from live) and (name <> all ((select string_to_array(known, '\n') from live)::text[]) \
                     or class_name is not null or config_name is not null)) as stranded \
-        from dbos.workflow_status where queue_name = $1 and status = 'ENQUEUED'), \
+        from dbos.workflow_status where queue_name = $1 and status = 'ENQUEUED' group by 1), \
     delayed as ( \
-        select count(*) as jobs, \
-            min(delay_until_epoch_ms) filter (where delay_until_epoch_ms <= extract(epoch from now()) * 1000) as since \
-        from dbos.workflow_status where queue_name = $1 and status = 'DELAYED'), \
+        select priority, count(*) as jobs, count(*) filter (where delay_until_epoch_ms <= extract(epoch from now()) * 1000) as due, \
+            min(delay_until_epoch_ms) filter (where delay_until_epoch_ms <= extract(epoch from now()) * 1000) as since, 0 as stranded \
+        from dbos.workflow_status where queue_name = $1 and status = 'DELAYED' group by 1), \
+    waiting as materialized (select * from enqueued union all select * from delayed), \
+    waiting_in_all as ( \
+        select coalesce(sum(jobs), 0)::bigint as jobs, min(since) as since, coalesce(sum(stranded), 0)::bigint as stranded \
+        from waiting), \
+    ranks as materialized ( \
+        select priority, sum(due)::bigint as due, (extract(epoch from now()) - min(since) / 1000.0)::float8 as oldest \
+        from waiting where due > 0 group by 1 order by 1 desc limit 10), \
     running as ( \
         select count(*) as jobs from dbos.workflow_status where queue_name = $1 and status = 'PENDING') \
-    select enqueued.jobs + delayed.jobs as queued, \
-        coalesce((select concurrency <= 0 from dbos.queues where name = $1), false) as paused, running.jobs as running, enqueued.stranded as stranded, \
-        (extract(epoch from now()) - least(enqueued.since, delayed.since) / 1000.0)::float8 as oldest \
-    from enqueued, delayed, running",
+    select waiting_in_all.jobs as queued, running.jobs as running, stranded, \
+        (extract(epoch from now()) - since / 1000.0)::float8 as oldest, \
+        concurrency, rate_limit_max, rate_limit_period_sec, \
+        coalesce((select array_agg(priority order by priority) from ranks), '{}') as ranks, \
+        coalesce((select array_agg(due order by priority) from ranks), '{}') as due_of_ranks, \
+        coalesce((select array_agg(oldest order by priority) from ranks), '{}') as oldest_of_ranks \
+    from waiting_in_all cross join running left join dbos.queues on queues.name = $1",
 ];

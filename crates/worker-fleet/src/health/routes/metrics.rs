@@ -151,6 +151,10 @@ fn of_queue(probed: &ProbeResult) -> Vec<Metric> {
     #[expect(clippy::cast_precision_loss, reason = "see above")]
     let count = |jobs: u64| Samples::Gauge(jobs as f64);
     let waiting = queue.oldest_waiting_seconds.unwrap_or_default();
+    let oldest = queue
+        .priorities
+        .iter()
+        .map(|wait| (wait.priority.to_string(), wait.oldest_waiting_seconds));
     vec![
         metric("queue_queued", "Jobs that wait in the queue", count(queue.queued)),
         metric(
@@ -174,6 +178,14 @@ fn of_queue(probed: &ProbeResult) -> Vec<Metric> {
                 "queue_oldest_waiting",
                 "Seconds that the oldest job has waited that could have been started, 0 if none waits",
                 Samples::Gauge(waiting),
+            )
+        },
+        Metric {
+            unit: Some(Unit::Seconds),
+            ..metric(
+                "queue_oldest",
+                "Seconds that the oldest job of the priority has waited, of the ten priorities at most that are claimed last",
+                Samples::Gauges("priority", oldest.collect()),
             )
         },
     ]

@@ -4,6 +4,7 @@ mod database;
 mod supervisor;
 mod workers;
 
+use durable_jobs::client::{Limit, PriorityWait, Rate};
 use durable_jobs::worker::DatabaseContact;
 use serde_json::{Value, json};
 
@@ -92,7 +93,16 @@ fn answered(age: Duration) -> ProbeResult {
         queued: 7,
         running: 2,
         oldest_waiting_seconds: Some(1.5),
+        priorities: vec![PriorityWait {
+            priority: 9,
+            due: 6,
+            oldest_waiting_seconds: 1.5,
+        }],
         paused: false,
+        limit: Some(Limit {
+            rate: Some(Rate::new(10, Duration::from_secs(2))),
+            concurrency: None,
+        }),
         stranded: 1,
     };
     ProbeResult {

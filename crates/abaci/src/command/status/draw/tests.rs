@@ -1,6 +1,8 @@
 //! Literal reports and what is drawn of them.
 
-use durable_jobs::client::QueueStatus;
+use std::time::Duration;
+
+use durable_jobs::client::{Limit, QueueStatus, Rate};
 use durable_jobs::record::Details;
 use worker_fleet::snapshot::{HealthView, PrivateDatabase, SupervisorView};
 
@@ -99,7 +101,9 @@ fn report() -> StatusReport {
                 queued: 12,
                 running: 1,
                 oldest_waiting_seconds: Some(75.0),
+                priorities: Vec::new(),
                 paused: false,
+                limit: None,
                 stranded: 0,
             }),
             connections: None,
@@ -112,6 +116,29 @@ fn report() -> StatusReport {
 fn plain(columns: Option<usize>) -> Vec<String> {
     let lines = lines(&report(), columns);
     lines.iter().map(|line| output::unpainted(line)).collect()
+}
+
+#[test]
+fn limits_and_priorities_are_said_where_there_are_any() {
+    let mut report = report();
+    let queue = report.database.queue.as_mut().unwrap();
+    let wait = |priority, oldest_waiting_seconds| PriorityWait {
+        priority,
+        due: 1,
+        oldest_waiting_seconds,
+    };
+    queue.priorities = vec![wait(0, 3.0)];
+    assert_eq!(queue_counts(queue), "1 running, 12 waiting (the oldest for 1m)");
+    queue.priorities.push(wait(9, 7200.0));
+    queue.limit = Some(Limit {
+        rate: Some(Rate::new(100, Duration::from_mins(1))),
+        concurrency: Some(2),
+    });
+    assert_eq!(
+        queue_counts(queue),
+        "1 running, 12 waiting (the oldest for 1m), by priority: 0 3.0s, 9 2h; \
+         it starts 100 in 1m and runs 2 at once at most"
+    );
 }
 
 #[test]
