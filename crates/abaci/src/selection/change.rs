@@ -135,8 +135,8 @@ impl Change {
     ) -> anyhow::Result<Changes> {
         let (mut changes, mut written) = (Changes::to(0), Ok(()));
         for some in ids.chunks(AT_ONCE) {
-            let changed = act(some).await;
-            for (id, outcome) in changed.with_context(|| self.so_far(changes.jobs, ids.len() as u64))? {
+            let outcomes = act(some).await;
+            for (id, outcome) in outcomes.with_context(|| self.so_far(changes.jobs, ids.len() as u64))? {
                 if let Changed::Refused(reason) = outcome {
                     output::error(reason);
                     changes.exit = Exit::No;
@@ -164,8 +164,8 @@ impl Change {
                 break;
             };
             let ids: Vec<JobId> = page.into_iter().map(|job| job.workflow_id).collect();
-            let changed = act(&ids).await;
-            for (id, outcome) in changed.with_context(|| self.so_far(changes.jobs, count))? {
+            let outcomes = act(&ids).await;
+            for (id, outcome) in outcomes.with_context(|| self.so_far(changes.jobs, count))? {
                 if matches!(outcome, Changed::Now) {
                     changes.jobs += 1;
                     written = written.and_then(|()| self.report(&id));

@@ -103,11 +103,10 @@ pub enum WaitEvent {
 
 impl WaitEvent {
     fn of_limits((queue, limits): (String, StartLimits)) -> Self {
-        let limit = limits.limit;
-        if limits.paused {
-            return Self::QueuePaused(queue);
+        match limits {
+            StartLimits { paused: true, .. } => Self::QueuePaused(queue),
+            StartLimits { limit, .. } => Self::QueueLimited { queue, limit },
         }
-        Self::QueueLimited { queue, limit }
     }
 }
 

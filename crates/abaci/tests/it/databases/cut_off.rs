@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use testkit::{Process, Signal, eventually, is_alive};
+use testkit::{Process, Signal, is_alive};
 
 use crate::fleet_rig::{computing_process, stop};
 use crate::health::Served;
@@ -92,14 +92,14 @@ fn a_server_that_begins_anew_is_unready_and_can_be_stopped() {
 #[test]
 fn a_server_waits_for_its_database_as_long_when_it_begins_anew() {
     let rig = Rig::new();
-    let mut server = Process::spawn(rig.abaci(["serve", "--wait-for-database", "1s"]));
+    let server = Process::spawn(rig.abaci(["serve", "--wait-for-database", "1s"]));
     server.wait_for_line("ready");
     rig.database
         .psql("update abaci.presence set incarnation = 'another'");
     let _lock = rig.database.lock("abaci.names");
     server.wait_for_line(ANEW);
-    let status = eventually("its end", || server.try_exit());
-    assert_eq!(status.code(), Some(3), "{:#?}", server.stderr());
-    let last = server.stderr().pop().unwrap();
+    let output = server.finish();
+    let last = output.stderr.last().unwrap();
+    assert_eq!(code(&output), 3, "{last}");
     assert!(last.starts_with("abaci: no database answers at"), "{last}");
 }
