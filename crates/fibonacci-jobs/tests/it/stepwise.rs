@@ -339,7 +339,7 @@ async fn an_id_of_one_workflow_is_refused_for_the_other() {
     for other in [Request::new(10), stepwise(11)] {
         let error = submit(other).await.unwrap_err().to_string();
         assert!(
-            error.starts_with("job mine exists already and asks for something else"),
+            error.starts_with("job mine exists already with the input"),
             "{error}"
         );
     }
