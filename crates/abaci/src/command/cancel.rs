@@ -6,8 +6,7 @@ use durable_jobs::{Client, JobId, State};
 use crate::config::Config;
 use crate::database_access::DatabaseAccess;
 use crate::exit::Exit;
-use crate::output;
-use crate::selection::{Change, Changed, ConsentFlags, JobsArgs, Named, SelectedQueueFlag, states_of};
+use crate::selection::{Change, Changed, ConsentFlags, JobsArgs, Named, SelectedQueueFlag, outcomes};
 
 const CANCEL: Change = Change {
     verb: "cancel",
@@ -42,14 +41,10 @@ impl CancelArgs {
 
 async fn cancel(client: &Client, ids: &[JobId]) -> anyhow::Result<Vec<(JobId, Changed)>> {
     let cancelled = client.cancel_all(ids).await?;
-    let others: Vec<JobId> = ids.iter().filter(|id| !cancelled.contains(id)).cloned().collect();
-    let states = states_of(client, &others).await?;
-    let outcome = |id: &JobId| match states.get(id) {
-        _ if cancelled.contains(id) => Changed::Now,
-        Some(State::Cancelled) => Changed::Before,
-        Some(state) if state.is_final() => Changed::Refused(format!("job {id} had ended before: {state}")),
-        Some(state) => Changed::Refused(format!("job {id} was resumed at the same moment: {state}")),
-        None => Changed::Refused(output::no_such_job(id)),
-    };
-    Ok(ids.iter().map(|id| (id.clone(), outcome(id))).collect())
+    outcomes(client, ids, &cancelled, |id, state| match state {
+        State::Cancelled => Changed::Before,
+        state if state.is_final() => Changed::Refused(format!("job {id} had ended before: {state}")),
+        state => Changed::Refused(format!("job {id} was resumed at the same moment: {state}")),
+    })
+    .await
 }

@@ -14,7 +14,7 @@ use crate::database_access::DatabaseAccess;
 use crate::exit::{Exit, Failed};
 use crate::output::{self, Format};
 use crate::selection::{
-    Change, Changed, Changes, ConsentFlags, JobsArgs, Named, SelectedQueueFlag, states_of,
+    Change, Changed, Changes, ConsentFlags, JobsArgs, Named, SelectedQueueFlag, outcomes,
 };
 
 /// A deletion of jobs.
@@ -128,15 +128,14 @@ impl GcArgs {
 
 async fn delete(client: &Client, ids: &[JobId]) -> anyhow::Result<Vec<(JobId, Changed)>> {
     let deleted = client.delete_all(ids).await?;
-    let others: Vec<JobId> = ids.iter().filter(|id| !deleted.contains(id)).cloned().collect();
-    let states = states_of(client, &others).await?;
-    let outcome = |id: &JobId| match states.get(id) {
-        _ if deleted.contains(id) => Changed::Now,
-        Some(state) if state.is_final() => Changed::Refused(format!("job {id} is of another application")),
-        Some(state) => Changed::Refused(format!("job {id} is {state}; cancel it first")),
-        None => Changed::Refused(output::no_such_job(id)),
-    };
-    Ok(ids.iter().map(|id| (id.clone(), outcome(id))).collect())
+    outcomes(client, ids, &deleted, |id, state| {
+        Changed::Refused(if state.is_final() {
+            format!("job {id} is of another application")
+        } else {
+            format!("job {id} is {state}; cancel it first")
+        })
+    })
+    .await
 }
 
 fn print(removed: &Removed, mode: GcMode) -> anyhow::Result<()> {

@@ -147,7 +147,7 @@ async fn count(client: &Client, filter: &JobFilter, place: &Cursor) -> anyhow::R
         after: after.cloned(),
         ..filter.clone()
     };
-    // What they are has to be read of each, which may take long.
+    // Details have to be read of each job, which may take long.
     if !filter.details.is_empty() {
         return Ok(Some(" jobs, and there may be more".to_owned()));
     }

@@ -59,7 +59,7 @@ struct Look {
     /// The progress that a worker reports while the job runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     progress: Option<RunningJob>,
-    /// Why the job waits, if it does.
+    /// The reason why the job waits, if it does.
     #[serde(skip_serializing_if = "Option::is_none")]
     waits: Option<Waiting>,
     /// The fleet that takes it as soon as its workers run, where nobody does now.

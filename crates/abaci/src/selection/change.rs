@@ -9,7 +9,7 @@
     reason = "the docs of flags are the help texts, which show no backticks"
 )]
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, BufRead, IsTerminal};
 
 use anyhow::Context;
@@ -302,6 +302,23 @@ impl Change {
         io::stdin().lock().read_line(&mut answer)?;
         Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
     }
+}
+
+/// Says of each job what became of it: of those that a statement changed, and by their states of the others.
+pub(crate) async fn outcomes(
+    client: &Client,
+    ids: &[JobId],
+    changed: &HashSet<JobId>,
+    of_state: fn(&JobId, State) -> Changed,
+) -> anyhow::Result<Vec<(JobId, Changed)>> {
+    let others: Vec<JobId> = ids.iter().filter(|id| !changed.contains(id)).cloned().collect();
+    let states = states_of(client, &others).await?;
+    let outcome = |id: &JobId| match states.get(id) {
+        _ if changed.contains(id) => Changed::Now,
+        Some(state) => of_state(id, *state),
+        None => Changed::Refused(output::no_such_job(id)),
+    };
+    Ok(ids.iter().map(|id| (id.clone(), outcome(id))).collect())
 }
 
 /// Reads the states of those of the jobs that there are.

@@ -17,7 +17,7 @@ use durable_jobs::record::{Batch, DetailFilter, Label, Order, shorten};
 use durable_jobs::{Client, JobFilter, JobId, State};
 use fibonacci_jobs::Algorithm;
 
-pub(crate) use change::{AT_ONCE, Change, Changed, Changes, ConsentFlags, Named, states_of};
+pub(crate) use change::{AT_ONCE, Change, Changed, Changes, ConsentFlags, Named, outcomes, states_of};
 
 use crate::exit::Failed;
 use crate::flags::one_of;

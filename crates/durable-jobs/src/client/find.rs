@@ -9,7 +9,7 @@ use crate::Error;
 use crate::database::workflow_rows::{IDS_LIKE, STATUSES};
 use crate::record::{APPLICATION, JobId};
 
-/// Beginnings are looked for in all rows, one after the other; more of them are rather ids of jobs that are gone.
+/// Each beginning is compared with the id of every row; more of them are rather ids of jobs that are gone.
 pub const MOST_BEGINNINGS: usize = 20;
 
 /// The jobs that a text names.

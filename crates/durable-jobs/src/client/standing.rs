@@ -171,7 +171,7 @@ fn of_delay(row: &WorkflowRecord, options: SubmitOptions) -> Option<Difference> 
             }
             (period(due), Stated::Period(delay))
         }
-        // Whoever resumes a job lets it wait no more; and a moment that has passed delays nothing.
+        // A job that is resumed waits no more; and a moment that has passed delays nothing.
         (None, Some(_)) if !is_untouched => return None,
         (None, Some(Delay::Until(moment))) if moment < dated + OLDEST_MS => return None,
         (None, Some(Delay::Until(moment))) => (Stated::Nothing, Stated::Moment(moment)),

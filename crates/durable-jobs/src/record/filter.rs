@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{Batch, Details, Job, JobId, Label, State, shorten};
 
-/// Which jobs are meant, and in which order. The default means all of them, the newest first.
+/// A choice among jobs, and their order. The default means all of them, the newest first.
 #[derive(Debug, Clone, Default)]
 pub struct JobFilter {
     /// Only these jobs; empty for all.

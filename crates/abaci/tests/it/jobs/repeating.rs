@@ -193,7 +193,7 @@ fn a_delayed_batch_is_completed_after_its_moment() {
         assert_eq!(code(&output), 0, "{output:#?}");
         assert!(output.stderr[0].contains("300 jobs, 200 of them"), "{output:#?}");
     }
-    // Whoever is resumed waits no more.
+    // A job that is resumed waits no more.
     assert_eq!(code(&rig.run(["cancel", "future-0000001"])), 0);
     rig.database.psql("update dbos.workflow_status set created_at = created_at - 5000, updated_at = updated_at - 5000 where status = 'CANCELLED'");
     assert_eq!(code(&rig.run(["resume", "future-0000001"])), 0);

@@ -373,7 +373,7 @@ fn a_killed_bulk_change_is_completed_by_the_same_command() {
     await_a_lock(&rig);
     cancel.kill();
     drop(lock);
-    // What was asked of the server before the end of its client is done there as a whole.
+    // A statement that the server had begun before the end of its client is done there as a whole.
     eventually("whole statements", || {
         ["CANCELLED 1500 ENQUEUED 1500", "CANCELLED 2000 ENQUEUED 1000"].contains(&counts(&rig).as_str())
     });
@@ -425,9 +425,10 @@ fn two_bulk_changes_at_once_share_the_jobs_out() {
     let resume = || Process::spawn(rig.abaci(["resume", "--tag", "big", "--yes"]));
     let outputs = [resume(), resume()].map(Process::finish);
     let mut named: Vec<&String> = outputs.iter().flat_map(|output| &output.stdout).collect();
+    assert_eq!(named.len(), 3500, "both say that they resumed a job");
     named.sort();
     named.dedup();
-    assert_eq!(named.len(), 3500, "both say that they resumed a job");
+    assert_eq!(named.len(), 3500);
     assert_eq!(counts(&rig), "ENQUEUED 3500");
 }
 
@@ -456,7 +457,7 @@ fn a_bulk_change_is_of_the_jobs_that_were_counted() {
 }
 
 #[test]
-fn many_named_jobs_are_looked_at_and_changed_in_a_moment() {
+fn many_named_jobs_are_looked_at_and_changed_in_their_order() {
     let (rig, _) = three_thousand();
     let ids = rig
         .database
