@@ -37,7 +37,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use crate::database::ClockOffset;
-use crate::record::ENGINE_QUEUE;
+use crate::record::{ENGINE_QUEUE, RunningJob};
 
 /// A worker as its presence row describes it.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -67,6 +67,9 @@ pub struct Presence {
     pub live: bool,
     /// The lead of its clock over the database's at its last heartbeat; absent where it is of an older program.
     pub clock_offset_ms: Option<ClockOffset>,
+    /// Its longer jobs, as it said with its last heartbeat; `seconds` is advanced by the age of that.
+    #[serde(skip)]
+    pub running: Vec<RunningJob>,
     /// Which process beat last and when: what changes with every beat.
     #[serde(skip)]
     pub(crate) beat: String,
@@ -80,7 +83,7 @@ pub struct Presence {
 
 /// Reads every presence row.
 pub(crate) const SELECT: &str = concat!(
-    "select executor_id, host, pid, pid_space, incarnation, application_version, queue, concurrency, workflows, draining, clock_offset_ms, \
+    "select executor_id, host, pid, pid_space, incarnation, application_version, queue, concurrency, workflows, draining, clock_offset_ms, running::text as running, \
      extract(epoch from now() - heartbeat_at)::float8 as age, incarnation || ' ' || heartbeat_at as beat, ",
     is_connected!(),
     " as connected, ",
@@ -131,6 +134,7 @@ impl Presence {
     }
 
     pub(crate) fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let age_seconds = row.try_get("age")?;
         Ok(Self {
             executor_id: row.try_get("executor_id")?,
             host: row.try_get("host")?,
@@ -140,7 +144,8 @@ impl Presence {
             concurrency: row.try_get::<i32, _>("concurrency")?.unsigned_abs(),
             workflows: row.try_get("workflows")?,
             draining: row.try_get("draining")?,
-            heartbeat_age_seconds: row.try_get("age")?,
+            heartbeat_age_seconds: age_seconds,
+            running: RunningJob::all_said(row.try_get("running")?, age_seconds),
             connected: row.try_get("connected")?,
             live: row.try_get("live")?,
             clock_offset_ms: row
