@@ -1,8 +1,49 @@
 //! The HTTP interface of durable jobs, events, and the page over it.
 //!
+//! **What it does.** [`WebServer::run`] answers on a bound socket: the resources under `/api/v1`, their description at
+//! `/openapi.json`, and the page, which is rendered here and works without scripts. Everything goes through the calls of
+//! a [`durable_jobs::Client`], as the command line does.
+//!
+//! **What is handed in.** The socket, a way to connect a client, which is used at the first question and not before,
+//! [`Access`] with the token of those who may change something, and the end. It knows no terminal, starts no process and
+//! reads no environment.
+//!
+//! **What it does not promise.** What it says of a job may have changed when it is read. A listener that does not read
+//! loses its connection, and takes up again where it was.
+//!
 //! # Layout
 //!
 //! A file imports only from lines below its own.
 //!
 //! | module | what it does |
 //! |---|---|
+//! | `server` | the routes of everything, and the server under them |
+//! | `page` | the views, rendered to HTML |
+//! | `api` | the resources under `/api/v1` |
+//! | `events` | the changes of jobs, to all who listen |
+//! | `guard` | who may: hosts, origins, tokens, sessions; headers of every answer |
+//! | `state` | what the handlers share |
+//! | `feed` | the loop that asks what has changed, for all listeners |
+//! | `clients` | the client, connected at the first question |
+//! | `views` | the JSON of answers |
+//! | `access` | the token, and the sessions that it signs |
+//! | `body` | bodies of requests, with their limits |
+//! | `problem` | refusals and failures, in the form of RFC 9457 |
+
+mod access;
+mod api;
+mod body;
+mod clients;
+mod events;
+mod feed;
+mod guard;
+mod page;
+mod problem;
+mod server;
+mod state;
+mod views;
+
+pub use access::{Access, Token, TokenError};
+pub use clients::Connect;
+pub use server::WebServer;
+pub use state::WebSettings;

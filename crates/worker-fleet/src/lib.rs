@@ -32,6 +32,7 @@
 //! | [`child`] | the other end: a worker's link to its supervisor, and the health process |
 //! | [`supervisor`] | the event loop of a fleet, its processes, their channels, the control socket |
 //! | [`health`] | the endpoints: the question to the database, the verdict, the answers, the HTTP server |
+//! | [`http`] | the HTTP server under the endpoints, with its limits |
 //! | [`snapshot`] | all that is known of a fleet at one moment: the form that the others exchange |
 //! | [`signals`] | the signals that ask a process to end |
 //! | `systemd` | the messages to systemd |
@@ -41,6 +42,7 @@
 pub mod child;
 mod error;
 pub mod health;
+pub mod http;
 mod parent_death;
 pub mod signals;
 pub mod snapshot;

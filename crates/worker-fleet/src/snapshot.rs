@@ -29,7 +29,10 @@ pub struct Snapshot {
     /// The workers, by slot.
     pub workers: Vec<WorkerView>,
     /// The health process, where there is one.
-    pub health: Option<HealthView>,
+    pub health: Option<ServingView>,
+    /// The web process, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub web: Option<ServingView>,
     /// The private database, where it is the one in use.
     pub private_database: Option<PrivateDatabase>,
 }
@@ -130,9 +133,9 @@ pub struct LastExit {
     pub age_seconds: f64,
 }
 
-/// The process that answers `/health`.
+/// A process that serves a listening socket.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct HealthView {
+pub struct ServingView {
     /// Its process; absent while there is none.
     pub pid: Option<u32>,
     /// The address that it listens on.

@@ -6,6 +6,7 @@
 //! wait goes on through outages and says so.
 
 mod cancel;
+mod changes;
 mod find;
 mod fork;
 mod gc;
@@ -30,6 +31,7 @@ use std::time::Duration;
 pub use crate::gc::{Collected, GcMode, GcOptions, GcReport};
 pub use crate::record::{Limit, Rate};
 pub use cancel::CancelOutcome;
+pub use changes::{Changes, Moment};
 pub use find::{Found, MOST_BEGINNINGS};
 pub use fork::{Forked, StepName};
 pub use listeners::QueueVersion;

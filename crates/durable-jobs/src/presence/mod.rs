@@ -33,11 +33,12 @@ pub(crate) use session::CHANNEL;
 pub(crate) use sessions::{all_gone, end_all, end_holder, end_nameless, own_sessions};
 pub(crate) use standstill::Standstill;
 
+use serde_json::Value;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use crate::database::ClockOffset;
-use crate::record::ENGINE_QUEUE;
+use crate::record::{ENGINE_QUEUE, RunningJob};
 
 /// A worker as its presence row describes it.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -67,6 +68,9 @@ pub struct Presence {
     pub live: bool,
     /// The lead of its clock over the database's at its last heartbeat; absent where it is of an older program.
     pub clock_offset_ms: Option<ClockOffset>,
+    /// The jobs that it has had in hand for a while, as it said with its last heartbeat.
+    #[serde(skip)]
+    pub running: Vec<RunningJob>,
     /// Which process beat last and when: what changes with every beat.
     #[serde(skip)]
     pub(crate) beat: String,
@@ -80,7 +84,7 @@ pub struct Presence {
 
 /// Reads every presence row.
 pub(crate) const SELECT: &str = concat!(
-    "select executor_id, host, pid, pid_space, incarnation, application_version, queue, concurrency, workflows, draining, clock_offset_ms, \
+    "select executor_id, host, pid, pid_space, incarnation, application_version, queue, concurrency, workflows, draining, clock_offset_ms, running::text as running, \
      extract(epoch from now() - heartbeat_at)::float8 as age, incarnation || ' ' || heartbeat_at as beat, ",
     is_connected!(),
     " as connected, ",
@@ -146,11 +150,29 @@ impl Presence {
             clock_offset_ms: row
                 .try_get::<Option<i64>, _>("clock_offset_ms")?
                 .map(ClockOffset::from_ms),
+            running: running_in(row)?,
             beat: row.try_get("beat")?,
             incarnation: row.try_get("incarnation")?,
             process: mark_in(row)?,
         })
     }
+}
+
+/// Reads the jobs that a worker says it has in hand, their times advanced by the age of its heartbeat; what a worker of another
+/// version says in another way means nothing to us.
+fn running_in(row: &PgRow) -> Result<Vec<RunningJob>, sqlx::Error> {
+    let said: &str = row.try_get("running")?;
+    let age = row.try_get::<f64, _>("age")?.max(0.0);
+    let jobs: Vec<Value> = serde_json::from_str(said).unwrap_or_default();
+    let jobs = jobs
+        .into_iter()
+        .filter_map(|job| serde_json::from_value::<RunningJob>(job).ok());
+    Ok(jobs
+        .map(|job| RunningJob {
+            seconds: job.seconds + age,
+            ..job
+        })
+        .collect())
 }
 
 /// Reads where a row says that its process is; what it says in another way means nothing to us.

@@ -3,12 +3,14 @@
 //! A field may be added; none is renamed, removed or given another meaning.
 //! Integers that may exceed 2^53 are strings, since JavaScript would round them.
 
+mod entry;
 mod fault;
 mod limits;
 mod request;
 mod result;
 mod workflow_name;
 
+pub use entry::{Entry, EntryError, parse_priority};
 pub use fault::{Fault, FaultKind};
 pub use limits::Limits;
 pub use request::{Algorithm, Request, RequestError};

@@ -324,6 +324,19 @@ impl Request {
 }
 
 impl RequestError {
+    /// Returns the field to blame; absent where it is the whole.
+    #[must_use]
+    pub fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::Missing | Self::NotAnIndex { .. } | Self::TooLarge { .. } | Self::TooMuchMemory { .. } => {
+                Some("n")
+            }
+            Self::Algorithm { .. } | Self::OtherWorkflow { .. } => Some("algorithm"),
+            Self::Fault { .. } | Self::FaultElsewhere { .. } | Self::FaultOutside { .. } => Some("fault"),
+            Self::UnknownField { .. } | Self::NotARequest { .. } => None,
+        }
+    }
+
     pub(super) fn fault(given: &str) -> Self {
         Self::Fault {
             given: shorten(given),

@@ -1,7 +1,7 @@
 //! The other end: what the processes that a supervisor started do with their channel to it.
 
-mod health;
+mod serving;
 mod worker;
 
-pub use health::{HealthProcess, HealthProcessEnd};
+pub use serving::{ServingEnd, ServingProcess, SupervisorFeed};
 pub use worker::SupervisorLink;

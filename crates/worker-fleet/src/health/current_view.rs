@@ -79,8 +79,8 @@ fn advance(snapshot: &mut Snapshot, by: f64) {
     for worker in &mut snapshot.workers {
         advance_worker(worker, by);
     }
-    if let Some(health) = &mut snapshot.health {
-        advance_exit(health.last_exit.as_mut(), by);
+    for serving in snapshot.health.iter_mut().chain(&mut snapshot.web) {
+        advance_exit(serving.last_exit.as_mut(), by);
     }
 }
 

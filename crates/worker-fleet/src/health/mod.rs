@@ -21,7 +21,6 @@
 //! | module | holds |
 //! |---|---|
 //! | `routes` | the paths and their answers; `routes/document` is `/health`, `routes/metrics` is `/metrics` |
-//! | `server` | the HTTP server under them, with its limits |
 //! | `probe` | the question to the database, asked once for all requests |
 //! | `verdict` | what follows from what is known, without input or output: healthy or not, ready or not, and why |
 //! | `current_view` | a sample as of now: ages go on, and what is too old is unknown |
@@ -35,22 +34,26 @@ mod one_worker;
 mod probe;
 mod routes;
 mod sample;
-mod server;
 mod verdict;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::Duration;
 
 use durable_jobs::client::QueueProbe;
 use tokio::sync::watch;
 use tracing::{error, info};
 
 use crate::Error;
+use crate::http::{self, HttpLimits};
 pub use application::Application;
 pub use one_worker::OneWorker;
 use probe::DatabaseProbe;
 use routes::Endpoints;
 pub use sample::{Link, SnapshotSample, SnapshotSource};
+
+/// The longest life of a connection.
+const LIFETIME: Duration = Duration::from_mins(5);
 
 /// The server of the endpoints.
 pub struct HealthServer {
@@ -84,7 +87,7 @@ impl HealthServer {
         Ok(Self {
             listener,
             endpoints: Arc::new(endpoints),
-            capacity: server::capacity(),
+            capacity: http::capacity(),
         })
     }
 
@@ -99,9 +102,13 @@ impl HealthServer {
         if let Ok(address) = listener.local_addr() {
             info!(%address, "health");
         }
+        let limits = HttpLimits {
+            connections: self.capacity,
+            lifetime: LIFETIME,
+        };
         let router = routes::router(Arc::clone(&self.endpoints));
         tokio::select! {
-            () = server::serve(listener, router, self.capacity, stop) => {}
+            () = http::serve(listener, router, limits, stop) => {}
             () = self.endpoints.probe.keep_recent() => {}
         }
     }

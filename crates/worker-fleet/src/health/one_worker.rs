@@ -140,6 +140,7 @@ impl SnapshotSource for OneWorker {
             wanted: 1,
             workers: vec![self.view()],
             health: None,
+            web: None,
             private_database: self
                 .0
                 .private_database

@@ -2,6 +2,7 @@
 
 use super::control::PendingRequest;
 use super::process::ChildEvent;
+use super::serving_child::ServingRole;
 
 /// Something that happened.
 #[derive(Debug)]
@@ -12,8 +13,12 @@ pub(super) enum Event {
         incarnation: u64,
         event: ChildEvent,
     },
-    /// To the health process.
-    Health { incarnation: u64, event: ChildEvent },
+    /// To a process that serves a socket.
+    Serving {
+        role: ServingRole,
+        incarnation: u64,
+        event: ChildEvent,
+    },
     /// Somebody asked over the control socket.
     Request(PendingRequest),
 }

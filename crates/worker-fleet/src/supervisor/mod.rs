@@ -21,7 +21,7 @@
 //! | `fleet_signals` | the signals that steer a fleet |
 //! | `reload` | the replacement of all workers one by one |
 //! | `worker_slot` | the place of one worker |
-//! | `health_child` | the health process |
+//! | `serving_child` | the processes that serve a socket: health, HTTP |
 //! | `event` | the events of the loop |
 //! | `control` | the control socket |
 //! | `process` | one process: start, silence, end, restart |
@@ -31,10 +31,10 @@ mod control;
 mod event;
 mod fleet;
 mod fleet_signals;
-mod health_child;
 pub(crate) mod ipc;
 mod process;
 mod reload;
+mod serving_child;
 mod worker_slot;
 
 use std::ops::ControlFlow;
@@ -49,9 +49,9 @@ use tracing::{info, warn};
 pub use control::{FleetAnswer, FleetLock, FleetRequest, ask, directory_in};
 pub use fleet::{FleetPlan, MOST_WORKERS, check_workers};
 pub use fleet_signals::FleetSignals;
-pub use health_child::HealthChild;
 pub use ipc::{QueueAddress, WorkerFailure};
 pub use process::{Intensity, Program, WorkerTimes};
+pub use serving_child::ServingChild;
 
 use event::Event;
 use fleet::FleetState;

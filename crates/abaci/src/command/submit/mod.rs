@@ -5,7 +5,6 @@
 //! Several jobs are a batch, whose id is said first, since this process may be killed at any moment: the ids of its jobs
 //! follow from it, so that the same command with that batch queues those that are missing, and none twice.
 
-mod entry;
 mod place;
 mod random;
 mod refusal;
@@ -18,7 +17,7 @@ use clap::Args;
 use durable_jobs::client::{Delay, NewJob, Priority, SubmitOptions, Submitted};
 use durable_jobs::record::{Batch, Label};
 use durable_jobs::{Client, Error, JobId, State};
-use fibonacci_jobs::record::RequestError;
+use fibonacci_jobs::record::{Entry, RequestError, parse_priority};
 use fibonacci_jobs::{Algorithm, Request};
 use serde::Serialize;
 use worker_fleet::signals::Signals;
@@ -30,9 +29,8 @@ use crate::flags::{LimitFlags, QueueFlags, TableFlags, WaitFlags, one_of};
 use crate::output::{self, Format};
 use crate::wait::JobWait;
 
-use entry::{Entry, parse_priority};
 use place::Place;
-use workload::Workload;
+use workload::{PlacedEntry, Workload};
 
 /// A submission of more jobs than this takes long enough to be cut short.
 const LARGE: usize = 300;
@@ -194,7 +192,7 @@ impl SubmitArgs {
         }
         let places = entries.iter().map(|entry| entry.place.clone()).collect();
         let mut ids = batch.iter().flat_map(Batch::ids);
-        let jobs = entries.into_iter().map(|entry| {
+        let jobs = entries.into_iter().map(|PlacedEntry { entry, .. }| {
             // A position counts also where the line names another id, so that the others keep theirs.
             let id = ids.next().unwrap_or_else(JobId::fresh);
             let request = entry.request;
@@ -224,7 +222,7 @@ impl SubmitArgs {
     }
 
     /// Reads the jobs as they are written, and checks their requests.
-    fn entries(&self, config: &Config) -> Result<(Vec<Entry>, Option<u64>), Failed> {
+    fn entries(&self, config: &Config) -> Result<(Vec<PlacedEntry>, Option<u64>), Failed> {
         let refused = |error: RequestError| Failed::usage(error.to_string());
         let (mut entries, fresh_seed) = self.workload.entries(self.algorithm)?;
         let fault = self
@@ -234,13 +232,17 @@ impl SubmitArgs {
             .transpose()
             .map_err(refused)?;
         let limits = config.limits();
-        for Entry { request, .. } in &mut entries {
+        for PlacedEntry {
+            entry: Entry { request, .. },
+            ..
+        } in &mut entries
+        {
             request.fault = request.fault.or(fault);
             limits.check(request).map_err(refused)?;
         }
         match (&self.id, entries.as_mut_slice()) {
             (None, _) => {}
-            (Some(id), [entry]) => {
+            (Some(id), [PlacedEntry { entry, .. }]) => {
                 let id = id
                     .parse()
                     .map_err(|error| Failed::usage(format!("--id: {error}")))?;

@@ -6,14 +6,19 @@ use std::sync::Arc;
 
 use clap::{Args, ValueHint};
 use fibonacci_jobs::Algorithm;
-use fibonacci_jobs::record::RequestError;
+use fibonacci_jobs::record::{Entry, RequestError};
 
-use super::entry::Entry;
 use super::place::Place;
 use super::random::Random;
 use crate::exit::Failed;
 use crate::index_range::IndexRange;
 use crate::output;
+
+/// A job, and where it is written.
+pub(super) struct PlacedEntry {
+    pub(super) entry: Entry,
+    pub(super) place: Place,
+}
 
 /// The sources of requests.
 #[derive(Debug, Args)]
@@ -39,15 +44,20 @@ impl Workload {
     /// Reads every job, `algorithm` being that of those that name none; absent for the one for each index.
     ///
     /// With them comes the seed of those that were drawn, if it was not given.
-    pub(super) fn entries(&self, algorithm: Option<Algorithm>) -> Result<(Vec<Entry>, Option<u64>), Failed> {
+    pub(super) fn entries(
+        &self,
+        algorithm: Option<Algorithm>,
+    ) -> Result<(Vec<PlacedEntry>, Option<u64>), Failed> {
         let mut fresh_seed = None;
         let mut entries = Vec::new();
         for (text, number) in self.indices.iter().zip(1..) {
             if text == STDIN {
                 entries.extend(from_file(Path::new(STDIN), algorithm)?);
             } else {
-                let entry = Entry::read(text, algorithm).map_err(Failed::usage)?;
-                entries.push(entry.at(Place::Argument(number)));
+                let entry = Entry::read(text, algorithm);
+                let entry = entry.map_err(|error| Failed::usage(error.to_string()))?;
+                let place = Place::Argument(number);
+                entries.push(PlacedEntry { entry, place });
             }
         }
         if let Some(path) = &self.file {
@@ -61,7 +71,10 @@ impl Workload {
                 output::talk(format_args!("the same indices again: --seed {seed}"));
             }
             let mut random = Random::seeded(seed);
-            let draw = |number| Entry::of_index(random.index(range), algorithm).at(Place::Drawn(number));
+            let draw = |number| PlacedEntry {
+                entry: Entry::of_index(random.index(range), algorithm),
+                place: Place::Drawn(number),
+            };
             entries.extend((1..=count).map(draw));
         }
         if entries.is_empty() {
@@ -74,7 +87,7 @@ impl Workload {
 /// The name of standard input.
 const STDIN: &str = "-";
 
-fn from_file(path: &Path, algorithm: Option<Algorithm>) -> Result<Vec<Entry>, Failed> {
+fn from_file(path: &Path, algorithm: Option<Algorithm>) -> Result<Vec<PlacedEntry>, Failed> {
     let name = if path == Path::new(STDIN) {
         "stdin".to_owned()
     } else {
@@ -91,7 +104,7 @@ fn from_file(path: &Path, algorithm: Option<Algorithm>) -> Result<Vec<Entry>, Fa
             let place = Place::Line(Arc::clone(&source), number);
             let entry = Entry::read(line, algorithm);
             let entry = entry.map_err(|error| Failed::usage(format!("{place}: {error}")))?;
-            Ok(entry.at(place))
+            Ok(PlacedEntry { entry, place })
         });
     entries.collect()
 }

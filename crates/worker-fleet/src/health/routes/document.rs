@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::health::current_view::{CurrentView, rounded};
 use crate::health::verdict::{DatabaseState, HealthStatus, HealthVerdict, ProbeResult};
-use crate::snapshot::{HealthView, Phase, PrivateDatabase, WorkerView};
+use crate::snapshot::{Phase, PrivateDatabase, ServingView, WorkerView};
 
 #[derive(Serialize)]
 pub(crate) struct Document<'a> {
@@ -25,7 +25,7 @@ pub(crate) struct Document<'a> {
     workers: &'a [WorkerView],
     ready_workers: usize,
     wanted_workers: Option<u32>,
-    health: Option<&'a HealthView>,
+    health: Option<&'a ServingView>,
     private_database: Option<&'a PrivateDatabase>,
     queue: Option<Queue<'a>>,
     database: DatabaseView,

@@ -14,7 +14,7 @@ use super::super::routes::document::{Answerer, Document};
 use super::super::routes::metrics;
 use super::super::sample::{Link, SnapshotSample};
 use super::*;
-use crate::snapshot::{HealthView, LastExit, PrivateDatabase, Snapshot, SupervisorView};
+use crate::snapshot::{LastExit, PrivateDatabase, ServingView, Snapshot, SupervisorView};
 
 const APPLICATION: Application = Application {
     name: "abaci",
@@ -73,12 +73,13 @@ fn sample(workers: Vec<WorkerView>) -> SnapshotSample {
         queue: "jobs".to_owned(),
         wanted: u32::try_from(workers.len()).unwrap(),
         workers,
-        health: Some(HealthView {
+        health: Some(ServingView {
             pid: Some(2),
             address: "127.0.0.1:8080".to_owned(),
             restarts: 0,
             last_exit: None,
         }),
+        web: None,
         private_database: Some(PrivateDatabase::RUNNING),
     };
     SnapshotSample {

@@ -9,55 +9,36 @@
 //! | `commands` | what a fleet can be asked: scale, reload, status |
 //! | `view` | the state of a fleet as others see it |
 //! | `self` | the state of a fleet |
+//! | `plan` | the fleet that there is to be |
 
 mod commands;
+mod plan;
 mod view;
 
 pub use commands::{MOST_WORKERS, check_workers};
+pub use plan::FleetPlan;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
 use super::control::PendingRequest;
 use super::event::Event;
-use super::health_child::HealthChild;
 use super::ipc::WorkerFailure;
-use super::process::{ChildEvent, Program, WorkerTimes};
+use super::process::ChildEvent;
 use super::reload::{NotStarted, Reload, ReloadStep};
+use super::serving_child::ServingRole;
 use super::worker_slot::{UnexpectedEnd, WorkerSlot};
-use crate::snapshot::{Phase, PrivateDatabase, WorkerState};
+use crate::snapshot::{Phase, WorkerState};
 
-/// The part of the state whose change is published at once: the phase, the health process, and of each worker slot,
+/// The part of the state whose change is published at once: the phase, the serving processes, and of each worker slot,
 /// process and state.
-type StateFingerprint = (Phase, Option<u32>, Vec<(u32, Option<u32>, WorkerState)>);
+type StateFingerprint = (Phase, Vec<Option<u32>>, Vec<(u32, Option<u32>, WorkerState)>);
 
 /// The longest pause of a slot while no other worker of the fleet takes jobs.
 const LONGEST_PAUSE_ALONE: Duration = Duration::from_secs(5);
-
-/// The fleet that there is to be.
-pub struct FleetPlan {
-    /// The program of a worker; the arguments of its slot come behind its own.
-    pub program: Program,
-    /// The arguments of the worker in a slot, for a fleet of this size.
-    pub worker_arguments: fn(slot: u32, fleet_size: u32) -> Vec<String>,
-    /// The number of workers.
-    pub workers: u32,
-    /// The slot of the first worker.
-    pub first_slot: u32,
-    /// The times that each worker has.
-    pub times: WorkerTimes,
-    /// The health process, if there is to be one.
-    pub health: Option<HealthChild>,
-    /// The queue that the workers take jobs from.
-    pub queue: String,
-    /// The place of that queue, fit to be shown.
-    pub database: String,
-    /// The state of the private database, where it is the one in use.
-    pub private_database: watch::Receiver<Option<PrivateDatabase>>,
-}
 
 /// The state of a fleet.
 pub(crate) struct FleetState {
@@ -99,9 +80,17 @@ impl FleetState {
                 incarnation,
                 event,
             } => self.handle_worker(slot, incarnation, event, now),
-            Event::Health { incarnation, event } => {
-                if let Some(health) = &mut self.plan.health {
-                    health.handle(incarnation, &event, now);
+            Event::Serving {
+                role,
+                incarnation,
+                event,
+            } => {
+                let child = match role {
+                    ServingRole::Health => &mut self.plan.health,
+                    ServingRole::Web => &mut self.plan.web,
+                };
+                if let Some(child) = child {
+                    child.handle(incarnation, &event, now);
                 }
             }
             Event::Request(PendingRequest { request, answer }) => self.answer(request, answer, now),
@@ -193,7 +182,7 @@ impl FleetState {
         if self.is_starting {
             self.judge_start(now);
         }
-        self.reconcile_health(now);
+        self.reconcile_serving(now);
     }
 
     fn reconcile_slot(&mut self, number: u32, now: Instant) {
@@ -261,17 +250,17 @@ impl FleetState {
         }
     }
 
-    fn reconcile_health(&mut self, now: Instant) {
+    fn reconcile_serving(&mut self, now: Instant) {
         let is_last = self.is_draining() && self.slots.is_empty();
-        let Some(health) = &mut self.plan.health else {
-            return;
-        };
-        if is_last {
-            health.process.stop(now);
-        } else {
-            health.start_if_due(&self.events, now);
+        let watchdog = self.plan.times.watchdog;
+        for child in self.plan.serving_mut() {
+            if is_last {
+                child.process.stop(now);
+            } else {
+                child.start_if_due(&self.events, now);
+            }
+            child.kill_if_due(watchdog, now);
         }
-        health.kill_if_due(self.plan.times.watchdog, now);
     }
 
     fn advance_reload(&mut self, now: Instant) {
@@ -305,9 +294,7 @@ impl FleetState {
     pub(crate) fn hand_back_all(&mut self, now: Instant) {
         self.phase = Phase::Draining;
         self.slots.values_mut().for_each(|slot| slot.hand_back(now));
-        if let Some(health) = &mut self.plan.health {
-            health.kill(now);
-        }
+        self.plan.serving_mut().for_each(|child| child.kill(now));
     }
 
     /// Kills every worker.
@@ -322,9 +309,9 @@ impl FleetState {
         self.slots
             .values_mut()
             .for_each(|slot| slot.process.reset_deadlines(now));
-        if let Some(health) = &mut self.plan.health {
-            health.process.reset_deadlines(now);
-        }
+        self.plan
+            .serving_mut()
+            .for_each(|child| child.process.reset_deadlines(now));
     }
 
     pub(crate) fn is_draining(&self) -> bool {
@@ -336,12 +323,8 @@ impl FleetState {
     }
 
     pub(crate) fn has_processes(&self) -> bool {
-        let has_health = self
-            .plan
-            .health
-            .as_ref()
-            .is_some_and(|health| !health.process.is_empty());
-        has_health || self.slots.values().any(|slot| !slot.process.is_empty())
+        let is_serving = self.plan.serving().any(|child| !child.process.is_empty());
+        is_serving || self.slots.values().any(|slot| !slot.process.is_empty())
     }
 
     /// Says whether it was stopped and everything has ended.
@@ -357,12 +340,8 @@ impl FleetState {
     /// Returns when something is due, if nothing happens before.
     pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
         let slots = self.slots.values().filter_map(|slot| slot.deadline(now));
-        let health = self
-            .plan
-            .health
-            .iter()
-            .filter_map(|health| health.process.next_start());
-        slots.chain(health).min()
+        let serving = self.plan.serving().filter_map(|child| child.process.next_start());
+        slots.chain(serving).min()
     }
 
     /// Ends the start when every worker was ready once, or ends as soon as it starts; if they all do, the fleet does

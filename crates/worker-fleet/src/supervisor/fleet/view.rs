@@ -9,7 +9,7 @@ use crate::snapshot::{Phase, Snapshot, SupervisorView};
 const PUBLISH_INTERVAL: Duration = Duration::from_millis(500);
 
 impl FleetState {
-    /// Publishes a snapshot to the health process, at once when its fingerprint has changed and otherwise from time to
+    /// Publishes a snapshot to the serving processes, at once when its fingerprint has changed and otherwise from time to
     /// time.
     pub(crate) fn publish(&mut self, now: Instant) {
         let fingerprint = self.fingerprint(now);
@@ -21,16 +21,16 @@ impl FleetState {
         }
         self.published = Some((now, fingerprint));
         let snapshot = self.snapshot(now);
-        if let Some(health) = &self.plan.health {
-            health.publish(snapshot);
+        for child in self.plan.serving() {
+            child.publish(snapshot.clone());
         }
     }
 
     fn fingerprint(&self, now: Instant) -> StateFingerprint {
-        let health = self.plan.health.as_ref().and_then(|health| health.process.pid());
+        let serving = self.plan.serving().map(|child| child.process.pid());
         let slots = self.slots.values();
         let workers = slots.map(|slot| (slot.number, slot.process.pid(), slot.state(now)));
-        (self.phase, health, workers.collect())
+        (self.phase, serving.collect(), workers.collect())
     }
 
     pub(crate) fn is_reloading(&self) -> bool {
@@ -70,6 +70,7 @@ impl FleetState {
             wanted: self.plan.workers,
             workers: self.slots.values_mut().map(|slot| slot.view(now)).collect(),
             health: self.plan.health.as_ref().map(|health| health.view(now)),
+            web: self.plan.web.as_ref().map(|web| web.view(now)),
             private_database: self.plan.private_database.borrow().clone(),
         }
     }

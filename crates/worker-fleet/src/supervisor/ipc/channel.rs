@@ -99,7 +99,7 @@ impl Receiver {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{FromChild, ToHealth, WorkerFailure};
+    use super::super::{FromChild, ToServing, WorkerFailure};
     use super::*;
 
     #[tokio::test]
@@ -128,7 +128,8 @@ mod tests {
         assert_eq!(beat, FromChild::Beat { report: None });
         let failed: FromChild = serde_json::from_str(r#"{"say":"failed","code":3,"reason":"no"}"#).unwrap();
         assert!(matches!(failed, FromChild::Failed(WorkerFailure { code: 3, .. })));
-        let database: ToHealth = serde_json::from_str(r#"{"say":"database","url":"u","queue":"q"}"#).unwrap();
-        assert!(matches!(database, ToHealth::Database(at) if at.queue == "q"));
+        let database: ToServing =
+            serde_json::from_str(r#"{"say":"database","url":"u","queue":"q"}"#).unwrap();
+        assert!(matches!(database, ToServing::Database(at) if at.queue == "q"));
     }
 }

@@ -17,7 +17,7 @@ pub(crate) use channel::{Received, Receiver, Sender, inherited, pair, send_now, 
 pub(crate) enum FromChild {
     /// The heartbeat: its async loop turns.
     ///
-    /// The report is absent until the worker takes jobs, and always in a health process.
+    /// The report is absent until the worker takes jobs, and always in a serving process.
     Beat {
         #[serde(default)]
         report: Option<WorkerReport>,
@@ -38,17 +38,17 @@ pub struct WorkerFailure {
     pub is_slot_taken: bool,
 }
 
-/// A message of a supervisor to the health process.
+/// A message of a supervisor to a serving process.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "say", rename_all = "snake_case")]
-pub(crate) enum ToHealth {
+pub(crate) enum ToServing {
     /// The queue to ask.
     Database(QueueAddress),
     /// All that is known of the fleet.
     State { snapshot: Box<Snapshot> },
 }
 
-/// The queue whose state the health process asks for.
+/// The queue whose state a serving process asks for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueAddress {
     /// The address of the database; it may hold a password and goes no further.

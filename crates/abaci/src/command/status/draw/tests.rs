@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use durable_jobs::client::{Limit, QueueStatus, Rate};
 use durable_jobs::record::Details;
-use worker_fleet::snapshot::{HealthView, PrivateDatabase, SupervisorView};
+use worker_fleet::snapshot::{PrivateDatabase, ServingView, SupervisorView};
 
 use super::super::QueueReport;
 use super::*;
@@ -85,7 +85,7 @@ fn report() -> StatusReport {
             queue: "fibonacci".to_owned(),
             wanted: 6,
             workers,
-            health: Some(HealthView {
+            health: Some(ServingView {
                 pid: Some(9_998),
                 address: "127.0.0.1:8080".to_owned(),
                 restarts: 0,

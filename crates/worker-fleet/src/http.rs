@@ -1,13 +1,14 @@
-//! The server under the endpoints: it accepts connections and gives none of them more than its share.
+//! Serves HTTP with limits: it accepts connections and gives none of them more than its share.
 //!
 //! | against | this |
 //! |---|---|
 //! | a client that is slow, or silent | the header of each request has five seconds, the first one and every later one |
-//! | a client that never reads its answers | a connection lives for five minutes at most |
+//! | a client that never reads its answers | what cannot be written for half a minute ends its connection |
+//! | a client that does not go | a connection lives for a bounded time |
 //! | many clients | a number of connections; the next ones wait in the listener's backlog until one ends |
 //! | no file descriptors left | a pause before the next try, logged once |
 //! | a huge header | a small buffer; the answer is 431 |
-//! | a body | nobody reads it |
+//! | a body | the router reads it, or nobody |
 
 use std::io;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
+use tokio_io_timeout::TimeoutStream;
 use tracing::{info, warn};
 
 /// The number of connections that may be open at once.
@@ -30,8 +32,8 @@ const MAX_CONNECTIONS: usize = 2048;
 /// The time for the header of a request, and for the silence between two.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The longest life of a connection.
-const LIFETIME: Duration = Duration::from_mins(5);
+/// The longest time in which nothing of an answer can be written.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The time that an answer under way has when its connection, or the server, ends.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
@@ -42,10 +44,20 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The bytes that are read ahead of a connection, so also the longest header.
 const BUFFER_BYTES: usize = 16 * 1024;
 
+/// The limits of a server.
+#[derive(Debug, Clone, Copy)]
+pub struct HttpLimits {
+    /// The connections that may be open at once.
+    pub connections: usize,
+    /// The longest life of a connection.
+    pub lifetime: Duration,
+}
+
 /// Raises the process's limit of open files as far as it may be, and returns how many connections fit under it.
 ///
 /// The other half of the descriptors is for what the process is there for.
-pub(super) fn capacity() -> usize {
+#[must_use]
+pub fn capacity() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
         current: limit.maximum,
@@ -61,18 +73,19 @@ pub(super) fn capacity() -> usize {
     half.clamp(1, MAX_CONNECTIONS)
 }
 
-/// Accepts and answers, `capacity` connections at a time, until `stop` completes; then lets answers under way finish.
-pub(super) async fn serve(
+/// Accepts and answers, within these limits, until `stop` completes; then lets answers under way finish.
+pub async fn serve(
     listener: TcpListener,
     router: Router,
-    capacity: usize,
+    limits: HttpLimits,
     stop: impl Future<Output = ()>,
 ) {
     let (end, ended) = watch::channel(());
     let mut connections = HttpConnections {
         router,
-        slots: Arc::new(Semaphore::new(capacity)),
+        slots: Arc::new(Semaphore::new(limits.connections)),
         ended,
+        lifetime: limits.lifetime,
         open: JoinSet::new(),
     };
     tokio::select! {
@@ -91,6 +104,7 @@ struct HttpConnections {
     slots: Arc<Semaphore>,
     /// Closed when the connections are to end.
     ended: watch::Receiver<()>,
+    lifetime: Duration,
     open: JoinSet<()>,
 }
 
@@ -103,14 +117,14 @@ impl HttpConnections {
             match listener.accept().await {
                 Ok((stream, _)) => {
                     if std::mem::take(&mut is_failing) {
-                        info!("health connections are accepted again");
+                        info!("HTTP connections are accepted again");
                     }
                     self.open(stream, slot);
                 }
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     if !std::mem::replace(&mut is_failing, true) {
-                        warn!(%error, "health connections cannot be accepted; trying again");
+                        warn!(%error, "HTTP connections cannot be accepted; trying again");
                     }
                     sleep(ACCEPT_PAUSE).await;
                 }
@@ -120,28 +134,30 @@ impl HttpConnections {
     }
 
     fn open(&mut self, stream: TcpStream, slot: OwnedSemaphorePermit) {
-        let (router, ended) = (self.router.clone(), self.ended.clone());
+        let (router, ended, lifetime) = (self.router.clone(), self.ended.clone(), self.lifetime);
         self.open.spawn(async move {
-            converse(stream, router, ended).await;
+            converse(stream, router, (lifetime, ended)).await;
             drop(slot);
         });
     }
 }
 
 /// Answers on one connection until either side has had enough.
-async fn converse(stream: TcpStream, router: Router, mut ended: watch::Receiver<()>) {
+async fn converse(stream: TcpStream, router: Router, (lifetime, mut ended): (Duration, watch::Receiver<()>)) {
     // Without it an answer waits for the client's acknowledgement; a failure costs that time and nothing else.
     let _ = stream.set_nodelay(true);
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(WRITE_TIMEOUT));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(BUFFER_BYTES)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(router));
     tokio::pin!(connection);
     tokio::select! {
         // Whatever is wrong with a connection is the client's to notice.
         _ = connection.as_mut() => return,
-        () = sleep(LIFETIME) => {}
+        () = sleep(lifetime) => {}
         _ = ended.changed() => {}
     }
     connection.as_mut().graceful_shutdown();

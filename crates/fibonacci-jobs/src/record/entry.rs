@@ -3,21 +3,32 @@
 use durable_jobs::JobId;
 use durable_jobs::client::Priority;
 use durable_jobs::record::{Label, shorten};
-use fibonacci_jobs::record::RequestError;
-use fibonacci_jobs::{Algorithm, Request};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::place::Place;
+use super::{Algorithm, Request, RequestError};
 
-/// A request, and what its line says of the job beside it.
-#[derive(Debug, PartialEq)]
-pub(super) struct Entry {
-    pub(super) request: Request,
-    pub(super) id: Option<JobId>,
-    pub(super) priority: Option<Priority>,
-    pub(super) tags: Vec<Label>,
-    pub(super) place: Place,
+/// A request, and what is written of the job beside it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Entry {
+    /// The number that is asked for.
+    pub request: Request,
+    /// The id that was chosen.
+    pub id: Option<JobId>,
+    /// The rank in the queue.
+    pub priority: Option<Priority>,
+    /// Words that it can be found by.
+    pub tags: Vec<Label>,
+}
+
+/// The refusal of an entry.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct EntryError {
+    /// The field to blame; absent where it is the whole.
+    pub field: Option<&'static str>,
+    /// One line: the thing, the value, the way out.
+    pub message: String,
 }
 
 /// One tag, or several.
@@ -30,7 +41,8 @@ enum Tags {
 
 impl Entry {
     /// Asks for F(n), with the algorithm for that index where none is given.
-    pub(super) fn of_index(n: u64, algorithm: Option<Algorithm>) -> Self {
+    #[must_use]
+    pub fn of_index(n: u64, algorithm: Option<Algorithm>) -> Self {
         Self::of(algorithm.map_or_else(|| Request::new(n), |algorithm| Request::with(n, algorithm)))
     }
 
@@ -40,32 +52,36 @@ impl Entry {
             id: None,
             priority: None,
             tags: Vec::new(),
-            place: Place::Argument(1),
         }
     }
 
-    /// Notes where it is written.
-    pub(super) fn at(self, place: Place) -> Self {
-        Self { place, ..self }
-    }
-
-    /// Reads one job; `algorithm` is that of a request which names none.
+    /// Reads one job from a line; `algorithm` is that of a request which names none.
     ///
     /// # Errors
     /// A line that names the field, the value and the way out.
-    pub(super) fn read(text: &str, algorithm: Option<Algorithm>) -> Result<Self, String> {
+    pub fn read(text: &str, algorithm: Option<Algorithm>) -> Result<Self, EntryError> {
         let text = text.trim();
         if !text.starts_with('{') {
-            let n = Request::parse_n(text).map_err(|error| error.to_string())?;
+            let n = Request::parse_n(text).map_err(|error| refused(&error))?;
             return Ok(Self::of_index(n, algorithm));
         }
-        let not_a_request = || RequestError::NotARequest { given: shorten(text) };
-        let mut fields: Map<String, Value> =
-            serde_json::from_str(text).map_err(|_| not_a_request().to_string())?;
+        let not_a_request = |_| refused(&RequestError::NotARequest { given: shorten(text) });
+        let fields = serde_json::from_str(text).map_err(not_a_request)?;
+        Self::from_fields(fields, algorithm)
+    }
+
+    /// Reads one job from the fields of an object, as [`Entry::read`] does.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn from_fields(
+        mut fields: Map<String, Value>,
+        algorithm: Option<Algorithm>,
+    ) -> Result<Self, EntryError> {
         let id = fields.remove("id").map(id_of).transpose()?;
         let priority = fields.remove("priority").as_ref().map(priority_of).transpose()?;
         let tags = fields.remove("tag").map(tags_of).transpose()?;
-        let request = Request::decode(&Value::Object(fields), algorithm).map_err(|error| words(&error))?;
+        let request = Request::decode(&Value::Object(fields), algorithm).map_err(|error| refused(&error))?;
         Ok(Self {
             id,
             priority,
@@ -75,18 +91,40 @@ impl Entry {
     }
 }
 
-/// Says why a request is refused; a line has more fields than the request.
-fn words(error: &RequestError) -> String {
-    match error {
-        RequestError::UnknownField { field } => format!(
-            "field {field:?} does not exist; a line has n and algorithm, id, priority and tag, and fault where faults are enabled"
-        ),
-        error => error.to_string(),
+impl EntryError {
+    fn of(field: &'static str, message: String) -> Self {
+        Self {
+            field: Some(field),
+            message,
+        }
     }
 }
 
+impl From<&RequestError> for EntryError {
+    fn from(error: &RequestError) -> Self {
+        Self {
+            field: error.field(),
+            message: error.to_string(),
+        }
+    }
+}
+
+/// Refuses a request; a line has more fields than the request.
+fn refused(error: &RequestError) -> EntryError {
+    let mut refusal = EntryError::from(error);
+    if let RequestError::UnknownField { field } = error {
+        refusal.message = format!(
+            "field {field:?} does not exist; a line has n and algorithm, id, priority and tag, and fault where faults are enabled"
+        );
+    }
+    refusal
+}
+
 /// Reads a priority as people write it.
-pub(super) fn parse_priority(text: &str) -> Result<Priority, String> {
+///
+/// # Errors
+/// A line with the value and the way out.
+pub fn parse_priority(text: &str) -> Result<Priority, String> {
     let priority = text.parse().ok().and_then(Priority::new);
     priority.ok_or_else(|| wrong_priority(text))
 }
@@ -99,27 +137,32 @@ fn wrong_priority(given: &str) -> String {
     )
 }
 
-fn id_of(value: Value) -> Result<JobId, String> {
-    match value {
+fn id_of(value: Value) -> Result<JobId, EntryError> {
+    let id = match value {
         Value::String(text) => text.parse().map_err(|error| format!("id: {error}")),
-        other => Err(format!("id is {other}; give text")),
-    }
+        other => Err(format!("id is {}; give text", shorten(&other.to_string()))),
+    };
+    id.map_err(|message| EntryError::of("id", message))
 }
 
-fn priority_of(value: &Value) -> Result<Priority, String> {
-    parse_priority(&value.to_string())
+fn priority_of(value: &Value) -> Result<Priority, EntryError> {
+    parse_priority(&value.to_string()).map_err(|message| EntryError::of("priority", message))
 }
 
-fn tags_of(value: Value) -> Result<Vec<Label>, String> {
-    let wrong = format!("tag is {value}; give text, or a list of texts");
+fn tags_of(value: Value) -> Result<Vec<Label>, EntryError> {
+    let wrong = format!(
+        "tag is {}; give text, or a list of texts",
+        shorten(&value.to_string())
+    );
+    let refuse = |message| EntryError::of("tag", message);
     let tags = match serde_json::from_value(value) {
         Ok(Tags::One(tag)) => vec![tag],
         Ok(Tags::Several(tags)) => tags,
-        Err(_) => return Err(wrong),
+        Err(_) => return Err(refuse(wrong)),
     };
     let tags = tags
         .iter()
-        .map(|tag| tag.parse().map_err(|error| format!("tag: {error}")));
+        .map(|tag| tag.parse().map_err(|error| refuse(format!("tag: {error}"))));
     tags.collect()
 }
 
@@ -127,7 +170,7 @@ fn tags_of(value: Value) -> Result<Vec<Label>, String> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Entry, String> {
+    fn read(text: &str) -> Result<Entry, EntryError> {
         Entry::read(text, Some(Algorithm::Recursive))
     }
 
@@ -177,7 +220,7 @@ mod tests {
             (r#"{"id": "mine"}"#, "n"),
             ("{", "{"),
         ] {
-            let error = read(text).unwrap_err();
+            let error = read(text).unwrap_err().to_string();
             assert!(error.contains(words), "{text}: {error}");
             assert!(!error.contains(char::is_control), "{text}: {error}");
         }

@@ -1,6 +1,6 @@
-//! The health process of a fleet, as its supervisor sees it.
+//! A process of a fleet that serves a listening socket, as its supervisor sees it: the one for health, the one for HTTP.
 //!
-//! The listening socket stays with the supervisor and is lent to each health process as its standard output, the way
+//! The listening socket stays with the supervisor and is lent to each of its processes as its standard output, the way
 //! that inetd lends it: when the process is killed, connections wait in the backlog for the next one instead of being
 //! refused.
 
@@ -14,18 +14,28 @@ use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
 use super::event::Event;
-use super::ipc::{FromChild, QueueAddress, Received, Sender, ToHealth};
+use super::ipc::{FromChild, QueueAddress, Received, Sender, ToServing};
 use super::process::{Child, ChildEvent, Intensity, ManagedProcess, ProcessSlot, Program, RunOutcome};
-use crate::snapshot::{HealthView, Snapshot};
+use crate::snapshot::{ServingView, Snapshot};
 
 /// The time that the process has to end when asked to: it lets answers under way finish for a second.
 const END_LIMIT: Duration = Duration::from_secs(2);
 
-/// A health process that answers for this long has got somewhere.
+/// A process that answers for this long has got somewhere.
 const STEADY_AFTER: Duration = Duration::from_secs(1);
 
-/// The health process and the socket that it listens on.
-pub struct HealthChild {
+/// The work of a serving process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ServingRole {
+    /// It answers `/livez`, `/readyz`, `/health` and `/metrics`.
+    Health,
+    /// It answers what a program has to say over HTTP.
+    Web,
+}
+
+/// A serving process and the socket that it listens on.
+pub struct ServingChild {
+    role: ServingRole,
     program: Program,
     listener: TcpListener,
     address: String,
@@ -35,20 +45,43 @@ pub struct HealthChild {
     incarnations: u64,
 }
 
-impl HealthChild {
+impl ServingChild {
     /// Prepares a health process for this socket, and does not start it yet.
     ///
     /// `queue` is the one whose state it asks for.
     ///
     /// # Errors
     /// When the listener has no address.
-    pub fn new(
+    pub fn health(
         program: Program,
         listener: TcpListener,
         queue: QueueAddress,
         intensity: Intensity,
     ) -> io::Result<Self> {
+        Self::new(ServingRole::Health, program, listener, (queue, intensity))
+    }
+
+    /// Prepares a web process in the same way.
+    ///
+    /// # Errors
+    /// When the listener has no address.
+    pub fn web(
+        program: Program,
+        listener: TcpListener,
+        queue: QueueAddress,
+        intensity: Intensity,
+    ) -> io::Result<Self> {
+        Self::new(ServingRole::Web, program, listener, (queue, intensity))
+    }
+
+    fn new(
+        role: ServingRole,
+        program: Program,
+        listener: TcpListener,
+        (queue, intensity): (QueueAddress, Intensity),
+    ) -> io::Result<Self> {
         Ok(Self {
+            role,
             program,
             address: listener.local_addr()?.to_string(),
             listener,
@@ -73,22 +106,31 @@ impl HealthChild {
         self.incarnations += 1;
         match self.start(events.clone()) {
             Ok(child) => {
-                info!(pid = child.pid, address = self.address, "health process started");
+                info!(
+                    pid = child.pid,
+                    address = self.address,
+                    "{} process started",
+                    self.role.name()
+                );
                 self.process.fill(child, self.incarnations);
             }
             Err(error) => {
                 self.process.could_not_start(now);
-                warn!(%error, "the health process could not be started; trying again");
+                warn!(%error, "the {} process could not be started; trying again", self.role.name());
             }
         }
     }
 
     fn start(&self, events: mpsc::UnboundedSender<Event>) -> io::Result<Child> {
         let listener = OwnedFd::from(self.listener.try_clone()?);
-        let incarnation = self.incarnations;
+        let (role, incarnation) = (self.role, self.incarnations);
         let publish = move |event| {
             // Nobody listens any more only when the supervisor is ending.
-            let _ = events.send(Event::Health { incarnation, event });
+            let _ = events.send(Event::Serving {
+                role,
+                incarnation,
+                event,
+            });
         };
         let program = self.program.or_as_it_runs();
         let mut child = program.start(Vec::new(), Some(listener), publish)?;
@@ -96,7 +138,7 @@ impl HealthChild {
             // It ends with the child, or with us.
             tokio::spawn(send_states(
                 sender,
-                ToHealth::Database(self.queue.clone()),
+                ToServing::Database(self.queue.clone()),
                 self.state.subscribe(),
             ));
         }
@@ -135,7 +177,8 @@ impl HealthChild {
         };
         if let Some(start) = self.process.next_start() {
             let restart_in_seconds = start.saturating_duration_since(now).as_secs_f64();
-            warn!(pid = ended.child.pid, %status, restart_in_seconds, "health process ended; starting another");
+            let name = self.role.name();
+            warn!(pid = ended.child.pid, %status, restart_in_seconds, "{name} process ended; starting another");
         }
     }
 
@@ -148,7 +191,12 @@ impl HealthChild {
             .silent_beyond(watchdog, now)
             .or_else(|| process.stopping_beyond(END_LIMIT, now));
         if let Some(reason) = reason {
-            warn!(pid = process.child.pid, reason, "killing the health process");
+            warn!(
+                pid = process.child.pid,
+                reason,
+                "killing the {} process",
+                self.role.name()
+            );
             process.kill(&reason);
         }
     }
@@ -161,8 +209,8 @@ impl HealthChild {
     }
 
     /// Describes the process to others.
-    pub(super) fn view(&self, now: Instant) -> HealthView {
-        HealthView {
+    pub(super) fn view(&self, now: Instant) -> ServingView {
+        ServingView {
             pid: self.process.pid(),
             address: self.address.clone(),
             restarts: self.process.restarts,
@@ -171,15 +219,24 @@ impl HealthChild {
     }
 }
 
-/// Sends a health process the address of the jobs, and then each new snapshot.
-async fn send_states(mut sender: Sender, database: ToHealth, mut state: watch::Receiver<Option<Snapshot>>) {
+impl ServingRole {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Health => "health",
+            Self::Web => "web",
+        }
+    }
+}
+
+/// Sends a serving process the address of the jobs, and then each new snapshot.
+async fn send_states(mut sender: Sender, database: ToServing, mut state: watch::Receiver<Option<Snapshot>>) {
     if sender.send(&database).await.is_err() {
         return;
     }
     loop {
         let snapshot = state.borrow_and_update().clone();
         if let Some(snapshot) = snapshot {
-            let message = ToHealth::State {
+            let message = ToServing::State {
                 snapshot: Box::new(snapshot),
             };
             if sender.send(&message).await.is_err() {

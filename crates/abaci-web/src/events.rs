@@ -1,0 +1,250 @@
+//! The changes of jobs as Server-Sent Events.
+//!
+//! The id of an event is a moment in the history of the database; a listener that comes back with it, to whichever server,
+//! is told what it missed.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use durable_jobs::JobId;
+use durable_jobs::client::Moment;
+use futures_util::stream;
+use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast::error::RecvError;
+use utoipa::IntoParams;
+
+use crate::feed::{Message, Seat, Told};
+use crate::problem::{Kind, Problem};
+use crate::state::{Shared, Web};
+use crate::views::{JobDetailView, ProgressView};
+
+/// A comment is sent after so long without an event.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// The header in which a listener that comes back names the last event that it had.
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// Where a listener begins.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Since {
+    /// The id of the last event that is known; the header `Last-Event-ID` says the same and goes before.
+    after: Option<String>,
+}
+
+/// The reason why a stream ends.
+#[derive(Serialize)]
+struct EndJson {
+    reason: &'static str,
+}
+
+/// Tells what changes of all jobs and workers: events `changes`, `outage` and `end`.
+#[utoipa::path(
+    get,
+    path = "/api/v1/events",
+    tag = "events",
+    params(Since),
+    responses(
+        (status = 200, description = "The changes, as they come", body = String, content_type = "text/event-stream"),
+        (status = "default", description = "A refusal or a failure", body = Problem, content_type = "application/problem+json")
+    )
+)]
+pub(crate) async fn all_events(
+    State(web): State<Shared>,
+    Query(since): Query<Since>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let seat = join(&web, &since, &headers).await?;
+    Ok(streamed(Listener::new(seat, Topic::All)))
+}
+
+/// Tells what becomes of a job: events `state`, `progress`, at last `result`, and then `end`. A listener that comes back
+/// after the last one is answered 204, which tells a browser not to come again.
+#[utoipa::path(
+    get,
+    path = "/api/v1/jobs/{id}/events",
+    tag = "events",
+    params(("id" = String, Path, description = "The id of the job"), Since),
+    responses(
+        (status = 200, description = "The changes, as they come", body = String, content_type = "text/event-stream"),
+        (status = 204, description = "All was told"),
+        (status = 404, description = "There is no such job", body = Problem, content_type = "application/problem+json"),
+        (status = "default", description = "A refusal or a failure", body = Problem, content_type = "application/problem+json")
+    )
+)]
+pub(crate) async fn job_events(
+    State(web): State<Shared>,
+    Path(id): Path<String>,
+    Query(since): Query<Since>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let id = JobId::new(id);
+    // Taken before the job is read, so that nothing falls between the two.
+    let seat = join(&web, &since, &headers).await?;
+    let detail = web.detail(&id).await?;
+    let comes_back = last_event(&since, &headers)?.is_some();
+    let was_told = comes_back && !seat.missed.iter().any(|told| told.is_cut || told.has(&id));
+    if was_told && detail.job.is_final() {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let mut listener = Listener::new(seat, Topic::Job(web, id));
+    if !was_told {
+        // What was missed is told by what is.
+        listener.seat.missed.clear();
+        listener.say_state(&detail);
+    }
+    Ok(streamed(listener))
+}
+
+async fn join(web: &Web, since: &Since, headers: &HeaderMap) -> Result<Seat, Problem> {
+    let seat = web.feed.join(last_event(since, headers)?).await;
+    seat.ok_or_else(|| Problem::new(Kind::Unavailable, "the server is ending"))
+}
+
+fn last_event(since: &Since, headers: &HeaderMap) -> Result<Option<Moment>, Problem> {
+    let given = headers.get(LAST_EVENT_ID).map(|id| id.to_str().unwrap_or("?"));
+    let given = given.or(since.after.as_deref()).filter(|id| !id.is_empty());
+    let refused = |_| {
+        let message = "not the id of an event; give one that an event had, or none";
+        Problem::of_part("Last-Event-ID", message, given.map(Into::into))
+    };
+    given.map(|id| id.parse().map_err(refused)).transpose()
+}
+
+fn streamed(listener: Listener) -> Response {
+    let events = stream::unfold(listener, |mut listener| async move {
+        let event = listener.next().await?;
+        Some((Ok::<_, Infallible>(event), listener))
+    });
+    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
+    Sse::new(events).keep_alive(keep_alive).into_response()
+}
+
+/// What a listener wants to hear of.
+enum Topic {
+    All,
+    Job(Shared, JobId),
+}
+
+/// Somebody who listens.
+struct Listener {
+    seat: Seat,
+    topic: Topic,
+    /// What is to be said next.
+    next: VecDeque<Event>,
+    /// The last state and progress that were said of the one job.
+    said: (String, Option<ProgressView>),
+    is_over: bool,
+}
+
+impl Listener {
+    fn new(seat: Seat, topic: Topic) -> Self {
+        Self {
+            seat,
+            topic,
+            next: VecDeque::new(),
+            said: (String::new(), None),
+            is_over: false,
+        }
+    }
+
+    /// Waits for the next event; none after the last.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            if let Some(event) = self.next.pop_front() {
+                return Some(event);
+            }
+            if self.is_over {
+                return None;
+            }
+            if let Some(told) = self.seat.missed.pop_front() {
+                self.hear(&told).await;
+                continue;
+            }
+            match self.seat.messages.recv().await {
+                Ok(Message::Changes(told)) => self.hear(&told).await,
+                Ok(Message::Outage(since_ms)) => self.next.push_back(outage(since_ms)),
+                Err(RecvError::Lagged(_)) => {
+                    self.end("too slow: read faster, and come back with the last id")
+                }
+                Err(RecvError::Closed) => self.end("the server is ending"),
+            }
+        }
+    }
+
+    async fn hear(&mut self, told: &Told) {
+        let id = told.moment.to_string();
+        match &self.topic {
+            Topic::All => {
+                let event = Event::default().id(id);
+                self.next.push_back(match &told.json {
+                    Some(json) => event.event("changes").data(json),
+                    None => event,
+                });
+            }
+            Topic::Job(web, job) => {
+                let (web, job) = (Arc::clone(web), job.clone());
+                if told.is_cut || told.has(&job) {
+                    self.hear_of_job(&web, &job).await;
+                } else if let Some(progress) =
+                    told.progress.iter().find(|progress| progress.id == job.as_str())
+                {
+                    self.say_progress(progress);
+                }
+                self.next.push_back(Event::default().id(id));
+            }
+        }
+    }
+
+    async fn hear_of_job(&mut self, web: &Web, job: &JobId) {
+        match web.detail(job).await {
+            Ok(detail) => self.say_state(&detail),
+            Err(problem) if problem.status() == StatusCode::NOT_FOUND => self.end("the job was deleted"),
+            Err(_) => self.end("the database does not answer; come back with the last id"),
+        }
+    }
+
+    /// Says how the job stands, and ends after its last state.
+    fn say_state(&mut self, detail: &JobDetailView) {
+        let name = if detail.job.is_final() { "result" } else { "state" };
+        let json = serde_json::to_string(detail).unwrap_or_default();
+        if json != self.said.0 {
+            self.next.push_back(Event::default().event(name).data(&json));
+            self.said.0 = json;
+        }
+        if detail.job.is_final() {
+            self.end("the job has ended");
+        }
+    }
+
+    fn say_progress(&mut self, progress: &ProgressView) {
+        let still = ProgressView {
+            seconds: 0.0,
+            ..progress.clone()
+        };
+        if self.said.1.as_ref() != Some(&still) {
+            let json = serde_json::to_string(progress).unwrap_or_default();
+            self.next.push_back(Event::default().event("progress").data(json));
+            self.said.1 = Some(still);
+        }
+    }
+
+    fn end(&mut self, reason: &'static str) {
+        let json = serde_json::to_string(&EndJson { reason }).unwrap_or_default();
+        self.next.push_back(Event::default().event("end").data(json));
+        self.is_over = true;
+    }
+}
+
+fn outage(since_ms: u64) -> Event {
+    Event::default()
+        .event("outage")
+        .data(format!("{{\"since_ms\":{since_ms}}}"))
+}

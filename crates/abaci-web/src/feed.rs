@@ -1,0 +1,307 @@
+//! The loop that asks what has changed, for all listeners at once.
+//!
+//! It asks four times a second while anybody listens, and not at all otherwise. Each answer is one message to everybody,
+//! whose id is a moment in the history of the database. A listener joins between two messages, and is first told what it
+//! missed since the moment that it names: from the last messages, or by a question of its own with the same end, so that
+//! nothing comes twice and nothing is lost, whichever server it heard before.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use durable_jobs::JobId;
+use durable_jobs::client::{Changes, Moment};
+use serde::Serialize;
+use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tracing::{info, warn};
+use utoipa::ToSchema;
+
+use crate::clients::Clients;
+use crate::problem::Problem;
+use crate::views::{JobView, ProgressView, WorkerView};
+
+/// The time between two questions.
+const INTERVAL: Duration = Duration::from_millis(250);
+
+/// So many messages may be ahead of a listener before it is ended.
+const AHEAD: usize = 64;
+
+/// So many messages are kept for listeners that come back.
+const KEPT: usize = 240;
+
+/// A listener that hears of no change is told the moment so often, and that the server is there.
+const QUIET: Duration = Duration::from_secs(15);
+
+/// A message to all listeners.
+#[derive(Debug, Clone)]
+pub(crate) enum Message {
+    /// Something changed, or nothing did for a while.
+    Changes(Arc<Told>),
+    /// The database does not answer, since this moment of the server's clock in milliseconds since 1970.
+    Outage(u64),
+}
+
+/// The changes up to a moment.
+#[derive(Debug, Clone)]
+pub(crate) struct Told {
+    pub(crate) moment: Moment,
+    pub(crate) jobs: Vec<JobView>,
+    pub(crate) progress: Vec<ProgressView>,
+    /// The JSON of all of it; absent where nothing changed.
+    pub(crate) json: Option<String>,
+    /// True if there are too many to be told: whoever shows something reads it anew.
+    pub(crate) is_cut: bool,
+}
+
+impl Told {
+    /// Tells whether a job is among those that changed.
+    pub(crate) fn has(&self, id: &JobId) -> bool {
+        self.jobs.iter().any(|job| job.id == id.as_str())
+    }
+}
+
+/// The form in which changes are told.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct TellJson<'a> {
+    /// The jobs that changed, as they are now.
+    jobs: &'a [JobView],
+    /// All workers, with what they said of their jobs; empty for what was missed.
+    workers: &'a [WorkerView],
+    /// True if there are too many changes to be told: read anew.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    reset: bool,
+}
+
+/// A place among the listeners.
+pub(crate) struct Seat {
+    /// What it missed.
+    pub(crate) missed: VecDeque<Arc<Told>>,
+    /// What comes.
+    pub(crate) messages: broadcast::Receiver<Message>,
+}
+
+/// Who wants to listen, and since when it heard nothing.
+struct Joining {
+    after: Option<Moment>,
+    seat: oneshot::Sender<Seat>,
+}
+
+/// The way to join.
+#[derive(Clone)]
+pub(crate) struct Feed(mpsc::Sender<Joining>);
+
+impl Feed {
+    /// Makes a feed, and the loop behind it, which is to be run.
+    pub(crate) fn new() -> (Self, FeedLoop) {
+        let (joins, joining) = mpsc::channel(1024);
+        (Self(joins), FeedLoop::new(joining))
+    }
+
+    /// Takes a place; nothing when the server ends.
+    pub(crate) async fn join(&self, after: Option<Moment>) -> Option<Seat> {
+        let (seat, taken) = oneshot::channel();
+        self.0.send(Joining { after, seat }).await.ok()?;
+        taken.await.ok()
+    }
+}
+
+/// The loop that asks.
+pub(crate) struct FeedLoop {
+    joining: mpsc::Receiver<Joining>,
+    messages: broadcast::Sender<Message>,
+    kept: VecDeque<Arc<Told>>,
+    /// The last moment; absent while nobody listened.
+    moment: Option<Moment>,
+    /// The last workers and progress that were told, without their ages.
+    last_view: String,
+    last_told: Instant,
+    /// Since when the database does not answer.
+    outage: Option<(Instant, u64)>,
+}
+
+impl FeedLoop {
+    fn new(joining: mpsc::Receiver<Joining>) -> Self {
+        Self {
+            joining,
+            messages: broadcast::Sender::new(AHEAD),
+            kept: VecDeque::new(),
+            moment: None,
+            last_view: String::new(),
+            last_told: Instant::now(),
+            outage: None,
+        }
+    }
+
+    /// Asks and tells, until the last way to join is gone.
+    pub(crate) async fn run(mut self, clients: Arc<Clients>) {
+        let mut ticks = interval(INTERVAL);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut waiting = Vec::new();
+        loop {
+            if self.messages.receiver_count() == 0 && waiting.is_empty() {
+                self.forget();
+                let Some(first) = self.joining.recv().await else {
+                    return;
+                };
+                waiting.push(first);
+            }
+            ticks.tick().await;
+            while let Ok(joining) = self.joining.try_recv() {
+                waiting.push(joining);
+            }
+            match self.ask(&clients).await {
+                Ok(changes) => {
+                    self.tell(changes);
+                    self.seat(&clients, &mut waiting).await;
+                }
+                Err(problem) => self.lose(&problem, &mut waiting),
+            }
+        }
+    }
+
+    /// Forgets the last moment: nobody listens, and changes that nobody asks for are not looked for.
+    fn forget(&mut self) {
+        self.moment = None;
+        self.kept.clear();
+        self.last_view.clear();
+    }
+
+    async fn ask(&self, clients: &Clients) -> Result<Changes, Problem> {
+        Ok(clients.get().await?.changes(self.moment).await?)
+    }
+
+    /// Tells all what has changed.
+    fn tell(&mut self, changes: Changes) {
+        if let Some((since, _)) = self.outage.take() {
+            info!(
+                seconds = since.elapsed().as_secs_f64(),
+                "the database answers again"
+            );
+        }
+        let told = Arc::new(self.told(changes));
+        if told.json.is_some() || self.last_told.elapsed() >= QUIET {
+            self.last_told = Instant::now();
+            // Nobody listens yet, perhaps.
+            let _ = self.messages.send(Message::Changes(Arc::clone(&told)));
+        }
+        self.kept.push_back(told);
+        if self.kept.len() > KEPT {
+            self.kept.pop_front();
+        }
+    }
+
+    /// Makes a message of changes; without JSON where nothing is new.
+    fn told(&mut self, changes: Changes) -> Told {
+        let Changes {
+            moment,
+            jobs,
+            workers,
+            is_cut,
+        } = changes;
+        self.moment = Some(moment);
+        let jobs: Vec<JobView> = jobs.into_iter().map(JobView::from).collect();
+        let workers: Vec<WorkerView> = workers.iter().map(WorkerView::from).collect();
+        let view = ageless(&workers);
+        let has_news = is_cut || !jobs.is_empty() || view != self.last_view;
+        self.last_view = view;
+        let progress: Vec<ProgressView> = workers.iter().flat_map(|worker| worker.running.clone()).collect();
+        let json = TellJson {
+            jobs: &jobs,
+            workers: &workers,
+            reset: is_cut,
+        };
+        Told {
+            moment,
+            json: has_news.then(|| serde_json::to_string(&json).unwrap_or_default()),
+            jobs,
+            progress,
+            is_cut,
+        }
+    }
+
+    /// Gives those who wait their places, with what each missed.
+    async fn seat(&mut self, clients: &Clients, waiting: &mut Vec<Joining>) {
+        let mut asked: HashMap<Moment, Arc<Told>> = HashMap::new();
+        for Joining { after, seat } in waiting.drain(..) {
+            let missed = match after.map(|after| (after, self.kept_after(after))) {
+                None => VecDeque::new(),
+                Some((_, Some(kept))) => kept,
+                Some((after, None)) => {
+                    if !asked.contains_key(&after) {
+                        asked.insert(after, Arc::new(self.missed(clients, after).await));
+                    }
+                    asked.get(&after).cloned().into_iter().collect()
+                }
+            };
+            let messages = self.messages.subscribe();
+            // Who left meanwhile misses nothing.
+            let _ = seat.send(Seat { missed, messages });
+        }
+    }
+
+    /// Returns the messages after a moment, if it is one of theirs.
+    fn kept_after(&self, after: Moment) -> Option<VecDeque<Arc<Told>>> {
+        let position = self.kept.iter().position(|told| told.moment == after)?;
+        Some(self.kept.iter().skip(position + 1).cloned().collect())
+    }
+
+    /// Asks what has changed between a moment and the last message.
+    async fn missed(&self, clients: &Clients, after: Moment) -> Told {
+        let moment = self.moment.unwrap_or(after);
+        let asked = async { Ok::<_, Problem>(clients.get().await?.changes_between(after, moment).await?) };
+        let (jobs, is_cut) = match asked.await {
+            Ok(changes) => (changes.jobs, changes.is_cut),
+            // What cannot be told is to be read anew.
+            Err(_) => (Vec::new(), true),
+        };
+        let jobs: Vec<JobView> = jobs.into_iter().map(JobView::from).collect();
+        let json = TellJson {
+            jobs: &jobs,
+            workers: &[],
+            reset: is_cut,
+        };
+        Told {
+            moment,
+            json: (is_cut || !jobs.is_empty()).then(|| serde_json::to_string(&json).unwrap_or_default()),
+            jobs,
+            progress: Vec::new(),
+            is_cut,
+        }
+    }
+
+    /// Tells all that the database does not answer; who wants to join waits for the time of one outage message.
+    fn lose(&mut self, problem: &Problem, waiting: &mut Vec<Joining>) {
+        let (_, since_ms) = *self.outage.get_or_insert_with(|| {
+            warn!(problem = problem.detail, "the changes of jobs cannot be told");
+            (Instant::now(), now_ms())
+        });
+        for Joining { seat, .. } in waiting.extract_if(.., |joining| joining.after.is_none()) {
+            let _ = seat.send(Seat {
+                missed: VecDeque::new(),
+                messages: self.messages.subscribe(),
+            });
+        }
+        waiting.retain(|joining| !joining.seat.is_closed());
+        let _ = self.messages.send(Message::Outage(since_ms));
+    }
+}
+
+/// Writes the workers without what changes by itself.
+fn ageless(workers: &[WorkerView]) -> String {
+    let still = workers.iter().cloned().map(|worker| WorkerView {
+        heartbeat_age_seconds: 0.0,
+        running: worker
+            .running
+            .into_iter()
+            .map(|job| ProgressView { seconds: 0.0, ..job })
+            .collect(),
+        ..worker
+    });
+    serde_json::to_string(&still.collect::<Vec<_>>()).unwrap_or_default()
+}
+
+fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}

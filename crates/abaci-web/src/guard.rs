@@ -1,0 +1,176 @@
+//! Who may: the names of this server, the origins of changes, tokens and sessions; and the headers of every answer.
+
+use std::net::IpAddr;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Redirect, Response};
+
+use crate::access::Access;
+use crate::problem::{Kind, Problem};
+use crate::state::Shared;
+
+/// The headers of every answer.
+const HEADERS: [(HeaderName, &str); 5] = [
+    (
+        header::CONTENT_SECURITY_POLICY,
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+         form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    ),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    ),
+    (header::CACHE_CONTROL, "no-store"),
+];
+
+/// Says that a request may change something, for handlers and views.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rights {
+    /// It may read.
+    Read,
+    /// It may change everything.
+    Change,
+}
+
+/// Lets a request through that may be answered.
+pub(crate) async fn guard(State(web): State<Shared>, mut request: Request, next: Next) -> Response {
+    let mut response = match rights_of(&web.access, &request) {
+        Ok(rights) => {
+            request.extensions_mut().insert(rights);
+            next.run(request).await
+        }
+        Err(problem) if is_for_people(&request) && problem.status == 401 => {
+            Redirect::to("/login").into_response()
+        }
+        Err(problem) => problem.into_response(),
+    };
+    for (name, value) in HEADERS {
+        response
+            .headers_mut()
+            .entry(name)
+            .or_insert(HeaderValue::from_static(value));
+    }
+    response
+}
+
+fn rights_of(access: &Access, request: &Request) -> Result<Rights, Problem> {
+    let (headers, path) = (request.headers(), request.uri().path());
+    check_host(access, request)?;
+    let is_change = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
+    if is_change {
+        check_origin(headers)?;
+    }
+    let rights = identify(access, headers)?;
+    let is_open = matches!(path, "/healthz" | "/login") || path.starts_with("/static/");
+    if rights == Rights::Read && (is_change || access.is_closed()) && !is_open {
+        let detail =
+            "send the token of this server: Authorization: Bearer TOKEN, or log in with abaci web url";
+        return Err(Problem::new(Kind::Unauthorized, detail));
+    }
+    Ok(rights)
+}
+
+/// Finds out what the token or the session of a request allows.
+fn identify(access: &Access, headers: &HeaderMap) -> Result<Rights, Problem> {
+    if let Some(given) = headers.get(header::AUTHORIZATION) {
+        let token = given.to_str().ok().and_then(|given| given.split_once(' '));
+        let is_ours = token.is_some_and(|(scheme, token)| {
+            scheme.eq_ignore_ascii_case("Bearer") && access.token().is(token.trim())
+        });
+        if !is_ours {
+            let detail = "the token is not the one of this server";
+            return Err(Problem::new(Kind::Unauthorized, detail));
+        }
+        return Ok(Rights::Change);
+    }
+    let name = access.token().cookie_name();
+    let is_session = cookies(headers).any(|(key, value)| key == name && access.token().is_session(value));
+    Ok(if is_session { Rights::Change } else { Rights::Read })
+}
+
+fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
+    let all = headers.get_all(header::COOKIE).into_iter();
+    all.filter_map(|line| line.to_str().ok())
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+}
+
+/// Refuses a name that is not this server's: a foreign page may have its own name lead here.
+fn check_host(access: &Access, request: &Request) -> Result<(), Problem> {
+    let host = request
+        .headers()
+        .get(header::HOST)
+        .and_then(|host| host.to_str().ok());
+    let host = host.or_else(|| request.uri().authority().map(|authority| authority.as_str()));
+    let name = name_in(host.unwrap_or_default());
+    // No page can have an address for its name, so that one that leads here is meant.
+    let is_address = name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    let is_known = name.eq_ignore_ascii_case("localhost")
+        || is_address
+        || access
+            .hosts()
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(name));
+    if is_known {
+        return Ok(());
+    }
+    let detail =
+        format!("{name:?} is not a name of this server; name it with --web-host to have it answered");
+    Err(Problem::new(Kind::ForeignHost, detail))
+}
+
+/// Returns the name in `name:port`.
+fn name_in(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.is_empty() => name,
+        _ => host,
+    }
+}
+
+/// Refuses a change that a page of another site asks for.
+fn check_origin(headers: &HeaderMap) -> Result<(), Problem> {
+    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    let is_of_site = text("sec-fetch-site").is_none_or(|site| matches!(site, "same-origin" | "none"));
+    let host = text("host").unwrap_or_default();
+    let is_of_origin = text("origin").is_none_or(|origin| {
+        let authority = origin.split_once("://").map(|(_, authority)| authority);
+        authority == Some(host)
+    });
+    if is_of_site && is_of_origin {
+        return Ok(());
+    }
+    let detail = "a page of another site may change nothing here";
+    Err(Problem::new(Kind::ForeignOrigin, detail))
+}
+
+/// Tells a browser that shows a page from a program.
+fn is_for_people(request: &Request) -> bool {
+    let accepts = request
+        .headers()
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok());
+    !request.uri().path().starts_with("/api/") && accepts.is_some_and(|accept| accept.contains("text/html"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_told_from_its_port() {
+        for (host, name) in [
+            ("localhost:8081", "localhost"),
+            ("localhost", "localhost"),
+            ("[::1]:8081", "[::1]"),
+            ("127.0.0.1", "127.0.0.1"),
+            (":80", ":80"),
+            ("", ""),
+        ] {
+            assert_eq!(name_in(host), name);
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Refusals and failures in the form of RFC 9457, without a word of what went on inside.
+
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use durable_jobs::Error;
+use durable_jobs::record::visible;
+use serde::Serialize;
+use serde_json::Value;
+use tracing::{error, warn};
+use utoipa::ToSchema;
+
+/// The seconds after which a request that found no database is worth another try.
+const RETRY_AFTER: &str = "2";
+
+/// A refusal or a failure.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub(crate) struct Problem {
+    /// The kind, a reference that stays the same.
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    /// The kind in words.
+    pub(crate) title: String,
+    /// The status of the answer.
+    pub(crate) status: u16,
+    /// One line: the thing, the value, the way out.
+    pub(crate) detail: String,
+    /// The parts of the request that are to blame.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub(crate) errors: Vec<PartError>,
+}
+
+/// A part of a request that is to blame.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub(crate) struct PartError {
+    /// Where it is: `body`, `query` or `path`, and the fields that lead to it, such as `body[2].n`.
+    pub(crate) location: String,
+    /// One line.
+    pub(crate) message: String,
+    /// The value as it was given; absent where there was none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) value: Option<Value>,
+}
+
+/// The kinds of problems: the end of the reference, the words, the status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Malformed,
+    Unauthorized,
+    ForeignHost,
+    ForeignOrigin,
+    NotFound,
+    MethodNotAllowed,
+    Timeout,
+    Conflict,
+    TooLarge,
+    MediaType,
+    Range,
+    Invalid,
+    TooMany,
+    Internal,
+    Unavailable,
+}
+
+impl Kind {
+    fn describe(self) -> (&'static str, &'static str, StatusCode) {
+        match self {
+            Self::Malformed => ("malformed", "The request cannot be read", StatusCode::BAD_REQUEST),
+            Self::Unauthorized => ("unauthorized", "A token is needed", StatusCode::UNAUTHORIZED),
+            Self::ForeignHost => (
+                "foreign-host",
+                "Not a name of this server",
+                StatusCode::MISDIRECTED_REQUEST,
+            ),
+            Self::ForeignOrigin => (
+                "foreign-origin",
+                "The request comes from another site",
+                StatusCode::FORBIDDEN,
+            ),
+            Self::NotFound => ("not-found", "There is nothing here", StatusCode::NOT_FOUND),
+            Self::MethodNotAllowed => (
+                "method-not-allowed",
+                "Not a method of this resource",
+                StatusCode::METHOD_NOT_ALLOWED,
+            ),
+            Self::Timeout => (
+                "timeout",
+                "The request took too long",
+                StatusCode::REQUEST_TIMEOUT,
+            ),
+            Self::Conflict => (
+                "conflict",
+                "The job is not in a state for this",
+                StatusCode::CONFLICT,
+            ),
+            Self::TooLarge => (
+                "too-large",
+                "The request is too large",
+                StatusCode::PAYLOAD_TOO_LARGE,
+            ),
+            Self::MediaType => (
+                "media-type",
+                "Not a form that is understood",
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            ),
+            Self::Range => ("range", "No such range", StatusCode::RANGE_NOT_SATISFIABLE),
+            Self::Invalid => (
+                "invalid",
+                "The request asks for something impossible",
+                StatusCode::UNPROCESSABLE_ENTITY,
+            ),
+            Self::TooMany => (
+                "too-many",
+                "Too many requests at once",
+                StatusCode::TOO_MANY_REQUESTS,
+            ),
+            Self::Internal => (
+                "internal",
+                "Something went wrong here",
+                StatusCode::INTERNAL_SERVER_ERROR,
+            ),
+            Self::Unavailable => (
+                "unavailable",
+                "The database does not answer",
+                StatusCode::SERVICE_UNAVAILABLE,
+            ),
+        }
+    }
+}
+
+impl Problem {
+    pub(crate) fn new(kind: Kind, detail: impl Into<String>) -> Self {
+        let (name, title, status) = kind.describe();
+        Self {
+            kind: format!("/problems/{name}"),
+            title: title.to_owned(),
+            status: status.as_u16(),
+            detail: visible(&detail.into()).into_owned(),
+            errors: Vec::new(),
+        }
+    }
+
+    /// Refuses a part of a request.
+    pub(crate) fn of_part(
+        location: impl Into<String>,
+        message: impl Into<String>,
+        value: Option<Value>,
+    ) -> Self {
+        let message = visible(&message.into()).into_owned();
+        Self {
+            errors: vec![PartError {
+                location: location.into(),
+                message: message.clone(),
+                value,
+            }],
+            ..Self::new(Kind::Invalid, message)
+        }
+    }
+
+    pub(crate) fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        let detail = error.to_string();
+        match error {
+            Error::NotFound { .. } => Self::new(Kind::NotFound, detail),
+            Error::Input { .. } => Self::of_part("body", detail, None),
+            Error::Timeout
+            | Error::Delay
+            | Error::IdTaken { .. }
+            | Error::IdTwice { .. }
+            | Error::KeyHeld { .. } => Self::new(Kind::Invalid, detail),
+            Error::Fork { .. } => Self::new(Kind::Conflict, detail),
+            Error::CutShort { queued, jobs, cause } => {
+                let cause = Self::from(*cause);
+                let detail = format!(
+                    "{queued} of {jobs} jobs were queued, then: {}; the same request again completes them",
+                    cause.detail
+                );
+                Self { detail, ..cause }
+            }
+            Error::Unreachable { .. }
+            | Error::Full { .. }
+            | Error::Refused { .. }
+            | Error::NoTables { .. } => {
+                warn!(error = detail, "the database could not be asked");
+                Self::new(Kind::Unavailable, "the database does not answer; try again soon")
+            }
+            Error::ArtifactLost { .. } | Error::Artifacts { .. } | Error::Host { .. } => {
+                warn!(error = detail, "a value could not be read");
+                Self::new(
+                    Kind::Internal,
+                    "the value is not where it was stored, or was changed; abaci verify says more",
+                )
+            }
+            _ => {
+                error!(error = detail, "a request failed");
+                Self::new(Kind::Internal, "the log of the server says what happened")
+            }
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let mut response = (status, Json(self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        match status {
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
+            }
+            _ => {}
+        }
+        response
+    }
+}

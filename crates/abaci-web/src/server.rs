@@ -1,0 +1,116 @@
+//! The routes of everything, and the server under them.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::header;
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::task::JoinSet;
+use tracing::info;
+use worker_fleet::http::{self, HttpLimits};
+
+use crate::clients::Clients;
+use crate::feed::Feed;
+use crate::guard::guard;
+use crate::problem::{Kind, Problem};
+use crate::state::{Shared, Web, WebSettings};
+use crate::{api, page};
+
+/// The longest life of a connection: a listener comes back where it was.
+const LIFETIME: Duration = Duration::from_hours(1);
+
+/// A server of the interface and the page.
+pub struct WebServer {
+    listener: TcpListener,
+    settings: WebSettings,
+}
+
+impl WebServer {
+    /// Prepares a server on a bound listener; connections wait until [`WebServer::run`].
+    ///
+    /// # Errors
+    /// When the listener cannot be used.
+    pub fn new(listener: TcpListener, settings: WebSettings) -> std::io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        Ok(Self { listener, settings })
+    }
+
+    /// Answers until `stop` completes, then lets answers under way finish, for at most 1 s, and returns.
+    ///
+    /// # Errors
+    /// When the listener cannot be used.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> std::io::Result<()> {
+        let listener = tokio::net::TcpListener::from_std(self.listener)?;
+        info!(address = %listener.local_addr()?, "web");
+        let clients = Arc::new(Clients::new(self.settings.connect));
+        let (feed, changes) = Feed::new();
+        let web = Arc::new(Web {
+            access: self.settings.access,
+            limits: self.settings.limits,
+            database: self.settings.database,
+            clients: Arc::clone(&clients),
+            feed,
+        });
+        let limits = HttpLimits {
+            connections: http::capacity(),
+            lifetime: LIFETIME,
+        };
+        // Ends with this.
+        let mut asking = JoinSet::new();
+        asking.spawn(changes.run(clients));
+        http::serve(listener, router(web), limits, stop).await;
+        Ok(())
+    }
+}
+
+fn router(web: Shared) -> Router {
+    let (reading, mut description) = api::reading().split_for_parts();
+    let (changing, more) = api::changing().split_for_parts();
+    description.merge(more);
+    // Always valid: it is made of strings and numbers.
+    let description = description.to_json().unwrap_or_default();
+    let is_read_only = web.access.is_read_only();
+    let mut router = reading
+        .merge(page::reading())
+        .route(
+            "/openapi.json",
+            get(move || std::future::ready(json(description))),
+        )
+        .route("/healthz", get(healthz));
+    if !is_read_only {
+        router = router.merge(changing).merge(page::changing());
+    }
+    router
+        .fallback(nothing)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(Arc::clone(&web), guard))
+        .with_state(web)
+}
+
+fn json(text: String) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], text).into_response()
+}
+
+/// Says that this process answers; it asks nobody.
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+async fn nothing(State(_): State<Shared>) -> Problem {
+    Problem::new(
+        Kind::NotFound,
+        "there is no such resource; /openapi.json lists all",
+    )
+}
+
+async fn wrong_method() -> Problem {
+    Problem::new(
+        Kind::MethodNotAllowed,
+        "the resource has other methods; /openapi.json lists them",
+    )
+}

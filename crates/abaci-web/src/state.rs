@@ -1,0 +1,59 @@
+//! The state that all handlers share.
+
+use std::sync::Arc;
+
+use durable_jobs::{Client, JobId, State};
+use fibonacci_jobs::Limits;
+
+use crate::access::Access;
+use crate::clients::{Clients, Connect};
+use crate::feed::Feed;
+use crate::problem::Problem;
+use crate::views::JobDetailView;
+
+/// The settings of a server.
+pub struct WebSettings {
+    /// Connects a client, at the first question and after a failure.
+    pub connect: Connect,
+    /// Who may do what.
+    pub access: Access,
+    /// The limits of requests.
+    pub limits: Limits,
+    /// The place of the jobs, fit to be shown.
+    pub database: String,
+}
+
+/// The state of a server.
+pub(crate) struct Web {
+    pub(crate) access: Access,
+    pub(crate) limits: Limits,
+    /// The place of the jobs, fit to be shown.
+    pub(crate) database: String,
+    pub(crate) clients: Arc<Clients>,
+    pub(crate) feed: Feed,
+}
+
+/// The state as handlers have it.
+pub(crate) type Shared = Arc<Web>;
+
+impl Web {
+    /// Returns the client, connected at the first question.
+    pub(crate) async fn client(&self) -> Result<Client, Problem> {
+        self.clients.get().await
+    }
+
+    /// Reads a job, why it waits, and what it is at.
+    pub(crate) async fn detail(&self, id: &JobId) -> Result<JobDetailView, Problem> {
+        let client = self.client().await?;
+        let detail = client.show(id).await?;
+        let waiting = match detail.job.state {
+            State::Queued | State::Delayed => client.waiting(id).await?,
+            _ => None,
+        };
+        let progress = match detail.job.state {
+            State::Running => client.progress(std::slice::from_ref(id)).await?.remove(id),
+            _ => None,
+        };
+        Ok(JobDetailView::new(detail, waiting.as_ref(), progress.as_ref()))
+    }
+}

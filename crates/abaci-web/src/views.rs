@@ -1,0 +1,251 @@
+//! The JSON of answers.
+
+use durable_jobs::Failure;
+use durable_jobs::client::Waiting;
+use durable_jobs::presence::Presence;
+use durable_jobs::record::{Details, Job, JobDetail, RunningJob};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+/// The characters that mean something in a URL.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// A job.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct JobView {
+    /// The id.
+    pub(crate) id: String,
+    /// `queued`, `delayed`, `running`, `succeeded`, `failed`, `parked` or `cancelled`.
+    pub(crate) state: String,
+    /// The workflow that it runs.
+    pub(crate) workflow: String,
+    /// What it was asked for, such as `n` and `algorithm`; empty where the type is not known here.
+    #[schema(value_type = Object)]
+    pub(crate) input: Map<String, Value>,
+    /// The queue that it waits in or came from.
+    pub(crate) queue: Option<String>,
+    /// The worker that has or had it.
+    pub(crate) executor: Option<String>,
+    /// The version of the steps that it needs.
+    pub(crate) version: Option<String>,
+    /// Its rank in the queue: a lower number is claimed sooner.
+    pub(crate) priority: u32,
+    /// Words that it was submitted with.
+    pub(crate) tags: Vec<String>,
+    /// The jobs that it was submitted with.
+    pub(crate) batch: Option<String>,
+    /// The number of its starts.
+    pub(crate) attempts: u32,
+    /// When it was submitted.
+    pub(crate) created_at_ms: i64,
+    /// When it was last started.
+    pub(crate) started_at_ms: Option<i64>,
+    /// When its outcome was recorded.
+    pub(crate) completed_at_ms: Option<i64>,
+    /// When its delay ends or ended.
+    pub(crate) delayed_until_ms: Option<i64>,
+}
+
+/// A job with its outcome, and what it is at.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct JobDetailView {
+    #[serde(flatten)]
+    pub(crate) job: JobView,
+    /// Why it waits; absent unless it does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub(crate) waiting: Option<Value>,
+    /// What its worker last said of it; absent unless it runs and its worker said something.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) progress: Option<ProgressView>,
+    /// The recorded output; absent unless it succeeded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    pub(crate) result: Option<Value>,
+    /// Why it has no value; absent unless it ended without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<FailureView>,
+    /// The number of its recorded steps.
+    pub(crate) steps: usize,
+}
+
+/// What a worker said of a job.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub(crate) struct ProgressView {
+    /// The id of the job.
+    pub(crate) id: String,
+    /// Which start of the job this is, from 1.
+    pub(crate) attempt: Option<u32>,
+    /// The step that runs.
+    pub(crate) step: Option<String>,
+    /// The share of that step that is computed, from 0 to 1.
+    pub(crate) share: Option<f64>,
+    /// `computing`, or `writing` once all is computed.
+    pub(crate) phase: Option<String>,
+    /// The number of bytes that are written.
+    pub(crate) bytes: Option<u64>,
+    /// The time that the job has been in hand.
+    pub(crate) seconds: f64,
+}
+
+/// Why a job has no value.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct FailureView {
+    /// The type of the failure in one word, such as `InvalidRequest`.
+    pub(crate) name: String,
+    /// One line.
+    pub(crate) message: String,
+    /// The attempt that failed, from 1; 0 where nothing was attempted.
+    pub(crate) attempt: u32,
+}
+
+/// Jobs that were queued.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct SubmittedView {
+    /// The batch of several jobs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) batch: Option<String>,
+    /// The jobs, in the order in which they were given.
+    pub(crate) jobs: Vec<QueuedView>,
+}
+
+/// A job that was queued.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(crate) struct QueuedView {
+    /// The id.
+    pub(crate) id: String,
+    /// The path of the job.
+    pub(crate) href: String,
+}
+
+impl JobView {
+    /// Tests whether nothing further happens to it unasked.
+    pub(crate) fn is_final(&self) -> bool {
+        matches!(
+            self.state.as_str(),
+            "succeeded" | "failed" | "parked" | "cancelled"
+        )
+    }
+}
+
+impl From<Job> for JobView {
+    fn from(job: Job) -> Self {
+        Self {
+            id: job.workflow_id.to_string(),
+            state: job.state.name().to_owned(),
+            workflow: job.workflow,
+            input: fields_of(&job.details),
+            queue: job.queue,
+            executor: job.executor_id,
+            version: job.application_version,
+            priority: job.priority,
+            tags: job.tags.iter().map(ToString::to_string).collect(),
+            batch: job.batch.map(|batch| batch.to_string()),
+            attempts: job.attempts,
+            created_at_ms: job.created_at_ms,
+            started_at_ms: job.started_at_ms,
+            completed_at_ms: job.completed_at_ms,
+            delayed_until_ms: job.delayed_until_ms,
+        }
+    }
+}
+
+impl JobDetailView {
+    pub(crate) fn new(detail: JobDetail, waiting: Option<&Waiting>, progress: Option<&RunningJob>) -> Self {
+        let result = detail.result.as_ref().and_then(|result| result.read().ok());
+        Self {
+            job: detail.job.into(),
+            waiting: waiting.and_then(|waiting| serde_json::to_value(waiting).ok()),
+            progress: progress.map(ProgressView::from),
+            result,
+            error: detail.error.map(FailureView::from),
+            steps: detail.steps.len(),
+        }
+    }
+}
+
+impl From<&RunningJob> for ProgressView {
+    fn from(job: &RunningJob) -> Self {
+        Self {
+            id: job.workflow_id.clone(),
+            attempt: job.attempt,
+            step: job.step.clone(),
+            share: job.progress,
+            phase: job.phase.clone(),
+            bytes: job.bytes,
+            seconds: job.seconds,
+        }
+    }
+}
+
+impl From<Failure> for FailureView {
+    fn from(failure: Failure) -> Self {
+        Self {
+            name: failure.name,
+            message: failure.message,
+            attempt: failure.data.attempt,
+        }
+    }
+}
+
+fn fields_of(details: &Details) -> Map<String, Value> {
+    match serde_json::to_value(details) {
+        Ok(Value::Object(fields)) => fields,
+        _ => Map::new(),
+    }
+}
+
+/// Writes a text as one segment of a path, or one value of a query.
+pub(crate) fn segment(text: &str) -> String {
+    utf8_percent_encode(text, SEGMENT).to_string()
+}
+
+/// A worker of any host.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub(crate) struct WorkerView {
+    /// `<host>/<slot>`.
+    pub(crate) executor: String,
+    pub(crate) host: String,
+    /// Its process on that host.
+    pub(crate) pid: u32,
+    /// `idle`, `busy`, `draining` or `gone`.
+    pub(crate) state: &'static str,
+    pub(crate) queue: String,
+    /// The version of the steps that it runs.
+    pub(crate) version: String,
+    /// The jobs that it runs at once.
+    pub(crate) slots: u32,
+    /// The age of its last heartbeat.
+    pub(crate) heartbeat_age_seconds: f64,
+    /// What it said of the jobs that it has had in hand for a while.
+    pub(crate) running: Vec<ProgressView>,
+}
+
+impl From<&Presence> for WorkerView {
+    fn from(worker: &Presence) -> Self {
+        let running: Vec<ProgressView> = worker.running.iter().map(ProgressView::from).collect();
+        let state = match () {
+            () if !worker.is_live() => "gone",
+            () if worker.draining => "draining",
+            () if running.is_empty() => "idle",
+            () => "busy",
+        };
+        Self {
+            executor: worker.executor_id.clone(),
+            host: worker.host.clone(),
+            pid: worker.pid,
+            state,
+            queue: worker.queue.clone(),
+            version: worker.application_version.clone(),
+            slots: worker.concurrency,
+            heartbeat_age_seconds: worker.heartbeat_age_seconds,
+            running,
+        }
+    }
+}
