@@ -12,7 +12,8 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::config::{Config, FaultFlags, Period, StartFlags, help_of};
 pub(crate) use crate::config::{
-    FleetFlags, HealthFlags, LimitFlags, LogFlags, PlaceFlags, QueueFlags, ResumeFlags, TableFlags, WaitFlags,
+    FleetFlags, HealthFlags, LimitFlags, LogFlags, PlaceFlags, QueueFlags, ResumeFlags, TableFlags,
+    WaitFlags, WebFlags,
 };
 use worker_fleet::signals::stdin_closed;
 

@@ -18,6 +18,7 @@
 //! | `wait` | waiting for jobs: results as they come, obstacles, timeouts, the summary |
 //! | `selection` | the jobs that a command is about |
 //! | `worker_startup` | one worker from its settings to ready, for `serve` and `fleet worker` |
+//! | `web_access` | who may do what over HTTP: token, names, address |
 //! | `database_access` | the database of a command, given or private |
 //! | `flags`, `telemetry` | flags that several commands share; the log |
 //! | `config` | all settings in one table, and their sources |
@@ -35,7 +36,7 @@
 //! | every command line | [`run`], then `command::Command::run` |
 //! | submitting jobs and waiting for them | `command/submit/mod.rs`, then `wait::JobWait::until_all_ended` |
 //! | one worker | `command/serve.rs`, then `worker_startup::start` |
-//! | a fleet, one of its workers, its health process | `command/fleet/mod.rs`, `worker.rs`, `health.rs` there |
+//! | a fleet, one of its workers, its health process, its web process | `command/fleet/mod.rs`, `worker.rs`, `health.rs`, `web.rs` there |
 //! | one heavy computation in a process of its own | `command/compute.rs` |
 //! | a new setting | a row of `config/settings.rs` |
 //! | a new subcommand | a file in `command/`, a variant of `command::Command` |
@@ -54,6 +55,7 @@ mod selection;
 mod telemetry;
 mod this_process;
 mod wait;
+mod web_access;
 mod worker_startup;
 
 use std::ffi::OsString;

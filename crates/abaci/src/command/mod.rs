@@ -20,6 +20,7 @@ mod status;
 mod submit;
 mod verify;
 mod wait;
+mod web;
 
 use clap::Subcommand;
 
@@ -39,6 +40,8 @@ pub(crate) enum Command {
     Serve(serve::ServeArgs),
     /// Run a fleet: several workers under a supervisor, with a health server
     Fleet(fleet::FleetArgs),
+    /// Answer over HTTP: the page, and the interface for programs
+    Web(web::WebArgs),
     /// Show the workers, what they do and how long the queue is
     Status(status::StatusArgs),
     /// Submit jobs and print their results as they complete
@@ -89,6 +92,7 @@ impl Command {
             Self::Demo(demo) => demo.run(config).await,
             Self::Serve(serve) => serve.run(config).await,
             Self::Fleet(fleet) => fleet.run(config).await,
+            Self::Web(web) => web.run(config).await,
             Self::Status(status) => status.run(config).await,
             Self::Submit(submit) => submit.run(config).await,
             Self::Wait(wait) => wait.run(config).await,
@@ -113,6 +117,7 @@ impl Command {
     pub(crate) fn audience(&self) -> Audience {
         match self {
             Self::Serve(_) => Audience::Operator,
+            Self::Web(web) if web.is_service() => Audience::Operator,
             Self::Fleet(fleet) if fleet.is_service() => Audience::Operator,
             _ => Audience::Person,
         }
@@ -140,6 +145,10 @@ impl Command {
 
     /// Returns whether the process needs one thread only: it computes nothing, and starts its children from that thread.
     pub(crate) fn is_single_threaded(&self) -> bool {
-        matches!(self, Self::Fleet(fleet) if !fleet.is_worker())
+        match self {
+            Self::Fleet(fleet) => !fleet.is_worker(),
+            Self::Web(_) => true,
+            _ => false,
+        }
     }
 }

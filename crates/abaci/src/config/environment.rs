@@ -6,9 +6,9 @@ use std::fmt::{self, Display};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::FILE;
 use super::names::nearest;
 use super::settings::TABLE;
+use super::{FILE, WEB_TOKEN};
 use crate::exit::Failed;
 
 /// The beginning of the name of every variable of ours.
@@ -67,7 +67,7 @@ impl Environment {
     /// Returns the names of all variables of ours.
     pub(crate) fn settings() -> impl Iterator<Item = &'static str> {
         let of_settings = TABLE.iter().map(|row| row.variable);
-        of_settings.chain([FILE])
+        of_settings.chain([FILE, WEB_TOKEN])
     }
 
     /// Reads the environment of this process.

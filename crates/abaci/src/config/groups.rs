@@ -68,6 +68,8 @@ groups! {
     TableFlags,
     /// The address of the health endpoints.
     HealthFlags,
+    /// The page and the HTTP interface.
+    WebFlags,
     /// The make-up of a fleet, and the watch over it.
     FleetFlags,
 }

@@ -15,7 +15,7 @@ mod database_url;
 mod environment;
 mod file;
 mod groups;
-mod health_addr;
+mod listen_addr;
 mod log_format;
 mod names;
 mod settings;
@@ -39,11 +39,13 @@ pub(crate) use database_url::{redacted_url, without_password};
 pub use environment::Environment;
 pub(crate) use groups::{
     FaultFlags, FleetFlags, HealthFlags, LimitFlags, LogFlags, PlaceFlags, QueueFlags, ResumeFlags,
-    StartFlags, TableFlags, WaitFlags, WorkFlags,
+    StartFlags, TableFlags, WaitFlags, WebFlags, WorkFlags,
 };
-pub(crate) use health_addr::HealthAddr;
+pub(crate) use listen_addr::ListenAddr;
 pub(crate) use log_format::LogFormat;
-pub(crate) use settings::{Config, FLEET_HEALTH_ADDR, LOG_LEVEL_OF_COMMANDS, LONGEST_POLL_INTERVAL, Layer};
+pub(crate) use settings::{
+    Config, FLEET_HEALTH_ADDR, LOG_LEVEL_OF_COMMANDS, LONGEST_POLL_INTERVAL, Layer, USUAL_WEB_ADDR,
+};
 pub(crate) use source::{Entry, Setting, Source};
 pub(crate) use units::{Bytes, Period};
 
@@ -51,6 +53,9 @@ use source::Layers;
 
 /// The variable that names the configuration file.
 pub(crate) const FILE: &str = "ABACI_CONFIG";
+
+/// The variable of the token of the page, which no flag has: a process list would show it.
+pub(crate) const WEB_TOKEN: &str = "ABACI_WEB_TOKEN";
 
 /// Returns a help text with the variable and the default of a setting behind it, for a flag that is no setting itself.
 pub(crate) fn help_of(key: &str, text: &str) -> String {
@@ -82,6 +87,8 @@ impl Flags {
 pub(crate) struct Surroundings {
     /// The variables of the environment about buckets; secrets are among them.
     bucket_settings: Vec<(String, String)>,
+    /// The token of the page, if one was given; a secret.
+    pub(crate) web_token: Option<String>,
     /// The configuration file that was read, if there was one.
     pub(crate) file: Option<PathBuf>,
     /// The settings of the command line, for processes that are to have the same.
@@ -124,6 +131,7 @@ impl Config {
         };
         let surroundings = Surroundings {
             bucket_settings: environment.of_buckets(),
+            web_token: environment.parsed(WEB_TOKEN)?,
             file,
             flags,
             temporary_dir: environment

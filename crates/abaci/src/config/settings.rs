@@ -18,7 +18,7 @@ use super::groups::Group;
 use super::source::{Entry, Layers, Setting};
 use super::table::{Row, settings};
 use super::value::{Kind, SettingValue};
-use super::{Bytes, Environment, HealthAddr, LogFormat, Period, Surroundings};
+use super::{Bytes, Environment, ListenAddr, LogFormat, Period, Surroundings};
 use crate::exit::Failed;
 
 /// The interval at which one worker asks for jobs.
@@ -28,8 +28,12 @@ const POLL_INTERVAL: Period = Period(Duration::from_millis(50));
 pub(crate) const LONGEST_POLL_INTERVAL: Period = Period(Duration::from_millis(200));
 
 /// The address of a fleet's health endpoints, unless one is given.
-pub(crate) const FLEET_HEALTH_ADDR: HealthAddr =
-    HealthAddr::At(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080)));
+pub(crate) const FLEET_HEALTH_ADDR: ListenAddr =
+    ListenAddr::At(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8080)));
+
+/// The address of the page and the HTTP interface, unless one is given.
+pub(crate) const USUAL_WEB_ADDR: ListenAddr =
+    ListenAddr::At(SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::LOCALHOST, 8081)));
 
 /// The level of the log of a server.
 const LOG_LEVEL: &str = "info";
@@ -91,9 +95,19 @@ settings! { environment =>
     first_slot: u32 = 0,
         "ABACI_FIRST_SLOT", "--first-slot <NUMBER>",
         FleetFlags "Number of the first worker's executor id on this machine";
-    health_addr: Option<HealthAddr> = None, shown as format!("{FLEET_HEALTH_ADDR} for fleet, none for serve"),
+    health_addr: Option<ListenAddr> = None, shown as format!("{FLEET_HEALTH_ADDR} for fleet, none for serve"),
         "ABACI_HEALTH_ADDR", "--health-addr <ADDRESS>",
         HealthFlags "Address of /livez, /readyz, /health and /metrics, or none";
+    web_addr: Option<ListenAddr> = None, shown as USUAL_WEB_ADDR.to_string(),
+        "ABACI_WEB_ADDR", "--web-addr <ADDRESS>", WebFlags "Address of the page and the HTTP interface, or none";
+    web_host: Option<String> = None, shown as "the loopback names",
+        "ABACI_WEB_HOST", "--web-host <NAMES>",
+        WebFlags "Names under which the page is reached, separated by commas, beside addresses and localhost";
+    token_file: Option<PathBuf> = None, shown as "made in the data directory",
+        "ABACI_TOKEN_FILE", "--token-file <FILE>",
+        WebFlags "File with the token of those who may change something over HTTP; ABACI_WEB_TOKEN holds one itself";
+    read_only: bool = false,
+        "ABACI_READ_ONLY", "--read-only", WebFlags "Let nobody change anything over HTTP";
     watchdog: Period = seconds(10),
         "ABACI_WATCHDOG", "--watchdog <TIME>", FleetFlags "Age of a worker's heartbeat at which the worker is killed";
     max_restarts: u32 = 5,

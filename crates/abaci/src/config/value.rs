@@ -8,7 +8,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, ValueHint, value_parser};
 
 use super::environment::Environment;
-use super::{Bytes, HealthAddr, LogFormat, Period};
+use super::{Bytes, ListenAddr, LogFormat, Period};
 use crate::exit::Failed;
 
 /// A value that a flag, a variable or the file can give.
@@ -111,7 +111,7 @@ values_with_a_text_form! {
     u64, "7", |flag| flag.value_parser(value_parser!(u64));
     Period, "1m 7s 3ms", |flag| flag.value_parser(value_parser!(Period));
     Bytes, "3MiB", |flag| flag.value_parser(value_parser!(Bytes));
-    HealthAddr, "127.0.0.1:9", |flag| flag.value_parser(value_parser!(HealthAddr));
+    ListenAddr, "127.0.0.1:9", |flag| flag.value_parser(value_parser!(ListenAddr));
     LogFormat, "json", |flag| flag.value_parser(value_parser!(LogFormat));
     bool, "true", |flag| flag.action(ArgAction::SetTrue);
 }

@@ -74,7 +74,9 @@ pub(crate) fn bare<A: AsRef<OsStr>>(home: &TempDir, arguments: impl IntoIterator
         .args(arguments)
         .env_clear()
         .env("HOME", home.path())
-        .env("ABACI_DATA_DIR", home.path().join("data"));
+        .env("ABACI_DATA_DIR", home.path().join("data"))
+        // Fleets of many tests run at once; those about the page name an address.
+        .env("ABACI_WEB_ADDR", "none");
     if let Some(path) = std::env::var_os("PATH") {
         command.env("PATH", path);
     }

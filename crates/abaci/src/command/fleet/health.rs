@@ -2,7 +2,7 @@
 
 use clap::Args;
 use rustix::process::Signal;
-use worker_fleet::child::{HealthProcess, HealthProcessEnd};
+use worker_fleet::child::{ServingEnd, ServingProcess};
 use worker_fleet::die_with_parent;
 
 use crate::exit::Exit;
@@ -24,14 +24,17 @@ pub(super) fn arguments() -> Vec<String> {
 
 impl HealthArgs {
     pub(super) async fn run(self) -> anyhow::Result<Exit> {
-        let process = HealthProcess::inherited(APPLICATION)?;
+        let process = ServingProcess::inherited()?;
         // Not a signal that ends it: a stopped process is to wake up, see the end of the channel and say so.
         die_with_parent(self.supervisor, Signal::CONT)?;
         this_process::take_name();
         Ok(
-            match process.run(self.supervisor, fibonacci_jobs::VERSION).await? {
-                HealthProcessEnd::Stopped => Exit::Done,
-                HealthProcessEnd::SupervisorGone => Exit::Unreachable,
+            match process
+                .run_health(APPLICATION, self.supervisor, fibonacci_jobs::VERSION)
+                .await?
+            {
+                ServingEnd::Stopped => Exit::Done,
+                ServingEnd::SupervisorGone => Exit::Unreachable,
             },
         )
     }

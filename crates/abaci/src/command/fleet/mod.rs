@@ -7,12 +7,14 @@
 //! queue, the grace time and the watchdog's are the whole fleet's and stay as they were at its start.
 
 mod health;
+mod web;
 mod worker;
 
 pub(crate) use worker::give_up;
 
 use std::ffi::OsString;
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -20,16 +22,19 @@ use clap::{Args, Subcommand};
 use tracing::info;
 use worker_fleet::health::bind;
 use worker_fleet::supervisor::{
-    self, FleetAnswer, FleetEnd, FleetLock, FleetPlan, FleetRequest, FleetSignals, HealthChild, Intensity,
-    MOST_WORKERS, Program, QueueAddress, WorkerTimes, check_workers,
+    self, FleetAnswer, FleetEnd, FleetLock, FleetPlan, FleetRequest, FleetSignals, Intensity, MOST_WORKERS,
+    Program, QueueAddress, ServingChild, WorkerTimes, check_workers,
 };
 
-use crate::config::{self, Config, FLEET_HEALTH_ADDR, HealthAddr, Layer, a_pause, at_least_one};
+use crate::config::{self, Config, FLEET_HEALTH_ADDR, Layer, ListenAddr, a_pause, at_least_one};
 use crate::database_access::{DatabaseAccess, KeptRunning};
 use crate::exit::{Exit, Failed};
-use crate::flags::{FleetFlags, HealthFlags, LimitFlags, QueueFlags, StarterFlags, TableFlags, WorkFlags};
+use crate::flags::{
+    FleetFlags, HealthFlags, LimitFlags, QueueFlags, StarterFlags, TableFlags, WebFlags, WorkFlags,
+};
 use crate::output;
 use crate::this_process;
+use crate::web_access;
 use crate::worker_startup;
 
 /// A heartbeat that may be older than this watches nobody.
@@ -58,6 +63,8 @@ pub(crate) struct FleetArgs {
     #[command(flatten)]
     _health: HealthFlags,
     #[command(flatten)]
+    _web: WebFlags,
+    #[command(flatten)]
     _queue: QueueFlags,
     #[command(flatten)]
     _work: WorkFlags,
@@ -83,6 +90,8 @@ enum FleetCommand {
     Worker(worker::WorkerArgs),
     #[command(hide = true)]
     Health(health::HealthArgs),
+    #[command(hide = true)]
+    Web(web::FleetWebArgs),
 }
 
 impl FleetArgs {
@@ -95,7 +104,7 @@ impl FleetArgs {
     pub(crate) fn is_child(&self) -> bool {
         matches!(
             self.command,
-            Some(FleetCommand::Worker(_) | FleetCommand::Health(_))
+            Some(FleetCommand::Worker(_) | FleetCommand::Health(_) | FleetCommand::Web(_))
         )
     }
 
@@ -117,6 +126,7 @@ impl FleetArgs {
             Some(FleetCommand::Reload) => tell(config, FleetRequest::Reload).await,
             Some(FleetCommand::Worker(worker)) => Box::pin(worker.run(config)).await,
             Some(FleetCommand::Health(health)) => health.run().await,
+            Some(FleetCommand::Web(web)) => web.run(config).await,
         }
     }
 }
@@ -144,21 +154,35 @@ async fn prepare(config: &Config) -> anyhow::Result<(FleetPlan, FleetLock, KeptR
     let lock = FleetLock::take(&supervisor::directory_in(&config.data_dir.value)?).await?;
     // Bound before anything is started, and by the one process that stays.
     let listener = match config.health_addr.value.unwrap_or(FLEET_HEALTH_ADDR) {
-        HealthAddr::At(address) => Some(bind_soon(address).await?),
-        HealthAddr::Off => None,
+        ListenAddr::At(address) => Some(bind_soon(address).await?),
+        ListenAddr::Off => None,
+    };
+    let web_listener = match web_access::address(config) {
+        Some(address) => {
+            // Refused here what the process would refuse, and the token is made by the one that stays.
+            web_access::access(config, address)?;
+            Some(web_access::bind(address).await?)
+        }
+        None => None,
     };
     let database = DatabaseAccess::join(config).await?;
+    let queue = || QueueAddress {
+        url: database.url().to_owned(),
+        queue: config.queue.value.clone(),
+    };
     let health = listener.map(|listener| {
         let program = health_program(config)?;
-        let queue = QueueAddress {
-            url: database.url().to_owned(),
-            queue: config.queue.value.clone(),
-        };
-        let child = HealthChild::new(program, listener, queue, times.intensity);
+        let child = ServingChild::health(program, listener, queue(), times.intensity);
         child.context("preparing the health process")
     });
     let health = health.transpose()?;
-    announce(config, health.as_ref(), &database);
+    let web = web_listener.map(|listener| {
+        let program = web_program(config, database.place())?;
+        let child = ServingChild::web(program, listener, queue(), times.intensity);
+        child.context("preparing the web process")
+    });
+    let web = web.transpose()?;
+    announce(config, (health.as_ref(), web.as_ref()), &database);
     let kept = database.keep_keeper_running();
     let plan = FleetPlan {
         program: worker_program(config)?,
@@ -170,16 +194,22 @@ async fn prepare(config: &Config) -> anyhow::Result<(FleetPlan, FleetLock, KeptR
         first_slot: config.first_slot.value,
         times,
         health,
+        web,
     };
     Ok((plan, lock, kept))
 }
 
-fn announce(config: &Config, health: Option<&HealthChild>, database: &DatabaseAccess) {
+fn announce(
+    config: &Config,
+    (health, web): (Option<&ServingChild>, Option<&ServingChild>),
+    database: &DatabaseAccess,
+) {
     info!(
         pid = std::process::id(),
         workers = config.workers.value,
         queue = config.queue.value,
-        health = health.map(HealthChild::address),
+        health = health.map(ServingChild::address),
+        web = web.map(ServingChild::address),
         database = database.place(),
         "fleet starting"
     );
@@ -261,8 +291,30 @@ fn health_program(config: &Config) -> anyhow::Result<Program> {
         ..Layer::default()
     };
     let mut environment = environment_of(&layer);
-    environment.push(("ABACI_CONFIG".into(), "/dev/null".into()));
+    environment.push((config::FILE.into(), "/dev/null".into()));
     program_with(health::arguments(), environment)
+}
+
+/// Builds the program of the web process, with all that it needs; it reads no file, as the health process.
+fn web_program(config: &Config, place: &str) -> anyhow::Result<Program> {
+    let absolute = |path: &PathBuf| std::path::absolute(path).context("finding a file");
+    let layer = Layer {
+        log_format: Some(config.log_format.value),
+        log_level: Some(config.log_level.value.clone()),
+        data_dir: Some(absolute(&config.data_dir.value)?),
+        artifacts: Some(settled_place(config)?),
+        queue: Some(config.queue.value.clone()),
+        max_n: Some(config.max_n.value),
+        job_memory: Some(config.job_memory.value),
+        migrate: Some(config.migrate.value),
+        web_host: config.web_host.value.clone(),
+        token_file: config.token_file.value.as_ref().map(absolute).transpose()?,
+        read_only: Some(config.read_only.value),
+        ..Layer::default()
+    };
+    let mut environment = environment_of(&layer);
+    environment.push((config::FILE.into(), "/dev/null".into()));
+    program_with(web::arguments(place), environment)
 }
 
 fn program_with(arguments: Vec<String>, environment: Vec<(OsString, OsString)>) -> anyhow::Result<Program> {

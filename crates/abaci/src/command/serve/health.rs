@@ -19,7 +19,7 @@ use tracing::warn;
 use worker_fleet::Notifier;
 use worker_fleet::health::{self, HealthServer, OneWorker};
 
-use crate::config::{Config, HealthAddr};
+use crate::config::{Config, ListenAddr};
 use crate::database_access::KeptRunning;
 use crate::this_process::APPLICATION;
 
@@ -56,8 +56,8 @@ impl ServeHealth {
         let (worker, notifier) = (OneWorker::starting(slot, &config.queue.value), Notifier::new());
         let (probe, probes) = watch::channel(None);
         let answering = match config.health_addr.value {
-            Some(HealthAddr::At(address)) => Some(Answering::start(address, worker.clone(), probes)?),
-            Some(HealthAddr::Off) | None => None,
+            Some(ListenAddr::At(address)) => Some(Answering::start(address, worker.clone(), probes)?),
+            Some(ListenAddr::Off) | None => None,
         };
         notifier.status("starting");
         Ok(Self {

@@ -1,4 +1,4 @@
-//! The address of the health endpoints as a setting.
+//! The address of a server as a setting.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -6,17 +6,17 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-/// An address of the health endpoints, or `none`.
+/// An address to listen on, or `none`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub(crate) enum HealthAddr {
+pub(crate) enum ListenAddr {
     /// Nowhere.
     Off,
     /// There, over HTTP.
     At(SocketAddr),
 }
 
-impl fmt::Display for HealthAddr {
+impl fmt::Display for ListenAddr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Off => f.write_str("none"),
@@ -25,7 +25,7 @@ impl fmt::Display for HealthAddr {
     }
 }
 
-impl FromStr for HealthAddr {
+impl FromStr for ListenAddr {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -37,7 +37,7 @@ impl FromStr for HealthAddr {
     }
 }
 
-impl TryFrom<String> for HealthAddr {
+impl TryFrom<String> for ListenAddr {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -47,18 +47,18 @@ impl TryFrom<String> for HealthAddr {
 
 #[cfg(test)]
 mod tests {
-    use super::HealthAddr;
+    use super::ListenAddr;
 
     #[test]
     fn an_address_reads_back_as_it_is_shown() {
         for text in ["none", "127.0.0.1:8080", "[::1]:9"] {
-            assert_eq!(text.parse::<HealthAddr>().unwrap().to_string(), text);
+            assert_eq!(text.parse::<ListenAddr>().unwrap().to_string(), text);
         }
     }
 
     #[test]
     fn what_is_no_address_is_refused_with_an_example() {
-        let error = "localhost".parse::<HealthAddr>().unwrap_err();
+        let error = "localhost".parse::<ListenAddr>().unwrap_err();
         assert!(error.contains("127.0.0.1:8080"), "{error}");
     }
 }

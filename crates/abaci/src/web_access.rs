@@ -1,0 +1,157 @@
+//! Who may do what over HTTP, as the settings say: the token, the names, the address.
+
+use std::fs;
+use std::io::{self, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use abaci_web::{Access, Token};
+use anyhow::Context;
+
+use crate::config::{Config, ListenAddr, USUAL_WEB_ADDR, WEB_TOKEN};
+use crate::exit::Failed;
+
+/// The longest time that the web process of a killed fleet may hold its address.
+const PREDECESSOR_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Returns the address to listen on, if there is to be one.
+pub(crate) fn address(config: &Config) -> Option<SocketAddr> {
+    match config.web_addr.value.unwrap_or(USUAL_WEB_ADDR) {
+        ListenAddr::At(address) => Some(address),
+        ListenAddr::Off => None,
+    }
+}
+
+/// Binds the address; a process that was just killed may hold it for another moment.
+///
+/// # Errors
+/// A usage error when it cannot be had.
+pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, Failed> {
+    let began = Instant::now();
+    loop {
+        match TcpListener::bind(address) {
+            Ok(listener) => return Ok(listener),
+            Err(_) if began.elapsed() < PREDECESSOR_PATIENCE => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Err(error) => {
+                let message =
+                    format!("web address {address}: {error}; choose another with --web-addr, or none");
+                return Err(Failed::usage(message));
+            }
+        }
+    }
+}
+
+/// Settles who may do what on this address.
+///
+/// # Errors
+/// A usage error for a token that makes no sense, or where one has to be given; an error of the file system.
+pub(crate) fn access(config: &Config, address: SocketAddr) -> anyhow::Result<Access> {
+    let given = given_token(config)?;
+    let is_open = address.ip().is_loopback();
+    if given.is_none() && !is_open {
+        let message = format!(
+            "web_addr is {address}, which others reach, and no token was given; give one by {WEB_TOKEN} or --token-file, or an address such as 127.0.0.1:8081"
+        );
+        return Err(Failed::usage(message).into());
+    }
+    let token = match given {
+        Some(token) => token,
+        None => own_token(&config.data_dir.value)?,
+    };
+    let names = config.web_host.value.as_deref().unwrap_or_default().split(',');
+    let names = names.map(str::trim).filter(|name| !name.is_empty());
+    let access = Access::new(token).with_hosts(names.map(str::to_owned).collect());
+    let access = if is_open { access } else { access.closed() };
+    Ok(if config.read_only.value {
+        access.read_only()
+    } else {
+        access
+    })
+}
+
+/// Returns the token that the settings give, or the one of the data directory, which is made where there is none.
+///
+/// # Errors
+/// As [`access`].
+pub(crate) fn token(config: &Config) -> anyhow::Result<Token> {
+    match given_token(config)? {
+        Some(token) => Ok(token),
+        None => own_token(&config.data_dir.value),
+    }
+}
+
+/// Makes a code that logs a browser in once.
+///
+/// # Errors
+/// When the operating system has no random bytes.
+pub(crate) fn login_code(token: &Token) -> anyhow::Result<String> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random).context("drawing random bytes")?;
+    Ok(token.login_code(random))
+}
+
+fn given_token(config: &Config) -> anyhow::Result<Option<Token>> {
+    if let Some(text) = &config.surroundings.web_token {
+        let token = Token::new(text).map_err(|error| Failed::usage(format!("{WEB_TOKEN}: {error}")));
+        return Ok(Some(token?));
+    }
+    let Some(path) = &config.token_file.value else {
+        return Ok(None);
+    };
+    let named = || config.token_file.named(path.display());
+    let text = fs::read_to_string(path).map_err(|error| Failed::usage(format!("{}: {error}", named())))?;
+    let token = Token::new(text.trim()).map_err(|error| Failed::usage(format!("{}: {error}", named())));
+    Ok(Some(token?))
+}
+
+/// Reads the token of the data directory, which the first start makes.
+fn own_token(data_dir: &Path) -> anyhow::Result<Token> {
+    let path = data_dir.join("web").join("token");
+    let failed = |error: io::Error| Failed::usage(format!("cannot use {}: {error}", path.display()));
+    match fs::read_to_string(&path) {
+        Ok(text) => {
+            let token = Token::new(text.trim());
+            let token = token.map_err(|error| {
+                let message = format!("{}: {error}, or remove the file to have one made", path.display());
+                Failed::usage(message)
+            });
+            Ok(token?)
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make_token(&path).map_err(failed)?;
+            // Of two first starts one has made it.
+            let text = fs::read_to_string(&path).map_err(failed)?;
+            Ok(Token::new(text.trim()).map_err(|error| Failed::usage(error.to_string()))?)
+        }
+        Err(error) => Err(failed(error).into()),
+    }
+}
+
+/// Makes a token that only its owner reads, whole or not at all, unless there is one.
+fn make_token(path: &Path) -> io::Result<()> {
+    let mut random = [0; 32];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    let token = Token::of_random(random);
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory)?;
+    }
+    let new = PathBuf::from(format!("{}.{}", path.display(), std::process::id()));
+    let _ = fs::remove_file(&new);
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&new)?;
+    writeln!(file, "{}", token.expose())?;
+    file.sync_all()?;
+    let linked = fs::hard_link(&new, path);
+    fs::remove_file(&new)?;
+    match linked {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
