@@ -127,7 +127,7 @@ fn streamed(listener: Listener) -> Response {
     Sse::new(events).keep_alive(keep_alive).into_response()
 }
 
-/// What a listener wants to hear of.
+/// The jobs that a listener wants to hear of.
 enum Topic {
     All,
     Job(Shared, JobId),
@@ -137,7 +137,7 @@ enum Topic {
 struct Listener {
     seat: Seat,
     topic: Topic,
-    /// What is to be said next.
+    /// The events that are to be said next.
     next: VecDeque<Event>,
     /// The last state and progress that were said of the one job.
     said: (String, Option<ProgressView>),

@@ -75,13 +75,13 @@ pub(crate) struct TellJson<'a> {
 
 /// A place among the listeners.
 pub(crate) struct Seat {
-    /// What it missed.
+    /// The messages that it missed.
     pub(crate) missed: VecDeque<Arc<Told>>,
-    /// What comes.
+    /// The messages that come.
     pub(crate) messages: broadcast::Receiver<Message>,
 }
 
-/// Who wants to listen, and since when it heard nothing.
+/// A listener that waits for a place, and the last moment that it heard of.
 struct Joining {
     after: Option<Moment>,
     seat: oneshot::Sender<Seat>,
