@@ -163,3 +163,81 @@ async fn many_jobs_are_resumed_and_deleted_each_by_its_state() {
     assert_eq!(deleted, ["failed-elsewhere", "succeeded"]);
     assert_eq!(rig.count("dbos.workflow_status where status = 'ENQUEUED'"), 3);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_is_found_in_ids_tags_batches_and_values() {
+    let rig = Rig::new();
+    let client = rig.client().await;
+    let tags = r#"'{"tags": ["needle-1"], "batch": "b"}'"#;
+    let batch = r#"'{"batch": "a-needle"}'"#;
+    rig.insert("needles", &[("executor_id", "'here/1'")]);
+    rig.insert("tagged", &[("attributes", tags)]);
+    rig.insert("batched", &[("attributes", batch)]);
+    rig.insert("valued", &[("inputs", "'31415'")]);
+    rig.insert("other", &[("name", "'needle'")]);
+    let having = |text: &str| JobFilter {
+        text: Some(text.to_owned()),
+        order: Order::OldestFirst,
+        ..JobFilter::default()
+    };
+    let sorted = async |filter| {
+        let mut found = ids(&client, filter).await;
+        found.sort_unstable();
+        found
+    };
+    assert_eq!(sorted(having("needle")).await, ["batched", "needles", "tagged"]);
+    assert_eq!(sorted(having("141")).await, ["valued"]);
+    // The names of things are no values.
+    assert!(sorted(having("tags")).await.is_empty());
+    assert_eq!(
+        client.count(&having("needle"), 10).await.unwrap(),
+        JobCount::Exactly(3)
+    );
+    let of_worker = JobFilter {
+        executor_id: Some("here/1".to_owned()),
+        ..JobFilter::default()
+    };
+    assert_eq!(sorted(of_worker).await, ["needles"]);
+    let of_workflow = JobFilter {
+        workflow: Some("needle".to_owned()),
+        ..JobFilter::default()
+    };
+    assert_eq!(sorted(of_workflow).await, ["other"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_by_ends_has_each_ended_job_once() {
+    let rig = Rig::new();
+    let client = rig.client().await;
+    rig.insert_many();
+    rig.database.psql(
+        "update dbos.workflow_status set status = 'SUCCESS', completed_at = 1800000000000 - created_at % 10 * 1000 \
+             - inputs::bigint / 100 where inputs::bigint % 2 = 0",
+    );
+    let mut ended = ids(&client, by(Order::LastEndedFirst)).await;
+    assert_eq!(ended.len(), MANY / 2);
+    let place = client.list(&by(Order::LastEndedFirst)).await.unwrap();
+    let place = Cursor::within(Order::LastEndedFirst, &place[550]);
+    assert!(place.is_within(Order::FirstEndedFirst) && !place.is_within(Order::NewestFirst));
+    let rest = JobFilter {
+        after: Some(place.to_string().parse().unwrap()),
+        ..by(Order::LastEndedFirst)
+    };
+    assert_eq!(ids(&client, rest).await, ended[551..]);
+    ended.reverse();
+    assert_eq!(ids(&client, by(Order::FirstEndedFirst)).await, ended);
+    let between = JobFilter {
+        completed_since_ms: Some(1_799_999_999_000),
+        completed_until_ms: Some(1_800_000_000_000),
+        ..JobFilter::default()
+    };
+    let first_group = ids(&client, between).await.len();
+    assert!((400..=500).contains(&first_group), "{first_group}");
+}
+
+fn by(order: Order) -> JobFilter {
+    JobFilter {
+        order,
+        ..JobFilter::default()
+    }
+}
