@@ -1,6 +1,6 @@
 //! Jobs that are chosen by what is known of them, whatever their type and whoever wrote their rows.
 
-use durable_jobs::client::{Found, JobCount, ResumeOptions, ResumeOutcome};
+use durable_jobs::client::{BulkAction, Found, JobCount, ResumeOptions, ResumeOutcome};
 use durable_jobs::record::{Cursor, DetailFilter, Order};
 use durable_jobs::{Client, JobFilter, JobId, State};
 
@@ -240,4 +240,62 @@ fn by(order: Order) -> JobFilter {
         order,
         ..JobFilter::default()
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bulk_change_is_of_the_jobs_that_were_counted() {
+    let rig = Rig::new();
+    let client = rig.client().await;
+    rig.insert_many();
+    let preview = client
+        .bulk_preview(JobFilter::default(), BulkAction::Cancel)
+        .await
+        .unwrap();
+    assert_eq!((preview.count, preview.first.len()), (MANY as u64, 20));
+    // One that comes later stays; one that has ended meanwhile is named.
+    rig.insert("later", &[]);
+    rig.database
+        .psql("update dbos.workflow_status set status = 'SUCCESS' where workflow_uuid = 'j1234'");
+    let report = client.bulk(preview).await.unwrap();
+    assert_eq!((report.count, report.changed), (MANY as u64, MANY as u64 - 1));
+    assert_eq!(rig.count("dbos.workflow_status where status = 'ENQUEUED'"), 1);
+    let resume = client
+        .bulk_preview(JobFilter::default(), BulkAction::Resume)
+        .await
+        .unwrap();
+    assert_eq!(resume.count, MANY as u64 - 1);
+    let delete = client
+        .bulk_preview(JobFilter::default(), BulkAction::Delete)
+        .await
+        .unwrap();
+    assert_eq!(client.bulk(delete).await.unwrap().changed, MANY as u64);
+    assert_eq!(client.bulk(resume).await.unwrap().changed, 0);
+    assert_eq!(rig.count("dbos.workflow_status"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ended_jobs_are_counted_in_the_span_they_ended_in() {
+    let rig = Rig::new();
+    let client = rig.client().await;
+    let now = "extract(epoch from now()) * 1000";
+    for (id, status, age_ms) in [
+        ("a", "SUCCESS", 0),
+        ("b", "ERROR", 0),
+        ("c", "SUCCESS", 300_000),
+        ("d", "SUCCESS", 960_000),
+    ] {
+        let (status, ended) = (format!("'{status}'"), format!("{now} - {age_ms}"));
+        rig.insert(id, &[("status", &status), ("completed_at", &ended)]);
+    }
+    let throughput = client.throughput(15).await.unwrap();
+    assert_eq!((throughput.spans.len(), throughput.span_ms), (60, 15_000));
+    let all = |of: fn(&durable_jobs::client::Ended) -> u64| throughput.spans.iter().map(of).sum::<u64>();
+    assert_eq!((all(|span| span.succeeded), all(|span| span.others)), (2, 1));
+    let early: u64 = throughput.spans[..42].iter().map(|span| span.succeeded).sum();
+    assert_eq!(early, 1, "{throughput:?}");
+    let overview = client.overview().await.unwrap();
+    assert_eq!(
+        (overview.failed, overview.parked),
+        (JobCount::Exactly(1), JobCount::Exactly(0))
+    );
 }
