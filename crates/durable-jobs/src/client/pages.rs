@@ -71,10 +71,10 @@ impl Client {
     /// # Errors
     /// [`Error::Unreachable`] or [`Error::Database`].
     pub async fn count(&self, filter: &JobFilter, most: u64) -> Result<JobCount, Error> {
-        let counted = if !filter.needs_jobs() {
-            self.count_rows(filter, most.saturating_add(1)).await?
-        } else {
+        let counted = if filter.needs_jobs() {
             self.count_jobs(filter, most).await?
+        } else {
+            self.count_rows(filter, most.saturating_add(1)).await?
         };
         Ok(if counted > most {
             JobCount::Over(most)
@@ -104,10 +104,10 @@ impl Client {
             order: Order::OldestFirst,
             ..filter
         };
-        let count = if !frozen.needs_jobs() {
-            count.unsigned_abs()
-        } else {
+        let count = if frozen.needs_jobs() {
             self.count_jobs(&frozen, u64::MAX).await?
+        } else {
+            count.unsigned_abs()
         };
         frozen.limit = Some(u32::try_from(count).unwrap_or(u32::MAX));
         Ok((frozen, count))
@@ -192,10 +192,10 @@ impl Pages<'_> {
     /// Reads the rows that come next, and moves on.
     async fn read(&mut self) -> Result<Vec<Job>, Error> {
         // With details or a text, the limit says nothing of the rows.
-        let asked = if !self.filter.needs_jobs() {
-            PAGE.min(self.left)
-        } else {
+        let asked = if self.filter.needs_jobs() {
             PAGE_OF_DETAILS
+        } else {
+            PAGE.min(self.left)
         };
         let client = self.client;
         if !self.is_narrow && has_index(&self.filter) {
