@@ -5,6 +5,7 @@
 //! Every call but a wait is bounded by [`ClientSettings::timeout`] and answers [`Error::Unreachable`] when it passes; a
 //! wait goes on through outages and says so.
 
+mod bulk;
 mod cancel;
 mod changes;
 mod find;
@@ -18,6 +19,7 @@ mod probe;
 mod progress;
 mod queue_control;
 mod queue_standing;
+mod rates;
 mod resume;
 mod show;
 mod standing;
@@ -30,6 +32,7 @@ use std::time::Duration;
 
 pub use crate::gc::{Collected, GcMode, GcOptions, GcReport};
 pub use crate::record::{Limit, Rate};
+pub use bulk::{BulkAction, BulkPreview, BulkReport};
 pub use cancel::CancelOutcome;
 pub use changes::{Changes, Moment, MomentError};
 pub use find::{Found, MOST_BEGINNINGS};
@@ -39,6 +42,7 @@ pub use new_job::{Delay, NewJob, Priority, SubmitOptions};
 pub use pages::{JobCount, Pages};
 pub use probe::{PriorityWait, QueueProbe, QueueStatus};
 pub use queue_control::QueueView;
+pub use rates::{Ended, Overview, Throughput};
 pub use resume::{ResumeOptions, ResumeOutcome};
 pub use show::QueueCounts;
 pub use submit_once::Submitted;

@@ -71,10 +71,10 @@ impl Client {
     /// # Errors
     /// [`Error::Unreachable`] or [`Error::Database`].
     pub async fn count(&self, filter: &JobFilter, most: u64) -> Result<JobCount, Error> {
-        let counted = if filter.details.is_empty() {
-            self.count_rows(filter, most.saturating_add(1)).await?
-        } else {
+        let counted = if filter.needs_jobs() {
             self.count_jobs(filter, most).await?
+        } else {
+            self.count_rows(filter, most.saturating_add(1)).await?
         };
         Ok(if counted > most {
             JobCount::Over(most)
@@ -104,10 +104,10 @@ impl Client {
             order: Order::OldestFirst,
             ..filter
         };
-        let count = if frozen.details.is_empty() {
-            count.unsigned_abs()
-        } else {
+        let count = if frozen.needs_jobs() {
             self.count_jobs(&frozen, u64::MAX).await?
+        } else {
+            count.unsigned_abs()
         };
         frozen.limit = Some(u32::try_from(count).unwrap_or(u32::MAX));
         Ok((frozen, count))
@@ -172,16 +172,11 @@ impl Pages<'_> {
     pub async fn next(&mut self) -> Result<Option<Vec<Job>>, Error> {
         while self.left > 0 && !self.is_over {
             let mut jobs = self.read().await?;
-            let details = &self.filter.details;
-            let states = &self.filter.states;
-            jobs.retain(|job| {
-                (states.is_empty() || states.contains(&job.state))
-                    && details.iter().all(|detail| detail.admits(&job.details))
-            });
+            jobs.retain(|job| self.filter.admits(job));
             jobs.truncate(self.left);
             self.left -= jobs.len();
             if let Some(last) = jobs.last() {
-                self.filter.after = Some(Cursor::of(last));
+                self.filter.after = Some(Cursor::within(self.filter.order, last));
                 return Ok(Some(jobs));
             }
         }
@@ -196,11 +191,11 @@ impl Pages<'_> {
 
     /// Reads the rows that come next, and moves on.
     async fn read(&mut self) -> Result<Vec<Job>, Error> {
-        // With details, the limit says nothing of the rows.
-        let asked = if self.filter.details.is_empty() {
-            PAGE.min(self.left)
-        } else {
+        // With details or a text, the limit says nothing of the rows.
+        let asked = if self.filter.needs_jobs() {
             PAGE_OF_DETAILS
+        } else {
+            PAGE.min(self.left)
         };
         let client = self.client;
         if !self.is_narrow && has_index(&self.filter) {
@@ -217,7 +212,7 @@ impl Pages<'_> {
         let jobs = jobs.map_err(|error| unreadable(&error))?;
         self.is_over = jobs.len() < asked;
         if let Some(last) = jobs.last() {
-            self.filter.after = Some(Cursor::of(last));
+            self.filter.after = Some(Cursor::within(self.filter.order, last));
         }
         Ok(jobs)
     }

@@ -25,6 +25,14 @@ impl Details {
         let found = self.0.iter().find(|(known, _)| known == name);
         found.map(|(_, value)| value)
     }
+
+    /// Tests whether a text is in one of the values.
+    pub(crate) fn contain(&self, text: &str) -> bool {
+        self.0.iter().any(|(_, value)| match value.as_str() {
+            Some(value) => value.contains(text),
+            None => value.to_string().contains(text),
+        })
+    }
 }
 
 impl fmt::Display for Details {

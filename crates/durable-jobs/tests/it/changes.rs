@@ -1,13 +1,14 @@
 //! Jobs as they change, for one who asks again and again: nothing twice, nothing lost.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use durable_jobs::client::{Changes, Moment, ResumeOptions};
-use durable_jobs::{Client, Job, JobId, State};
+use durable_jobs::client::{Changes, Moment, ResumeOptions, SubmitOptions};
+use durable_jobs::{Client, Job, JobFilter, JobId, State};
 use sqlx::{Connection, PgConnection};
-use testkit::eventually;
+use testkit::{PrivateServer, eventually};
 
-use crate::rig::{DEADLINE, ENDLESS, Rig, echo, echo_as, lasting, outcomes};
+use crate::rig::{DEADLINE, ENDLESS, Rig, client_settings, echo, echo_as, lasting, outcomes};
 
 /// A date that no question looks back to.
 const YESTERDAY: &str = "(extract(epoch from now()) - 86400) * 1000";
@@ -55,7 +56,7 @@ impl Follower {
         asked.unwrap_or_else(|_| panic!("was told {:?}", self.told));
     }
 
-    /// What was told of a job.
+    /// All that was told of a job.
     fn of(&self, id: &str) -> Vec<&Job> {
         self.told
             .iter()
@@ -174,4 +175,233 @@ async fn one_open_transaction_silences_nobody() {
         }
     }
     assert!(follower.of("late").len() <= 1, "{:?}", follower.told);
+}
+
+/// The statements of the engine, of its other tools and of ours that change a row in a way that is shown, and where it comes to;
+/// `$` stands for the present. Each row was submitted yesterday, and of some it matters how they were before.
+const KINDS: [(&str, &str, &str, &str); 12] = [
+    (
+        "claimed",
+        "ENQUEUED",
+        "",
+        "status = 'PENDING', started_at_epoch_ms = $, updated_at = $",
+    ),
+    (
+        "ended",
+        "PENDING",
+        "",
+        "status = 'SUCCESS', updated_at = $, completed_at = $",
+    ),
+    (
+        "parked",
+        "PENDING",
+        "",
+        "status = 'ERROR', error = '{\"kind\":\"parked\"}', updated_at = $, completed_at = $",
+    ),
+    (
+        "cancelled",
+        "ENQUEUED",
+        "",
+        "status = 'CANCELLED', queue_name = null, updated_at = $, completed_at = $",
+    ),
+    (
+        "dead_letter",
+        "PENDING",
+        "recovery_attempts = 101, started_at_epoch_ms = $, updated_at = $",
+        "status = 'MAX_RECOVERY_ATTEMPTS_EXCEEDED', started_at_epoch_ms = null, queue_name = null",
+    ),
+    ("due", "DELAYED", "", "status = 'ENQUEUED', updated_at = $"),
+    (
+        "put_off",
+        "DELAYED",
+        "",
+        "delay_until_epoch_ms = $ + 60000, updated_at = $",
+    ),
+    (
+        "given_back",
+        "PENDING",
+        "",
+        "status = 'ENQUEUED', started_at_epoch_ms = null, updated_at = $",
+    ),
+    (
+        "resumed",
+        "ERROR",
+        "completed_at = created_at",
+        "status = 'ENQUEUED', completed_at = null, updated_at = $",
+    ),
+    (
+        "resumed_by_a_tool",
+        "CANCELLED",
+        "queue_name = null, completed_at = created_at",
+        "status = 'ENQUEUED', queue_name = '_dbos_internal_queue', started_at_epoch_ms = null, completed_at = null, updated_at = $",
+    ),
+    (
+        "reworded",
+        "SUCCESS",
+        "completed_at = created_at",
+        "attributes = '{\"tags\": [\"x\"]}', updated_at = $",
+    ),
+    (
+        "reworded_in_hand",
+        "PENDING",
+        "started_at_epoch_ms = created_at",
+        "attributes = '{\"tags\": [\"x\"]}', updated_at = $",
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_kind_of_change_of_an_old_row_is_told() {
+    let rig = Rig::new();
+    let client = rig.client().await;
+    let change = |id: &str, columns: &str| {
+        let columns = columns.replace('$', "(extract(epoch from now()) * 1000)::bigint");
+        rig.database.psql(&format!(
+            "update dbos.workflow_status set {columns} where workflow_uuid = '{id}'"
+        ));
+    };
+    for (id, status, before, _) in KINDS {
+        rig.insert_old(id, status);
+        if !before.is_empty() {
+            change(id, before);
+        }
+    }
+    for (id, .., columns) in KINDS {
+        let mut follower = Follower::start(client.clone()).await;
+        change(id, columns);
+        follower
+            .until(|told| told.iter().any(|job| job.workflow_id.as_str() == id))
+            .await;
+        let now = client.show(&JobId::new(id)).await.unwrap().job;
+        assert_eq!(follower.told, [now]);
+    }
+}
+
+/// So many write at once.
+const WRITERS: usize = 6;
+
+/// The changes of each.
+const ROUNDS: usize = 60;
+
+/// Changes rows again and again, in transactions that stay open for a while, of which some change nothing in the end.
+async fn write(url: String, writer: usize) {
+    let mut session = Foreign::connect(&url).await;
+    for round in 0..ROUNDS {
+        let row = format!("w{writer}-{}", round % 7);
+        let date = ["started_at_epoch_ms", "completed_at", "updated_at"][fastrand::usize(..3)];
+        let pause = f64::from(fastrand::u32(..30)) / 1000.0;
+        let end = if fastrand::u8(..5) == 0 {
+            "rollback"
+        } else {
+            "commit"
+        };
+        let (before, after) = if fastrand::bool() {
+            ("savepoint s;", "release s;")
+        } else {
+            ("", "")
+        };
+        session
+            .run(&format!(
+                "begin; {before} insert into dbos.workflow_status (workflow_uuid, status, name, inputs, created_at, updated_at, priority) \
+                     values ('{row}', 'PENDING', 'test_echoes', '1', {YESTERDAY}, {YESTERDAY}, 0) on conflict do nothing; \
+                 update dbos.workflow_status set priority = priority + 1, {date} = extract(epoch from now()) * 1000 \
+                     where workflow_uuid = '{row}'; {after} select pg_sleep({pause}); {end}"
+            ))
+            .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_many_writers_do_at_once_is_told_once() {
+    let rig = Rig::new();
+    let client = rig.client().await;
+    let mut follower = Follower::start(client.clone()).await;
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..WRITERS {
+        writers.spawn(write(rig.database.url().to_owned(), writer));
+    }
+    let mut restarted = 0;
+    while !writers.is_empty() {
+        follower.ask().await;
+        while let Some(ended) = writers.try_join_next() {
+            ended.unwrap();
+        }
+        // Another process goes on from the moment's text.
+        if restarted < follower.told.len() / 20 {
+            restarted += 1;
+            let moment = follower.moment.to_string().parse().unwrap();
+            let told = std::mem::take(&mut follower.told);
+            follower = Follower::from(rig.client().await, moment);
+            follower.told = told;
+        }
+    }
+    let last: BTreeMap<JobId, u32> = client
+        .list(&JobFilter::default())
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|job| (job.workflow_id, job.priority))
+        .collect();
+    let told = |told: &[Job]| -> BTreeMap<JobId, u32> {
+        told.iter()
+            .map(|job| (job.workflow_id.clone(), job.priority))
+            .collect()
+    };
+    follower.until(|jobs| told(jobs) == last).await;
+    let versions: BTreeSet<(&JobId, u32)> = follower
+        .told
+        .iter()
+        .map(|job| (&job.workflow_id, job.priority))
+        .collect();
+    assert_eq!(versions.len(), follower.told.len(), "a change was told twice");
+    assert!(
+        last.len() > WRITERS && restarted > 2,
+        "{restarted} of {}",
+        follower.told.len()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_changes_are_read_anew_and_then_goes_on() {
+    let rig = Rig::new();
+    let client = rig.client().await;
+    let mut follower = Follower::start(client.clone()).await;
+    let jobs: Vec<_> = (0..10_000).map(echo).collect();
+    client.submit_all(&jobs, SubmitOptions::default()).await.unwrap();
+    let cut = async { while !follower.ask().await.is_cut {} };
+    tokio::time::timeout(DEADLINE, cut).await.expect("no cut");
+    assert!(follower.told.len() < 10_000);
+    let last = client.submit_job(echo(1)).await.unwrap();
+    follower
+        .until(|told| told.last().is_some_and(|job| job.workflow_id == last))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_of_the_server_is_read_anew() {
+    let mut server = PrivateServer::new();
+    let url = server.create_database("jobs");
+    let client = Client::connect(client_settings(&*url)).await.unwrap();
+    let mut follower = Follower::start(client.clone()).await;
+    let before = client.submit_job(echo(1)).await.unwrap();
+    follower
+        .until(|told| told.iter().any(|job| job.workflow_id == before))
+        .await;
+    server.kill();
+    server.start();
+    let cut = async {
+        loop {
+            match client.changes(Some(follower.moment)).await {
+                Ok(changes) => break changes,
+                Err(error) => drop(error),
+            }
+        }
+    };
+    let changes = tokio::time::timeout(DEADLINE, cut).await.expect("no answer");
+    assert!(changes.is_cut && changes.jobs.is_empty());
+    let mut follower = Follower::from(client.clone(), changes.moment);
+    let after = client.submit_job(echo(1)).await.unwrap();
+    follower
+        .until(|told| told.iter().any(|job| job.workflow_id == after))
+        .await;
+    assert_eq!(follower.told.len(), 1, "{:?}", follower.told);
 }

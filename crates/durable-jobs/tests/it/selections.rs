@@ -1,6 +1,6 @@
 //! Jobs that are chosen by what is known of them, whatever their type and whoever wrote their rows.
 
-use durable_jobs::client::{Found, JobCount, ResumeOptions, ResumeOutcome};
+use durable_jobs::client::{BulkAction, Found, JobCount, ResumeOptions, ResumeOutcome};
 use durable_jobs::record::{Cursor, DetailFilter, Order};
 use durable_jobs::{Client, JobFilter, JobId, State};
 
@@ -162,4 +162,140 @@ async fn many_jobs_are_resumed_and_deleted_each_by_its_state() {
     deleted.sort_unstable();
     assert_eq!(deleted, ["failed-elsewhere", "succeeded"]);
     assert_eq!(rig.count("dbos.workflow_status where status = 'ENQUEUED'"), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_is_found_in_ids_tags_batches_and_values() {
+    let rig = Rig::new();
+    let client = rig.client().await;
+    let tags = r#"'{"tags": ["needle-1"], "batch": "b"}'"#;
+    let batch = r#"'{"batch": "a-needle"}'"#;
+    rig.insert("needles", &[("executor_id", "'here/1'")]);
+    rig.insert("tagged", &[("attributes", tags)]);
+    rig.insert("batched", &[("attributes", batch)]);
+    rig.insert("valued", &[("inputs", "'31415'")]);
+    rig.insert("other", &[("name", "'needle'")]);
+    let having = |text: &str| JobFilter {
+        text: Some(text.to_owned()),
+        order: Order::OldestFirst,
+        ..JobFilter::default()
+    };
+    let sorted = async |filter| {
+        let mut found = ids(&client, filter).await;
+        found.sort_unstable();
+        found
+    };
+    assert_eq!(sorted(having("needle")).await, ["batched", "needles", "tagged"]);
+    assert_eq!(sorted(having("141")).await, ["valued"]);
+    // The names of things are no values.
+    assert!(sorted(having("tags")).await.is_empty());
+    assert_eq!(
+        client.count(&having("needle"), 10).await.unwrap(),
+        JobCount::Exactly(3)
+    );
+    let of_worker = JobFilter {
+        executor_id: Some("here/1".to_owned()),
+        ..JobFilter::default()
+    };
+    assert_eq!(sorted(of_worker).await, ["needles"]);
+    let of_workflow = JobFilter {
+        workflow: Some("needle".to_owned()),
+        ..JobFilter::default()
+    };
+    assert_eq!(sorted(of_workflow).await, ["other"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_by_ends_has_each_ended_job_once() {
+    let rig = Rig::new();
+    let client = rig.client().await;
+    rig.insert_many();
+    rig.database.psql(
+        "update dbos.workflow_status set status = 'SUCCESS', completed_at = 1800000000000 - created_at % 10 * 1000 \
+             - inputs::bigint / 100 where inputs::bigint % 2 = 0",
+    );
+    let mut ended = ids(&client, by(Order::LastEndedFirst)).await;
+    assert_eq!(ended.len(), MANY / 2);
+    let place = client.list(&by(Order::LastEndedFirst)).await.unwrap();
+    let place = Cursor::within(Order::LastEndedFirst, &place[550]);
+    assert!(place.is_within(Order::FirstEndedFirst) && !place.is_within(Order::NewestFirst));
+    let rest = JobFilter {
+        after: Some(place.to_string().parse().unwrap()),
+        ..by(Order::LastEndedFirst)
+    };
+    assert_eq!(ids(&client, rest).await, ended[551..]);
+    ended.reverse();
+    assert_eq!(ids(&client, by(Order::FirstEndedFirst)).await, ended);
+    let between = JobFilter {
+        completed_since_ms: Some(1_799_999_999_000),
+        completed_until_ms: Some(1_800_000_000_000),
+        ..JobFilter::default()
+    };
+    let first_group = ids(&client, between).await.len();
+    assert!((400..=500).contains(&first_group), "{first_group}");
+}
+
+fn by(order: Order) -> JobFilter {
+    JobFilter {
+        order,
+        ..JobFilter::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bulk_change_is_of_the_jobs_that_were_counted() {
+    let rig = Rig::new();
+    let client = rig.client().await;
+    rig.insert_many();
+    let preview = client
+        .bulk_preview(JobFilter::default(), BulkAction::Cancel)
+        .await
+        .unwrap();
+    assert_eq!((preview.count, preview.first.len()), (MANY as u64, 20));
+    // One that comes later stays; one that has ended meanwhile is named.
+    rig.insert("later", &[]);
+    rig.database
+        .psql("update dbos.workflow_status set status = 'SUCCESS' where workflow_uuid = 'j1234'");
+    let report = client.bulk(preview).await.unwrap();
+    assert_eq!((report.count, report.changed), (MANY as u64, MANY as u64 - 1));
+    assert_eq!(rig.count("dbos.workflow_status where status = 'ENQUEUED'"), 1);
+    let resume = client
+        .bulk_preview(JobFilter::default(), BulkAction::Resume)
+        .await
+        .unwrap();
+    assert_eq!(resume.count, MANY as u64 - 1);
+    let delete = client
+        .bulk_preview(JobFilter::default(), BulkAction::Delete)
+        .await
+        .unwrap();
+    assert_eq!(client.bulk(delete).await.unwrap().changed, MANY as u64);
+    assert_eq!(client.bulk(resume).await.unwrap().changed, 0);
+    assert_eq!(rig.count("dbos.workflow_status"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ended_jobs_are_counted_in_the_span_they_ended_in() {
+    let rig = Rig::new();
+    let client = rig.client().await;
+    let now = "extract(epoch from now()) * 1000";
+    for (id, status, age_ms) in [
+        ("a", "SUCCESS", 0),
+        ("b", "ERROR", 0),
+        ("c", "SUCCESS", 300_000),
+        ("d", "SUCCESS", 960_000),
+    ] {
+        let (status, ended) = (format!("'{status}'"), format!("{now} - {age_ms}"));
+        rig.insert(id, &[("status", &status), ("completed_at", &ended)]);
+    }
+    let throughput = client.throughput(15).await.unwrap();
+    assert_eq!((throughput.spans.len(), throughput.span_ms), (60, 15_000));
+    let all = |of: fn(&durable_jobs::client::Ended) -> u64| throughput.spans.iter().map(of).sum::<u64>();
+    assert_eq!((all(|span| span.succeeded), all(|span| span.others)), (2, 1));
+    let early: u64 = throughput.spans[..42].iter().map(|span| span.succeeded).sum();
+    assert_eq!(early, 1, "{throughput:?}");
+    let overview = client.overview().await.unwrap();
+    assert_eq!(
+        (overview.failed, overview.parked),
+        (JobCount::Exactly(1), JobCount::Exactly(0))
+    );
 }

@@ -1,4 +1,4 @@
-//! What is asked, and what is told, to one who asks again and again.
+//! Questions and answers of one who asks again and again.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -78,7 +78,7 @@ pub(super) struct Place {
     pub(super) session: i32,
 }
 
-/// What the database answered: its place, and jobs with the numbers of the transactions that changed them.
+/// An answer of the database: its place, and jobs with the numbers of the transactions that changed them.
 pub(super) struct Seen {
     pub(super) place: Place,
     pub(super) jobs: Vec<(i64, Job)>,
@@ -94,7 +94,7 @@ pub(super) enum Question {
     Beyond(Moment, String, i64),
 }
 
-/// What is told.
+/// The part of it that is told.
 pub(super) struct Answer {
     pub(super) moment: Moment,
     pub(super) jobs: Vec<Job>,
@@ -113,13 +113,12 @@ impl Question {
         if follow.standing.elapsed() < PATIENCE {
             return Self::Between(since, follow.ahead.told.len());
         }
-        match &follow.base {
-            Some(base) => Self::Beyond(since, base.clone(), since.ms),
-            None => {
-                let nothing = format!("{0}:{0}:", since.horizon);
-                Self::Beyond(since, nothing, since.begun_ms())
-            }
+        if let Some(base) = &follow.base {
+            return Self::Beyond(since, base.clone(), since.ms);
         }
+        // Nothing was told ahead: all from the horizon on is new.
+        let nothing = format!("{0}:{0}:", since.horizon);
+        Self::Beyond(since, nothing, since.begun_ms())
     }
 
     /// Asks for what one missed who joins those who have heard of the rest.

@@ -9,6 +9,7 @@ mod deadline;
 mod gc;
 mod give_back;
 mod queues;
+mod rates;
 mod read;
 mod resume;
 mod run;
@@ -27,6 +28,7 @@ pub(crate) use queues::{
     ALLOWANCE, BOUND_TURN, LIMIT_QUEUE, LOCK_QUEUE, PAUSE_QUEUE, QUEUE_LIMITS, QUEUES, REGISTER_QUEUE,
     RESUME_QUEUE,
 };
+pub(crate) use rates::ENDED_PER_BUCKET;
 pub(crate) use read::{INPUTS, ORPHANS, QUEUE_STATUS, STATUSES, STEPS};
 pub(crate) use resume::{FORGET_FAILED_STEPS, REQUEUE};
 pub(crate) use run::{OWN_RUN, STILL_OWNS};

@@ -2,6 +2,7 @@
 
 use sqlx::{Postgres, QueryBuilder};
 
+use crate::database::input;
 use crate::record::{APPLICATION, Attributes, Cursor, JobFilter, Order, State};
 
 /// The queue of a row that ended and has left it.
@@ -56,6 +57,8 @@ pub(crate) fn page(filter: &JobFilter, limit: i64) -> QueryBuilder<Postgres> {
     query.push(match filter.order {
         Order::NewestFirst => " order by created_at desc, workflow_uuid desc limit ",
         Order::OldestFirst => " order by created_at, workflow_uuid limit ",
+        Order::LastEndedFirst => " order by completed_at desc, workflow_uuid desc limit ",
+        Order::FirstEndedFirst => " order by completed_at, workflow_uuid limit ",
     });
     query.push_bind(limit);
     query
@@ -121,9 +124,51 @@ fn restrict(query: &mut QueryBuilder<Postgres>, filter: &JobFilter) {
     if let Some(until) = filter.until_ms {
         query.push(" and created_at <= ").push_bind(until);
     }
+    restrict_to_run(query, filter);
+    if let Some(text) = &filter.text {
+        restrict_to_text(query, text);
+    }
+    if filter.order.is_by_end() {
+        query.push(" and completed_at is not null");
+    }
     if let Some(cursor) = &filter.after {
         restrict_to_rest(query, cursor, filter.order);
     }
+}
+
+/// Restricts to what ran, where, and when it ended.
+fn restrict_to_run(query: &mut QueryBuilder<Postgres>, filter: &JobFilter) {
+    if let Some(workflow) = &filter.workflow {
+        query.push(" and concat_ws('.', class_name, config_name, name) = ");
+        query.push_bind(workflow.clone());
+    }
+    if let Some(executor_id) = &filter.executor_id {
+        query.push(" and executor_id = ").push_bind(executor_id.clone());
+    }
+    if let Some(since) = filter.completed_since_ms {
+        query.push(" and completed_at >= ").push_bind(since);
+    }
+    if let Some(until) = filter.completed_until_ms {
+        query.push(" and completed_at <= ").push_bind(until);
+    }
+}
+
+/// Leaves few but the rows in which a text is where it counts: the names in attributes and inputs are no values.
+fn restrict_to_text(query: &mut QueryBuilder<Postgres>, text: &str) {
+    query
+        .push(" and (strpos(workflow_uuid, ")
+        .push_bind(text.to_owned());
+    query
+        .push(") > 0 or strpos(attributes::text, ")
+        .push_bind(text.to_owned());
+    query.push(concat!(
+        ") > 0 or octet_length(",
+        input!(),
+        ") <= 65536 and strpos(",
+        input!(),
+        ", "
+    ));
+    query.push_bind(text.to_owned()).push(") > 0)");
 }
 
 /// A job that ended may have left its queue, which clears the column.
@@ -143,9 +188,11 @@ fn restrict_to_rest(query: &mut QueryBuilder<Postgres>, cursor: &Cursor, order: 
     let (date, both) = match order {
         Order::NewestFirst => (" and created_at <= ", " and (created_at, workflow_uuid) < ("),
         Order::OldestFirst => (" and created_at >= ", " and (created_at, workflow_uuid) > ("),
+        Order::LastEndedFirst => (" and completed_at <= ", " and (completed_at, workflow_uuid) < ("),
+        Order::FirstEndedFirst => (" and completed_at >= ", " and (completed_at, workflow_uuid) > ("),
     };
-    query.push(date).push_bind(cursor.created_at_ms);
-    query.push(both).push_bind(cursor.created_at_ms);
+    query.push(date).push_bind(cursor.date_ms);
+    query.push(both).push_bind(cursor.date_ms);
     query
         .push(", ")
         .push_bind(cursor.id.as_str().to_owned())
