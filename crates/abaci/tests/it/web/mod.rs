@@ -3,4 +3,7 @@
 //! `./check` installs what they need; without it the tests fail and say so, since a skipped promise is a broken one.
 
 mod browser;
+mod clients;
+mod rig;
 mod scenarios;
+mod schemathesis;
