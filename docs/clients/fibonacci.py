@@ -2,7 +2,7 @@
 import json, os, sys
 from urllib.request import Request, urlopen
 
-server = os.environ.get("ABACI_WEB_URL", "http://127.0.0.1:8081")
+server = os.environ.get("SERVER_URL", "http://127.0.0.1:8081")
 # The key is the id of the job: the same request again answers the same and queues nothing twice.
 headers = {"Authorization": f"Bearer {os.environ['ABACI_WEB_TOKEN']}", "Idempotency-Key": sys.argv[2], "Content-Type": "application/json"}
 request = Request(f"{server}/api/v1/jobs", json.dumps({"n": int(sys.argv[1])}).encode(), headers)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Computes F(n) over HTTP: fibonacci.sh N KEY, with curl and jq.
 set -euo pipefail
-server=${ABACI_WEB_URL:-http://127.0.0.1:8081}
+server=${SERVER_URL:-http://127.0.0.1:8081}
 
 # The key is the id of the job: the same request again answers the same and queues nothing twice.
 job=$(curl -fsS "$server/api/v1/jobs" -H "Authorization: Bearer $ABACI_WEB_TOKEN" -H "Idempotency-Key: $2" \

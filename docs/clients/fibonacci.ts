@@ -1,5 +1,5 @@
 // Computes F(n) over HTTP: node fibonacci.ts N KEY. Node.js before 22.18: node --input-type=module - N KEY < fibonacci.ts
-const server = process.env.ABACI_WEB_URL ?? "http://127.0.0.1:8081";
+const server = process.env.SERVER_URL ?? "http://127.0.0.1:8081";
 const [n, key] = process.argv.slice(2);
 // The key is the id of the job: the same request again answers the same and queues nothing twice.
 const headers = { Authorization: `Bearer ${process.env.ABACI_WEB_TOKEN}`, "Idempotency-Key": key, "Content-Type": "application/json" };

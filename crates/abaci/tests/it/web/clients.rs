@@ -21,7 +21,7 @@ fn ask(web: &WebFleet, client: &str, (n, key): (&str, &str)) -> Output {
     command
         .args(["-c", &format!("{client} {n} {key}")])
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/clients"))
-        .env("ABACI_WEB_URL", &web.url)
+        .env("SERVER_URL", &web.url)
         .env("ABACI_WEB_TOKEN", TOKEN);
     run(command)
 }

@@ -27,11 +27,7 @@ impl WebRig {
         let line = fleet.process.wait_for_line("web process started");
         let url = format!("http://{}", field(&line, "address"));
         let pid = field(&line, "pid").parse().expect("a process id");
-        WebFleet {
-            url,
-            pid,
-            _fleet: fleet,
-        }
+        WebFleet { url, pid, fleet }
     }
 
     /// Runs the program to its end.
@@ -57,7 +53,7 @@ pub(super) struct WebFleet<'a> {
     pub(super) url: String,
     /// The web process.
     pub(super) pid: u32,
-    _fleet: Fleet<'a>,
+    pub(super) fleet: Fleet<'a>,
 }
 
 impl WebFleet<'_> {
