@@ -5,11 +5,12 @@ use std::collections::HashMap;
 use serde_json::{Value, json};
 use testkit::{PrivateServer, Process, TempDir};
 
-use super::rig::{Event, Listener, WebFleet};
+use super::rig::WebRig;
+use super::stream::{Event, Listener};
 use crate::children::kill;
-use crate::fleet::rig::field;
+use crate::fleet_rig::field;
 use crate::http;
-use crate::rig::{Rig, bare};
+use crate::rig::bare;
 
 /// The ids of jobs that an event says have succeeded.
 fn succeeded(event: &Event) -> Vec<String> {
@@ -25,16 +26,16 @@ fn succeeded(event: &Event) -> Vec<String> {
 
 #[test]
 fn a_killed_web_process_costs_listeners_nothing() {
-    let rig = Rig::new();
-    let web = WebFleet::start(&rig, &["--workers", "1"]);
-    let mut listener = Listener::new(&web.address, "/api/v1/events");
+    let rig = WebRig::new();
+    let web = rig.fleet(&["--workers", "1"]);
+    let mut listener = Listener::new(web.address(), "/api/v1/events");
     // Its first event is of the workers, and it knows where it is from then on.
     listener.next();
     let (mut expected, mut heard) = (Vec::new(), HashMap::new());
     for round in 0..4 {
         let numbers: Vec<Value> = (0..25).map(|n| json!({"n": 100 * round + n})).collect();
         expected.extend(web.submit(&json!(numbers)));
-        kill(web.pid());
+        kill(rig.web_pid());
         while heard.len() < expected.len() {
             for id in succeeded(&listener.next()) {
                 *heard.entry(id).or_insert(0) += 1;
@@ -53,10 +54,10 @@ fn a_killed_web_process_costs_listeners_nothing() {
 
 #[test]
 fn a_job_is_told_from_its_submission_to_its_value() {
-    let rig = Rig::new();
-    let web = WebFleet::start(&rig, &["--workers", "1"]);
+    let rig = WebRig::new();
+    let web = rig.fleet(&["--workers", "1"]);
     let id = web.submit(&json!({"n": 38, "algorithm": "recursive"})).remove(0);
-    let mut listener = Listener::new(&web.address, &format!("/api/v1/jobs/{id}/events"));
+    let mut listener = Listener::new(web.address(), &format!("/api/v1/jobs/{id}/events"));
     let mut names = Vec::new();
     let result = loop {
         let event = listener.next();

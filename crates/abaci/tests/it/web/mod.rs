@@ -3,6 +3,9 @@
 //! `./check` installs what they need; without it the tests fail and say so, since a skipped promise is a broken one.
 
 mod browser;
+mod clients;
 mod listeners;
 mod rig;
 mod scenarios;
+mod schemathesis;
+mod stream;

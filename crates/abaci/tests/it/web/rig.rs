@@ -1,47 +1,77 @@
-//! A fleet with its web process, and listeners to it.
+//! A fleet with its web process.
 
-use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::TcpStream;
+use std::process::Command;
 
 use serde_json::Value;
-use testkit::eventually;
+use testkit::{Output, eventually};
 
-use crate::fleet::rig::{Fleet, field};
+use super::browser::Scenario;
+use crate::fleet_rig::{Fleet, field};
 use crate::http;
-use crate::rig::{Rig, objects};
+use crate::rig::{Program, Rig, code, objects, run};
 
-/// A fleet whose web process answers.
-pub(super) struct WebFleet<'a> {
-    pub(super) fleet: Fleet<'a>,
-    pub(super) address: String,
-    pub(super) token: String,
-    rig: &'a Rig,
-}
+/// The token of every server here.
+pub(super) const TOKEN: &str = "a-token-for-tests-alone";
 
-impl<'a> WebFleet<'a> {
-    #[track_caller]
-    pub(super) fn start(rig: &'a Rig, arguments: &[&str]) -> Self {
-        let web = ["--web-addr", "127.0.0.1:0"];
-        let fleet = Fleet::start(rig, &[&web, arguments].concat());
-        let address = field(&fleet.process.wait_for_line("web process started"), "address");
-        let token = fs::read_to_string(rig.directory.path().join("data/web/token")).unwrap();
-        Self {
-            fleet,
-            address,
-            token: token.trim().to_owned(),
-            rig,
-        }
+/// A database and a directory whose programs know the token.
+pub(super) struct WebRig(pub(super) Rig);
+
+impl WebRig {
+    pub(super) fn new() -> Self {
+        Self(Rig::new())
     }
 
-    /// The process that answers, once it does.
+    /// Starts a fleet and returns once all its workers take jobs and its web process answers.
     #[track_caller]
-    pub(super) fn pid(&self) -> u32 {
+    pub(super) fn fleet(&self, arguments: &[&str]) -> WebFleet<'_> {
+        let web = ["--web-addr", "127.0.0.1:0"];
+        let fleet = Fleet::start(self, &[&web, arguments].concat());
+        let line = fleet.process.wait_for_line("web process started");
+        let url = format!("http://{}", field(&line, "address"));
+        let pid = field(&line, "pid").parse().expect("a process id");
+        WebFleet { url, pid, fleet }
+    }
+
+    /// The web process of the fleet, once there is one.
+    #[track_caller]
+    pub(super) fn web_pid(&self) -> u32 {
         eventually("a web process", || {
-            let status = objects(&self.rig.run(["status", "--json"])).swap_remove(0);
+            let status = objects(&run(self.command(&["status", "--json"]))).swap_remove(0);
             let pid = status["fleet"]["web"]["pid"].as_u64();
             pid.and_then(|pid| u32::try_from(pid).ok()).ok_or(status)
         })
+    }
+
+    /// Runs the program to its end.
+    #[track_caller]
+    pub(super) fn run(&self, arguments: &[&str]) -> Output {
+        let output = run(self.command(arguments));
+        assert_eq!(code(&output), 0, "{output:#?}");
+        output
+    }
+}
+
+impl Program for WebRig {
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = self.0.abaci(arguments);
+        command.env("ABACI_WEB_TOKEN", TOKEN);
+        command
+    }
+}
+
+/// A running fleet with a web process.
+pub(super) struct WebFleet<'a> {
+    /// The address of its page.
+    pub(super) url: String,
+    /// The web process.
+    pub(super) pid: u32,
+    pub(super) fleet: Fleet<'a>,
+}
+
+impl WebFleet<'_> {
+    /// The host and port.
+    pub(super) fn address(&self) -> &str {
+        self.url.trim_start_matches("http://")
     }
 
     /// Submits numbers over HTTP and returns the ids of the jobs.
@@ -49,99 +79,21 @@ impl<'a> WebFleet<'a> {
     pub(super) fn submit(&self, body: &Value) -> Vec<String> {
         let body = body.to_string();
         let request = format!(
-            "POST /api/v1/jobs HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\nconnection: close\r\n\
+            "POST /api/v1/jobs HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {TOKEN}\r\nconnection: close\r\n\
              content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
-            self.address,
-            self.token,
+            self.address(),
             body.len()
         );
-        let answer = http::exchange(&self.address, request.as_bytes()).unwrap();
+        let answer = http::exchange(self.address(), request.as_bytes()).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 202"), "{answer}");
         let answer: Value = serde_json::from_str(body).unwrap();
         let jobs = answer["jobs"].as_array().unwrap().iter();
         jobs.map(|job| job["id"].as_str().unwrap().to_owned()).collect()
     }
-}
 
-/// An event of a stream.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(super) struct Event {
-    pub(super) name: String,
-    pub(super) data: String,
-}
-
-/// A listener that comes back where it was, as a browser does.
-pub(super) struct Listener {
-    address: String,
-    path: String,
-    last_id: Option<String>,
-    stream: Option<BufReader<TcpStream>>,
-}
-
-impl Listener {
-    pub(super) fn new(address: &str, path: &str) -> Self {
-        Self {
-            address: address.to_owned(),
-            path: path.to_owned(),
-            last_id: None,
-            stream: None,
-        }
-    }
-
-    /// Waits for the next event, over as many connections as it takes.
-    #[track_caller]
-    pub(super) fn next(&mut self) -> Event {
-        loop {
-            if self.stream.is_none() {
-                self.stream = self.open();
-            }
-            match self.read() {
-                Some(event) => return event,
-                None => self.stream = None,
-            }
-        }
-    }
-
-    fn open(&self) -> Option<BufReader<TcpStream>> {
-        let mut stream = http::connect(&self.address).ok()?;
-        let last = self
-            .last_id
-            .as_ref()
-            .map_or_else(String::new, |id| format!("last-event-id: {id}\r\n"));
-        let request = format!(
-            "GET {} HTTP/1.1\r\nhost: {}\r\n{last}\r\n",
-            self.path, self.address
-        );
-        stream.write_all(request.as_bytes()).ok()?;
-        Some(BufReader::new(stream))
-    }
-
-    /// Reads up to the end of an event that has data; none at the end of the connection.
-    fn read(&mut self) -> Option<Event> {
-        let stream = self.stream.as_mut()?;
-        let (mut event, mut id) = (Event::default(), None);
-        loop {
-            let mut line = String::new();
-            if stream.read_line(&mut line).ok()? == 0 {
-                return None;
-            }
-            let line = line.trim_end();
-            match line.split_once(": ") {
-                Some(("event", name)) => name.clone_into(&mut event.name),
-                Some(("data", data)) => data.clone_into(&mut event.data),
-                Some(("id", given)) => id = Some(given.to_owned()),
-                _ if line.is_empty() => {
-                    // Only a whole event has an id.
-                    if id.is_some() {
-                        self.last_id = id.take();
-                    }
-                    if !event.name.is_empty() {
-                        return Some(event);
-                    }
-                }
-                _ => {}
-            }
-        }
+    /// Starts a scenario in a browser that knows the address and the token.
+    pub(super) fn scenario(&self, name: &str) -> Scenario {
+        Scenario::start(name, &[("ABACI_WEB_URL", &self.url), ("ABACI_WEB_TOKEN", TOKEN)])
     }
 }
