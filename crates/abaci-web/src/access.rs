@@ -37,7 +37,7 @@ pub struct TokenError {
     length: usize,
 }
 
-/// Who may do what.
+/// The rights of those who ask.
 #[derive(Clone)]
 pub struct Access {
     token: Token,

@@ -75,13 +75,13 @@ pub(crate) struct TellJson<'a> {
 
 /// A place among the listeners.
 pub(crate) struct Seat {
-    /// What it missed.
+    /// The messages that it missed.
     pub(crate) missed: VecDeque<Arc<Told>>,
-    /// What comes.
+    /// The messages that come.
     pub(crate) messages: broadcast::Receiver<Message>,
 }
 
-/// Who wants to listen, and since when it heard nothing.
+/// A listener that waits for a place, and the last moment that it heard of.
 struct Joining {
     after: Option<Moment>,
     seat: oneshot::Sender<Seat>,
@@ -249,7 +249,7 @@ impl FeedLoop {
     /// Asks what has changed between a moment and the last message.
     async fn missed(&self, clients: &Clients, after: Moment) -> Told {
         let moment = self.moment.unwrap_or(after);
-        let asked = async { Ok::<_, Problem>(clients.get().await?.changes_between(after, moment).await?) };
+        let asked = async { Ok::<_, Problem>(clients.get().await?.missed(after, moment).await?) };
         let (jobs, is_cut) = match asked.await {
             Ok(changes) => (changes.jobs, changes.is_cut),
             // What cannot be told is to be read anew.

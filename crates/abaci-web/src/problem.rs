@@ -31,6 +31,9 @@ pub(crate) struct Problem {
     pub(crate) errors: Vec<PartError>,
 }
 
+/// The answer of a handler.
+pub(crate) type Answer<T> = Result<Json<T>, Problem>;
+
 /// A part of a request that is to blame.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct PartError {

@@ -15,7 +15,7 @@ use crate::views::JobDetailView;
 pub struct WebSettings {
     /// Connects a client, at the first question and after a failure.
     pub connect: Connect,
-    /// Who may do what.
+    /// The rights of those who ask.
     pub access: Access,
     /// The limits of requests.
     pub limits: Limits,

@@ -25,7 +25,7 @@ pub(crate) struct JobView {
     pub(crate) state: String,
     /// The workflow that it runs.
     pub(crate) workflow: String,
-    /// What it was asked for, such as `n` and `algorithm`; empty where the type is not known here.
+    /// The request, such as `n` and `algorithm`; empty where the type is not known here.
     #[schema(value_type = Object)]
     pub(crate) input: Map<String, Value>,
     /// The queue that it waits in or came from.
@@ -61,7 +61,7 @@ pub(crate) struct JobDetailView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Object>)]
     pub(crate) waiting: Option<Value>,
-    /// What its worker last said of it; absent unless it runs and its worker said something.
+    /// The last word of its worker about it; absent unless it runs and its worker said something.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) progress: Option<ProgressView>,
     /// The recorded output; absent unless it succeeded.
@@ -75,7 +75,7 @@ pub(crate) struct JobDetailView {
     pub(crate) steps: usize,
 }
 
-/// What a worker said of a job.
+/// The last word of a worker about a job.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub(crate) struct ProgressView {
     /// The id of the job.
@@ -223,7 +223,7 @@ pub(crate) struct WorkerView {
     pub(crate) slots: u32,
     /// The age of its last heartbeat.
     pub(crate) heartbeat_age_seconds: f64,
-    /// What it said of the jobs that it has had in hand for a while.
+    /// The jobs that it has had in hand for a while.
     pub(crate) running: Vec<ProgressView>,
 }
 

@@ -4,8 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use durable_jobs::JobId;
 
-use super::Answer;
-use crate::problem::Problem;
+use crate::problem::{Answer, Problem};
 use crate::state::Shared;
 use crate::views::JobDetailView;
 

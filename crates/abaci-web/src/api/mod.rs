@@ -10,7 +10,6 @@
 mod jobs;
 mod submit;
 
-use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
@@ -69,6 +68,3 @@ impl From<QueryRejection> for Problem {
         Self::of_part("query", error.body_text(), None)
     }
 }
-
-/// The answer of a handler.
-type Answer<T> = Result<Json<T>, Problem>;

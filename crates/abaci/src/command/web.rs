@@ -41,7 +41,7 @@ pub(crate) struct WebArgs {
     starter: StarterFlags,
 }
 
-/// What can be asked of the page.
+/// The questions about the page.
 #[derive(Debug, Subcommand)]
 enum WebCommand {
     /// Print an address that logs a browser in once, within ten minutes

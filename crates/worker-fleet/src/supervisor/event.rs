@@ -2,7 +2,6 @@
 
 use super::control::PendingRequest;
 use super::process::ChildEvent;
-use super::serving_child::ServingRole;
 
 /// Something that happened.
 #[derive(Debug)]
@@ -21,4 +20,22 @@ pub(super) enum Event {
     },
     /// Somebody asked over the control socket.
     Request(PendingRequest),
+}
+
+/// The work of a serving process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ServingRole {
+    /// It answers `/livez`, `/readyz`, `/health` and `/metrics`.
+    Health,
+    /// It answers what a program has to say over HTTP.
+    Web,
+}
+
+impl ServingRole {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Health => "health",
+            Self::Web => "web",
+        }
+    }
 }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
-use super::event::Event;
+use super::event::{Event, ServingRole};
 use super::ipc::{FromChild, QueueAddress, Received, Sender, ToServing};
 use super::process::{Child, ChildEvent, Intensity, ManagedProcess, ProcessSlot, Program, RunOutcome};
 use crate::snapshot::{ServingView, Snapshot};
@@ -23,15 +23,6 @@ const END_LIMIT: Duration = Duration::from_secs(2);
 
 /// A process that answers for this long has got somewhere.
 const STEADY_AFTER: Duration = Duration::from_secs(1);
-
-/// The work of a serving process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ServingRole {
-    /// It answers `/livez`, `/readyz`, `/health` and `/metrics`.
-    Health,
-    /// It answers what a program has to say over HTTP.
-    Web,
-}
 
 /// A serving process and the socket that it listens on.
 pub struct ServingChild {
@@ -215,15 +206,6 @@ impl ServingChild {
             address: self.address.clone(),
             restarts: self.process.restarts,
             last_exit: self.process.last_exit(now),
-        }
-    }
-}
-
-impl ServingRole {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Health => "health",
-            Self::Web => "web",
         }
     }
 }

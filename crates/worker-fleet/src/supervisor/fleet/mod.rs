@@ -25,11 +25,10 @@ use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
 use super::control::PendingRequest;
-use super::event::Event;
+use super::event::{Event, ServingRole};
 use super::ipc::WorkerFailure;
 use super::process::ChildEvent;
 use super::reload::{NotStarted, Reload, ReloadStep};
-use super::serving_child::ServingRole;
 use super::worker_slot::{UnexpectedEnd, WorkerSlot};
 use crate::snapshot::{Phase, WorkerState};
 

@@ -91,6 +91,7 @@ fn report() -> StatusReport {
                 restarts: 0,
                 last_exit: None,
             }),
+            web: None,
             private_database: Some(PrivateDatabase::RUNNING),
         }),
         fleet_reason: None,
