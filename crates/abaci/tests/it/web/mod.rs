@@ -3,4 +3,6 @@
 //! `./check` installs what they need; without it the tests fail and say so, since a skipped promise is a broken one.
 
 mod browser;
+mod listeners;
+mod rig;
 mod scenarios;
