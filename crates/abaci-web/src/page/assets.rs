@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::problem::{Kind, Problem};
 
-/// What is at such a path never changes.
+/// Lets browsers keep a file for ever: its name changes with its contents.
 const FOR_EVER: &str = "public, max-age=31536000, immutable";
 
 /// A file of the page.

@@ -27,20 +27,20 @@ const VIEWS: [(&str, &str); 5] = [
 /// The answer of a view.
 pub(super) type View = Result<Response, Refusal>;
 
-/// What is around a view.
+/// The head and the foot of a view.
 #[derive(Debug, Clone)]
 pub(super) struct Frame {
     /// The view in the head that this one belongs to.
     pub(super) place: &'static str,
     pub(super) role: Role,
-    /// What was done just now, in a sentence.
+    /// The sentence on the change just made.
     pub(super) did: Option<&'static str>,
     /// The place of the jobs.
     pub(super) database: String,
     pub(super) shown_at: Moment,
 }
 
-/// What whoever looks may do.
+/// The rights of the reader, as views need them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
     /// Look; the server changes nothing for anybody.
@@ -51,7 +51,7 @@ pub(super) enum Role {
     Operator,
 }
 
-/// What was done, in the address that it leads to.
+/// The word for a change in the address that follows it.
 #[derive(Deserialize)]
 struct Did {
     did: Option<String>,

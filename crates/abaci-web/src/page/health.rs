@@ -5,7 +5,7 @@ use durable_jobs::client::{QueueView, Waiting};
 use super::rows::WorkerCard;
 use super::words::{counted, grouped, reason, shown};
 
-/// How things are.
+/// The verdict on workers and queues.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Health {
     /// `ok`, `warn` or `bad`.
@@ -13,7 +13,7 @@ pub(super) struct Health {
     pub(super) sentence: String,
 }
 
-/// What the sentence is drawn from.
+/// The facts that the sentence is drawn from.
 pub(super) struct Situation<'a> {
     pub(super) workers: &'a [WorkerCard],
     pub(super) queues: &'a [QueueView],

@@ -52,7 +52,7 @@ pub(super) struct JobPage {
     pub(super) can_fork: bool,
 }
 
-/// What a worker said of the job.
+/// The progress that a worker reported.
 pub(super) struct At {
     pub(super) step: String,
     pub(super) share: Option<Share>,

@@ -30,7 +30,7 @@ const STATES: [JobState; 7] = [
     JobState::Cancelled,
 ];
 
-/// What the address asks for.
+/// The query of an address.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub(super) struct Asked {
     /// An index, or the beginning of an id.

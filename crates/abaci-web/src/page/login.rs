@@ -12,7 +12,7 @@ use crate::access::{Access, SESSION_LIFE};
 use crate::problem::Problem;
 use crate::state::Shared;
 
-/// What the address of a login says.
+/// The query of a login.
 #[derive(Deserialize)]
 pub(super) struct Code {
     code: Option<String>,

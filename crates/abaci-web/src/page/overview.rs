@@ -53,7 +53,7 @@ pub(super) async fn overview(State(web): State<Shared>, frame: Frame) -> View {
     Ok(render(&seen.page(frame, now_ms())))
 }
 
-/// What the overview shows, as it was read.
+/// The facts of the overview, as they were read.
 struct Seen {
     workers: Vec<WorkerCard>,
     queues: Vec<QueueView>,

@@ -38,14 +38,14 @@ pub(super) struct Given {
     action: String,
 }
 
-/// What is wrong with each field.
+/// The refusals of each field.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Errors {
     pub(super) numbers: Vec<String>,
     pub(super) algorithm: Option<String>,
     pub(super) priority: Option<String>,
     pub(super) tag: Option<String>,
-    /// What is wrong with none of them.
+    /// The refusal that is of no field.
     pub(super) whole: Option<String>,
 }
 
@@ -56,7 +56,7 @@ pub(super) struct SubmitPage {
     pub(super) given: Given,
     pub(super) errors: Errors,
     pub(super) algorithms: Vec<(&'static str, &'static str)>,
-    /// What the jobs would cost, a line each.
+    /// The cost of the jobs, in lines.
     pub(super) estimate: Vec<String>,
 }
 

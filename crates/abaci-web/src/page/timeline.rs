@@ -21,7 +21,7 @@ pub(super) struct Timeline {
     pub(super) rows: Vec<Row>,
     /// The time of the day at the left.
     pub(super) from: String,
-    /// How much later the right end is.
+    /// The time from the left end to the right.
     pub(super) length: String,
 }
 
@@ -53,7 +53,7 @@ pub(super) struct Start {
     pub(super) from_ms: i64,
     /// Absent while it runs.
     pub(super) to_ms: Option<i64>,
-    /// How it ended, in words; absent while it runs, or if nobody knows.
+    /// The end in words; absent while it runs, or if nobody knows.
     pub(super) end: Option<String>,
     pub(super) kind: StartKind,
 }
