@@ -134,11 +134,13 @@ fn name_in(host: &str) -> &str {
 /// Refuses a change that a page of another site asks for.
 fn check_origin(headers: &HeaderMap) -> Result<(), Problem> {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
-    let is_of_site = text("sec-fetch-site").is_none_or(|site| matches!(site, "same-origin" | "none"));
     let host = text("host").unwrap_or_default();
-    let is_of_origin = text("origin").is_none_or(|origin| {
-        let authority = origin.split_once("://").map(|(_, authority)| authority);
-        authority == Some(host)
+    let site = text("sec-fetch-site");
+    let is_of_site = site.is_none_or(|site| matches!(site, "same-origin" | "none"));
+    let is_of_origin = text("origin").is_none_or(|origin| match origin.split_once("://") {
+        Some((_, authority)) => authority == host,
+        // A form of a page that is not to tell where it was sent from has the origin `null`, also of our own pages.
+        None => origin == "null" && site == Some("same-origin"),
     });
     if is_of_site && is_of_origin {
         return Ok(());
@@ -159,6 +161,22 @@ fn is_for_people(request: &Request) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_form_without_an_origin_is_ours_if_the_browser_says_so() {
+        let check = |origin: &'static str, site: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert("host", HeaderValue::from_static("localhost:8081"));
+            headers.insert("origin", HeaderValue::from_static(origin));
+            if let Some(site) = site {
+                headers.insert("sec-fetch-site", HeaderValue::from_static(site));
+            }
+            check_origin(&headers).is_ok()
+        };
+        assert!(check("null", Some("same-origin")));
+        assert!(!check("null", None) && !check("null", Some("cross-site")) && !check("null", Some("none")));
+        assert!(check("http://localhost:8081", None) && !check("http://localhost:8082", None));
+    }
 
     #[test]
     fn a_name_is_told_from_its_port() {

@@ -194,7 +194,7 @@ impl From<Failure> for FailureView {
     }
 }
 
-fn fields_of(details: &Details) -> Map<String, Value> {
+pub(crate) fn fields_of(details: &Details) -> Map<String, Value> {
     match serde_json::to_value(details) {
         Ok(Value::Object(fields)) => fields,
         _ => Map::new(),

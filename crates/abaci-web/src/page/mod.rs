@@ -1,15 +1,69 @@
 //! The page: views that are rendered here and work without scripts.
+//!
+//! Every text that comes from a job is escaped by the template and shows its hidden characters by their numbers. A button is
+//! a form, which leads back to what it changed. The script only looks again at what has changed.
+//!
+//! # Layout
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `overview`, `list`, `job`, `workers`, `queues` | the views |
+//! | `submit` | the form of new jobs |
+//! | `change` | the buttons |
+//! | `login` | sessions |
+//! | `timeline` | what happened to a job, drawn |
+//! | `health` | one sentence that says how things are |
+//! | `rows` | jobs as rows, workers as cards |
+//! | `frame` | what is around every view; refusals |
+//! | `form` | the fields of a form |
+//! | `words` | numbers, times and reasons as people read them |
+//! | `assets` | style and script |
+
+mod assets;
+mod change;
+mod form;
+mod frame;
+mod health;
+mod job;
+mod list;
+mod login;
+mod overview;
+mod queues;
+mod rows;
+mod submit;
+#[cfg(test)]
+mod tests;
+mod timeline;
+mod words;
+mod workers;
 
 use axum::Router;
+use axum::routing::{get, post};
 
 use crate::state::Shared;
 
-/// Returns the views, which only read.
+/// Returns the views, which only read, and sessions.
 pub(crate) fn reading() -> Router<Shared> {
     Router::new()
+        .route("/", get(overview::overview))
+        .route("/jobs", get(list::jobs))
+        .route("/jobs/{id}", get(job::job))
+        .route("/workers", get(workers::workers))
+        .route("/queues", get(queues::queues))
+        .route("/login", get(login::login).post(login::take_token))
+        .route("/logout", post(login::logout))
+        .route("/static/{name}", get(assets::asset))
 }
 
 /// Returns the forms, which change something.
 pub(crate) fn changing() -> Router<Shared> {
     Router::new()
+        .route("/submit", get(submit::form).post(submit::submit))
+        .route("/jobs/{id}/cancel", post(change::cancel))
+        .route("/jobs/{id}/resume", post(change::resume))
+        .route("/jobs/{id}/fork", post(change::fork))
+        .route("/jobs/{id}/verify", post(change::verify))
+        .route("/queues/{name}/pause", post(change::pause))
+        .route("/queues/{name}/resume", post(change::unpause))
+        .route("/queues/{name}/limit", post(change::limit))
 }

@@ -1,0 +1,254 @@
+// Looks again at what has changed. Everything works without it.
+//
+// Events say that something changed: states and progress are patched at once, and at most once a second the page is fetched
+// from its own address and its regions, [data-live], are replaced where they differ. A region that holds the focus, an open
+// menu or the mouse keeps its place: only those of its parts that are the same by [data-key] change.
+
+const PAUSE_MS = 1000;
+const $ = (selector, of = document) => of.querySelector(selector);
+const $$ = (selector, of = document) => [...of.querySelectorAll(selector)];
+const live = $('#live');
+const outage = $('#outage');
+const CLASSES = { succeeded: 'ok', running: 'busy', busy: 'busy', failed: 'bad', parked: 'bad', gone: 'bad', draining: 'warn', delayed: 'warn' };
+
+// The regions as the server last wrote them: what was patched since is no difference.
+const written = new Map($$('[data-live]').map((region) => [region.id, region.outerHTML]));
+let isPressed = false;
+let isWaiting = false;
+let isFetching = false;
+let isStale = false;
+
+function say(words, kind) {
+  if (live.textContent === words) return;
+  const span = document.createElement('span');
+  span.className = kind;
+  span.textContent = words;
+  live.replaceChildren(span);
+}
+
+// ---- regions
+
+const isHeld = (part) => part.contains(document.activeElement) && document.activeElement !== document.body
+  || part.matches(':hover') && part.matches('[data-hold], [data-hold] *') && matchMedia('(hover: hover)').matches
+  || !!$('details[open]', part) || holdsSelection(part);
+
+function holdsSelection(part) {
+  const selection = getSelection();
+  return !selection.isCollapsed && selection.containsNode(part, true);
+}
+
+function replace(old, fresh) {
+  if (!isHeld(old)) {
+    const left = old.scrollLeft;
+    old.replaceWith(fresh);
+    if (left) fresh.scrollLeft = left;
+    return true;
+  }
+  const parts = new Map($$('[data-key]', fresh).map((part) => [part.dataset.key, part]));
+  for (const part of $$('[data-key]', old)) {
+    const other = parts.get(part.dataset.key);
+    const isFocused = part.contains(document.activeElement);
+    if (other && !isFocused && part.outerHTML !== other.outerHTML) part.replaceWith(other.cloneNode(true));
+  }
+  return false;
+}
+
+function show(text) {
+  const fresh = new DOMParser().parseFromString(text, 'text/html');
+  let isWhole = true;
+  for (const region of $$('[data-live]')) {
+    const other = fresh.getElementById(region.id);
+    if (!other) continue;
+    const html = other.outerHTML;
+    if (written.get(region.id) === html) continue;
+    if (replace(region, document.adoptNode(other))) written.set(region.id, html);
+    else isWhole = false;
+  }
+  isStale = !isWhole;
+  if (document.title !== fresh.title) document.title = fresh.title;
+  ready();
+}
+
+async function look() {
+  isWaiting = false;
+  if (document.hidden || isPressed || isFetching) { isStale = true; return; }
+  isFetching = true;
+  isStale = false;
+  try {
+    const address = new URL(location.href);
+    address.searchParams.delete('did');
+    const answer = await fetch(address, { headers: { accept: 'text/html' }, redirect: 'error' });
+    if (answer.ok) show(await answer.text());
+    else if (answer.status < 500) location.reload();
+    else isStale = true;
+  } catch {
+    isStale = true;
+  }
+  isFetching = false;
+}
+
+function lookSoon() {
+  if (isWaiting) return;
+  isWaiting = true;
+  setTimeout(look, PAUSE_MS);
+}
+
+function lookIfStale() {
+  if (isStale) lookSoon();
+}
+
+// ---- events
+
+const named = (id) => $$(`[data-job="${CSS.escape(id)}"]`);
+
+function patchState(part, state) {
+  const word = $('[data-state]', part);
+  if (!word || word.textContent === state) return;
+  word.textContent = state;
+  word.className = `state ${CLASSES[state] ?? 'idle'}`;
+}
+
+function patchProgress({ id, share }) {
+  if (share == null) return;
+  for (const part of named(id)) {
+    for (const bar of $$('progress', part)) bar.value = share;
+    for (const words of $$('[data-percent]', part)) {
+      words.textContent = words.textContent.replace(/^\d+ %/, `${Math.floor(share * 100)} %`);
+    }
+  }
+}
+
+function hear({ jobs, workers, reset }) {
+  const watched = $('[data-watch-job]')?.dataset.watchJob;
+  const running = workers.flatMap((worker) => worker.running);
+  for (const job of jobs) for (const part of named(job.id)) if (part.tagName !== 'DIV') patchState(part, job.state);
+  running.forEach(patchProgress);
+  for (const worker of workers) {
+    const card = $(`[data-worker="${CSS.escape(worker.executor)}"]`);
+    if (card) patchState(card, worker.state);
+  }
+  const isAbout = ({ id }) => id === watched;
+  const isOwn = jobs.some(isAbout) || running.some(isAbout);
+  // A job that waits has a place that others change.
+  if (reset || !watched || isOwn || $('#now .why')) lookSoon();
+}
+
+let source;
+let wasLost = false;
+
+function listen() {
+  source = new EventSource('/api/v1/events');
+  source.onopen = () => {
+    // What happened since the page was written is not told.
+    say('live', 'on');
+    lookSoon();
+  };
+  source.addEventListener('changes', ({ data }) => {
+    recover();
+    hear(JSON.parse(data));
+  });
+  source.addEventListener('outage', ({ data }) => {
+    const at = new Date(JSON.parse(data).since_ms).toISOString().slice(11, 19);
+    const words = `The database has not answered since ${at} UTC; buttons refuse. This goes away by itself.`;
+    if (outage.textContent !== words) outage.textContent = words;
+    outage.hidden = false;
+    wasLost = true;
+  });
+  source.onmessage = recover;
+  source.onerror = () => {
+    say('reconnecting', 'off');
+    // The browser comes back by itself, but not after a refusal.
+    if (source.readyState === EventSource.CLOSED) setTimeout(listen, 2000);
+  };
+}
+
+function recover() {
+  if ($('[data-retry]')) location.reload();
+  if (!wasLost) return;
+  wasLost = false;
+  outage.hidden = true;
+  outage.textContent = '';
+  lookSoon();
+}
+
+// ---- copying, estimates, keys
+
+function ready() {
+  for (const button of $$('[data-copy]')) button.hidden = !navigator.clipboard;
+}
+
+document.addEventListener('click', async ({ target }) => {
+  const button = target.closest?.('[data-copy]');
+  if (button) {
+    const words = button.textContent;
+    await navigator.clipboard.writeText($(`#${button.dataset.copy}`).textContent);
+    button.textContent = 'Copied';
+    setTimeout(() => { button.textContent = words; }, 1500);
+  }
+  if (target.closest?.('[data-help]')) $('#help').showModal();
+});
+
+const form = $('#submit');
+let estimating;
+
+async function estimate() {
+  const fields = new URLSearchParams(new FormData(form));
+  fields.set('action', 'estimate');
+  const part = $('#estimate');
+  if (!fields.get('numbers').trim()) { part.replaceChildren(); return; }
+  try {
+    const answer = await fetch('/submit', { method: 'POST', body: fields, redirect: 'error' });
+    const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html');
+    const said = $$('#estimate > *, .error li, .error:not(ul)', fresh);
+    part.replaceChildren(...said.map((from) => {
+      const line = document.createElement('p');
+      line.textContent = from.textContent;
+      if (!answer.ok) line.className = 'error';
+      return line;
+    }));
+  } catch { /* It is said when the form is sent. */ }
+}
+
+form?.addEventListener('input', () => {
+  clearTimeout(estimating);
+  estimating = setTimeout(estimate, 400);
+});
+
+function step(by) {
+  const links = $$('tbody tr[data-job] th a:first-of-type');
+  const at = links.indexOf(document.activeElement);
+  const next = links[at < 0 ? 0 : Math.min(Math.max(at + by, 0), links.length - 1)];
+  next?.focus();
+}
+
+const KEYS = {
+  '/': () => { const field = $('#q') ?? $('#find'); field.focus(); field.select(); },
+  j: () => step(1),
+  k: () => step(-1),
+  c: () => $('[data-key-c]')?.focus(),
+  r: () => $('[data-key-r]')?.focus(),
+  '?': () => $('#help').showModal(),
+};
+
+document.addEventListener('keydown', (event) => {
+  const isTyping = event.target.closest?.('input, textarea, select, dialog');
+  if (isTyping || event.ctrlKey || event.metaKey || event.altKey || !KEYS[event.key]) return;
+  event.preventDefault();
+  KEYS[event.key]();
+});
+
+document.addEventListener('pointerdown', () => { isPressed = true; });
+for (const name of ['pointerup', 'pointercancel', 'dragend']) {
+  document.addEventListener(name, () => { isPressed = false; lookIfStale(); });
+}
+document.addEventListener('visibilitychange', lookIfStale);
+document.addEventListener('focusout', lookIfStale);
+document.addEventListener('pointerover', ({ target }) => { if (!target.closest?.('[data-hold]')) lookIfStale(); });
+addEventListener('pagehide', () => source.close());
+addEventListener('pageshow', ({ persisted }) => { if (persisted) listen(); });
+
+// Ages grow though nothing changes.
+setInterval(lookSoon, 10_000);
+$('#keys').hidden = false;
+ready();
+listen();

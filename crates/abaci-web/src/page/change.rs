@@ -1,0 +1,186 @@
+//! The buttons: each is a form, and leads back to what it changed.
+
+use axum::extract::{Path, State};
+use axum::response::Response;
+use durable_jobs::client::{CancelOutcome, Rate, ResumeOptions, ResumeOutcome, StepName};
+use durable_jobs::{Client, JobId};
+use fibonacci_jobs::JobResult;
+use serde::Deserialize;
+use std::time::Duration;
+
+use super::form::Fields;
+use super::frame::{Frame, Refusal, View, go};
+use super::rows::job_path;
+use crate::problem::{Kind, Problem};
+use crate::state::Shared;
+
+/// The form of a fork.
+#[derive(Deserialize)]
+pub(super) struct ForkForm {
+    from_step: String,
+}
+
+/// The form of a rate; both empty for none.
+#[derive(Deserialize)]
+pub(super) struct RateForm {
+    starts: String,
+    seconds: String,
+}
+
+/// Cancels a job.
+pub(super) async fn cancel(State(web): State<Shared>, frame: Frame, Path(id): Path<String>) -> View {
+    changed(&frame, async {
+        let did = match web.client().await?.cancel(&JobId::new(&*id)).await? {
+            CancelOutcome::Cancelled => "cancelled",
+            CancelOutcome::AlreadyFinal(_) => "ended",
+            CancelOutcome::NotFound => return Err(absent(&id)),
+        };
+        Ok(go(&job_path(&id), did))
+    })
+    .await
+}
+
+/// Puts a job back into its queue.
+pub(super) async fn resume(State(web): State<Shared>, frame: Frame, Path(id): Path<String>) -> View {
+    changed(&frame, async {
+        let client = web.client().await?;
+        let did = match client.resume(&JobId::new(&*id), ResumeOptions::default()).await? {
+            ResumeOutcome::Resumed => "resumed",
+            ResumeOutcome::ResumedOn(_) => "moved",
+            ResumeOutcome::Refused(_) => "stays",
+            ResumeOutcome::NotFound => return Err(absent(&id)),
+        };
+        Ok(go(&job_path(&id), did))
+    })
+    .await
+}
+
+/// Makes a new job that goes on from a step, and leads to it.
+pub(super) async fn fork(
+    State(web): State<Shared>,
+    frame: Frame,
+    Path(id): Path<String>,
+    fields: Result<Fields<ForkForm>, Problem>,
+) -> View {
+    changed(&frame, async {
+        let Fields(ForkForm { from_step }) = fields?;
+        let Ok(position) = from_step.trim().parse() else {
+            let message = format!("{from_step:?} is no step; give its number as the table has it");
+            return Err(Problem::of_part("body.from_step", message, None));
+        };
+        let (client, new) = (web.client().await?, JobId::fresh());
+        let forked = client
+            .fork(&JobId::new(&*id), &StepName::Position(position), &new)
+            .await?;
+        Ok(go(&job_path(forked.id.as_str()), "forked"))
+    })
+    .await
+}
+
+/// Checks the value of a job against a certificate that is computed now.
+pub(super) async fn verify(State(web): State<Shared>, frame: Frame, Path(id): Path<String>) -> View {
+    changed(&frame, async {
+        let result = result_of(&web.client().await?, &id).await?;
+        let has_digits = result.value.is_some();
+        let verified = tokio::task::spawn_blocking(move || result.verify()).await;
+        let conflict = |detail: String| Problem::new(Kind::Conflict, detail);
+        verified
+            .map_err(|_| Problem::new(Kind::Internal, "the check did not end"))?
+            .map_err(|error| conflict(error.to_string()))?;
+        Ok(go(
+            &job_path(&id),
+            if has_digits { "verified" } else { "certified" },
+        ))
+    })
+    .await
+}
+
+async fn result_of(client: &Client, id: &str) -> Result<JobResult, Problem> {
+    let detail = client.show(&JobId::new(id)).await?;
+    let read = detail.result.map(|result| result.read::<JobResult>());
+    match read {
+        Some(Ok(result)) => Ok(result),
+        Some(Err(failure)) => Err(Problem::new(Kind::Conflict, failure.message)),
+        None => {
+            let detail = format!("the job is {} and has no value to verify", detail.job.state);
+            Err(Problem::new(Kind::Conflict, detail))
+        }
+    }
+}
+
+/// Starts no more jobs of a queue.
+pub(super) async fn pause(State(web): State<Shared>, frame: Frame, Path(queue): Path<String>) -> View {
+    changed(&frame, async {
+        web.client().await?.pause_queue(&queue).await?;
+        Ok(go("/queues", "paused"))
+    })
+    .await
+}
+
+/// Starts the jobs of a queue again.
+pub(super) async fn unpause(State(web): State<Shared>, frame: Frame, Path(queue): Path<String>) -> View {
+    changed(&frame, async {
+        web.client().await?.resume_queue(&queue).await?;
+        Ok(go("/queues", "unpaused"))
+    })
+    .await
+}
+
+/// Limits how fast the jobs of a queue start.
+pub(super) async fn limit(
+    State(web): State<Shared>,
+    frame: Frame,
+    Path(queue): Path<String>,
+    fields: Result<Fields<RateForm>, Problem>,
+) -> View {
+    changed(&frame, async {
+        let Fields(form) = fields?;
+        let rate = form.rate()?;
+        web.client().await?.limit_queue(&queue, rate).await?;
+        Ok(go(
+            "/queues",
+            if rate.is_some() { "limited" } else { "unlimited" },
+        ))
+    })
+    .await
+}
+
+impl RateForm {
+    fn rate(&self) -> Result<Option<Rate>, Problem> {
+        let (starts, seconds) = (self.starts.trim(), self.seconds.trim());
+        if starts.is_empty() && seconds.is_empty() {
+            return Ok(None);
+        }
+        let wrong = |field: &str, message: String| Problem::of_part(format!("body.{field}"), message, None);
+        let count = starts.parse().ok().filter(|starts| *starts > 0);
+        let count: u32 = count.ok_or_else(|| {
+            wrong(
+                "starts",
+                format!(
+                    "{starts:?} is no number of jobs; give one from 1, or leave both fields empty for no rate"
+                ),
+            )
+        })?;
+        let time = seconds
+            .parse()
+            .ok()
+            .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let time = time.filter(|time| (Rate::SHORTEST..=Rate::LONGEST).contains(time));
+        let time = time.ok_or_else(|| {
+            wrong(
+                "seconds",
+                format!("{seconds:?} is no time of a rate; give seconds from 0.1 to a year"),
+            )
+        })?;
+        Ok(Some(Rate::new(count, time)))
+    }
+}
+
+/// Shows what refused a change as a page.
+async fn changed(frame: &Frame, change: impl Future<Output = Result<Response, Problem>>) -> View {
+    change.await.map_err(|problem| Refusal::new(frame, problem))
+}
+
+fn absent(id: &str) -> Problem {
+    Problem::new(Kind::NotFound, format!("there is no job {id:?}"))
+}

@@ -1,0 +1,26 @@
+//! Forms, within the limits of every body.
+
+use axum::Form;
+use axum::body::Body;
+use axum::extract::{FromRequest, Request};
+use serde::de::DeserializeOwned;
+
+use crate::body::bytes_of;
+use crate::problem::{Kind, Problem};
+
+/// The fields of a form.
+pub(super) struct Fields<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Fields<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let bytes = bytes_of(body, &parts.headers).await?;
+        let request = Request::from_parts(parts, Body::from(bytes));
+        match Form::from_request(request, state).await {
+            Ok(Form(fields)) => Ok(Self(fields)),
+            Err(error) => Err(Problem::new(Kind::Malformed, error.body_text())),
+        }
+    }
+}

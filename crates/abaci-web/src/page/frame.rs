@@ -1,0 +1,224 @@
+//! What is around every view, and refusals as pages.
+
+use askama::Template;
+use axum::extract::{FromRequestParts, Query};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use serde::Deserialize;
+use tracing::error;
+
+use super::assets::{ICON, SCRIPT, STYLE};
+use super::words::{Moment, now_ms};
+use crate::access::Access;
+use crate::guard::Rights;
+use crate::problem::Problem;
+use crate::state::Shared;
+
+/// The views that the head of each page leads to.
+const VIEWS: [(&str, &str); 5] = [
+    ("Overview", "/"),
+    ("Jobs", "/jobs"),
+    ("Submit", "/submit"),
+    ("Queues", "/queues"),
+    ("Workers", "/workers"),
+];
+
+/// The answer of a view.
+pub(super) type View = Result<Response, Refusal>;
+
+/// The head and the foot of a view.
+#[derive(Debug, Clone)]
+pub(super) struct Frame {
+    /// The view in the head that this one belongs to.
+    pub(super) place: &'static str,
+    pub(super) role: Role,
+    /// The sentence on the change just made.
+    pub(super) did: Option<&'static str>,
+    /// The place of the jobs.
+    pub(super) database: String,
+    pub(super) shown_at: Moment,
+}
+
+/// The rights of the reader, as views need them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Look; the server changes nothing for anybody.
+    ReadOnly,
+    /// Look; and change something after logging in.
+    Reader,
+    /// Change something.
+    Operator,
+}
+
+/// The word for a change in the address that follows it.
+#[derive(Deserialize)]
+struct Did {
+    did: Option<String>,
+}
+
+/// A link in the head of a page.
+pub(super) struct Link {
+    pub(super) name: &'static str,
+    pub(super) href: &'static str,
+    pub(super) is_here: bool,
+}
+
+impl Frame {
+    pub(super) fn at(self, place: &'static str) -> Self {
+        Self { place, ..self }
+    }
+
+    pub(super) fn new(access: &Access, rights: Rights, database: &str) -> Self {
+        let role = match rights {
+            _ if access.is_read_only() => Role::ReadOnly,
+            Rights::Read => Role::Reader,
+            Rights::Change => Role::Operator,
+        };
+        let now = now_ms();
+        Self {
+            place: "",
+            role,
+            did: None,
+            database: database.to_owned(),
+            shown_at: Moment::of(now, now),
+        }
+    }
+
+    pub(super) fn views(&self) -> Vec<Link> {
+        let links = VIEWS
+            .into_iter()
+            .filter(|(name, _)| *name != "Submit" || self.role != Role::ReadOnly);
+        let links = links.map(|(name, href)| Link {
+            name,
+            href,
+            is_here: name == self.place,
+        });
+        links.collect()
+    }
+
+    pub(super) fn can_change(&self) -> bool {
+        self.role == Role::Operator
+    }
+
+    pub(super) fn can_log_in(&self) -> bool {
+        self.role == Role::Reader
+    }
+
+    pub(super) fn style(&self) -> String {
+        STYLE.path()
+    }
+
+    pub(super) fn script(&self) -> String {
+        SCRIPT.path()
+    }
+
+    pub(super) fn icon(&self) -> String {
+        ICON.path()
+    }
+}
+
+impl FromRequestParts<Shared> for Frame {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, web: &Shared) -> Result<Self, Self::Rejection> {
+        let rights = parts.extensions.get().copied().unwrap_or(Rights::Read);
+        let did = Query::<Did>::try_from_uri(&parts.uri)
+            .ok()
+            .and_then(|Query(did)| did.did);
+        Ok(Self {
+            did: did.and_then(|did| sentence_of(&did)),
+            ..Self::new(&web.access, rights, &web.database)
+        })
+    }
+}
+
+/// Says what was done; a word that is none of ours says nothing, so that no link can put words on the page.
+fn sentence_of(did: &str) -> Option<&'static str> {
+    Some(match did {
+        "queued" => "Queued.",
+        "cancelled" => "Cancelled; what computes stops within half a second.",
+        "ended" => "Nothing was changed: the job had ended before.",
+        "resumed" => "Resumed: it waits in its queue again, and its recorded steps are kept.",
+        "moved" => "Resumed on another queue, since its own is not known any more.",
+        "stays" => "Nothing was changed: only a job that failed, was parked or was cancelled can be resumed.",
+        "forked" => "Forked: this is the new job, which keeps the steps before.",
+        "verified" => "Verified: the value agrees with a certificate that was computed just now.",
+        "certified" => {
+            "The certificate agrees with one computed just now; abaci verify also reads the digits that are kept outside of the row."
+        }
+        "paused" => "Paused: what runs goes on, and nothing more is started.",
+        "unpaused" => "The queue starts jobs again.",
+        "limited" => "The rate of the queue is set.",
+        "unlimited" => "The queue has no rate any more.",
+        "in" => "You are logged in.",
+        "out" => "You are logged out.",
+        _ => return None,
+    })
+}
+
+/// Leads on to another view, which says what was done.
+pub(super) fn go(path: &str, did: &str) -> Response {
+    let sign = if path.contains('?') { '&' } else { '?' };
+    Redirect::to(&format!("{path}{sign}did={did}")).into_response()
+}
+
+/// Writes a page.
+pub(super) fn render(template: &impl Template) -> Response {
+    match template.render() {
+        Ok(text) => Html(text).into_response(),
+        Err(problem) => {
+            error!(error = %problem, "a page could not be written");
+            (
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the page could not be written\n",
+            )
+                .into_response()
+        }
+    }
+}
+
+/// A refusal or a failure as a page.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    frame: Box<Frame>,
+    problem: Problem,
+}
+
+#[derive(Template)]
+#[template(path = "refusal.html")]
+struct RefusalPage {
+    frame: Frame,
+    title: String,
+    detail: String,
+    /// True if the database may answer soon.
+    is_passing: bool,
+}
+
+impl Refusal {
+    pub(super) fn new(frame: &Frame, problem: impl Into<Problem>) -> Self {
+        Self {
+            frame: Box::new(frame.clone()),
+            problem: problem.into(),
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = self.problem.status();
+        let mut response = render(&RefusalPage {
+            frame: *self.frame,
+            title: self.problem.title,
+            detail: self.problem.detail,
+            is_passing: status == StatusCode::SERVICE_UNAVAILABLE,
+        });
+        *response.status_mut() = status;
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+        }
+        response
+    }
+}

@@ -1,0 +1,93 @@
+//! One sentence that says how things are.
+
+use durable_jobs::client::{QueueView, Waiting};
+
+use super::rows::WorkerCard;
+use super::words::{counted, grouped, reason, shown};
+
+/// The verdict on workers and queues.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Health {
+    /// `ok`, `warn` or `bad`.
+    pub(super) class: &'static str,
+    pub(super) sentence: String,
+}
+
+/// The facts that the sentence is drawn from.
+pub(super) struct Situation<'a> {
+    pub(super) workers: &'a [WorkerCard],
+    pub(super) queues: &'a [QueueView],
+    /// Why the oldest waiting job waits; absent where none waits.
+    pub(super) oldest: Option<&'a Waiting>,
+    pub(super) now_ms: i64,
+}
+
+impl Situation<'_> {
+    /// Says the worst of what there is to be said.
+    pub(super) fn health(&self) -> Health {
+        let waiting: u64 = self.queues.iter().map(|queue| queue.queued).sum();
+        let taking = self.workers.iter().filter(|worker| worker.takes_jobs()).count();
+        let (class, sentence) = match (taking, waiting) {
+            (0, 0) => (
+                "warn",
+                "No worker is running, and no job waits; start workers with: abaci fleet".to_owned(),
+            ),
+            (0, _) => {
+                let wait = if waiting == 1 { "waits" } else { "wait" };
+                let jobs = counted(waiting, "job");
+                (
+                    "bad",
+                    format!("{jobs} {wait}, and no worker takes jobs; start workers with: abaci fleet"),
+                )
+            }
+            _ => self.working(u64::try_from(taking).unwrap_or(u64::MAX)),
+        };
+        Health { class, sentence }
+    }
+
+    fn working(&self, taking: u64) -> (&'static str, String) {
+        let workers = self.workers_in_words(taking);
+        if let Some(oldest) = self.oldest.filter(|oldest| oldest.lacking().is_some()) {
+            let why = reason(oldest, self.now_ms);
+            return (
+                "bad",
+                format!("{workers}, but the oldest waiting job finds none: {why}."),
+            );
+        }
+        if let Some(paused) = self.queues.iter().find(|queue| queue.paused) {
+            let (name, jobs) = (shown(&paused.name), counted(paused.queued, "job"));
+            return (
+                "warn",
+                format!("{workers}; queue {name} is paused with {jobs} waiting."),
+            );
+        }
+        match self.workers.len() as u64 - taking {
+            0 => ("ok", format!("Healthy: {workers}.")),
+            others => ("warn", format!("{workers}; {}.", self.others_in_words(others))),
+        }
+    }
+
+    fn workers_in_words(&self, taking: u64) -> String {
+        match (taking, self.workers.len()) {
+            (1, 1) => "the only worker takes jobs".to_owned(),
+            (2, 2) => "both workers take jobs".to_owned(),
+            (taking, all) if taking == all as u64 => format!("all {} workers take jobs", grouped(taking)),
+            (1, all) => format!("1 of {all} workers takes jobs"),
+            (taking, all) => format!("{} of {} workers take jobs", grouped(taking), grouped(all as u64)),
+        }
+    }
+
+    fn others_in_words(&self, others: u64) -> String {
+        let gone = self
+            .workers
+            .iter()
+            .filter(|worker| worker.state == "gone")
+            .count() as u64;
+        let count = |count: u64, words: &str| (count > 0).then(|| format!("{} {words}", grouped(count)));
+        let parts = [
+            count(gone, if gone == 1 { "is gone" } else { "are gone" }),
+            count(others - gone, if others - gone == 1 { "drains" } else { "drain" }),
+        ];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+}
