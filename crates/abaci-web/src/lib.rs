@@ -27,6 +27,7 @@
 //! | `clients` | the client, connected at the first question |
 //! | `views` | the JSON of answers |
 //! | `access` | the token, and the sessions that it signs |
+//! | `place` | names in paths, parameters of queries |
 //! | `body` | bodies of requests, with their limits |
 //! | `problem` | refusals and failures, in the form of RFC 9457 |
 
@@ -38,6 +39,7 @@ mod events;
 mod feed;
 mod guard;
 mod page;
+mod place;
 mod problem;
 mod server;
 mod state;

@@ -71,10 +71,12 @@ impl WebServer {
 fn router(web: Shared) -> Router {
     let (reading, mut description) = api::reading().split_for_parts();
     let (changing, more) = api::changing().split_for_parts();
-    description.merge(more);
+    let is_read_only = web.access.is_read_only();
+    if !is_read_only {
+        description.merge(more);
+    }
     // Always valid: it is made of strings and numbers.
     let description = description.to_json().unwrap_or_default();
-    let is_read_only = web.access.is_read_only();
     let mut router = reading
         .merge(page::reading())
         .route(

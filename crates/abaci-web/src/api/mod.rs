@@ -5,19 +5,20 @@
 //! | module | what it does |
 //! |---|---|
 //! | `submit` | `POST /jobs` |
-//! | `jobs` | one job, and lists of them |
+//! | `jobs` | one job, its steps, and lists of jobs |
+//! | `filter` | a choice among jobs |
 
+mod filter;
 mod jobs;
 mod submit;
 
-use axum::extract::rejection::{PathRejection, QueryRejection};
 use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::events;
-use crate::problem::{Kind, Problem};
+use crate::problem::Problem;
 use crate::state::Shared;
 
 /// The description of the interface, but for its paths.
@@ -47,7 +48,9 @@ impl utoipa::Modify for TokenScheme {
 /// Returns the routes of everything that only reads.
 pub(crate) fn reading() -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(jobs::list_jobs))
         .routes(routes!(jobs::show_job))
+        .routes(routes!(jobs::list_steps))
         .routes(routes!(events::all_events))
         .routes(routes!(events::job_events))
 }
@@ -55,16 +58,4 @@ pub(crate) fn reading() -> OpenApiRouter<Shared> {
 /// Returns the routes of everything that changes something.
 pub(crate) fn changing() -> OpenApiRouter<Shared> {
     OpenApiRouter::new().routes(routes!(submit::submit_jobs))
-}
-
-impl From<PathRejection> for Problem {
-    fn from(error: PathRejection) -> Self {
-        Self::new(Kind::Malformed, error.body_text())
-    }
-}
-
-impl From<QueryRejection> for Problem {
-    fn from(error: QueryRejection) -> Self {
-        Self::of_part("query", error.body_text(), None)
-    }
 }

@@ -1,0 +1,13 @@
+//! The HTTP interface over real sockets, on real databases, with real workers where a job is to run.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod access;
+mod bodies;
+mod http;
+mod listing;
+mod openapi;
+mod rig;
+mod submitting;
+
+testkit::child_process! {}
