@@ -10,6 +10,7 @@ use axum::http::header;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tracing::info;
 use worker_fleet::http::{self, HttpLimits};
@@ -23,6 +24,9 @@ use crate::{api, page};
 
 /// The longest life of a connection: a listener comes back where it was.
 const LIFETIME: Duration = Duration::from_hours(1);
+
+/// So many large values are read at once, each by a thread.
+const READS: usize = 16;
 
 /// A server of the interface and the page.
 pub struct WebServer {
@@ -53,6 +57,8 @@ impl WebServer {
             access: self.settings.access,
             limits: self.settings.limits,
             database: self.settings.database,
+            bucket_access: self.settings.bucket_access,
+            reads: Arc::new(Semaphore::new(READS)),
             clients: Arc::clone(&clients),
             feed,
         });

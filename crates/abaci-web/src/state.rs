@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use durable_jobs::artifact::BucketAccess;
 use durable_jobs::{Client, JobId, State};
 use fibonacci_jobs::Limits;
+use tokio::sync::Semaphore;
 
 use crate::access::Access;
 use crate::clients::{Clients, Connect};
@@ -21,6 +23,8 @@ pub struct WebSettings {
     pub limits: Limits,
     /// The place of the jobs, fit to be shown.
     pub database: String,
+    /// The access to the buckets in which values are kept.
+    pub bucket_access: BucketAccess,
 }
 
 /// The state of a server.
@@ -29,6 +33,9 @@ pub(crate) struct Web {
     pub(crate) limits: Limits,
     /// The place of the jobs, fit to be shown.
     pub(crate) database: String,
+    pub(crate) bucket_access: BucketAccess,
+    /// The places for those who read large values.
+    pub(crate) reads: Arc<Semaphore>,
     pub(crate) clients: Arc<Clients>,
     pub(crate) feed: Feed,
 }

@@ -6,11 +6,15 @@
 //! |---|---|
 //! | `submit` | `POST /jobs` |
 //! | `jobs` | one job, its steps, and lists of jobs |
+//! | `value` | the digits of a value, and their check |
+//! | `range` | the part of a value that is asked for |
 //! | `filter` | a choice among jobs |
 
 mod filter;
 mod jobs;
+mod range;
 mod submit;
+mod value;
 
 use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
@@ -51,11 +55,14 @@ pub(crate) fn reading() -> OpenApiRouter<Shared> {
         .routes(routes!(jobs::list_jobs))
         .routes(routes!(jobs::show_job))
         .routes(routes!(jobs::list_steps))
+        .routes(routes!(value::show_value))
         .routes(routes!(events::all_events))
         .routes(routes!(events::job_events))
 }
 
 /// Returns the routes of everything that changes something.
 pub(crate) fn changing() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new().routes(routes!(submit::submit_jobs))
+    OpenApiRouter::new()
+        .routes(routes!(submit::submit_jobs))
+        .routes(routes!(value::verify_job))
 }

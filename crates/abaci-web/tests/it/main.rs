@@ -9,5 +9,6 @@ mod listing;
 mod openapi;
 mod rig;
 mod submitting;
+mod values;
 
 testkit::child_process! {}

@@ -4,6 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
 use abaci_web::{Access, Token, WebServer, WebSettings};
+use durable_jobs::artifact::BucketAccess;
 use durable_jobs::client::ClientSettings;
 use durable_jobs::worker::WorkerSettings;
 use durable_jobs::{Client, JobId, Worker};
@@ -46,6 +47,7 @@ impl Site {
             access,
             limits: Limits::default(),
             database: "a database of a test".to_owned(),
+            bucket_access: BucketAccess::default(),
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let server = WebServer::new(listener, settings).unwrap();
