@@ -25,6 +25,7 @@
 //! | `state` | what the handlers share |
 //! | `feed` | the loop that asks what has changed, for all listeners |
 //! | `clients` | the client, connected at the first question |
+//! | `load` | how much is done at once |
 //! | `views` | the JSON of answers |
 //! | `access` | the token, and the sessions that it signs |
 //! | `place` | names in paths, parameters of queries |
@@ -38,6 +39,7 @@ mod clients;
 mod events;
 mod feed;
 mod guard;
+mod load;
 mod page;
 mod place;
 mod problem;

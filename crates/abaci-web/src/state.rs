@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 use crate::access::Access;
 use crate::clients::{Clients, Connect};
 use crate::feed::Feed;
+use crate::load::Load;
 use crate::problem::Problem;
 use crate::views::JobDetailView;
 
@@ -29,6 +30,7 @@ pub struct WebSettings {
 
 /// The state of a server.
 pub(crate) struct Web {
+    pub(crate) load: Load,
     pub(crate) access: Access,
     pub(crate) limits: Limits,
     /// The place of the jobs, fit to be shown.
@@ -36,6 +38,8 @@ pub(crate) struct Web {
     pub(crate) bucket_access: BucketAccess,
     /// The places for those who read large values.
     pub(crate) reads: Arc<Semaphore>,
+    /// The places for those who wait for a result, each of whom asks the database by itself.
+    pub(crate) waits: Semaphore,
     pub(crate) clients: Arc<Clients>,
     pub(crate) feed: Feed,
 }

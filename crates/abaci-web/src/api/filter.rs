@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use durable_jobs::record::{DetailFilter, Order};
 use durable_jobs::{JobFilter, State};
 use fibonacci_jobs::{Algorithm, Request};
+use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::place::Params;
@@ -25,7 +26,8 @@ const STATES: [State; 7] = [
 ];
 
 /// A choice among jobs; all that is given has to hold.
-#[derive(IntoParams, ToSchema)]
+#[derive(Deserialize, IntoParams, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 #[schema(as = JobFilter)]
 #[expect(dead_code, reason = "it describes what read takes")]

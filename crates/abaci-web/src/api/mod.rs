@@ -5,13 +5,21 @@
 //! | module | what it does |
 //! |---|---|
 //! | `submit` | `POST /jobs` |
-//! | `jobs` | one job, its steps, and lists of jobs |
+//! | `change` | changes of one job |
+//! | `bulk` | changes of all jobs of a choice |
+//! | `fleet` | workers, queues, estimates |
 //! | `value` | the digits of a value, and their check |
+//! | `jobs` | one job, its steps, and lists of jobs |
+//! | `options` | what a submission says beside its jobs |
 //! | `range` | the part of a value that is asked for |
 //! | `filter` | a choice among jobs |
 
+mod bulk;
+mod change;
 mod filter;
+mod fleet;
 mod jobs;
+mod options;
 mod range;
 mod submit;
 mod value;
@@ -56,6 +64,9 @@ pub(crate) fn reading() -> OpenApiRouter<Shared> {
         .routes(routes!(jobs::show_job))
         .routes(routes!(jobs::list_steps))
         .routes(routes!(value::show_value))
+        .routes(routes!(fleet::list_workers))
+        .routes(routes!(fleet::list_queues))
+        .routes(routes!(fleet::estimate))
         .routes(routes!(events::all_events))
         .routes(routes!(events::job_events))
 }
@@ -65,4 +76,14 @@ pub(crate) fn changing() -> OpenApiRouter<Shared> {
     OpenApiRouter::new()
         .routes(routes!(submit::submit_jobs))
         .routes(routes!(value::verify_job))
+        .routes(routes!(change::cancel_job))
+        .routes(routes!(change::resume_job))
+        .routes(routes!(change::fork_job))
+        .routes(routes!(change::delete_job))
+        .routes(routes!(bulk::bulk_cancel))
+        .routes(routes!(bulk::bulk_resume))
+        .routes(routes!(bulk::bulk_delete))
+        .routes(routes!(fleet::pause_queue))
+        .routes(routes!(fleet::resume_queue))
+        .routes(routes!(fleet::limit_queue))
 }

@@ -18,7 +18,7 @@ pub(super) enum Part {
 /// The digits that are sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Extent {
-    /// What the query asks for.
+    /// The part that the query names.
     Whole(Range<u64>),
     /// A range of all digits, and their number.
     Range(Range<u64>, u64),

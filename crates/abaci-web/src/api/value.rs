@@ -17,7 +17,7 @@ use durable_jobs::artifact::{self, BucketAccess};
 use durable_jobs::record::{ArtifactRecord, JobDetail};
 use fibonacci_jobs::JobResult;
 use fibonacci_jobs::record::{VerifyError, WorkflowName};
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::spawn_blocking;
@@ -34,6 +34,9 @@ const PIECE_BYTES: u64 = 256 << 10;
 
 /// The pieces that may be ahead of a reader.
 const AHEAD: usize = 2;
+
+/// The answer where the digits are not those that were stored.
+const CHANGED: &str = "the value is not where it was stored, or was changed; abaci verify says more";
 
 /// A check of a value.
 #[derive(Serialize, ToSchema)]
@@ -235,7 +238,7 @@ impl Source {
             Ok::<_, durable_jobs::Error>((reader, record))
         });
         let (reader, record) = opened.await.map_err(|_| panicked())??;
-        let (pieces, sent) = mpsc::channel(AHEAD);
+        let (pieces, mut sent) = mpsc::channel(AHEAD);
         spawn_blocking(move || {
             let _permit = permit;
             let hash = is_all.then_some(record.blake3.as_str());
@@ -245,8 +248,13 @@ impl Source {
                 let _ = pieces.blocking_send(Err(error));
             }
         });
-        let sent = stream::unfold(sent, async |mut sent| Some((sent.recv().await?, sent)));
-        Ok(Body::from_stream(sent))
+        // What fails at once is an answer of its own, and not one that breaks off.
+        let first = match sent.recv().await {
+            Some(Ok(first)) => first,
+            _ => return Err(Problem::new(Kind::Internal, CHANGED)),
+        };
+        let others = stream::unfold(sent, async |mut sent| Some((sent.recv().await?, sent)));
+        Ok(Body::from_stream(stream::iter([Ok(first)]).chain(others)))
     }
 }
 

@@ -4,8 +4,10 @@
 
 mod access;
 mod bodies;
+mod changes;
 mod http;
 mod listing;
+mod load;
 mod openapi;
 mod rig;
 mod submitting;

@@ -152,6 +152,79 @@ fn a_key_that_is_no_id_is_refused() {
 }
 
 #[test]
+fn a_wait_is_answered_with_the_job_if_it_ends_in_time() {
+    let site = Site::new();
+    let submit = |body: &str, wait: &str| site.post(JOBS, body).header("prefer", wait).send();
+    let late = submit("{\"n\": 30}", "wait=1");
+    assert_eq!(late.expect(202)["jobs"].as_array().unwrap().len(), 1);
+    assert_eq!(late.header("preference-applied"), Some("wait=1"));
+    let _worker = site.worker();
+    let in_time = submit("{\"n\": 31}", "wait=60");
+    let job = in_time.expect(200);
+    assert_eq!(
+        (&job["state"], &job["result"]["value"]),
+        (&json!("succeeded"), &json!("1346269"))
+    );
+    let href = format!("/api/v1/jobs/{}", job["id"].as_str().unwrap());
+    assert_eq!(in_time.header("location"), Some(&*href));
+    assert_eq!(in_time.header("preference-applied"), Some("wait=60"));
+    let list = submit("[1, 2]", "wait=60");
+    list.expect(202);
+    assert_eq!(list.header("preference-applied"), None);
+}
+
+#[test]
+fn a_submission_says_when_and_how_long_its_jobs_run() {
+    let site = Site::new();
+    let submit = |query: &str| site.post(&format!("{JOBS}?{query}"), "{\"n\": 30}").send();
+    let job = |query: &str| {
+        let href = submit(query).expect(202)["jobs"][0]["href"].clone();
+        site.get(href.as_str().unwrap()).send().expect(200)
+    };
+    assert_eq!(job("delay=2h")["state"], "delayed");
+    assert_eq!(
+        job("at=2999-12-24T18:00:00Z")["delayed_until_ms"],
+        32_503_053_600_000_i64
+    );
+    assert_eq!(
+        job("at=32503053600000")["delayed_until_ms"],
+        32_503_053_600_000_i64
+    );
+    assert_eq!(job("at=1000&timeout=5m")["state"], "queued");
+    assert_eq!(
+        site.count("dbos.workflow_status where workflow_timeout_ms = 300000"),
+        1
+    );
+    let first = job("dedup=nightly")["id"].clone();
+    assert_eq!(job("dedup=nightly")["id"], first);
+    site.post(&format!("{JOBS}?dedup=nightly"), "{\"n\": 31}")
+        .send()
+        .problem(422, "invalid");
+    site.post(&format!("{JOBS}?dedup=nightly"), "[1, 2]")
+        .send()
+        .problem(422, "invalid");
+    let before = jobs(&site);
+    for (query, name) in [
+        ("delay=soon", "delay"),
+        ("delay=1s&at=1000", "at"),
+        ("at=tomorrow", "at"),
+        ("timeout=-1s", "timeout"),
+        ("dedup=", "dedup"),
+        ("queue=other", "queue"),
+    ] {
+        let problem = submit(query).problem(422, "invalid");
+        assert_eq!(
+            problem["errors"][0]["location"],
+            format!("query.{name}"),
+            "{problem}"
+        );
+    }
+    submit("delay=2000years").problem(422, "invalid");
+    submit("timeout=0s").problem(422, "invalid");
+    assert_eq!(jobs(&site), before);
+}
+
+#[test]
 fn an_id_is_any_text() {
     let site = Site::new();
     site.submit(&json!({"n": 1}));
