@@ -120,14 +120,67 @@ need_python_client() {
     local dir=$1 version=$2
     "$dir/bin/python" -c "import importlib.metadata as m; assert m.version('dbos') == '$version'" 2>/dev/null && return
     say "installing a Python client that tests use (dbos $version) in $dir"
-    if ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
-        command -v apt-get >/dev/null 2>&1 || stop "install Python 3 with venv and run this again"
-        as_root apt-get update -qq
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv >&2
-    fi
+    need_venv
     rm -rf "$dir"
     python3 -m venv "$dir"
     "$dir/bin/pip" install --quiet --disable-pip-version-check "dbos==$version"
+}
+
+# A browser and what drives it, for the tests of the page: Chromium, Node.js, and in target/browser the packages that the
+# lock file beside those tests names. Their own scripts are not run: they would download browsers.
+need_browser() {
+    local dir=target/browser of=crates/abaci/tests/it/web/browser missing=()
+    browser_is_there || missing+=(chromium)
+    node_is_there || missing+=(nodejs)
+    command -v npm >/dev/null 2>&1 || missing+=(npm)
+    if [ "${#missing[@]}" -gt 0 ]; then
+        say "installing the browser of the page's tests (${missing[*]})"
+        if command -v apt-get >/dev/null 2>&1; then
+            as_root apt-get update -qq
+            as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
+        else
+            stop "install Chromium and Node.js 18 or newer, or name the browser by ABACI_CHROMIUM, and run this again"
+        fi
+        browser_is_there || stop "no Chromium in the search path; name it by ABACI_CHROMIUM"
+        node_is_there || stop "$(node --version) of Node.js is too old; install 18 or newer and run this again"
+    fi
+    cmp -s "$of/package-lock.json" "$dir/node_modules/.installed" && return
+    say "installing what drives the browser (playwright-core, axe-core) in $dir"
+    mkdir -p "$dir"
+    cp "$of/package.json" "$of/package-lock.json" "$dir"
+    npm --prefix "$dir" ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2
+    cp "$of/package-lock.json" "$dir/node_modules/.installed"
+}
+
+browser_is_there() {
+    local name
+    for name in ${ABACI_CHROMIUM:+"$ABACI_CHROMIUM"} chromium chromium-browser google-chrome; do
+        command -v "$name" >/dev/null 2>&1 && return
+    done
+    return 1
+}
+
+node_is_there() {
+    node -e 'process.exit(parseInt(process.versions.node) < 18 ? 1 : 0)' 2>/dev/null
+}
+
+# What asks the HTTP interface at random whether it keeps to its own document.
+need_schemathesis() {
+    local dir=target/schemathesis versions=scripts/schemathesis-versions.txt
+    cmp -s "$versions" "$dir/installed.txt" && return
+    say "installing what tests the HTTP interface against its document (schemathesis) in $dir"
+    need_venv
+    rm -rf "$dir"
+    python3 -m venv "$dir"
+    "$dir/bin/pip" install --quiet --disable-pip-version-check --requirement "$versions"
+    cp "$versions" "$dir/installed.txt"
+}
+
+need_venv() {
+    python3 -c 'import venv, ensurepip' 2>/dev/null && return
+    command -v apt-get >/dev/null 2>&1 || stop "install Python 3 with venv and run this again"
+    as_root apt-get update -qq
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv >&2
 }
 
 # Debian's Rust with the standard library for 64-bit ARM, and what links and runs ARM programs. rustup's toolchain has

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, StatusCode};
@@ -150,6 +150,8 @@ struct Listener {
     next: VecDeque<Event>,
     /// The last state and progress that were said of the one job.
     said: (String, Option<ProgressView>),
+    /// When the last id was said.
+    marked: Instant,
     is_over: bool,
 }
 
@@ -160,6 +162,7 @@ impl Listener {
             topic,
             next: VecDeque::new(),
             said: (String::new(), None),
+            marked: Instant::now(),
             is_over: false,
         }
     }
@@ -207,9 +210,20 @@ impl Listener {
                 {
                     self.say_progress(progress);
                 }
-                self.next.push_back(Event::default().id(id));
+                self.mark(&id);
             }
         }
+    }
+
+    /// Gives the last event that is to be said the id, so that whoever had it missed nothing; without one a listener is told
+    /// the id alone from time to time.
+    fn mark(&mut self, id: &str) {
+        match self.next.pop_back() {
+            Some(event) => self.next.push_back(event.id(id)),
+            None if self.marked.elapsed() >= KEEP_ALIVE => self.next.push_back(Event::default().id(id)),
+            None => return,
+        }
+        self.marked = Instant::now();
     }
 
     async fn hear_of_job(&mut self, web: &Web, job: &JobId) {

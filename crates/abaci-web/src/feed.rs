@@ -249,7 +249,7 @@ impl FeedLoop {
     /// Asks what has changed between a moment and the last message.
     async fn missed(&self, clients: &Clients, after: Moment) -> Told {
         let moment = self.moment.unwrap_or(after);
-        let asked = async { Ok::<_, Problem>(clients.get().await?.changes_between(after, moment).await?) };
+        let asked = async { Ok::<_, Problem>(clients.get().await?.missed(after, moment).await?) };
         let (jobs, is_cut) = match asked.await {
             Ok(changes) => (changes.jobs, changes.is_cut),
             // What cannot be told is to be read anew.

@@ -33,7 +33,14 @@ impl Server {
     /// Starts `abaci fleet` on a database and returns once all its workers are ready.
     pub(crate) fn fleet(database_url: &str, workers: u32, arguments: &[&str]) -> Self {
         let workers = workers.to_string();
-        let usual = ["--workers", &workers, "--health-addr", "127.0.0.1:0"];
+        let usual = [
+            "--workers",
+            &workers,
+            "--health-addr",
+            "127.0.0.1:0",
+            "--web-addr",
+            "none",
+        ];
         let all: Vec<&str> = usual.iter().chain(arguments).copied().collect();
         let (mut server, begun) = Self::launch(database_url, "fleet", &all);
         let (_, line) = server.wait_for(&["health process started"]);

@@ -16,6 +16,7 @@ mod in_process;
 mod jobs;
 mod lab;
 mod rig;
+mod web;
 
 use fleet::rig as fleet_rig;
 

@@ -31,7 +31,7 @@ use std::time::Duration;
 pub use crate::gc::{Collected, GcMode, GcOptions, GcReport};
 pub use crate::record::{Limit, Rate};
 pub use cancel::CancelOutcome;
-pub use changes::{Changes, Moment};
+pub use changes::{Changes, Moment, MomentError};
 pub use find::{Found, MOST_BEGINNINGS};
 pub use fork::{Forked, StepName};
 pub use listeners::QueueVersion;
@@ -44,6 +44,8 @@ pub use show::QueueCounts;
 pub use submit_once::Submitted;
 pub use wait::{Others, Outcome, WaitEvent, Waiter};
 pub use waiting::Waiting;
+
+use changes::Followed;
 
 use crate::Error;
 use crate::database::{Access, Address, ConnectionLimit, Database, DatabaseClock, Tables, text};
@@ -94,6 +96,7 @@ pub struct Client {
     job_types: JobTypes,
     timeout: Duration,
     host: Option<String>,
+    followed: Followed,
 }
 
 impl Client {
@@ -124,6 +127,7 @@ impl Client {
             job_types,
             timeout,
             host,
+            followed: Followed::default(),
         })
     }
 

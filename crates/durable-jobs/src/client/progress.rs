@@ -58,9 +58,5 @@ impl Client {
 fn job_of(row: &PgRow) -> Result<Option<RunningJob>, sqlx::Error> {
     let job: String = row.try_get("job")?;
     let age: f64 = row.try_get("age")?;
-    let job = serde_json::from_str::<RunningJob>(&job).ok();
-    Ok(job.map(|job| RunningJob {
-        seconds: job.seconds + age.max(0.0),
-        ..job
-    }))
+    Ok(RunningJob::said(&job, age))
 }

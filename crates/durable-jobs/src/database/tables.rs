@@ -21,6 +21,7 @@ const OWN_TABLES: &str = concat!(
      to_regnamespace('abaci') is not null, to_regclass('abaci.presence') is not null, \
      to_regclass('abaci.presence') is not null and to_regclass('abaci.deaths') is not null and to_regclass('abaci.allowances') is not null \
      and to_regclass('abaci.names') is not null and to_regclass('abaci.former_queues') is not null \
+     and to_regclass('dbos.abaci_changed_otherwise') is not null \
      and 2 = (select count(*) from pg_proc where pronamespace = to_regnamespace('abaci') \
          and proname in ('input_of', 'forget_payloads')) \
      and 3 = (select count(*) from pg_trigger where tgrelid = to_regclass('dbos.workflow_status') \

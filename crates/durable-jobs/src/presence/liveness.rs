@@ -102,6 +102,7 @@ mod tests {
             connected,
             clock_offset_ms: None,
             live: true,
+            running: Vec::new(),
             incarnation: String::new(),
             beat: String::new(),
             process,

@@ -33,7 +33,6 @@ pub(crate) use session::CHANNEL;
 pub(crate) use sessions::{all_gone, end_all, end_holder, end_nameless, own_sessions};
 pub(crate) use standstill::Standstill;
 
-use serde_json::Value;
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
@@ -68,7 +67,7 @@ pub struct Presence {
     pub live: bool,
     /// The lead of its clock over the database's at its last heartbeat; absent where it is of an older program.
     pub clock_offset_ms: Option<ClockOffset>,
-    /// The jobs that it has had in hand for a while, as it said with its last heartbeat.
+    /// Its longer jobs, as it said with its last heartbeat; `seconds` is advanced by the age of that.
     #[serde(skip)]
     pub running: Vec<RunningJob>,
     /// Which process beat last and when: what changes with every beat.
@@ -135,6 +134,7 @@ impl Presence {
     }
 
     pub(crate) fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        let age_seconds = row.try_get("age")?;
         Ok(Self {
             executor_id: row.try_get("executor_id")?,
             host: row.try_get("host")?,
@@ -144,35 +144,18 @@ impl Presence {
             concurrency: row.try_get::<i32, _>("concurrency")?.unsigned_abs(),
             workflows: row.try_get("workflows")?,
             draining: row.try_get("draining")?,
-            heartbeat_age_seconds: row.try_get("age")?,
+            heartbeat_age_seconds: age_seconds,
+            running: RunningJob::all_said(row.try_get("running")?, age_seconds),
             connected: row.try_get("connected")?,
             live: row.try_get("live")?,
             clock_offset_ms: row
                 .try_get::<Option<i64>, _>("clock_offset_ms")?
                 .map(ClockOffset::from_ms),
-            running: running_in(row)?,
             beat: row.try_get("beat")?,
             incarnation: row.try_get("incarnation")?,
             process: mark_in(row)?,
         })
     }
-}
-
-/// Reads the jobs that a worker says it has in hand, their times advanced by the age of its heartbeat; what a worker of another
-/// version says in another way means nothing to us.
-fn running_in(row: &PgRow) -> Result<Vec<RunningJob>, sqlx::Error> {
-    let said: &str = row.try_get("running")?;
-    let age = row.try_get::<f64, _>("age")?.max(0.0);
-    let jobs: Vec<Value> = serde_json::from_str(said).unwrap_or_default();
-    let jobs = jobs
-        .into_iter()
-        .filter_map(|job| serde_json::from_value::<RunningJob>(job).ok());
-    Ok(jobs
-        .map(|job| RunningJob {
-            seconds: job.seconds + age,
-            ..job
-        })
-        .collect())
 }
 
 /// Reads where a row says that its process is; what it says in another way means nothing to us.

@@ -1,6 +1,7 @@
 //! A job in hand, as reports and presence rows show it.
 
 use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 
 use super::Details;
 
@@ -26,4 +27,24 @@ pub struct RunningJob {
     pub bytes: Option<u64>,
     /// The time that the job has been in hand.
     pub seconds: f64,
+}
+
+impl RunningJob {
+    /// Reads what a worker said so many seconds ago.
+    ///
+    /// A job that a worker of another version described in a way that cannot be read is left out.
+    pub(crate) fn all_said(said: &str, age_seconds: f64) -> Vec<Self> {
+        let jobs: Vec<&RawValue> = serde_json::from_str(said).unwrap_or_default();
+        let jobs = jobs.into_iter().map(RawValue::get);
+        jobs.filter_map(|job| Self::said(job, age_seconds)).collect()
+    }
+
+    /// Reads one of them.
+    pub(crate) fn said(job: &str, age_seconds: f64) -> Option<Self> {
+        let job = serde_json::from_str::<Self>(job).ok()?;
+        Some(Self {
+            seconds: job.seconds + age_seconds.max(0.0),
+            ..job
+        })
+    }
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs)]
 
 mod bad_rows;
+mod changes;
 mod connections;
 mod cut_paths;
 mod databases;

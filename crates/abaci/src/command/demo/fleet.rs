@@ -143,7 +143,14 @@ fn command(sandbox: &DemoSandbox, access: &DatabaseAccess, log: &Path) -> anyhow
         ..Layer::default()
     };
     command
-        .args(["fleet", "--until-stdin-closes", "--health-addr", "127.0.0.1:0"])
+        .args([
+            "fleet",
+            "--until-stdin-closes",
+            "--health-addr",
+            "127.0.0.1:0",
+            "--web-addr",
+            "none",
+        ])
         // Whatever way it ends, no job that is left is waited for.
         .args(["--grace", "0s"])
         .args(["--workers", &WORKERS.to_string()])

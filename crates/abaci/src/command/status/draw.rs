@@ -97,6 +97,12 @@ fn fleet_facts(fleet: &Snapshot, queue: &str) -> Vec<Fact> {
             format!("{process}, http://{}/health", health.address),
         ));
     }
+    if let Some(web) = &fleet.web {
+        let process = web
+            .pid
+            .map_or_else(|| "no process".to_owned(), |pid| format!("process {pid}"));
+        facts.push(("page      ", format!("{process}, http://{}/", web.address)));
+    }
     if let Some(database) = &fleet.private_database {
         let said = match (database.running, &database.reason) {
             (true, _) => "private PostgreSQL, running".to_owned(),

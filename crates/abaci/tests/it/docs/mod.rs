@@ -97,15 +97,24 @@ fn every_command_block_is_run_or_says_why_not() {
 #[track_caller]
 fn run(page: &str) {
     let home = TempDir::new();
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let free = || {
+        TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .to_string()
+    };
+    let (health, web) = (free(), free());
     let blocks = blocks_of(page, &read(page));
     let run: Vec<Block> = blocks
         .into_iter()
         .filter(|block| block.no_run.is_none())
         .collect();
-    // The port of the pages may be somebody else's here.
-    let script = script_of(&run).replace("localhost:8080", &address.to_string());
-    let process = Process::spawn(session(&home, &script, &address.to_string()));
+    // The ports of the pages may be somebody else's here.
+    let script = script_of(&run)
+        .replace("localhost:8080", &health)
+        .replace("localhost:8081", &web);
+    let process = Process::spawn(session(&home, &script, [&health, &web]));
     let output = process.with_deadline(Deadline::after(SESSION)).finish();
     let transcript = output.stdout.join("\n");
     let log = fs::read_to_string(home.path().join("fleet.log")).unwrap_or_default();
@@ -140,7 +149,7 @@ fn script_of(blocks: &[Block]) -> String {
     )
 }
 
-fn session(home: &TempDir, script: &str, health_address: &str) -> Command {
+fn session(home: &TempDir, script: &str, [health, web]: [&str; 2]) -> Command {
     let program = Path::new(env!("CARGO_BIN_EXE_abaci")).parent().unwrap();
     let bin = home.path().join("bin");
     fs::create_dir(&bin).unwrap();
@@ -154,7 +163,8 @@ fn session(home: &TempDir, script: &str, health_address: &str) -> Command {
         .env("HOME", home.path())
         // For root it would be a place that all share.
         .env("ABACI_DATA_DIR", home.path().join("data"))
-        .env("ABACI_HEALTH_ADDR", health_address)
+        .env("ABACI_HEALTH_ADDR", health)
+        .env("ABACI_WEB_ADDR", web)
         .env(
             "PATH",
             format!(

@@ -2,7 +2,6 @@
 
 use sqlx::{Postgres, QueryBuilder};
 
-use crate::database::input;
 use crate::record::{APPLICATION, Attributes, Cursor, JobFilter, Order, State};
 
 /// The queue of a row that ended and has left it.
@@ -18,12 +17,12 @@ macro_rules! columns {
         concat!(
             "select workflow_uuid, status, concat_ws('.', class_name, config_name, name) as workflow, \
              case when octet_length(",
-            input!(),
+            $crate::database::input!(),
             ") <= 65536 then ",
-            input!(),
+            $crate::database::input!(),
             " end as input, nullif(case when coalesce(queue_name, '') in ('', '_dbos_internal_queue') \
                  and status not in ('ENQUEUED', 'DELAYED', 'PENDING') then coalesce(",
-            former_queue!(),
+            $crate::database::workflow_rows::select::former_queue!(),
             ", queue_name) else queue_name end, '') as queue, \
              executor_id, application_version, priority, attributes::text as attributes, \
              coalesce(recovery_attempts, 0) as attempts, created_at, started_at_epoch_ms, completed_at, delay_until_epoch_ms, \
@@ -31,6 +30,8 @@ macro_rules! columns {
         )
     };
 }
+
+pub(super) use {columns, former_queue};
 
 const FROM: &str = " from dbos.workflow_status job";
 

@@ -1,0 +1,8 @@
+//! The HTTP interface and the page, as programs and browsers of others meet them.
+//!
+//! `./check` installs what they need; without it the tests fail and say so, since a skipped promise is a broken one.
+
+mod browser;
+mod listeners;
+mod rig;
+mod scenarios;

@@ -1,0 +1,133 @@
+//! Jobs that changed since a moment, for whoever shows them as they change.
+//!
+//! A moment is a number of a transaction, the horizon: all transactions below it had ended. An answer has each job whose row was
+//! changed by a transaction between the horizon of the moment given and the present one, so that what is committed late is
+//! told late instead of never, and nothing is told twice, whoever asks, in whichever process, at whatever pace.
+//!
+//! One open transaction, of whatever program in whatever database of the server, keeps the horizon where it is. After a second
+//! of that, whoever asks again and again is told ahead what others have committed, and does not hear it again later. The moment
+//! stays behind meanwhile: another process that goes on from it hears again what was told ahead.
+//!
+//! Rows are found by their dates, since no index knows transactions. A row's last change is never dated more than ten seconds
+//! before its transaction began to write; its submission, which another client dates by its own clock, no more than a minute.
+//!
+//! It does not tell of jobs that are deleted, nor of one that waits and that a client with a clock that is over a minute behind
+//! submitted, before it starts. A job may be told again looking the same: not all of its row is shown.
+
+mod follow;
+mod moment;
+
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+pub(super) use follow::Followed;
+pub use moment::{Moment, MomentError};
+
+use follow::{Place, Question, Seen};
+
+use super::{Client, unreadable};
+use crate::Error;
+use crate::database::workflow_rows::{BY_INDEX, CHANGES};
+use crate::presence::Presence;
+use crate::record::{APPLICATION, Job};
+
+/// The changes since a moment.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Changes {
+    /// The moment up to which all is told: the next question's `since`. Each is later than the one before.
+    pub moment: Moment,
+    /// The jobs that changed, as they are now, each once, in the order of their changes.
+    pub jobs: Vec<Job>,
+    /// All workers, as [`Client::workers`] lists them.
+    pub workers: Vec<Presence>,
+    /// True if the changes cannot be told: `jobs` is empty, and the caller reads anew what it shows.
+    ///
+    /// They are more than two thousand, or the moment is over fifteen minutes old, or the database was restarted or its clock put
+    /// back, or a transaction has ended that was open so long that too much was told ahead of it.
+    pub is_cut: bool,
+}
+
+impl Client {
+    /// Asks what changed since a moment, or for the present moment alone.
+    ///
+    /// Two statements of a few milliseconds, however many jobs there are: they read what was changed within the last minute.
+    /// Clones of this client follow the changes together: one of them at a time asks again and again.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] or [`Error::Database`]; the same question may be asked again.
+    pub async fn changes(&self, since: Option<Moment>) -> Result<Changes, Error> {
+        let mut followed = self.followed.lock().await;
+        let question = Question::after(since, followed.as_ref());
+        let seen = self.ask_for_changes(&question).await?;
+        let workers = self.workers().await?;
+        let (answer, follow) = question.answer(seen, followed.as_ref());
+        if let Some(follow) = follow {
+            *followed = Some(follow);
+        }
+        Ok(Changes {
+            moment: answer.moment,
+            jobs: answer.jobs,
+            workers,
+            is_cut: answer.is_cut,
+        })
+    }
+
+    /// Asks what changed between two moments, of which the later is the last one that was answered here.
+    ///
+    /// It is for one who joins those who hear of the changes: what it did not hear of, and what is told next, are all.
+    ///
+    /// # Errors
+    /// As [`Client::changes`].
+    pub async fn missed(&self, since: Moment, until: Moment) -> Result<Changes, Error> {
+        let followed = self.followed.lock().await;
+        let question = Question::between(since);
+        let seen = self.ask_for_changes(&question).await?;
+        let answer = question.missed(seen, followed.as_ref(), until);
+        Ok(Changes {
+            moment: answer.moment,
+            jobs: answer.jobs,
+            workers: Vec::new(),
+            is_cut: answer.is_cut,
+        })
+    }
+
+    async fn ask_for_changes(&self, question: &Question) -> Result<Seen, Error> {
+        let rows = async {
+            let mut by_index = self.database.pool.begin().await?;
+            sqlx::raw_sql(BY_INDEX).execute(&mut *by_index).await?;
+            let rows = sqlx::query(CHANGES)
+                .bind(question.created_since_ms())
+                .bind(question.dated_since_ms())
+                .bind(question.from())
+                .bind(question.is_ahead())
+                .bind(question.base())
+                .bind(question.limit())
+                .bind(APPLICATION)
+                .fetch_all(&mut *by_index)
+                .await?;
+            by_index.rollback().await?;
+            Ok::<_, sqlx::Error>(rows)
+        };
+        let rows = self.database.bounded("asking for changes", self.timeout, rows);
+        self.seen_in(&rows.await?).map_err(|error| unreadable(&error))
+    }
+
+    fn seen_in(&self, rows: &[PgRow]) -> Result<Seen, sqlx::Error> {
+        let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+        let place = Place {
+            horizon: first.try_get("horizon")?,
+            next: first.try_get("next")?,
+            snapshot: first.try_get("snapshot")?,
+            now_ms: first.try_get("now_ms")?,
+            server_start_ms: first.try_get("server_start_ms")?,
+            session: first.try_get("session")?,
+        };
+        let mut jobs = Vec::new();
+        for row in rows {
+            if let Some(number) = row.try_get("number")? {
+                jobs.push((number, self.job_of(row)?));
+            }
+        }
+        Ok(Seen { place, jobs })
+    }
+}
