@@ -23,6 +23,7 @@ pub(crate) struct Load {
 
 /// The place of one request.
 pub(crate) enum Place {
+    #[expect(dead_code, reason = "it is held")]
     Request(OwnedSemaphorePermit),
     Listener(OwnedSemaphorePermit),
 }

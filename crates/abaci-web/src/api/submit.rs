@@ -225,12 +225,12 @@ impl Submission {
                 ..Problem::new(Kind::Invalid, detail)
             });
         }
-        Self::of(read, is_list, key)
+        Self::of(read, is_list, key.as_deref())
     }
 
-    fn of(entries: Vec<Entry>, is_list: bool, key: Option<String>) -> Result<Self, Problem> {
+    fn of(entries: Vec<Entry>, is_list: bool, key: Option<&str>) -> Result<Self, Problem> {
         let wrong_key = |message: String| Problem::of_part("header.Idempotency-Key", message, None);
-        let (batch, is_fresh) = match (&key, is_list) {
+        let (batch, is_fresh) = match (key, is_list) {
             (_, false) => (None, false),
             (None, true) => (Some(Batch::fresh()), true),
             (Some(key), true) => (
@@ -241,7 +241,7 @@ impl Submission {
         let mut ids = batch.iter().flat_map(Batch::ids);
         let mut jobs = Vec::with_capacity(entries.len());
         for entry in entries {
-            let given = match (&key, is_list, entry.id) {
+            let given = match (key, is_list, entry.id) {
                 (Some(_), false, Some(_)) => {
                     return Err(wrong_key(
                         "both the key and the field id name the job; give one".to_owned(),

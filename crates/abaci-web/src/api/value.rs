@@ -249,9 +249,8 @@ impl Source {
             }
         });
         // What fails at once is an answer of its own, and not one that breaks off.
-        let first = match sent.recv().await {
-            Some(Ok(first)) => first,
-            _ => return Err(Problem::new(Kind::Internal, CHANGED)),
+        let Some(Ok(first)) = sent.recv().await else {
+            return Err(Problem::new(Kind::Internal, CHANGED));
         };
         let others = stream::unfold(sent, async |mut sent| Some((sent.recv().await?, sent)));
         Ok(Body::from_stream(stream::iter([Ok(first)]).chain(others)))

@@ -85,7 +85,7 @@ impl Answer {
     /// Reads the answer to the end of the connection.
     pub(crate) fn read(mut stream: TcpStream) -> Self {
         let mut bytes = Vec::new();
-        let mut buffer = [0; 1 << 16];
+        let mut buffer = vec![0; 1 << 16];
         // A reset after the answer is the end as well.
         while let Ok(count @ 1..) = stream.read(&mut buffer) {
             bytes.extend_from_slice(&buffer[..count]);

@@ -50,7 +50,7 @@ fn a_list_has_what_was_asked_for_and_nothing_else() {
 #[test]
 fn the_parts_of_a_list_are_the_list() {
     let site = Site::new();
-    site.submit(&Value::from_iter(1..=7));
+    site.submit(&(1..=7).collect::<Value>());
     let (mut all, mut query) = (Vec::new(), "?limit=3".to_owned());
     loop {
         let list = site.get(&format!("/api/v1/jobs{query}")).send().expect(200);
