@@ -5,7 +5,9 @@ use std::time::Duration;
 use axum::body::{Body, to_bytes};
 use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
-use serde_json::Value;
+use durable_jobs::record::shorten;
+use hyper::body::Body as _;
+use serde_json::{Map, Value};
 use tokio::time::timeout;
 
 use crate::problem::{Kind, Problem};
@@ -15,6 +17,15 @@ pub(crate) const MAX_BODY_BYTES: usize = 1 << 20;
 
 /// The time for all of a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The JSON of a body, if there is one.
+pub(crate) struct OptionalBody(pub(crate) Option<Value>);
+
+/// The fields of an object, taken one by one, so that what is left at the end is unknown.
+pub(crate) struct Fields {
+    place: &'static str,
+    fields: Map<String, Value>,
+}
 
 /// The JSON of a body.
 pub(crate) struct JsonBody(pub(crate) Value);
@@ -33,6 +44,70 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
             let detail = format!("the body is not JSON: {error}");
             Problem::new(Kind::Malformed, detail)
         })
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for OptionalBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        let is_said = request.headers().contains_key(header::CONTENT_TYPE);
+        if !is_said && request.body().is_end_stream() {
+            return Ok(Self(None));
+        }
+        let JsonBody(body) = JsonBody::from_request(request, state).await?;
+        Ok(Self(Some(body)))
+    }
+}
+
+impl Fields {
+    pub(crate) fn of(place: &'static str, value: Value) -> Result<Self, Problem> {
+        match value {
+            Value::Object(fields) => Ok(Self { place, fields }),
+            _ => Err(Problem::of_part(place, "not an object; give one", None)),
+        }
+    }
+
+    /// Takes a field, read by `read`; `form` says what it should be.
+    pub(crate) fn read<T>(
+        &mut self,
+        name: &str,
+        form: &str,
+        read: impl FnOnce(&Value) -> Option<T>,
+    ) -> Result<Option<T>, Problem> {
+        let Some(value) = self.fields.remove(name) else {
+            return Ok(None);
+        };
+        let read = read(&value).ok_or_else(|| {
+            let message = format!("{name} is {}; give {form}", shorten(&value.to_string()));
+            Problem::of_part(format!("{}.{name}", self.place), message, Some(short(&value)))
+        });
+        read.map(Some)
+    }
+
+    /// Refuses what nobody took.
+    pub(crate) fn end(&self, known: &str) -> Result<(), Problem> {
+        match self.fields.iter().next() {
+            Some((name, value)) => {
+                let name = shorten(name);
+                let message = format!("field {name:?} does not exist; known are {known}");
+                Err(Problem::of_part(
+                    format!("{}.{name}", self.place),
+                    message,
+                    Some(short(value)),
+                ))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Shows a value as it was given, unless it is long.
+pub(crate) fn short(value: &Value) -> Value {
+    match value {
+        Value::Number(_) | Value::Bool(_) | Value::Null => value.clone(),
+        Value::String(text) => Value::String(shorten(text)),
+        other => Value::String(shorten(&other.to_string())),
     }
 }
 

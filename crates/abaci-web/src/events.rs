@@ -8,18 +8,19 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use durable_jobs::JobId;
 use durable_jobs::client::Moment;
 use futures_util::stream;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tokio::sync::broadcast::error::RecvError;
 use utoipa::IntoParams;
 
 use crate::feed::{Message, Seat, Told};
+use crate::place::{JobPath, Params};
 use crate::problem::{Kind, Problem};
 use crate::state::{Shared, Web};
 use crate::views::{JobDetailView, ProgressView};
@@ -31,12 +32,19 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// Where a listener begins.
-#[derive(Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
+#[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Since {
     /// The id of the last event that is known; the header `Last-Event-ID` says the same and goes before.
     after: Option<String>,
+}
+
+impl Since {
+    fn read(mut params: Params) -> Result<Self, Problem> {
+        let after = params.take("after")?;
+        params.end("after")?;
+        Ok(Self { after })
+    }
 }
 
 /// The reason why a stream ends.
@@ -58,9 +66,10 @@ struct EndJson {
 )]
 pub(crate) async fn all_events(
     State(web): State<Shared>,
-    Query(since): Query<Since>,
+    params: Params,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
+    let since = Since::read(params)?;
     let seat = join(&web, &since, &headers).await?;
     Ok(streamed(Listener::new(seat, Topic::All)))
 }
@@ -81,11 +90,11 @@ pub(crate) async fn all_events(
 )]
 pub(crate) async fn job_events(
     State(web): State<Shared>,
-    Path(id): Path<String>,
-    Query(since): Query<Since>,
+    JobPath(id): JobPath,
+    params: Params,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let id = JobId::new(id);
+    let since = Since::read(params)?;
     // Taken before the job is read, so that nothing falls between the two.
     let seat = join(&web, &since, &headers).await?;
     let detail = web.detail(&id).await?;

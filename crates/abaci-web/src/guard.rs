@@ -57,6 +57,18 @@ pub(crate) async fn guard(State(web): State<Shared>, mut request: Request, next:
     response
 }
 
+/// Answers a request if there is a place for it.
+pub(crate) async fn bound(State(web): State<Shared>, request: Request, next: Next) -> Response {
+    // Whoever asks for a sign of life gets it, however many others there are.
+    if request.uri().path() == "/healthz" {
+        return next.run(request).await;
+    }
+    match web.load.place(request.uri().path()) {
+        Ok(place) => place.leave_with(next.run(request).await),
+        Err(problem) => problem.into_response(),
+    }
+}
+
 fn rights_of(access: &Access, request: &Request) -> Result<Rights, Problem> {
     let (headers, path) = (request.headers(), request.uri().path());
     check_host(access, request)?;

@@ -25,8 +25,10 @@
 //! | `state` | what the handlers share |
 //! | `feed` | the loop that asks what has changed, for all listeners |
 //! | `clients` | the client, connected at the first question |
+//! | `load` | how much is done at once |
 //! | `views` | the JSON of answers |
 //! | `access` | the token, and the sessions that it signs |
+//! | `place` | names in paths, parameters of queries |
 //! | `body` | bodies of requests, with their limits |
 //! | `problem` | refusals and failures, in the form of RFC 9457 |
 
@@ -37,7 +39,9 @@ mod clients;
 mod events;
 mod feed;
 mod guard;
+mod load;
 mod page;
+mod place;
 mod problem;
 mod server;
 mod state;

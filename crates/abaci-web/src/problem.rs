@@ -1,5 +1,7 @@
 //! Refusals and failures in the form of RFC 9457, without a word of what went on inside.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -8,7 +10,8 @@ use durable_jobs::record::visible;
 use serde::Serialize;
 use serde_json::Value;
 use tracing::{error, warn};
-use utoipa::ToSchema;
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
+use utoipa::{IntoResponses, ToSchema};
 
 /// The seconds after which a request that found no database is worth another try.
 const RETRY_AFTER: &str = "2";
@@ -125,7 +128,7 @@ impl Kind {
             ),
             Self::Unavailable => (
                 "unavailable",
-                "The database does not answer",
+                "Something that is needed does not answer",
                 StatusCode::SERVICE_UNAVAILABLE,
             ),
         }
@@ -166,6 +169,19 @@ impl Problem {
     }
 }
 
+/// The refusals of every resource, for the description.
+pub(crate) struct Refusals;
+
+impl IntoResponses for Refusals {
+    fn responses() -> BTreeMap<String, RefOr<utoipa::openapi::Response>> {
+        let problem = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem")));
+        let refusal = ResponseBuilder::new()
+            .description("A refusal or a failure")
+            .content("application/problem+json", problem.build());
+        BTreeMap::from([("default".to_owned(), refusal.build().into())])
+    }
+}
+
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let detail = error.to_string();
@@ -192,6 +208,13 @@ impl From<Error> for Problem {
             | Error::NoTables { .. } => {
                 warn!(error = detail, "the database could not be asked");
                 Self::new(Kind::Unavailable, "the database does not answer; try again soon")
+            }
+            Error::BucketUnreachable { .. } => {
+                warn!(error = detail, "a bucket could not be asked");
+                Self::new(
+                    Kind::Unavailable,
+                    "the bucket of the value does not answer; try again soon",
+                )
             }
             Error::ArtifactLost { .. } | Error::Artifacts { .. } | Error::Host { .. } => {
                 warn!(error = detail, "a value could not be read");

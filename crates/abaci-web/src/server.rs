@@ -10,19 +10,27 @@ use axum::http::header;
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tracing::info;
 use worker_fleet::http::{self, HttpLimits};
 
 use crate::clients::Clients;
 use crate::feed::Feed;
-use crate::guard::guard;
+use crate::guard::{bound, guard};
+use crate::load::Load;
 use crate::problem::{Kind, Problem};
 use crate::state::{Shared, Web, WebSettings};
 use crate::{api, page};
 
 /// The longest life of a connection: a listener comes back where it was.
 const LIFETIME: Duration = Duration::from_hours(1);
+
+/// So many large values are read at once, each by a thread.
+const READS: usize = 16;
+
+/// So many requests wait for the result of their job at once.
+const WAITS: usize = 64;
 
 /// A server of the interface and the page.
 pub struct WebServer {
@@ -49,15 +57,20 @@ impl WebServer {
         info!(address = %listener.local_addr()?, "web");
         let clients = Arc::new(Clients::new(self.settings.connect));
         let (feed, changes) = Feed::new();
+        let connections = http::capacity();
         let web = Arc::new(Web {
+            load: Load::of(connections),
             access: self.settings.access,
             limits: self.settings.limits,
             database: self.settings.database,
+            bucket_access: self.settings.bucket_access,
+            reads: Arc::new(Semaphore::new(READS)),
+            waits: Semaphore::new(WAITS),
             clients: Arc::clone(&clients),
             feed,
         });
         let limits = HttpLimits {
-            connections: http::capacity(),
+            connections,
             lifetime: LIFETIME,
         };
         // Ends with this.
@@ -71,10 +84,12 @@ impl WebServer {
 fn router(web: Shared) -> Router {
     let (reading, mut description) = api::reading().split_for_parts();
     let (changing, more) = api::changing().split_for_parts();
-    description.merge(more);
+    let is_read_only = web.access.is_read_only();
+    if !is_read_only {
+        description.merge(more);
+    }
     // Always valid: it is made of strings and numbers.
     let description = description.to_json().unwrap_or_default();
-    let is_read_only = web.access.is_read_only();
     let mut router = reading
         .merge(page::reading())
         .route(
@@ -88,6 +103,7 @@ fn router(web: Shared) -> Router {
     router
         .fallback(nothing)
         .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(Arc::clone(&web), bound))
         .layer(from_fn_with_state(Arc::clone(&web), guard))
         .with_state(web)
 }

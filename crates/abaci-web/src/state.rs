@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use durable_jobs::artifact::BucketAccess;
 use durable_jobs::{Client, JobId, State};
 use fibonacci_jobs::Limits;
+use tokio::sync::Semaphore;
 
 use crate::access::Access;
 use crate::clients::{Clients, Connect};
 use crate::feed::Feed;
+use crate::load::Load;
 use crate::problem::Problem;
 use crate::views::JobDetailView;
 
@@ -21,14 +24,22 @@ pub struct WebSettings {
     pub limits: Limits,
     /// The place of the jobs, fit to be shown.
     pub database: String,
+    /// The access to the buckets in which values are kept.
+    pub bucket_access: BucketAccess,
 }
 
 /// The state of a server.
 pub(crate) struct Web {
+    pub(crate) load: Load,
     pub(crate) access: Access,
     pub(crate) limits: Limits,
     /// The place of the jobs, fit to be shown.
     pub(crate) database: String,
+    pub(crate) bucket_access: BucketAccess,
+    /// The places for those who read large values.
+    pub(crate) reads: Arc<Semaphore>,
+    /// The places for those who wait for a result, each of whom asks the database by itself.
+    pub(crate) waits: Semaphore,
     pub(crate) clients: Arc<Clients>,
     pub(crate) feed: Feed,
 }

@@ -1,12 +1,119 @@
-//! One job, and lists of them.
+//! One job, its steps, and lists of jobs.
+
+use std::time::Duration;
 
 use axum::Json;
-use axum::extract::{Path, State};
-use durable_jobs::JobId;
+use axum::extract::State;
+use durable_jobs::record::{Cursor, StepRecord};
+use durable_jobs::{Job, JobFilter};
+use serde::Serialize;
+use tokio::time::timeout;
+use utoipa::ToSchema;
 
-use crate::problem::{Answer, Problem};
+use super::filter::{self, FilterBody};
+use crate::place::{JobPath, Params};
+use crate::problem::{Answer, Kind, Problem, Refusals};
 use crate::state::Shared;
-use crate::views::JobDetailView;
+use crate::views::{JobDetailView, JobView};
+
+/// The jobs of a list unless another number is asked for.
+const USUAL_LIMIT: u32 = 50;
+
+/// The most jobs of one list.
+const MAX_LIMIT: u32 = 500;
+
+/// The time to find the jobs of a list: conditions on the request have every other job that is meant read.
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A part of a list.
+#[derive(Serialize, ToSchema)]
+pub(super) struct JobsView {
+    jobs: Vec<JobView>,
+    /// The cursor of the jobs that come after these; null at the end of the list.
+    next: Option<String>,
+}
+
+/// The steps of a job.
+#[derive(Serialize, ToSchema)]
+pub(super) struct StepsView {
+    /// The first to the last.
+    steps: Vec<StepView>,
+}
+
+/// A recorded step.
+#[derive(Serialize, ToSchema)]
+pub(super) struct StepView {
+    /// Its position, from 0.
+    id: i32,
+    /// Its name.
+    name: String,
+    /// When its last attempt began, by the clock of the worker.
+    started_at_ms: Option<i64>,
+    /// When it was done, by the same clock.
+    completed_at_ms: Option<i64>,
+    /// Why it failed, if it did.
+    error: Option<String>,
+}
+
+impl From<StepRecord> for StepView {
+    fn from(step: StepRecord) -> Self {
+        Self {
+            id: step.id,
+            name: step.name,
+            started_at_ms: step.started_at_ms,
+            completed_at_ms: step.completed_at_ms,
+            error: step.error,
+        }
+    }
+}
+
+/// Lists jobs.
+#[utoipa::path(
+    get,
+    path = "/api/v1/jobs",
+    tag = "jobs",
+    params(
+        FilterBody,
+        ("order" = inline(Option<String>), Query, description = "`newest`, which is usual, or `oldest`: by the date of the submission"),
+        ("limit" = inline(Option<u32>), Query, minimum = 1, maximum = 500, description = "At most so many jobs; 50 unless it is given"),
+        ("cursor" = inline(Option<String>), Query, description = "The place where the list goes on: `next` of its part before")
+    ),
+    responses((status = 200, description = "A part of the list", body = JobsView), Refusals)
+)]
+pub(super) async fn list_jobs(State(web): State<Shared>, mut params: Params) -> Answer<JobsView> {
+    let client = web.client().await?;
+    let filter = filter::take(&mut params, client.clock().now_ms())?;
+    let limit = params.read("limit", limit)?.unwrap_or(USUAL_LIMIT);
+    let filter = JobFilter {
+        after: params.read("cursor", str::parse)?,
+        order: params.read("order", filter::order)?.unwrap_or_default(),
+        // One more tells whether there are more.
+        limit: Some(limit + 1),
+        ..filter
+    };
+    params.end(&format!("{}, order, limit and cursor", filter::NAMES))?;
+    let Ok(jobs) = timeout(TIMEOUT, client.list(&filter)).await else {
+        let detail =
+            "the jobs were not found in time; name a state, a batch, a tag, or dates with since and until";
+        return Err(Problem::new(Kind::Timeout, detail));
+    };
+    Ok(Json(part(jobs?, limit as usize)))
+}
+
+fn part(mut jobs: Vec<Job>, limit: usize) -> JobsView {
+    let has_more = jobs.len() > limit;
+    jobs.truncate(limit);
+    let last = jobs.last().filter(|_| has_more);
+    JobsView {
+        next: last.map(|last| Cursor::of(last).to_string()),
+        jobs: jobs.into_iter().map(JobView::from).collect(),
+    }
+}
+
+fn limit(text: &str) -> Result<u32, String> {
+    let limit = text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
+    limit.ok_or_else(|| format!("not a number from 1 to {MAX_LIMIT}"))
+}
 
 /// Shows a job.
 #[utoipa::path(
@@ -14,12 +121,22 @@ use crate::views::JobDetailView;
     path = "/api/v1/jobs/{id}",
     tag = "jobs",
     params(("id" = String, Path, description = "The id of the job")),
-    responses(
-        (status = 200, description = "The job", body = JobDetailView),
-        (status = 404, description = "There is no such job", body = Problem, content_type = "application/problem+json"),
-        (status = "default", description = "A refusal or a failure", body = Problem, content_type = "application/problem+json")
-    )
+    responses((status = 200, description = "The job", body = JobDetailView), Refusals)
 )]
-pub(super) async fn show_job(State(web): State<Shared>, Path(id): Path<String>) -> Answer<JobDetailView> {
-    Ok(Json(web.detail(&JobId::new(id)).await?))
+pub(super) async fn show_job(State(web): State<Shared>, JobPath(id): JobPath) -> Answer<JobDetailView> {
+    Ok(Json(web.detail(&id).await?))
+}
+
+/// Lists the recorded steps of a job.
+#[utoipa::path(
+    get,
+    path = "/api/v1/jobs/{id}/steps",
+    tag = "jobs",
+    params(("id" = String, Path, description = "The id of the job")),
+    responses((status = 200, description = "The steps", body = StepsView), Refusals)
+)]
+pub(super) async fn list_steps(State(web): State<Shared>, JobPath(id): JobPath) -> Answer<StepsView> {
+    let detail = web.client().await?.show(&id).await?;
+    let steps = detail.steps.into_iter().map(StepView::from).collect();
+    Ok(Json(StepsView { steps }))
 }

@@ -5,19 +5,32 @@
 //! | module | what it does |
 //! |---|---|
 //! | `submit` | `POST /jobs` |
-//! | `jobs` | one job, and lists of them |
+//! | `change` | changes of one job |
+//! | `bulk` | changes of all jobs of a choice |
+//! | `fleet` | workers, queues, estimates |
+//! | `value` | the digits of a value, and their check |
+//! | `jobs` | one job, its steps, and lists of jobs |
+//! | `options` | what a submission says beside its jobs |
+//! | `range` | the part of a value that is asked for |
+//! | `filter` | a choice among jobs |
 
+mod bulk;
+mod change;
+mod filter;
+mod fleet;
 mod jobs;
+mod options;
+mod range;
 mod submit;
+mod value;
 
-use axum::extract::rejection::{PathRejection, QueryRejection};
 use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::events;
-use crate::problem::{Kind, Problem};
+use crate::problem::Problem;
 use crate::state::Shared;
 
 /// The description of the interface, but for its paths.
@@ -47,24 +60,30 @@ impl utoipa::Modify for TokenScheme {
 /// Returns the routes of everything that only reads.
 pub(crate) fn reading() -> OpenApiRouter<Shared> {
     OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(jobs::list_jobs))
         .routes(routes!(jobs::show_job))
+        .routes(routes!(jobs::list_steps))
+        .routes(routes!(value::show_value))
+        .routes(routes!(fleet::list_workers))
+        .routes(routes!(fleet::list_queues))
+        .routes(routes!(fleet::estimate))
         .routes(routes!(events::all_events))
         .routes(routes!(events::job_events))
 }
 
 /// Returns the routes of everything that changes something.
 pub(crate) fn changing() -> OpenApiRouter<Shared> {
-    OpenApiRouter::new().routes(routes!(submit::submit_jobs))
-}
-
-impl From<PathRejection> for Problem {
-    fn from(error: PathRejection) -> Self {
-        Self::new(Kind::Malformed, error.body_text())
-    }
-}
-
-impl From<QueryRejection> for Problem {
-    fn from(error: QueryRejection) -> Self {
-        Self::of_part("query", error.body_text(), None)
-    }
+    OpenApiRouter::new()
+        .routes(routes!(submit::submit_jobs))
+        .routes(routes!(value::verify_job))
+        .routes(routes!(change::cancel_job))
+        .routes(routes!(change::resume_job))
+        .routes(routes!(change::fork_job))
+        .routes(routes!(change::delete_job))
+        .routes(routes!(bulk::bulk_cancel))
+        .routes(routes!(bulk::bulk_resume))
+        .routes(routes!(bulk::bulk_delete))
+        .routes(routes!(fleet::pause_queue))
+        .routes(routes!(fleet::resume_queue))
+        .routes(routes!(fleet::limit_queue))
 }

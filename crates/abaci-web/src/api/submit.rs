@@ -1,23 +1,32 @@
 //! `POST /jobs`: one request, or a list of them.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use durable_jobs::JobId;
-use durable_jobs::client::{NewJob, SubmitOptions};
-use durable_jobs::record::{Batch, shorten};
+use durable_jobs::client::{NewJob, SubmitOptions, Submitted, WaitEvent};
+use durable_jobs::record::Batch;
 use fibonacci_jobs::record::Entry;
+use serde::Deserialize;
 use serde_json::Value;
+use tokio::time::timeout;
 use utoipa::ToSchema;
 
-use crate::body::JsonBody;
-use crate::problem::{Kind, PartError, Problem};
+use super::options::{OptionParams, Options};
+use crate::body::{JsonBody, short};
+use crate::place::Params;
+use crate::problem::{Kind, PartError, Problem, Refusals};
 use crate::state::{Shared, Web};
-use crate::views::{QueuedView, SubmittedView, segment};
+use crate::views::{JobDetailView, QueuedView, SubmittedView, segment};
 
 /// The header that names the job, or the batch of several.
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// The header that says which preference was heeded.
+const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// The longest list.
 const MAX_JOBS: usize = 10_000;
@@ -26,62 +35,141 @@ const MAX_JOBS: usize = 10_000;
 const MOST_ERRORS: usize = 20;
 
 /// A number that is asked for.
-#[derive(ToSchema)]
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewJob)]
 #[expect(dead_code, reason = "it describes what Entry reads")]
 pub(super) struct EntryBody {
-    /// The index.
-    n: u64,
-    /// `doubling`, `iterative`, `recursive`, `stepwise` or `giant`; absent for the one for this index.
+    n: IndexBody,
+    /// The algorithm; absent for the one for this index.
+    #[schema(pattern = "^(doubling|iterative|recursive|stepwise|giant)$")]
     algorithm: Option<String>,
-    /// The id of the job: up to 128 letters, digits and signs of ASCII.
-    id: Option<String>,
+    /// The id of the job: letters, digits and signs of ASCII.
+    #[schema(required = false, min_length = 1, max_length = 128)]
+    id: String,
     /// The rank in the queue: a lower number is started sooner, and 0 first of all.
-    #[schema(maximum = 2_147_483_647)]
-    priority: Option<u32>,
+    #[schema(required = false, maximum = 2_147_483_647)]
+    priority: u32,
     /// Words that the job can be found by.
-    tag: Option<Vec<String>>,
+    #[schema(required = false)]
+    tag: TagBody,
+    /// The fault that it is to meet, where faults are enabled, with the algorithm stepwise.
+    fault: Option<String>,
 }
 
-/// One request, or a list.
-#[derive(ToSchema)]
-#[schema(title = "Submission")]
+/// An index, as a number or as text: what is over 2^53 is a text for readers that know no such numbers.
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = Index)]
+#[expect(dead_code, reason = "it describes what is read")]
+pub(super) enum IndexBody {
+    Number(u64),
+    #[schema(title = "Text")]
+    Text(String),
+}
+
+/// One word, or several.
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = Tags)]
+#[expect(dead_code, reason = "it describes what is read")]
+pub(super) enum TagBody {
+    One(String),
+    Several(Vec<String>),
+}
+
+/// One request, or a list; a number alone asks for that index.
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = Submission)]
 #[expect(dead_code, reason = "it describes what is read")]
 pub(super) enum SubmissionBody {
-    #[schema(title = "One")]
+    Index(u64),
     One(EntryBody),
-    #[schema(title = "Several")]
-    Several(Vec<EntryBody>),
+    Several(Vec<OneBody>),
+}
+
+/// One request of a list.
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged)]
+#[schema(as = SubmissionEntry)]
+#[expect(dead_code, reason = "it describes what is read")]
+pub(super) enum OneBody {
+    Index(u64),
+    Entry(EntryBody),
 }
 
 /// Queues jobs. The same request again with the same `Idempotency-Key` answers the same and queues nothing twice.
+///
+/// `Prefer: wait=N` waits up to N seconds, at most 60, for the result of one job: the answer is then 200 with the job,
+/// or 202 where the job goes on.
 #[utoipa::path(
     post,
     path = "/api/v1/jobs",
     tag = "jobs",
     security(("token" = [])),
     params(
+        OptionParams,
         ("Idempotency-Key" = Option<String>, Header, description = "The id of the job, or of the batch of several"),
+        ("Prefer" = Option<String>, Header, description = "`wait=N` to wait N seconds for the result of one job"),
     ),
-    request_body(content = EntryBody, content_type = "application/json"),
+    request_body(content = SubmissionBody, content_type = "application/json"),
     responses(
+        (status = 200, description = "The job has ended in the time that was preferred", body = JobDetailView, headers(("Location" = String, description = "The path of the job"), ("Preference-Applied" = String, description = "The time that was waited at most"))),
         (status = 202, description = "The jobs are queued", body = SubmittedView, headers(("Location" = String, description = "The path of the only job, or of the list of the batch"))),
-        (status = 422, description = "Something is refused, and nothing is queued", body = Problem, content_type = "application/problem+json"),
-        (status = "default", description = "A refusal or a failure", body = Problem, content_type = "application/problem+json")
+        Refusals
     )
 )]
 pub(super) async fn submit_jobs(
     State(web): State<Shared>,
+    params: Params,
     headers: HeaderMap,
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
-    let submission = Submission::read(body, &headers, &web)?;
-    let client = web.client().await?;
-    let options = SubmitOptions {
-        has_fresh_batch: submission.is_fresh,
-        ..SubmitOptions::default()
+    let options = Options::read(params, &headers)?;
+    let mut submission = Submission::read(body, &headers, &web)?;
+    submission.queue(&web, &options).await?;
+    let waited = match (options.wait, submission.jobs.as_slice()) {
+        (Some(wait), [job]) if submission.batch.is_none() => ended(&web, &job.id, wait).await?,
+        _ => None,
     };
-    client.submit_all(&submission.jobs, options).await?;
-    Ok(submission.into_response())
+    let mut response = match waited {
+        Some(detail) => (StatusCode::OK, Json(detail)).into_response(),
+        None => (StatusCode::ACCEPTED, Json(submission.view())).into_response(),
+    };
+    let headers = response.headers_mut();
+    headers.extend(
+        submission
+            .location()
+            .parse()
+            .ok()
+            .map(|path| (header::LOCATION, path)),
+    );
+    if let Some(wait) = options.wait.filter(|_| submission.batch.is_none()) {
+        let applied = HeaderValue::from_str(&format!("wait={}", wait.as_secs()));
+        headers.extend(applied.ok().map(|applied| (PREFERENCE_APPLIED, applied)));
+    }
+    Ok(response)
+}
+
+/// Waits for the end of a job, and returns it if it comes in time; at once where as many wait as may.
+async fn ended(web: &Web, id: &JobId, wait: Duration) -> Result<Option<JobDetailView>, Problem> {
+    let Ok(_place) = web.waits.try_acquire() else {
+        return Ok(None);
+    };
+    let mut waiter = web.client().await?.wait([id.clone()]);
+    let end = async {
+        while let Some(event) = waiter.next().await {
+            if matches!(event, WaitEvent::Finished(_)) {
+                return true;
+            }
+        }
+        false
+    };
+    match timeout(wait, end).await {
+        Ok(true) => web.detail(id).await.map(Some),
+        _ => Ok(None),
+    }
 }
 
 /// Jobs to be queued.
@@ -137,12 +225,12 @@ impl Submission {
                 ..Problem::new(Kind::Invalid, detail)
             });
         }
-        Self::of(read, is_list, key)
+        Self::of(read, is_list, key.as_deref())
     }
 
-    fn of(entries: Vec<Entry>, is_list: bool, key: Option<String>) -> Result<Self, Problem> {
+    fn of(entries: Vec<Entry>, is_list: bool, key: Option<&str>) -> Result<Self, Problem> {
         let wrong_key = |message: String| Problem::of_part("header.Idempotency-Key", message, None);
-        let (batch, is_fresh) = match (&key, is_list) {
+        let (batch, is_fresh) = match (key, is_list) {
             (_, false) => (None, false),
             (None, true) => (Some(Batch::fresh()), true),
             (Some(key), true) => (
@@ -153,7 +241,7 @@ impl Submission {
         let mut ids = batch.iter().flat_map(Batch::ids);
         let mut jobs = Vec::with_capacity(entries.len());
         for entry in entries {
-            let given = match (&key, is_list, entry.id) {
+            let given = match (key, is_list, entry.id) {
                 (Some(_), false, Some(_)) => {
                     return Err(wrong_key(
                         "both the key and the field id name the job; give one".to_owned(),
@@ -178,31 +266,53 @@ impl Submission {
     }
 }
 
-impl IntoResponse for Submission {
-    fn into_response(self) -> Response {
-        let href = |id: &JobId| format!("/api/v1/jobs/{}", segment(id.as_str()));
-        let location = match (&self.batch, self.jobs.as_slice()) {
+impl Submission {
+    /// Queues the jobs; under a key, the only one is from then on the job that holds it.
+    async fn queue(&mut self, web: &Web, options: &Options) -> Result<(), Problem> {
+        let submit = SubmitOptions {
+            has_fresh_batch: self.is_fresh,
+            ..options.submit
+        };
+        let Some(key) = &options.dedup else {
+            return Ok(web.client().await?.submit_all(&self.jobs, submit).await?);
+        };
+        let [job] = self.jobs.as_mut_slice() else {
+            let message = format!("dedup is the key of one job, and there are {}", self.jobs.len());
+            return Err(Problem::of_part(
+                "query.dedup",
+                message,
+                Some(key.as_str().into()),
+            ));
+        };
+        if let Submitted::Joined(holder) = web.client().await?.submit_once(job, key, submit).await? {
+            job.id = holder;
+        }
+        Ok(())
+    }
+
+    /// The path of the only job, or of the list of the batch.
+    fn location(&self) -> String {
+        match (&self.batch, self.jobs.as_slice()) {
             (None, [job]) => href(&job.id),
             (Some(batch), _) => format!("/api/v1/jobs?batch={}", segment(batch.as_str())),
             (None, _) => "/api/v1/jobs".to_owned(),
-        };
-        let view = SubmittedView {
-            batch: self.batch.as_ref().map(ToString::to_string),
-            jobs: self
-                .jobs
-                .iter()
-                .map(|job| QueuedView {
-                    id: job.id.to_string(),
-                    href: href(&job.id),
-                })
-                .collect(),
-        };
-        let mut response = (StatusCode::ACCEPTED, Json(view)).into_response();
-        if let Ok(location) = HeaderValue::from_str(&location) {
-            response.headers_mut().insert(header::LOCATION, location);
         }
-        response
     }
+
+    fn view(&self) -> SubmittedView {
+        let jobs = self.jobs.iter().map(|job| QueuedView {
+            id: job.id.to_string(),
+            href: href(&job.id),
+        });
+        SubmittedView {
+            batch: self.batch.as_ref().map(ToString::to_string),
+            jobs: jobs.collect(),
+        }
+    }
+}
+
+fn href(id: &JobId) -> String {
+    format!("/api/v1/jobs/{}", segment(id.as_str()))
 }
 
 fn read_entry(entry: Value, place: &str, web: &Web) -> Result<Entry, PartError> {
@@ -222,15 +332,6 @@ fn read_entry(entry: Value, place: &str, web: &Web) -> Result<Entry, PartError> 
         value: error.field.and_then(|field| given.get(field)).map(short),
         message: error.message,
     })
-}
-
-/// Shows a value as it was given, unless it is long.
-fn short(value: &Value) -> Value {
-    match value {
-        Value::Number(_) | Value::Bool(_) | Value::Null => value.clone(),
-        Value::String(text) => Value::String(shorten(text)),
-        other => Value::String(shorten(&other.to_string())),
-    }
 }
 
 fn key_in(headers: &HeaderMap) -> Result<Option<String>, Problem> {

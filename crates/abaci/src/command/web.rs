@@ -82,6 +82,7 @@ impl WebArgs {
             access,
             limits: config.limits(),
             database: database.place().to_owned(),
+            bucket_access: config.bucket_access(),
         };
         let stop = async {
             tokio::select! {

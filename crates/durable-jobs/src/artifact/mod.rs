@@ -29,7 +29,7 @@ mod store;
 use std::path::PathBuf;
 
 pub use file::{ArtifactFile, Durability, Unfinished, Writer, Written};
-pub use reading::{open, read, try_read};
+pub use reading::{open, open_range, read, try_read};
 pub use store::check_directory;
 pub use store::{Artifacts, Fetched};
 pub(crate) use store::{Stored, may_have_writer};

@@ -52,6 +52,7 @@ impl FleetWebArgs {
             access,
             limits: config.limits(),
             database: self.place,
+            bucket_access: config.bucket_access(),
         };
         let mut answered = Ok(());
         let end = process

@@ -1,0 +1,176 @@
+//! A choice among jobs, as the parameters of a list or the filter of a bulk change.
+
+use std::ops::RangeInclusive;
+use std::time::{Duration, SystemTime};
+
+use durable_jobs::record::{DetailFilter, Order};
+use durable_jobs::{JobFilter, State};
+use fibonacci_jobs::{Algorithm, Request};
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+
+use crate::place::Params;
+use crate::problem::Problem;
+
+/// The names of a choice, for those who give another one.
+pub(super) const NAMES: &str = "state, parked, algorithm, n, queue, tag, batch, id_prefix, since and until";
+
+const STATES: [State; 7] = [
+    State::Queued,
+    State::Delayed,
+    State::Running,
+    State::Succeeded,
+    State::Failed,
+    State::Parked,
+    State::Cancelled,
+];
+
+/// A choice among jobs; all that is given has to hold.
+#[derive(Deserialize, IntoParams, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+#[schema(as = JobFilter)]
+#[expect(dead_code, reason = "it describes what read takes")]
+pub(super) struct FilterBody {
+    /// Only these states, one by one or with commas between them: `queued`, `delayed`, `running`, `succeeded`, `failed`,
+    /// `parked`, `cancelled`.
+    #[param(required = false)]
+    #[schema(required = false)]
+    state: Vec<String>,
+    /// `true` for only those that were parked, as the state `parked`.
+    #[param(required = false, pattern = "^(true|false)$")]
+    #[schema(required = false, pattern = "^(true|false)$")]
+    parked: String,
+    /// Only this algorithm: `doubling`, `iterative`, `recursive`, `stepwise` or `giant`.
+    #[param(required = false)]
+    #[schema(required = false)]
+    algorithm: String,
+    /// Only this index, or one of `A..=B`, or of `A..B` without B.
+    #[param(required = false)]
+    #[schema(required = false)]
+    n: String,
+    /// Only jobs of this queue.
+    #[param(required = false)]
+    #[schema(required = false)]
+    queue: String,
+    /// Only jobs with this tag, or with all of several.
+    #[param(required = false)]
+    #[schema(required = false)]
+    tag: Vec<String>,
+    /// Only jobs of this batch.
+    #[param(required = false)]
+    #[schema(required = false)]
+    batch: String,
+    /// Only jobs whose id begins so.
+    #[param(required = false)]
+    #[schema(required = false)]
+    id_prefix: String,
+    /// Only jobs that were submitted at this moment or later: `2026-12-24T18:00:00Z`, milliseconds since 1970-01-01 UTC, or
+    /// so long ago, such as `2h`.
+    #[param(required = false)]
+    #[schema(required = false)]
+    since: String,
+    /// Only jobs that were submitted at this moment or earlier.
+    #[param(required = false)]
+    #[schema(required = false)]
+    until: String,
+}
+
+/// Takes a choice from parameters; `now_ms` is the time of the database.
+pub(super) fn take(params: &mut Params, now_ms: i64) -> Result<JobFilter, Problem> {
+    let algorithm = params.read("algorithm", str::parse::<Algorithm>)?;
+    let n = params.read("n", indices)?;
+    let moment = |text: &str| moment(text, now_ms);
+    let details = [
+        algorithm.map(|algorithm| DetailFilter::Is("algorithm".to_owned(), algorithm.name().into())),
+        n.map(|range| DetailFilter::Within("n".to_owned(), range)),
+    ];
+    Ok(JobFilter {
+        states: states(params)?,
+        id_prefix: params.take("id_prefix")?,
+        batch: params.read("batch", str::parse)?,
+        tags: all(params, "tag", str::parse)?,
+        queue: params.take("queue")?,
+        since_ms: params.read("since", moment)?,
+        until_ms: params.read("until", moment)?,
+        details: details.into_iter().flatten().collect(),
+        ..JobFilter::default()
+    })
+}
+
+/// Reads an order.
+pub(super) fn order(text: &str) -> Result<Order, &'static str> {
+    match text {
+        "newest" => Ok(Order::NewestFirst),
+        "oldest" => Ok(Order::OldestFirst),
+        _ => Err("not an order; give newest or oldest"),
+    }
+}
+
+fn states(params: &mut Params) -> Result<Vec<State>, Problem> {
+    let mut states = Vec::new();
+    for given in params.take_all("state") {
+        for name in given.split(',') {
+            let known = STATES.into_iter().find(|state| state.name() == name);
+            let names = STATES.map(State::name).join(", ");
+            let refused = || params.refuse("state", format_args!("not a state; give some of {names}"), name);
+            states.push(known.ok_or_else(refused)?);
+        }
+    }
+    let is_parked = params.read("parked", |text| match text {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err("neither true nor false"),
+    })?;
+    match (is_parked, states.is_empty()) {
+        (Some(true), true) => Ok(vec![State::Parked]),
+        (Some(true), false) => {
+            Err(params.refuse("parked", "a state is given as well; give one of both", "true"))
+        }
+        _ => Ok(states),
+    }
+}
+
+fn all<T, E: std::fmt::Display>(
+    params: &mut Params,
+    name: &str,
+    read: impl Fn(&str) -> Result<T, E>,
+) -> Result<Vec<T>, Problem> {
+    let values = params.take_all(name);
+    let read = values
+        .iter()
+        .map(|value| read(value).map_err(|error| params.refuse(name, error, value)));
+    read.collect()
+}
+
+/// Reads an index, `A..=B`, or `A..B` without B.
+fn indices(text: &str) -> Result<RangeInclusive<u64>, String> {
+    let index = |text: &str| Request::parse_n(text).map_err(|error| error.to_string());
+    let Some((first, end)) = text.split_once("..") else {
+        return index(text).map(|n| n..=n);
+    };
+    let (last, is_left_out) = end.strip_prefix('=').map_or((end, 1), |last| (last, 0));
+    let (first, last) = (index(first)?, index(last)?);
+    match last.checked_sub(is_left_out).filter(|last| first <= *last) {
+        Some(last) => Ok(first..=last),
+        None => Err("the range is empty; write it such as 1000..=2000".to_owned()),
+    }
+}
+
+/// Reads a moment, in milliseconds since 1970.
+pub(super) fn moment(text: &str, now_ms: i64) -> Result<i64, &'static str> {
+    let ms = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+    if let Ok(at_ms) = text.parse() {
+        return Ok(at_ms);
+    }
+    if let Ok(at) = humantime::parse_rfc3339_weak(text) {
+        return Ok(match at.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(since) => ms(since),
+            Err(before) => -ms(before.duration()),
+        });
+    }
+    let ago = humantime::parse_duration(text).map(|span| now_ms.saturating_sub(ms(span)));
+    ago.map_err(
+        |_| "not a moment; write it in UTC, such as 2026-12-24T18:00:00Z, or how long ago it was, such as 2h",
+    )
+}

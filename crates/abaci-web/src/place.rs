@@ -1,0 +1,136 @@
+//! Names in paths and parameters of queries, refused in the form of a problem.
+
+use axum::extract::{FromRequestParts, Path, Query};
+use axum::http::request::Parts;
+use durable_jobs::{Error, JobId};
+use serde_json::{Map, Value};
+
+use crate::problem::{Kind, Problem};
+
+/// The job that a path names.
+pub(crate) struct JobPath(pub(crate) JobId);
+
+/// Another name in a path.
+pub(crate) struct NamePath(pub(super) String);
+
+/// Parameters by their names, taken one by one, so that what is left at the end is unknown.
+pub(crate) struct Params {
+    /// Where they were given: `query`, or the field of a body.
+    place: String,
+    pairs: Vec<(String, String)>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for JobPath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let NamePath(id) = NamePath::from_request_parts(parts, state).await?;
+        // No row can have such an id, nor can a database be asked for it.
+        if id.contains('\0') {
+            return Err(Error::NotFound { id }.into());
+        }
+        Ok(Self(JobId::new(id)))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for NamePath {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let name = Path::<String>::from_request_parts(parts, state).await;
+        name.map(|Path(name)| Self(name))
+            .map_err(|_| Problem::new(Kind::Malformed, "the path is not UTF-8"))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Params {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let pairs = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
+            .map_err(|_| Problem::new(Kind::Malformed, "the query cannot be read"))?;
+        Self::checked("query", pairs.0)
+    }
+}
+
+impl Params {
+    /// Takes the fields of an object for parameters: texts, numbers and lists of them.
+    pub(crate) fn of_fields(place: &str, fields: Map<String, Value>) -> Result<Self, Problem> {
+        let mut pairs = Vec::new();
+        for (name, value) in fields {
+            let values = match value {
+                Value::Array(values) => values,
+                one => vec![one],
+            };
+            for value in values {
+                let text = match value {
+                    Value::String(text) => text,
+                    Value::Number(number) => number.to_string(),
+                    other => {
+                        let message = format!("{name} is neither text nor a number; give one, or a list");
+                        return Err(Problem::of_part(format!("{place}.{name}"), message, Some(other)));
+                    }
+                };
+                pairs.push((name.clone(), text));
+            }
+        }
+        Self::checked(place, pairs)
+    }
+
+    fn checked(place: &str, pairs: Vec<(String, String)>) -> Result<Self, Problem> {
+        let params = Self {
+            place: place.to_owned(),
+            pairs,
+        };
+        match params.pairs.iter().find(|(_, value)| value.contains('\0')) {
+            Some((name, value)) => Err(params.refuse(name, "text has no character of the code 0", value)),
+            None => Ok(params),
+        }
+    }
+
+    /// Refuses a value, given under a name.
+    pub(crate) fn refuse(&self, name: &str, message: impl std::fmt::Display, value: &str) -> Problem {
+        let message = format!("{name}: {message}");
+        Problem::of_part(format!("{}.{name}", self.place), message, Some(value.into()))
+    }
+
+    /// Takes all values of a name.
+    pub(crate) fn take_all(&mut self, name: &str) -> Vec<String> {
+        let taken = self.pairs.extract_if(.., |(given, _)| given == name);
+        taken.map(|(_, value)| value).collect()
+    }
+
+    /// Takes the only value of a name.
+    pub(crate) fn take(&mut self, name: &str) -> Result<Option<String>, Problem> {
+        let mut values = self.take_all(name);
+        match values.len() {
+            0 | 1 => Ok(values.pop()),
+            _ => Err(self.refuse(name, "given twice; give it once", &values[1])),
+        }
+    }
+
+    /// Takes the only value of a name, read by `read`.
+    pub(crate) fn read<T, E: std::fmt::Display>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Result<Option<T>, Problem> {
+        let Some(value) = self.take(name)? else {
+            return Ok(None);
+        };
+        let read = read(&value).map_err(|error| self.refuse(name, error, &value));
+        read.map(Some)
+    }
+
+    /// Refuses what nobody took.
+    pub(crate) fn end(&self, known: &str) -> Result<(), Problem> {
+        match self.pairs.first() {
+            Some((name, value)) => Err(self.refuse(
+                name,
+                format_args!("there is no such parameter; known are {known}"),
+                value,
+            )),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Lists of jobs, and the steps of one.
+
+use serde_json::{Value, json};
+
+use crate::rig::Site;
+
+/// The numbers of the jobs that a query lists, in their order.
+#[track_caller]
+fn numbers(site: &Site, query: &str) -> Vec<u64> {
+    let list = site.get(&format!("/api/v1/jobs{query}")).send().expect(200);
+    let jobs = list["jobs"].as_array().unwrap().iter();
+    jobs.map(|job| job["input"]["n"].as_u64().unwrap()).collect()
+}
+
+#[test]
+fn a_list_has_what_was_asked_for_and_nothing_else() {
+    let site = Site::new();
+    site.submit(&json!([
+        {"n": 10, "tag": ["a", "b"]},
+        {"n": 20, "tag": "a", "algorithm": "iterative"},
+        {"n": 30, "id": "mine/30", "algorithm": "iterative"}
+    ]));
+    for (query, expected) in [
+        ("", vec![30, 20, 10]),
+        ("?order=oldest", vec![10, 20, 30]),
+        ("?tag=a", vec![20, 10]),
+        ("?tag=a&tag=b", vec![10]),
+        ("?state=queued", vec![30, 20, 10]),
+        ("?state=running,succeeded&state=failed", vec![]),
+        ("?parked=true", vec![]),
+        ("?parked=false&tag=b", vec![10]),
+        ("?algorithm=iterative", vec![30, 20]),
+        ("?n=20", vec![20]),
+        ("?n=20..=30", vec![30, 20]),
+        ("?n=10..30&algorithm=doubling", vec![10]),
+        ("?id_prefix=mine%2F", vec![30]),
+        ("?queue=fibonacci", vec![30, 20, 10]),
+        ("?queue=other", vec![]),
+        ("?since=1h", vec![30, 20, 10]),
+        ("?until=1h", vec![]),
+        ("?until=2020-01-01T00:00:00Z", vec![]),
+        ("?since=1577836800000", vec![30, 20, 10]),
+        ("?limit=1", vec![30]),
+        ("?batch=none-such", vec![]),
+    ] {
+        assert_eq!(numbers(&site, query), expected, "{query}");
+    }
+}
+
+#[test]
+fn the_parts_of_a_list_are_the_list() {
+    let site = Site::new();
+    site.submit(&(1..=7).collect::<Value>());
+    let (mut all, mut query) = (Vec::new(), "?limit=3".to_owned());
+    loop {
+        let list = site.get(&format!("/api/v1/jobs{query}")).send().expect(200);
+        let jobs = list["jobs"].as_array().unwrap().iter();
+        all.extend(jobs.map(|job| job["input"]["n"].as_u64().unwrap()));
+        let Some(next) = list["next"].as_str() else {
+            break;
+        };
+        query = format!("?limit=3&cursor={}", next.replace('/', "%2F"));
+    }
+    assert_eq!(all, [7, 6, 5, 4, 3, 2, 1]);
+}
+
+#[test]
+fn a_parameter_that_is_wrong_or_unknown_is_named() {
+    let site = Site::new();
+    for (query, name) in [
+        ("state=quick", "state"),
+        ("state=", "state"),
+        ("parked=yes", "parked"),
+        ("parked=true&state=failed", "parked"),
+        ("algorithm=magic", "algorithm"),
+        ("n=-1", "n"),
+        ("n=9..=3", "n"),
+        ("tag=", "tag"),
+        ("batch=two%20words", "batch"),
+        ("since=yesterday", "since"),
+        ("until=", "until"),
+        ("limit=0", "limit"),
+        ("limit=501", "limit"),
+        ("limit=5&limit=6", "limit"),
+        ("cursor=somewhere", "cursor"),
+        ("order=random", "order"),
+        ("queue=a%00b", "queue"),
+        ("offset=10", "offset"),
+        ("State=queued", "State"),
+    ] {
+        let answer = site.get(&format!("/api/v1/jobs?{query}")).send();
+        let problem = answer.problem(422, "invalid");
+        assert_eq!(
+            problem["errors"][0]["location"],
+            format!("query.{name}"),
+            "{problem}"
+        );
+    }
+    site.get("/api/v1/events?since=1").send().problem(422, "invalid");
+}
+
+#[test]
+fn the_steps_of_a_job_are_those_that_were_recorded() {
+    let site = Site::new();
+    let _worker = site.worker();
+    let id = site.submit(&json!({"n": 5, "algorithm": "stepwise"})).remove(0);
+    let path = format!("/api/v1/jobs/{id}/steps");
+    let count = site.ended(&id)["steps"].as_u64().unwrap();
+    let steps = site.get(&path).send().expect(200)["steps"].clone();
+    let steps = steps.as_array().unwrap();
+    assert_eq!(steps.len() as u64, count);
+    for (position, step) in steps.iter().enumerate() {
+        assert_eq!(step["id"], position);
+        assert!(step["completed_at_ms"].as_i64() >= step["started_at_ms"].as_i64());
+    }
+    site.get("/api/v1/jobs/none/steps")
+        .send()
+        .problem(404, "not-found");
+}
