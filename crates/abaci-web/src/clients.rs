@@ -37,13 +37,11 @@ impl Clients {
         if let Some(client) = client.as_ref() {
             return Ok(client.clone());
         }
-        match timeout(CONNECT_TIMEOUT, (self.connect)()).await {
-            Ok(connected) => Ok(client.insert(connected?).clone()),
-            Err(_) => {
-                warn!("no connection to the database in time");
-                let detail = "the database does not answer; try again soon";
-                Err(Problem::new(Kind::Unavailable, detail))
-            }
-        }
+        let Ok(connected) = timeout(CONNECT_TIMEOUT, (self.connect)()).await else {
+            warn!("no connection to the database in time");
+            let detail = "the database does not answer; try again soon";
+            return Err(Problem::new(Kind::Unavailable, detail));
+        };
+        Ok(client.insert(connected?).clone())
     }
 }

@@ -184,7 +184,7 @@ impl Listener {
                 Ok(Message::Changes(told)) => self.hear(&told).await,
                 Ok(Message::Outage(since_ms)) => self.next.push_back(outage(since_ms)),
                 Err(RecvError::Lagged(_)) => {
-                    self.end("too slow: read faster, and come back with the last id")
+                    self.end("too slow: read faster, and come back with the last id");
                 }
                 Err(RecvError::Closed) => self.end("the server is ending"),
             }

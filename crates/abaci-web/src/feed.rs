@@ -228,10 +228,12 @@ impl FeedLoop {
                 None => VecDeque::new(),
                 Some((_, Some(kept))) => kept,
                 Some((after, None)) => {
-                    if !asked.contains_key(&after) {
-                        asked.insert(after, Arc::new(self.missed(clients, after).await));
-                    }
-                    asked.get(&after).cloned().into_iter().collect()
+                    let told = match asked.get(&after) {
+                        Some(told) => Arc::clone(told),
+                        None => Arc::new(self.missed(clients, after).await),
+                    };
+                    asked.insert(after, Arc::clone(&told));
+                    VecDeque::from([told])
                 }
             };
             let messages = self.messages.subscribe();

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use axum::extract::{Request, State};
+use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -117,7 +118,7 @@ fn check_host(access: &Access, request: &Request) -> Result<(), Problem> {
         .headers()
         .get(header::HOST)
         .and_then(|host| host.to_str().ok());
-    let host = host.or_else(|| request.uri().authority().map(|authority| authority.as_str()));
+    let host = host.or_else(|| request.uri().authority().map(Authority::as_str));
     let name = name_in(host.unwrap_or_default());
     // No page can have an address for its name, so that one that leads here is meant.
     let is_address = name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();

@@ -44,7 +44,9 @@ pub(super) async fn cancel(State(web): State<Shared>, frame: Frame, Path(id): Pa
 pub(super) async fn resume(State(web): State<Shared>, frame: Frame, Path(id): Path<String>) -> View {
     changed(&frame, async {
         let client = web.client().await?;
-        let did = match client.resume(&JobId::new(&*id), ResumeOptions::default()).await? {
+        let id_of_job = JobId::new(&*id);
+        let resumed = client.resume(&id_of_job, ResumeOptions::default());
+        let did = match Box::pin(resumed).await? {
             ResumeOutcome::Resumed => "resumed",
             ResumeOutcome::ResumedOn(_) => "moved",
             ResumeOutcome::Refused(_) => "stays",

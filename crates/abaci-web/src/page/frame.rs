@@ -105,15 +105,15 @@ impl Frame {
         self.role == Role::Reader
     }
 
-    pub(super) fn style(&self) -> String {
+    pub(super) fn style() -> String {
         STYLE.path()
     }
 
-    pub(super) fn script(&self) -> String {
+    pub(super) fn script() -> String {
         SCRIPT.path()
     }
 
-    pub(super) fn icon(&self) -> String {
+    pub(super) fn icon() -> String {
         ICON.path()
     }
 }

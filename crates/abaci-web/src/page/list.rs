@@ -72,7 +72,7 @@ pub(super) async fn jobs(
 ) -> View {
     let frame = frame.at("Jobs");
     let refuse = |problem: Problem| Refusal::new(&frame, problem);
-    let Query(asked) = asked.map_err(|error| refuse(error.into()))?;
+    let Query(asked) = asked.map_err(|error| refuse(Problem::of_part("query", error.body_text(), None)))?;
     let asked = asked.cleaned();
     let filter = asked.filter().map_err(refuse)?;
     let client = web.client().await.map_err(refuse)?;

@@ -47,7 +47,7 @@ pub(super) async fn overview(State(web): State<Shared>, frame: Frame) -> View {
     let frame = frame.at("Overview");
     let refuse = |problem| Refusal::new(&frame, problem);
     let client = web.client().await.map_err(refuse)?;
-    let seen = Seen::read(&client)
+    let seen = Box::pin(Seen::read(&client))
         .await
         .map_err(|error| Refusal::new(&frame, error))?;
     Ok(render(&seen.page(frame, now_ms())))

@@ -155,9 +155,9 @@ async fn print_url(config: &Config) -> anyhow::Result<Exit> {
 
 async fn address_of_fleet(config: &Config) -> anyhow::Result<Option<SocketAddr>> {
     let directory = supervisor::directory_in(&config.data_dir.value)?;
-    let snapshot = match supervisor::ask(&directory, FleetRequest::Status).await? {
-        Some(FleetAnswer::Status { snapshot }) => snapshot,
-        _ => return Ok(None),
+    let asked = supervisor::ask(&directory, FleetRequest::Status).await?;
+    let Some(FleetAnswer::Status { snapshot }) = asked else {
+        return Ok(None);
     };
     Ok(snapshot.web.and_then(|web| web.address.parse().ok()))
 }

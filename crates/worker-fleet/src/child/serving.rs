@@ -149,7 +149,7 @@ impl ServingProcess {
                     None => {}
                 }
             }
-            std::future::pending().await
+            std::future::pending::<()>().await;
         };
         self.run(supervisor, |stop| async {
             tokio::select! {
