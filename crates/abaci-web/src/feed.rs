@@ -113,6 +113,8 @@ pub(crate) struct FeedLoop {
     kept: VecDeque<Arc<Told>>,
     /// The last moment; absent while nobody listened.
     moment: Option<Moment>,
+    /// The workers as they were at the last moment.
+    workers: Vec<WorkerView>,
     /// The last workers and progress that were told, without their ages.
     last_view: String,
     last_told: Instant,
@@ -127,6 +129,7 @@ impl FeedLoop {
             messages: broadcast::Sender::new(AHEAD),
             kept: VecDeque::new(),
             moment: None,
+            workers: Vec::new(),
             last_view: String::new(),
             last_told: Instant::now(),
             outage: None,
@@ -211,13 +214,15 @@ impl FeedLoop {
             workers: &workers,
             reset: is_cut,
         };
-        Told {
+        let told = Told {
             moment,
             json: has_news.then(|| serde_json::to_string(&json).unwrap_or_default()),
             jobs,
             progress,
             is_cut,
-        }
+        };
+        self.workers = workers;
+        told
     }
 
     /// Gives those who wait their places, with what each missed.
@@ -225,7 +230,7 @@ impl FeedLoop {
         let mut asked: HashMap<Moment, Arc<Told>> = HashMap::new();
         for Joining { after, seat } in waiting.drain(..) {
             let missed = match after.map(|after| (after, self.kept_after(after))) {
-                None => VecDeque::new(),
+                None => self.standing().map(Arc::new).into_iter().collect(),
                 Some((_, Some(kept))) => kept,
                 Some((after, None)) => {
                     let told = match asked.get(&after) {
@@ -240,6 +245,23 @@ impl FeedLoop {
             // Who left meanwhile misses nothing.
             let _ = seat.send(Seat { missed, messages });
         }
+    }
+
+    /// Tells one who has heard nothing how the workers stand, and which moment that is.
+    fn standing(&self) -> Option<Told> {
+        let moment = self.moment?;
+        let json = TellJson {
+            jobs: &[],
+            workers: &self.workers,
+            reset: false,
+        };
+        Some(Told {
+            moment,
+            json: serde_json::to_string(&json).ok(),
+            jobs: Vec::new(),
+            progress: Vec::new(),
+            is_cut: false,
+        })
     }
 
     /// Returns the messages after a moment, if it is one of theirs.

@@ -205,7 +205,8 @@ impl From<Error> for Problem {
             Error::Unreachable { .. }
             | Error::Full { .. }
             | Error::Refused { .. }
-            | Error::NoTables { .. } => {
+            | Error::NoTables { .. }
+            | Error::Database { .. } => {
                 warn!(error = detail, "the database could not be asked");
                 Self::new(Kind::Unavailable, "the database does not answer; try again soon")
             }
