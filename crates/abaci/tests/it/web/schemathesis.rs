@@ -19,7 +19,7 @@ use crate::rig::code;
 const FEWEST_CASES: u64 = 200;
 
 /// The time of a run beside its cases, for its start and its report.
-const MARGIN: Duration = Duration::from_secs(60);
+const MARGIN: Duration = Duration::from_mins(1);
 
 #[test]
 fn the_http_interface_keeps_to_its_own_document() {
