@@ -13,6 +13,8 @@ fn the_help_of_each_command_is_what_was_agreed() {
         "fleet",
         "fleet scale",
         "fleet reload",
+        "web",
+        "web url",
         "status",
         "submit",
         "wait",
