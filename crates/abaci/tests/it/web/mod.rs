@@ -5,6 +5,7 @@
 mod browser;
 mod clients;
 mod listeners;
+mod login;
 mod rig;
 mod scenarios;
 mod schemathesis;
