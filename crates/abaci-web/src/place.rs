@@ -7,6 +7,9 @@ use serde_json::{Map, Value};
 
 use crate::problem::{Kind, Problem};
 
+/// The largest integer that the description of the interface has room for, as its format `int64` says.
+pub(crate) const MAX_INTEGER: u64 = i64::MAX.unsigned_abs();
+
 /// The job that a path names.
 pub(crate) struct JobPath(pub(crate) JobId);
 

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use super::jobs::StepView;
 use crate::body::{Fields, JsonBody, OptionalBody};
 use crate::place::JobPath;
+use crate::place::MAX_INTEGER;
 use crate::problem::{Answer, Kind, Problem, Refusals};
 use crate::state::Shared;
 use crate::views::{JobDetailView, segment};
@@ -105,7 +106,7 @@ pub(super) async fn resume_job(
         body.unwrap_or_else(|| Value::Object(serde_json::Map::new())),
     )?;
     let memory_bytes = fields.read("memory_bytes", "a number of bytes", |value| {
-        value.as_u64().filter(|bytes| *bytes > 0)
+        value.as_u64().filter(|bytes| (1..=MAX_INTEGER).contains(bytes))
     })?;
     fields.end("memory_bytes")?;
     let options = ResumeOptions { memory_bytes };

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use axum::http::{HeaderMap, header};
 
-use crate::place::Params;
+use crate::place::{MAX_INTEGER, Params};
 use crate::problem::Problem;
 
 /// The digits that a query asks for.
@@ -112,7 +112,7 @@ fn range_in(text: &str, length: u64) -> Option<Extent> {
 fn count(text: &str) -> Result<u64, &'static str> {
     text.parse()
         .ok()
-        .filter(|count| *count > 0)
+        .filter(|count| (1..=MAX_INTEGER).contains(count))
         .ok_or("not a number of digits, from 1")
 }
 
