@@ -15,7 +15,6 @@ use serde::Serialize;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{info, warn};
-use utoipa::ToSchema;
 
 use crate::clients::Clients;
 use crate::problem::Problem;
@@ -62,8 +61,8 @@ impl Told {
 }
 
 /// The form in which changes are told.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct TellJson<'a> {
+#[derive(Serialize)]
+struct TellJson<'a> {
     /// The jobs that changed, as they are now.
     jobs: &'a [JobView],
     /// All workers, with what they said of their jobs; empty for what was missed.
@@ -71,6 +70,13 @@ pub(crate) struct TellJson<'a> {
     /// True if there are too many changes to be told: read anew.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     reset: bool,
+}
+
+impl TellJson<'_> {
+    fn text(&self) -> String {
+        // Always valid: it is made of strings and numbers.
+        serde_json::to_string(self).unwrap_or_default()
+    }
 }
 
 /// A place among the listeners.
@@ -208,21 +214,23 @@ impl FeedLoop {
         let view = ageless(&workers);
         let has_news = is_cut || !jobs.is_empty() || view != self.last_view;
         self.last_view = view;
-        let progress: Vec<ProgressView> = workers.iter().flat_map(|worker| worker.running.clone()).collect();
-        let json = TellJson {
-            jobs: &jobs,
-            workers: &workers,
-            reset: is_cut,
-        };
-        let told = Told {
+        let progress = workers.iter().flat_map(|worker| worker.running.clone()).collect();
+        let json = has_news.then(|| {
+            TellJson {
+                jobs: &jobs,
+                workers: &workers,
+                reset: is_cut,
+            }
+            .text()
+        });
+        self.workers = workers;
+        Told {
             moment,
-            json: has_news.then(|| serde_json::to_string(&json).unwrap_or_default()),
             jobs,
             progress,
+            json,
             is_cut,
-        };
-        self.workers = workers;
-        told
+        }
     }
 
     /// Gives those who wait their places, with what each missed.
@@ -250,14 +258,16 @@ impl FeedLoop {
     /// Tells one who has heard nothing how the workers stand, and which moment that is.
     fn standing(&self) -> Option<Told> {
         let moment = self.moment?;
-        let json = TellJson {
-            jobs: &[],
-            workers: &self.workers,
-            reset: false,
-        };
         Some(Told {
             moment,
-            json: serde_json::to_string(&json).ok(),
+            json: Some(
+                TellJson {
+                    jobs: &[],
+                    workers: &self.workers,
+                    reset: false,
+                }
+                .text(),
+            ),
             jobs: Vec::new(),
             progress: Vec::new(),
             is_cut: false,
@@ -280,14 +290,16 @@ impl FeedLoop {
             Err(_) => (Vec::new(), true),
         };
         let jobs: Vec<JobView> = jobs.into_iter().map(JobView::from).collect();
-        let json = TellJson {
-            jobs: &jobs,
-            workers: &[],
-            reset: is_cut,
-        };
         Told {
             moment,
-            json: (is_cut || !jobs.is_empty()).then(|| serde_json::to_string(&json).unwrap_or_default()),
+            json: (is_cut || !jobs.is_empty()).then(|| {
+                TellJson {
+                    jobs: &jobs,
+                    workers: &[],
+                    reset: is_cut,
+                }
+                .text()
+            }),
             jobs,
             progress: Vec::new(),
             is_cut,

@@ -2,9 +2,11 @@
 
 use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
+use durable_jobs::record::shorten;
 use durable_jobs::{Error, JobId};
 use serde_json::{Map, Value};
 
+use crate::body::short;
 use crate::problem::{Kind, Problem};
 
 /// The largest integer that the description of the interface has room for, as its format `int64` says.
@@ -15,6 +17,15 @@ pub(crate) struct JobPath(pub(crate) JobId);
 
 /// Another name in a path.
 pub(crate) struct NamePath(pub(super) String);
+
+/// The fields of an object that may be more than a text.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Forms {
+    /// They may be lists of texts.
+    pub(crate) lists: &'static [&'static str],
+    /// They may be whole numbers.
+    pub(crate) numbers: &'static [&'static str],
+}
 
 /// Parameters by their names, taken one by one, so that what is left at the end is unknown.
 pub(crate) struct Params {
@@ -56,26 +67,52 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
     }
 }
 
+impl Forms {
+    /// Returns the texts of a field; nothing where it is of another form.
+    fn texts(self, name: &str, value: &Value) -> Option<Vec<String>> {
+        match value {
+            Value::String(text) => Some(vec![text.clone()]),
+            Value::Number(number) if self.numbers.contains(&name) => {
+                let number = number.as_u64().filter(|number| *number <= MAX_INTEGER)?;
+                Some(vec![number.to_string()])
+            }
+            Value::Array(values) if self.lists.contains(&name) => values
+                .iter()
+                .map(|value| value.as_str().map(str::to_owned))
+                .collect(),
+            _ => None,
+        }
+    }
+
+    fn way_out(self, name: &str) -> &'static str {
+        if self.lists.contains(&name) {
+            "text, or a list of texts"
+        } else if self.numbers.contains(&name) {
+            "text, or a whole number"
+        } else {
+            "text"
+        }
+    }
+}
+
 impl Params {
-    /// Takes the fields of an object for parameters: texts, numbers and lists of them.
-    pub(crate) fn of_fields(place: &str, fields: Map<String, Value>) -> Result<Self, Problem> {
+    /// Takes the fields of an object for parameters: texts, and what else their forms allow.
+    pub(crate) fn of_fields(place: &str, fields: Map<String, Value>, forms: Forms) -> Result<Self, Problem> {
         let mut pairs = Vec::new();
         for (name, value) in fields {
-            let values = match value {
-                Value::Array(values) => values,
-                one => vec![one],
+            let Some(texts) = forms.texts(&name, &value) else {
+                let message = format!(
+                    "{name} is {}; give {}",
+                    shorten(&value.to_string()),
+                    forms.way_out(&name)
+                );
+                return Err(Problem::of_part(
+                    format!("{place}.{name}"),
+                    message,
+                    Some(short(&value)),
+                ));
             };
-            for value in values {
-                let text = match value {
-                    Value::String(text) => text,
-                    Value::Number(number) => number.to_string(),
-                    other => {
-                        let message = format!("{name} is neither text nor a number; give one, or a list");
-                        return Err(Problem::of_part(format!("{place}.{name}"), message, Some(other)));
-                    }
-                };
-                pairs.push((name.clone(), text));
-            }
+            pairs.extend(texts.into_iter().map(|text| (name.clone(), text)));
         }
         Self::checked(place, pairs)
     }

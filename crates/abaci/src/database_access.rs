@@ -149,11 +149,8 @@ impl DatabaseAccess {
         tables: Tables,
     ) -> Result<Client, durable_jobs::Error> {
         let settings = ClientSettings {
-            queue: config.queue.value.clone(),
-            tables,
-            host: Some(host_name()),
             patience: config.wait_for_database.value.0,
-            ..ClientSettings::new(&self.url, client_types(config.limits()))
+            ..client_settings(config, &self.url, tables)
         };
         let deadline = Instant::now() + settings.patience;
         loop {
@@ -210,6 +207,16 @@ impl KeptRunning {
     /// Watches the state of the private database; nothing where another database is used.
     pub(crate) fn seen(&self) -> watch::Receiver<Option<PrivateDatabase>> {
         self.seen.clone()
+    }
+}
+
+/// Returns the settings of a client of the database at this address.
+pub(crate) fn client_settings(config: &Config, url: &str, tables: Tables) -> ClientSettings {
+    ClientSettings {
+        queue: config.queue.value.clone(),
+        tables,
+        host: Some(host_name()),
+        ..ClientSettings::new(url, client_types(config.limits()))
     }
 }
 

@@ -5,8 +5,8 @@
 
 use axum::Json;
 use axum::extract::State;
-use durable_jobs::client::{ResumeOptions, ResumeOutcome};
-use durable_jobs::{Client, Error, JobFilter, JobId, State as JobState};
+use durable_jobs::client::BulkAction;
+use durable_jobs::{Client, JobFilter};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -17,9 +17,6 @@ use crate::place::Params;
 use crate::problem::{Answer, Problem, Refusals};
 use crate::state::Shared;
 use crate::views::JobView;
-
-/// The jobs that a preview shows.
-const SHOWN: u32 = 20;
 
 /// A change of many jobs.
 #[derive(Deserialize, ToSchema)]
@@ -47,14 +44,6 @@ pub(super) struct BulkView {
     jobs: Vec<JobView>,
 }
 
-/// A way in which jobs are changed.
-#[derive(Clone, Copy)]
-enum Change {
-    Cancel,
-    Resume,
-    Delete,
-}
-
 /// Cancels all jobs of a choice that wait or run.
 #[utoipa::path(
     post,
@@ -65,7 +54,7 @@ enum Change {
     responses((status = 200, description = "What became of them", body = BulkView), Refusals)
 )]
 pub(super) async fn bulk_cancel(State(web): State<Shared>, JsonBody(body): JsonBody) -> Answer<BulkView> {
-    Change::Cancel.run(&web.client().await?, body).await
+    run(BulkAction::Cancel, &web.client().await?, body).await
 }
 
 /// Puts all jobs of a choice that failed, were parked or were cancelled back into their queues.
@@ -78,7 +67,7 @@ pub(super) async fn bulk_cancel(State(web): State<Shared>, JsonBody(body): JsonB
     responses((status = 200, description = "What became of them", body = BulkView), Refusals)
 )]
 pub(super) async fn bulk_resume(State(web): State<Shared>, JsonBody(body): JsonBody) -> Answer<BulkView> {
-    Change::Resume.run(&web.client().await?, body).await
+    run(BulkAction::Resume, &web.client().await?, body).await
 }
 
 /// Deletes all jobs of a choice that have ended.
@@ -91,97 +80,50 @@ pub(super) async fn bulk_resume(State(web): State<Shared>, JsonBody(body): JsonB
     responses((status = 200, description = "What became of them", body = BulkView), Refusals)
 )]
 pub(super) async fn bulk_delete(State(web): State<Shared>, JsonBody(body): JsonBody) -> Answer<BulkView> {
-    Change::Delete.run(&web.client().await?, body).await
+    run(BulkAction::Delete, &web.client().await?, body).await
 }
 
-impl Change {
-    /// The states in which a job can be changed so.
-    fn states(self) -> &'static [JobState] {
-        match self {
-            Self::Cancel => &[JobState::Queued, JobState::Delayed, JobState::Running],
-            Self::Resume => &[JobState::Failed, JobState::Parked, JobState::Cancelled],
-            Self::Delete => &[
-                JobState::Succeeded,
-                JobState::Failed,
-                JobState::Parked,
-                JobState::Cancelled,
-            ],
-        }
-    }
+async fn run(action: BulkAction, client: &Client, body: Value) -> Answer<BulkView> {
+    let (filter, dry_run) = read(action, body, client.clock().now_ms())?;
+    let preview = client.bulk_preview(filter, action).await?;
+    let matched = preview.count;
+    let (changed, jobs) = if dry_run {
+        (0, preview.first)
+    } else {
+        (client.bulk(preview).await?.changed, Vec::new())
+    };
+    Ok(Json(BulkView {
+        matched,
+        changed,
+        dry_run,
+        jobs: jobs.into_iter().map(JobView::from).collect(),
+    }))
+}
 
-    async fn run(self, client: &Client, body: Value) -> Answer<BulkView> {
-        let (filter, dry_run) = self.read(body, client.clock().now_ms())?;
-        let (filter, matched) = client.freeze(filter).await?;
-        let (mut changed, mut jobs) = (0, Vec::new());
-        if dry_run {
-            let first = JobFilter {
-                limit: Some(SHOWN.min(filter.limit.unwrap_or(SHOWN))),
-                ..filter
-            };
-            jobs = client.list(&first).await?;
-        } else {
-            let mut pages = client.pages(&filter);
-            while let Some(page) = pages.next().await? {
-                let ids: Vec<JobId> = page.into_iter().map(|job| job.workflow_id).collect();
-                changed += self.act(client, &ids).await? as u64;
-            }
-        }
-        Ok(Json(BulkView {
-            matched,
-            changed,
-            dry_run,
-            jobs: jobs.into_iter().map(JobView::from).collect(),
-        }))
+/// Reads which jobs are meant, and that nothing is to be changed.
+fn read(action: BulkAction, body: Value, now_ms: i64) -> Result<(JobFilter, bool), Problem> {
+    let mut fields = Fields::of("body", body)?;
+    let dry_run = fields.read("dry_run", "true or false", Value::as_bool)?;
+    let given: Option<Map<String, Value>> = fields.read("filter", "an object with conditions", |value| {
+        value.as_object().cloned()
+    })?;
+    fields.end("filter and dry_run")?;
+    let mut params = Params::of_fields("body.filter", given.unwrap_or_default(), filter::FORMS)?;
+    let filter = filter::take(&mut params, now_ms)?;
+    params.end(filter::NAMES)?;
+    if filter.means_all() {
+        let message = "filter has no condition; give one, such as {\"state\": \"queued\"}";
+        return Err(Problem::of_part("body.filter", message, None));
     }
-
-    /// Reads which jobs are meant, and that nothing is to be changed.
-    fn read(self, body: Value, now_ms: i64) -> Result<(JobFilter, bool), Problem> {
-        let mut fields = Fields::of("body", body)?;
-        let dry_run = fields.read("dry_run", "true or false", Value::as_bool)?;
-        let given: Option<Map<String, Value>> =
-            fields.read("filter", "an object with conditions", |value| {
-                value.as_object().cloned()
-            })?;
-        fields.end("filter and dry_run")?;
-        let mut params = Params::of_fields("body.filter", given.unwrap_or_default())?;
-        let filter = filter::take(&mut params, now_ms)?;
-        params.end(filter::NAMES)?;
-        if filter.means_all() {
-            let message = "filter has no condition; give one, such as {\"state\": \"queued\"}";
-            return Err(Problem::of_part("body.filter", message, None));
-        }
-        if let Some(state) = filter.states.iter().find(|state| !self.states().contains(state)) {
-            let names: Vec<&str> = self.states().iter().map(|state| state.name()).collect();
-            let message = format!(
-                "state is {state}, in which no job can be changed so; give {}",
-                names.join(", ")
-            );
-            return Err(Problem::of_part(
-                "body.filter.state",
-                message,
-                Some(state.name().into()),
-            ));
-        }
-        let states = if filter.states.is_empty() {
-            self.states().to_vec()
-        } else {
-            filter.states
-        };
-        Ok((JobFilter { states, ..filter }, dry_run.unwrap_or_default()))
+    let possible = action.states();
+    if let Some(state) = filter.states.iter().find(|state| !possible.contains(state)) {
+        let names: Vec<&str> = possible.iter().map(|state| state.name()).collect();
+        let message = format!(
+            "state is {state}, in which no job can be changed so; give {}",
+            names.join(", ")
+        );
+        let given = Some(state.name().into());
+        return Err(Problem::of_part("body.filter.state", message, given));
     }
-
-    /// Changes jobs, and counts those that were.
-    async fn act(self, client: &Client, ids: &[JobId]) -> Result<usize, Error> {
-        Ok(match self {
-            Self::Cancel => client.cancel_all(ids).await?.len(),
-            Self::Delete => client.delete_all(ids).await?.len(),
-            Self::Resume => {
-                let outcomes = client.resume_all(ids, ResumeOptions::default()).await?;
-                let is_resumed = |outcome: &&ResumeOutcome| {
-                    matches!(outcome, ResumeOutcome::Resumed | ResumeOutcome::ResumedOn(_))
-                };
-                outcomes.values().filter(is_resumed).count()
-            }
-        })
-    }
+    Ok((filter, dry_run.unwrap_or_default()))
 }

@@ -12,8 +12,7 @@ use utoipa::ToSchema;
 
 use super::jobs::StepView;
 use crate::body::{Fields, JsonBody, OptionalBody};
-use crate::place::JobPath;
-use crate::place::MAX_INTEGER;
+use crate::place::{JobPath, MAX_INTEGER};
 use crate::problem::{Answer, Kind, Problem, Refusals};
 use crate::state::Shared;
 use crate::views::{JobDetailView, segment};

@@ -9,11 +9,18 @@ use fibonacci_jobs::{Algorithm, Request};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::place::Params;
+use super::forms::{IndexBody, TagBody};
+use crate::place::{Forms, Params};
 use crate::problem::Problem;
 
 /// The names of a choice, for those who give another one.
 pub(super) const NAMES: &str = "state, parked, algorithm, n, queue, tag, batch, id_prefix, since and until";
+
+/// The fields of a choice in a body that may be more than a text.
+pub(super) const FORMS: Forms = Forms {
+    lists: &["state", "tag"],
+    numbers: &["n", "since", "until"],
+};
 
 const STATES: [State; 7] = [
     State::Queued,
@@ -34,9 +41,9 @@ const STATES: [State; 7] = [
 pub(super) struct FilterBody {
     /// Only these states, one by one or with commas between them: `queued`, `delayed`, `running`, `succeeded`, `failed`,
     /// `parked`, `cancelled`.
-    #[param(required = false)]
+    #[param(required = false, value_type = Vec<String>)]
     #[schema(required = false)]
-    state: Vec<String>,
+    state: TagBody,
     /// `true` for only those that were parked, as the state `parked`.
     #[param(required = false, pattern = "^(true|false)$")]
     #[schema(required = false, pattern = "^(true|false)$")]
@@ -46,17 +53,17 @@ pub(super) struct FilterBody {
     #[schema(required = false)]
     algorithm: String,
     /// Only this index, or one of `A..=B`, or of `A..B` without B.
-    #[param(required = false)]
+    #[param(required = false, value_type = String)]
     #[schema(required = false)]
-    n: String,
+    n: IndexBody,
     /// Only jobs of this queue.
     #[param(required = false)]
     #[schema(required = false)]
     queue: String,
     /// Only jobs with this tag, or with all of several.
-    #[param(required = false)]
+    #[param(required = false, value_type = Vec<String>)]
     #[schema(required = false)]
-    tag: Vec<String>,
+    tag: TagBody,
     /// Only jobs of this batch.
     #[param(required = false)]
     #[schema(required = false)]
@@ -67,13 +74,13 @@ pub(super) struct FilterBody {
     id_prefix: String,
     /// Only jobs that were submitted at this moment or later: `2026-12-24T18:00:00Z`, milliseconds since 1970-01-01 UTC, or
     /// so long ago, such as `2h`.
-    #[param(required = false)]
+    #[param(required = false, value_type = String)]
     #[schema(required = false)]
-    since: String,
+    since: IndexBody,
     /// Only jobs that were submitted at this moment or earlier.
-    #[param(required = false)]
+    #[param(required = false, value_type = String)]
     #[schema(required = false)]
-    until: String,
+    until: IndexBody,
 }
 
 /// Takes a choice from parameters; `now_ms` is the time of the database.

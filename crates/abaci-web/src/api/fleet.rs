@@ -94,7 +94,7 @@ pub(super) struct EstimateView {
     memory_bytes: u64,
     /// True if a job for it would be accepted here.
     accepted: bool,
-    /// Why it would be refused; absent if it would not.
+    /// The reason for which it would be refused; absent if it would not.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
     refusal: Option<String>,

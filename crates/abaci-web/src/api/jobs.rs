@@ -51,7 +51,7 @@ pub(super) struct StepView {
     started_at_ms: Option<i64>,
     /// When it was done, by the same clock.
     completed_at_ms: Option<i64>,
-    /// Why it failed, if it did.
+    /// The reason, if it failed.
     error: Option<String>,
 }
 

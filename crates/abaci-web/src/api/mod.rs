@@ -13,11 +13,13 @@
 //! | `options` | what a submission says beside its jobs |
 //! | `range` | the part of a value that is asked for |
 //! | `filter` | a choice among jobs |
+//! | `forms` | fields that may be written in more than one form |
 
 mod bulk;
 mod change;
 mod filter;
 mod fleet;
+mod forms;
 mod jobs;
 mod options;
 mod range;

@@ -15,6 +15,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 use utoipa::ToSchema;
 
+use super::forms::{IndexBody, TagBody};
 use super::options::{OptionParams, Options};
 use crate::body::{JsonBody, short};
 use crate::place::Params;
@@ -55,27 +56,6 @@ pub(super) struct EntryBody {
     tag: TagBody,
     /// The fault that it is to meet, where faults are enabled, with the algorithm stepwise.
     fault: Option<String>,
-}
-
-/// An index, as a number or as text: what is over 2^53 is a text for readers that know no such numbers.
-#[derive(Deserialize, ToSchema)]
-#[serde(untagged)]
-#[schema(as = Index)]
-#[expect(dead_code, reason = "it describes what is read")]
-pub(super) enum IndexBody {
-    Number(u64),
-    #[schema(title = "Text")]
-    Text(String),
-}
-
-/// One word, or several.
-#[derive(Deserialize, ToSchema)]
-#[serde(untagged)]
-#[schema(as = Tags)]
-#[expect(dead_code, reason = "it describes what is read")]
-pub(super) enum TagBody {
-    One(String),
-    Several(Vec<String>),
 }
 
 /// One request, or a list; a number alone asks for that index.

@@ -164,6 +164,13 @@ fn a_bulk_change_without_a_condition_is_refused() {
         ("cancel", json!({"filter": {"tags": "x"}}), "body.filter.tags"),
         (
             "cancel",
+            json!({"filter": {"queue": -42103}}),
+            "body.filter.queue",
+        ),
+        ("cancel", json!({"filter": {"queue": ["a"]}}), "body.filter.queue"),
+        ("cancel", json!({"filter": {"n": -1}}), "body.filter.n"),
+        (
+            "cancel",
             json!({"filter": {"tag": {"is": "x"}}}),
             "body.filter.tag",
         ),

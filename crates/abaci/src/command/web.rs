@@ -8,18 +8,15 @@ use std::sync::Arc;
 use abaci_web::{Connect, WebServer, WebSettings};
 use anyhow::Context;
 use clap::{Args, Subcommand};
-use durable_jobs::client::ClientSettings;
 use durable_jobs::{Client, Error};
-use fibonacci_jobs::client_types;
 use worker_fleet::signals::Signals;
 use worker_fleet::supervisor::{self, FleetAnswer, FleetRequest};
 
 use crate::config::Config;
-use crate::database_access::DatabaseAccess;
+use crate::database_access::{DatabaseAccess, client_settings};
 use crate::exit::{Exit, Failed};
 use crate::flags::{LimitFlags, QueueFlags, StarterFlags, WebFlags};
 use crate::output;
-use crate::this_process::host_name;
 use crate::web_access;
 
 /// Answer over HTTP: the page, and the interface for programs.
@@ -124,13 +121,7 @@ where
             let (config, url) = (Arc::clone(&config), url());
             Box::pin(async move {
                 let url = url.await.unwrap_or_default();
-                let settings = ClientSettings {
-                    queue: config.queue.value.clone(),
-                    tables: config.tables(),
-                    host: Some(host_name()),
-                    ..ClientSettings::new(url, client_types(config.limits()))
-                };
-                Client::connect(settings).await
+                Client::connect(client_settings(&config, &url, config.tables())).await
             })
         },
     )

@@ -3,6 +3,10 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 
+use std::time::Duration;
+
+use testkit::Deadline;
+
 use crate::http;
 
 /// An event of a stream.
@@ -18,6 +22,7 @@ pub(super) struct Listener {
     path: String,
     last_id: Option<String>,
     stream: Option<BufReader<TcpStream>>,
+    deadline: Deadline,
 }
 
 impl Listener {
@@ -27,6 +32,7 @@ impl Listener {
             path: path.to_owned(),
             last_id: None,
             stream: None,
+            deadline: Deadline::after(Duration::from_mins(1)),
         }
     }
 
@@ -34,6 +40,7 @@ impl Listener {
     #[track_caller]
     pub(super) fn next(&mut self) -> Event {
         loop {
+            assert!(!self.deadline.left().is_zero(), "no event in time");
             if self.stream.is_none() {
                 self.stream = self.open();
             }
