@@ -40,7 +40,7 @@ impl Listener {
     #[track_caller]
     pub(super) fn next(&mut self) -> Event {
         loop {
-            assert!(!self.deadline.left().is_zero(), "no event in time");
+            assert!(!self.deadline.left().is_zero(), "no connection in time");
             if self.stream.is_none() {
                 self.stream = self.open();
             }
@@ -70,6 +70,8 @@ impl Listener {
         let stream = self.stream.as_mut()?;
         let (mut event, mut id) = (Event::default(), None);
         loop {
+            // Signs of life come all the while, and each is a moment to look.
+            assert!(!self.deadline.left().is_zero(), "no event in time");
             let mut line = String::new();
             if stream.read_line(&mut line).ok()? == 0 {
                 return None;
