@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::form::Fields;
 use super::frame::{Frame, Refusal, View, go, render};
 use super::rows::job_path;
-use super::words::{bytes, counted, grouped, shown};
+use super::words::{self, bytes, counted, grouped, shown};
 use crate::problem::Problem;
 use crate::state::{Shared, Web};
 use crate::views::segment;
@@ -324,20 +324,8 @@ fn about_time(entries: &[&Entry]) -> String {
     match seconds {
         ..0.1 => "well under a second".to_owned(),
         0.1..1.0 => "about a second".to_owned(),
-        1.0..90.0 => format!("about {seconds:.0} s"),
-        90.0..5400.0 => format!("about {:.0} min", seconds / 60.0),
-        5400.0..172_800.0 => format!("about {:.0} h", seconds / 3600.0),
-        _ => format!("about {} days", grouped_days(seconds)),
+        _ => words::about(seconds),
     }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "the cast saturates, and a time is not negative"
-)]
-fn grouped_days(seconds: f64) -> String {
-    grouped((seconds / 86_400.0) as u64)
 }
 
 /// Says what an algorithm is for.

@@ -255,13 +255,23 @@ pub(super) fn class_of(state: &str) -> &'static str {
     }
 }
 
-fn about(seconds: f64) -> String {
+/// Writes a time that is not known closely.
+pub(super) fn about(seconds: f64) -> String {
     match seconds {
         ..90.0 => format!("about {:.0} s", seconds.max(1.0)),
         90.0..5400.0 => format!("about {:.0} min", seconds / 60.0),
         5400.0..172_800.0 => format!("about {:.0} h", seconds / 3600.0),
-        _ => format!("about {:.0} days", seconds / 86_400.0),
+        _ => format!("about {} days", grouped_days(seconds)),
     }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the cast saturates, and a time is not negative"
+)]
+fn grouped_days(seconds: f64) -> String {
+    grouped((seconds / 86_400.0).round() as u64)
 }
 
 fn ordinal(number: u64) -> String {
