@@ -56,6 +56,27 @@ impl Follower {
         asked.unwrap_or_else(|_| panic!("was told {:?}", self.told));
     }
 
+    async fn until_cut(&mut self) {
+        let cut = async { while !self.ask().await.is_cut {} };
+        tokio::time::timeout(DEADLINE, cut).await.expect("no cut");
+    }
+
+    /// Submits a job and asks until it is told, or is found by one who is told to read anew.
+    ///
+    /// A transaction of another test may be open, so that too many are told ahead of its end.
+    async fn reads(&mut self, client: &Client) {
+        let id = client.submit_job(echo(1)).await.unwrap();
+        let read = async {
+            while self.of(id.as_str()).is_empty() {
+                if self.ask().await.is_cut {
+                    assert_eq!(client.show(&id).await.unwrap().job.workflow_id, id);
+                    break;
+                }
+            }
+        };
+        tokio::time::timeout(DEADLINE, read).await.expect("nothing told");
+    }
+
     /// All that was told of a job.
     fn of(&self, id: &str) -> Vec<&Job> {
         self.told
@@ -312,12 +333,14 @@ async fn write(url: String, writer: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_many_writers_do_at_once_is_told_once() {
-    let rig = Rig::new();
-    let client = rig.client().await;
+    // Of its own: another's open transaction makes the one who goes on hear again what was told ahead of its end.
+    let server = PrivateServer::new();
+    let url = server.create_database("jobs");
+    let client = Client::connect(client_settings(&*url)).await.unwrap();
     let mut follower = Follower::start(client.clone()).await;
     let mut writers = tokio::task::JoinSet::new();
     for writer in 0..WRITERS {
-        writers.spawn(write(rig.database.url().to_owned(), writer));
+        writers.spawn(write(url.clone(), writer));
     }
     let mut restarted = 0;
     while !writers.is_empty() {
@@ -330,7 +353,7 @@ async fn what_many_writers_do_at_once_is_told_once() {
             restarted += 1;
             let moment = follower.moment.to_string().parse().unwrap();
             let told = std::mem::take(&mut follower.told);
-            follower = Follower::from(rig.client().await, moment);
+            follower = Follower::from(Client::connect(client_settings(&*url)).await.unwrap(), moment);
             follower.told = told;
         }
     }
@@ -367,13 +390,49 @@ async fn too_many_changes_are_read_anew_and_then_goes_on() {
     let mut follower = Follower::start(client.clone()).await;
     let jobs: Vec<_> = (0..10_000).map(echo).collect();
     client.submit_all(&jobs, SubmitOptions::default()).await.unwrap();
-    let cut = async { while !follower.ask().await.is_cut {} };
-    tokio::time::timeout(DEADLINE, cut).await.expect("no cut");
+    follower.until_cut().await;
     assert!(follower.told.len() < 10_000);
+    follower.reads(&client).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn too_many_told_ahead_are_read_anew_twice() {
+    let rig = Rig::new();
+    let client = rig.client().await;
+    let mut follower = Follower::start(client.clone()).await;
+    let mut foreign = Foreign::with_transaction(rig.database.url()).await;
+    let jobs: Vec<_> = (0..10_000).map(echo).collect();
+    client.submit_all(&jobs, SubmitOptions::default()).await.unwrap();
+    follower.until_cut().await;
+    follower.reads(&client).await;
+    foreign.run("commit").await;
+    follower.until_cut().await;
+    follower.reads(&client).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_told_ahead_of_one_transaction_is_not_told_ahead_of_another() {
+    let rig = Rig::new();
+    let client = rig.client().await;
+    let mut follower = Follower::start(client.clone()).await;
+    let mut first = Foreign::with_transaction(rig.database.url()).await;
+    let mut second = Foreign::with_transaction(rig.database.url()).await;
+    let ids = [(); 3].map(|()| JobId::fresh());
+    for id in &ids {
+        client.submit_job(echo_as(id.clone(), 1)).await.unwrap();
+        follower
+            .until(|told| told.iter().any(|job| job.workflow_id == *id))
+            .await;
+        first.run("end").await;
+    }
+    second.run("end").await;
     let last = client.submit_job(echo(1)).await.unwrap();
     follower
-        .until(|told| told.last().is_some_and(|job| job.workflow_id == last))
+        .until(|told| told.iter().any(|job| job.workflow_id == last))
         .await;
+    for id in &ids {
+        assert_eq!(follower.of(id.as_str()).len(), 1, "{:?}", follower.told);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

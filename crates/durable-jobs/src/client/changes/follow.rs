@@ -90,8 +90,8 @@ pub(super) enum Question {
     Start,
     /// For what is between two horizons, and the number of jobs that were told ahead.
     Between(Moment, usize),
-    /// For what was committed since the snapshot, all of which is beyond the horizon; dated since then.
-    Beyond(Moment, String, i64),
+    /// For what was committed since the snapshot, all of which is beyond the horizon; dated since then; and the same number.
+    Beyond(Moment, String, i64, usize),
 }
 
 /// The part of it that is told.
@@ -110,15 +110,16 @@ impl Question {
         let Some(follow) = follow.filter(|follow| follow.last == since) else {
             return Self::Between(since, 0);
         };
+        let told = follow.ahead.told.len();
         if follow.standing.elapsed() < PATIENCE {
-            return Self::Between(since, follow.ahead.told.len());
+            return Self::Between(since, told);
         }
         if let Some(base) = &follow.base {
-            return Self::Beyond(since, base.clone(), since.ms);
+            return Self::Beyond(since, base.clone(), since.ms, told);
         }
-        // Nothing was told ahead: all from the horizon on is new.
+        // All from the horizon on, of which some may have been told ahead of an earlier one.
         let nothing = format!("{0}:{0}:", since.horizon);
-        Self::Beyond(since, nothing, since.begun_ms())
+        Self::Beyond(since, nothing, since.begun_ms(), told)
     }
 
     /// Asks for what one missed who joins those who have heard of the rest.
@@ -158,15 +159,15 @@ impl Question {
 
     pub(super) fn base(&self) -> Option<&str> {
         match self {
-            Self::Beyond(_, base, _) => Some(base),
+            Self::Beyond(_, base, ..) => Some(base),
             Self::Start | Self::Between(..) => None,
         }
     }
 
     pub(super) fn limit(&self) -> i64 {
         let told = match self {
-            Self::Between(_, told) => *told,
-            Self::Start | Self::Beyond(..) => 0,
+            Self::Between(_, told) | Self::Beyond(.., told) => *told,
+            Self::Start => 0,
         };
         i64::try_from(MOST + 1 + told).unwrap_or(i64::MAX)
     }
@@ -176,7 +177,7 @@ impl Question {
         match self {
             Self::Start => i64::MAX,
             Self::Between(since, _) => since.begun_ms() - MARGIN_MS,
-            Self::Beyond(.., dated_ms) => dated_ms - MARGIN_MS,
+            Self::Beyond(_, _, dated_ms, _) => dated_ms - MARGIN_MS,
         }
     }
 
@@ -295,7 +296,8 @@ impl Follow {
         let answer = if is_out_of_reach || self.ahead.is_forgotten {
             Answer::cut(moment, true)
         } else {
-            Answer::with(moment, self.ahead.untold(jobs))
+            let jobs = self.ahead.untold(jobs);
+            Answer::with(moment, jobs.into_iter().map(|(_, job)| job).collect())
         };
         self.ahead.settle(place.horizon);
         answer
@@ -308,9 +310,9 @@ impl Follow {
         let moment = Moment::new(since.horizon, place.now_ms.max(since.ms + 1), since.begun_ms());
         self.note(&place, stands);
         self.base = stands.then_some(place.snapshot);
+        let jobs = self.ahead.untold(jobs);
         self.ahead.remember(&jobs);
-        let jobs = jobs.into_iter().map(|(_, job)| job).collect();
-        Answer::with(moment, jobs)
+        Answer::with(moment, jobs.into_iter().map(|(_, job)| job).collect())
     }
 
     fn note(&mut self, place: &Place, stands: bool) {
@@ -350,9 +352,9 @@ impl Ahead {
     }
 
     /// Leaves those out that were told ahead.
-    fn untold(&self, jobs: Vec<(i64, Job)>) -> Vec<Job> {
-        let is_new = |(number, job): &(i64, Job)| self.told.get(&job.workflow_id) != Some(number);
-        jobs.into_iter().filter(is_new).map(|(_, job)| job).collect()
+    fn untold(&self, mut jobs: Vec<(i64, Job)>) -> Vec<(i64, Job)> {
+        jobs.retain(|(number, job)| self.told.get(&job.workflow_id) != Some(number));
+        jobs
     }
 
     /// Forgets what the horizon has passed.
