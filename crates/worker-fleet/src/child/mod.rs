@@ -4,4 +4,4 @@ mod health;
 mod worker;
 
 pub use health::{HealthProcess, HealthProcessEnd};
-pub use worker::SupervisorLink;
+pub use worker::{Predecessor, SupervisorLink};
