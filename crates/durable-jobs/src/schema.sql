@@ -205,6 +205,10 @@ end $$;
 create or replace function abaci.note_attempt() returns trigger language plpgsql
     security definer set search_path = pg_catalog, pg_temp as $$
 begin
+    if old.started_at_epoch_ms is null or old.executor_id is null or coalesce(old.application_name, 'abaci') <> 'abaci'
+        or old.status in ('ENQUEUED', 'DELAYED') then
+        return null;
+    end if;
     if old.status = 'SUCCESS' then
         perform abaci.keep_attempt(old, 'succeeded', null, old.completed_at);
     elsif old.status = 'ERROR' then
@@ -244,18 +248,15 @@ begin
     return null;
 end $$;
 
--- Of the updates of a job without trouble, it costs those of its start and of its end a comparison.
+-- Of the updates of a job without trouble, it costs those of its start and of its end a comparison, which the server reads
+-- anew for each statement: so it is short, and the function looks at the rest.
 do $$
 begin
     if not exists (select from pg_trigger
         where tgrelid = 'dbos.workflow_status'::regclass and tgname = 'abaci_note_attempt')
     then
-        create trigger abaci_note_attempt after update of status, executor_id, owner_xid on dbos.workflow_status for each row
-            when (old.started_at_epoch_ms is not null and old.executor_id is not null
-                and coalesce(old.application_name, 'abaci') = 'abaci'
-                and (old.status = 'PENDING' and (new.status not in ('PENDING', 'SUCCESS', 'ERROR')
-                        or new.executor_id is distinct from old.executor_id or starts_with(new.owner_xid, 'abaci '))
-                    or old.status not in ('PENDING', 'ENQUEUED', 'DELAYED') and new.status in ('ENQUEUED', 'DELAYED')))
+        create trigger abaci_note_attempt after update of status, owner_xid on dbos.workflow_status for each row
+            when (new.status not in ('PENDING', 'SUCCESS', 'ERROR') or starts_with(new.owner_xid, 'abaci '))
             execute function abaci.note_attempt();
         create trigger abaci_forget_attempts after delete on dbos.workflow_status referencing old table as gone
             for each statement execute function abaci.forget_attempts();

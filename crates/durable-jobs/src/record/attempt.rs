@@ -32,7 +32,7 @@ pub struct Attempt {
 pub struct AttemptEnd {
     /// The kind of end.
     pub kind: AttemptEndKind,
-    /// What is known beside the kind, in words: a failure, a signal.
+    /// More about it in words: a failure, a signal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
