@@ -6,7 +6,7 @@ mod watch;
 
 use clap::Args;
 use durable_jobs::client::Waiting;
-use durable_jobs::record::{JobDetail, RunningJob};
+use durable_jobs::record::{Attempt, JobDetail, RunningJob};
 use durable_jobs::{Client, Error, JobFilter, JobId, State};
 use serde::Serialize;
 use value::ValueEnds;
@@ -56,6 +56,9 @@ pub(crate) struct ShowArgs {
 struct Look {
     #[serde(flatten)]
     detail: JobDetail,
+    /// Its starts, the last one last.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    attempt_history: Vec<Attempt>,
     /// The progress that a worker reports while the job runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     progress: Option<RunningJob>,
@@ -196,6 +199,7 @@ impl Look {
             _ => None,
         };
         let mut look = Self {
+            attempt_history: client.attempts(id).await?,
             detail,
             progress,
             waits: None,

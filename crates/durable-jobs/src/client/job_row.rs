@@ -112,7 +112,7 @@ pub(super) fn workflow_of(row: &WorkflowRecord) -> String {
 }
 
 /// Reads a failure in our form, in the engine's own, or in whatever form another client wrote.
-fn failure_of(error: Option<&str>) -> Failure {
+pub(super) fn failure_of(error: Option<&str>) -> Failure {
     let text = error.unwrap_or_default();
     let value: Value = serde_json::from_str(text).unwrap_or(Value::Null);
     let inner = value.get("Application").unwrap_or(&value);

@@ -5,6 +5,7 @@
 //! Every call but a wait is bounded by [`ClientSettings::timeout`] and answers [`Error::Unreachable`] when it passes; a
 //! wait goes on through outages and says so.
 
+mod attempts;
 mod bulk;
 mod cancel;
 mod changes;

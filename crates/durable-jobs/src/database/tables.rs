@@ -24,8 +24,9 @@ const OWN_TABLES: &str = concat!(
      and to_regclass('dbos.abaci_changed_otherwise') is not null \
      and 2 = (select count(*) from pg_proc where pronamespace = to_regnamespace('abaci') \
          and proname in ('input_of', 'forget_payloads')) \
-     and 3 = (select count(*) from pg_trigger where tgrelid = to_regclass('dbos.workflow_status') \
-         and tgname in ('abaci_remember_queue', 'abaci_keep_resumed', 'abaci_keep_forked')) \
+     and to_regclass('abaci.attempts') is not null \
+     and 5 = (select count(*) from pg_trigger where tgrelid = to_regclass('dbos.workflow_status') \
+         and tgname in ('abaci_remember_queue', 'abaci_keep_resumed', 'abaci_keep_forked', 'abaci_note_attempt', 'abaci_forget_attempts')) \
      and 4 = (select count(*) from pg_attribute where attrelid = to_regclass('abaci.presence') \
          and attname in ('running', 'clock_offset_ms', 'pid_space', 'workflows') and not attisdropped)"
 );

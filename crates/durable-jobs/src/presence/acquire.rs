@@ -20,6 +20,7 @@ use super::session::WorkerSession;
 use super::sessions::holder_of_lock;
 use super::{LOCK_KEY, Presence, ProcessMark, Sight, end_all, end_holder, end_nameless, mark_in, sight_of};
 use crate::Error;
+use crate::database::workflow_rows::SETTLE_CLAIMS;
 use crate::database::{Address, Scope, local_ms, now_ms};
 
 /// More workers of one host than anyone runs.
@@ -155,6 +156,10 @@ impl<'a> Acquisition<'a> {
                 ask(address, unlock(self.connection().await?, executor_id)).await?;
                 return Ok(Some(holder));
             }
+            // Its row is still there, and says which process had the jobs and when it was last heard of.
+            let connection = self.connection().await?;
+            let settled = sqlx::query(SETTLE_CLAIMS).bind(executor_id).execute(connection);
+            ask(address, settled).await?;
         }
         let connection = ask(address, self.session.connection()).await?;
         let row = write_row(connection, &self.role, &self.incarnation, executor_id);

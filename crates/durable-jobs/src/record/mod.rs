@@ -5,6 +5,7 @@
 
 mod advice;
 mod artifact;
+mod attempt;
 mod attributes;
 mod details;
 mod failure;
@@ -19,6 +20,7 @@ mod wait_reason;
 
 pub use advice::Advice;
 pub use artifact::ArtifactRecord;
+pub use attempt::{Attempt, AttemptEnd, AttemptEndKind};
 pub(crate) use attributes::Attributes;
 pub use details::Details;
 pub use failure::{Failure, FailureData, FailureKind};

@@ -20,7 +20,7 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::deadline::TimeLeft;
-use super::given_back::{HeldRow, give_back};
+use super::given_back::{HeldRow, give_back, keep_host_fault};
 use super::host::Host;
 use super::in_hand::{JobGuard, Jobs};
 use crate::artifact::Artifacts;
@@ -186,7 +186,7 @@ impl JobExecutor {
                 // First: once the row is back, this worker must not be the one that claims it.
                 self.host.failed(reason);
                 context.log.given_back(began.elapsed());
-                self.give_back(run).await;
+                self.give_back(run, reason).await;
             }
             (Ok(_), _) => {
                 if context.ends.used_host() {
@@ -200,7 +200,7 @@ impl JobExecutor {
     }
 
     /// Puts the job back on its queue, uncounted; what the steps before have recorded stays.
-    async fn give_back(&self, run: &Run) {
+    async fn give_back(&self, run: &Run, reason: &str) {
         let row = HeldRow {
             id: &run.id,
             executor_id: &self.executor_id,
@@ -208,9 +208,11 @@ impl JobExecutor {
             queue: &self.queue,
         };
         run.guard.give_back();
-        let asked = self
-            .database
-            .bounded("giving a job back", TIMEOUT, give_back(&self.database, row));
+        let given_back = async {
+            keep_host_fault(&self.database, &row, reason).await?;
+            give_back(&self.database, row).await
+        };
+        let asked = self.database.bounded("giving a job back", TIMEOUT, given_back);
         if let Err(error) = asked.await {
             warn!(workflow_id = run.id, %error, "could not give a job back; the janitor will see to it");
         }

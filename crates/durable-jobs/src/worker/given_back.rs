@@ -6,7 +6,7 @@
 use dbos::sysdb::INTERNAL_QUEUE;
 
 use crate::database::Database;
-use crate::database::workflow_rows::{GIVE_BACK, SETTLE_CLAIMS, UNDO_CLAIMS};
+use crate::database::workflow_rows::{GIVE_BACK, KEEP_HOST_FAULT, SETTLE_CLAIMS, UNDO_CLAIMS};
 
 /// A row that a worker holds.
 pub(crate) struct HeldRow<'a> {
@@ -29,6 +29,21 @@ pub(crate) async fn give_back(database: &Database, row: HeldRow<'_>) -> Result<b
         .execute(&database.pool)
         .await?;
     Ok(given_back.rows_affected() > 0)
+}
+
+/// Keeps why the host ends the run `owner` of a job, which is given back next.
+///
+/// Repeating it changes nothing.
+pub(crate) async fn keep_host_fault(
+    database: &Database,
+    row: &HeldRow<'_>,
+    reason: &str,
+) -> Result<(), sqlx::Error> {
+    let keep = sqlx::query(KEEP_HOST_FAULT)
+        .bind(row.id)
+        .bind(row.owner)
+        .bind(reason);
+    keep.execute(&database.pool).await.map(drop)
 }
 
 /// Takes back the counts of all claims of an executor, whose rows are requeued next.

@@ -14,6 +14,7 @@ mod host;
 mod in_hand;
 mod loss;
 mod maintenance;
+mod predecessor;
 mod queue_limits;
 mod report;
 mod settings;

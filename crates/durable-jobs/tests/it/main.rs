@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod attempts;
 mod bad_rows;
 mod changes;
 mod connections;

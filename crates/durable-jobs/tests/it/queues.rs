@@ -146,12 +146,15 @@ async fn the_tables_of_an_older_program_are_completed() {
     rig.database.psql(
         "drop trigger abaci_remember_queue on dbos.workflow_status; drop function abaci.remember_queue; \
          drop table abaci.former_queues; \
+         drop trigger abaci_note_attempt on dbos.workflow_status; drop trigger abaci_forget_attempts on dbos.workflow_status; \
+         drop trigger abaci_note_death on abaci.deaths; drop table abaci.attempts; \
          insert into abaci.deaths (workflow_uuid, deaths, last_reason) values ('older', 1, 'SIGKILL')",
     );
     let client = rig.client().await;
     let id = JobId::new("older");
     client.cancel(&id).await.unwrap();
     assert_eq!(queue_of(&client, &id).await.as_deref(), Some("other"));
+    assert_eq!(client.attempts(&id).await.unwrap(), []);
     let deaths = rig.database.psql("select deaths from abaci.deaths");
     assert_eq!(deaths.trim(), "1", "what the older program recorded is gone");
 }

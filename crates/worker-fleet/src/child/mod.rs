@@ -4,4 +4,4 @@ mod serving;
 mod worker;
 
 pub use serving::{ServingEnd, ServingProcess, SupervisorFeed};
-pub use worker::SupervisorLink;
+pub use worker::{Predecessor, SupervisorLink};

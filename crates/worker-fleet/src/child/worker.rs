@@ -1,15 +1,15 @@
-//! A worker's link to its supervisor: heartbeats while it works, and the reason when it gives up.
+//! A worker's link to its supervisor: heartbeats while it works, the reason when it gives up, and the end of the process before it.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use durable_jobs::worker::WorkerObserver;
-use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::Error;
+use crate::snapshot::LastExit;
 use crate::supervisor::WorkerFailure;
-use crate::supervisor::ipc::{self, FromChild, Receiver, Sender};
+use crate::supervisor::ipc::{self, FromChild, Received, Receiver, Sender, ToWorker};
 
 /// A heartbeat is sent this many times before the watchdog bites.
 const BEATS_PER_WATCHDOG: u32 = 20;
@@ -24,6 +24,25 @@ const LONGEST_BEAT_INTERVAL: Duration = Duration::from_millis(500);
 pub struct SupervisorLink {
     sender: Sender,
     receiver: Receiver,
+    predecessor: watch::Sender<Option<Predecessor>>,
+}
+
+/// The end of the process that was in the slot before.
+#[derive(Debug, Clone)]
+pub struct Predecessor {
+    /// The end, in the supervisor's words.
+    pub exit: LastExit,
+    /// The moment at which it was told.
+    pub told: Instant,
+}
+
+impl Predecessor {
+    /// The time since its end.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        let before = Duration::try_from_secs_f64(self.exit.age_seconds).unwrap_or_default();
+        before.saturating_add(self.told.elapsed())
+    }
 }
 
 impl SupervisorLink {
@@ -33,7 +52,17 @@ impl SupervisorLink {
     /// [`Error::NoSupervisor`].
     pub fn inherited() -> Result<Self, Error> {
         let (sender, receiver) = ipc::inherited().map_err(|_| Error::NoSupervisor)?;
-        Ok(Self { sender, receiver })
+        Ok(Self {
+            sender,
+            receiver,
+            predecessor: watch::Sender::new(None),
+        })
+    }
+
+    /// Follows what the supervisor says of the last process in the slot, while [`SupervisorLink::report`] runs.
+    #[must_use]
+    pub fn predecessor(&self) -> watch::Receiver<Option<Predecessor>> {
+        self.predecessor.subscribe()
     }
 
     /// Sends heartbeats until the supervisor is gone; reports come with them once there is a worker to observe.
@@ -44,7 +73,7 @@ impl SupervisorLink {
         let interval = (watchdog / BEATS_PER_WATCHDOG).clamp(SHORTEST_BEAT_INTERVAL, LONGEST_BEAT_INTERVAL);
         tokio::select! {
             () = send_beats(&mut self.sender, observed, interval) => {}
-            () = closed(&mut self.receiver) => {}
+            () = listen(&mut self.receiver, &self.predecessor) => {}
         }
     }
 
@@ -94,7 +123,12 @@ async fn first_job(worker: Option<WorkerObserver>) {
     }
 }
 
-/// Completes when the supervisor is gone.
-async fn closed(receiver: &mut Receiver) {
-    while receiver.receive::<Value>().await.is_some() {}
+/// Hears what the supervisor says, until it is gone.
+async fn listen(receiver: &mut Receiver, predecessor: &watch::Sender<Option<Predecessor>>) {
+    while let Some(message) = receiver.receive().await {
+        if let Received::Message(ToWorker::Predecessor { exit }) = message {
+            let told = Instant::now();
+            predecessor.send_replace(Some(Predecessor { exit, told }));
+        }
+    }
 }

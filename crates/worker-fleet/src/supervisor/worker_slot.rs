@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use durable_jobs::worker::WorkerReport;
 use tracing::warn;
 
-use super::ipc::{FromChild, Received, WorkerFailure};
+use super::ipc::{FromChild, Received, ToWorker, WorkerFailure};
 use super::process::{Child, ProcessSlot, WorkerProcess, WorkerRecord, WorkerTimes};
 use crate::snapshot::{WorkerState, WorkerView};
 
@@ -45,9 +45,13 @@ impl WorkerSlot {
         }
     }
 
-    /// Fills the slot with a process that was just started.
+    /// Fills the slot with a process that was just started, and tells it how the last one ended.
     pub(super) fn fill(&mut self, child: Child, incarnation: u64) {
         self.start_failure = None;
+        if let (Some(exit), Some(sender)) = (self.process.last_exit(child.started), &child.sender) {
+            // One that does not hear it works all the same; why it does not shows in its own end.
+            let _ = sender.send_at_once(&ToWorker::Predecessor { exit });
+        }
         self.process.fill(child, incarnation);
     }
 

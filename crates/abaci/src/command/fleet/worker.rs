@@ -4,11 +4,12 @@
 //! back at once what it has on SIGUSR1, and reports why it gives up instead of printing it, so that it is logged once.
 
 use clap::Args;
+use durable_jobs::Worker;
 use durable_jobs::worker::{Slot, WorkerObserver};
 use rustix::process::Signal;
 use tokio::sync::watch;
-use tracing::info;
-use worker_fleet::child::SupervisorLink;
+use tracing::{info, warn};
+use worker_fleet::child::{Predecessor, SupervisorLink};
 use worker_fleet::die_with_parent;
 use worker_fleet::signals::{HandBackSignal, Signals};
 use worker_fleet::supervisor::WorkerFailure;
@@ -50,8 +51,9 @@ impl WorkerArgs {
         self.share_polling(&mut config.poll_interval);
         self.share_processors(&mut config);
         let (observer, reported) = watch::channel(None);
+        let predecessor = link.predecessor();
         let outcome = tokio::select! {
-            outcome = self.work(&config, &observer) => outcome,
+            outcome = self.work(&config, &observer, predecessor) => outcome,
             () = link.report(reported, config.watchdog.value.0) => return Ok(Exit::Unreachable),
         };
         let Err(error) = outcome else { return outcome };
@@ -83,6 +85,7 @@ impl WorkerArgs {
         &self,
         config: &Config,
         observer: &watch::Sender<Option<WorkerObserver>>,
+        predecessor: watch::Receiver<Option<Predecessor>>,
     ) -> anyhow::Result<Exit> {
         worker_startup::check(config)?;
         let (mut signals, mut hand_back) = (Signals::listen()?, HandBackSignal::listen()?);
@@ -98,6 +101,7 @@ impl WorkerArgs {
         let _kept = access.keep_running();
         observer.send_replace(Some(worker.observer()));
         worker_startup::announce(&worker, &access, config);
+        name_death(&worker, &predecessor).await;
         let signal = tokio::select! {
             signal = signals.next() => signal,
             () = hand_back.wait() => "SIGUSR1",
@@ -116,6 +120,18 @@ impl WorkerArgs {
             "drained"
         );
         Ok(Exit::Done)
+    }
+}
+
+/// Keeps how the last process in the slot ended, beside the starts of the jobs that it had.
+async fn name_death(worker: &Worker, predecessor: &watch::Receiver<Option<Predecessor>>) {
+    // It was told before this process had read its configuration.
+    let Some(last) = predecessor.borrow().clone() else {
+        return;
+    };
+    let (pid, how) = (last.exit.pid, last.exit.how());
+    if let Err(error) = worker.name_death(pid, &how, last.age()).await {
+        warn!(pid, how, %error, "could not keep how the last process in this slot ended");
     }
 }
 

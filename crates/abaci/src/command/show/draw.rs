@@ -1,6 +1,6 @@
 //! The lines of `abaci show`.
 
-use durable_jobs::record::{Label, StepRecord};
+use durable_jobs::record::{Attempt, Label, StepRecord};
 
 use super::Look;
 use crate::output::{self, Table};
@@ -36,6 +36,7 @@ pub(super) fn lines(look: &Look) -> Vec<String> {
     ];
     let mut lines: Vec<String> = fields.into_iter().filter_map(field).collect();
     lines.extend(result_lines(look));
+    lines.extend(attempt_lines(&look.attempt_history));
     lines.extend(step_lines(&detail.steps));
     lines
 }
@@ -82,6 +83,27 @@ fn result_lines(look: &Look) -> Vec<String> {
         ("BLAKE3", Some(result.certificate.blake3.clone())),
     ];
     fields.into_iter().filter_map(field).collect()
+}
+
+/// One line for each start, where there was more than one.
+fn attempt_lines(attempts: &[Attempt]) -> Vec<String> {
+    if attempts.len() < 2 {
+        return Vec::new();
+    }
+    let mut table = Table::new(["ATTEMPT", "WORKER", "PID", "STARTED", "ENDED", "HOW"]);
+    let unknown = || "-".to_owned();
+    for attempt in attempts {
+        let end = attempt.end.as_ref();
+        table.row([
+            attempt.number.to_string(),
+            attempt.executor_id.clone(),
+            attempt.pid.map_or_else(unknown, |pid| pid.to_string()),
+            output::time(attempt.started_at_ms),
+            attempt.ended_at_ms.map_or_else(unknown, output::time),
+            end.map_or_else(|| "running".to_owned(), ToString::to_string),
+        ]);
+    }
+    [String::new()].into_iter().chain(table.drawn()).collect()
 }
 
 fn step_lines(steps: &[StepRecord]) -> Vec<String> {

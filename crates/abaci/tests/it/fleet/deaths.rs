@@ -5,6 +5,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
 use testkit::{
     Deadline, PrivateServer, Process, Signal, TempDir, children_of, descendants_of, eventually, is_alive,
 };
@@ -80,6 +81,35 @@ fn a_stopped_health_process_ends_with_a_killed_supervisor() {
     thread::sleep(Duration::from_secs(1));
     fleet.process.kill();
     Deadline::after(Duration::from_secs(2)).eventually("its end", || !is_alive(health));
+}
+
+#[test]
+fn show_tells_how_the_worker_of_an_attempt_died() {
+    let rig = Rig::new();
+    let fleet = Fleet::start(&rig, &["--workers", "1"]);
+    let id = rig.submit(&["--algorithm", "recursive", "50"]).remove(0);
+    let killed = pid_of(&fleet.busy_worker());
+    signal(killed, Signal::KILL);
+    let attempts = eventually("the next attempt", || {
+        let shown = objects(&rig.run(["show", "--json", &id])).remove(0);
+        let attempts = shown["attempt_history"].clone();
+        if attempts[0]["end"]["kind"] == "worker_died" && attempts[1].is_object() {
+            Ok(attempts)
+        } else {
+            Err(attempts)
+        }
+    });
+    assert_eq!(attempts[0]["pid"], killed, "{attempts:#}");
+    assert_eq!(attempts[0]["end"]["reason"], "SIGKILL", "{attempts:#}");
+    assert_eq!(
+        (&attempts[1]["pid"], &attempts[1]["end"]),
+        (&fleet.pid(0).into(), &Value::Null)
+    );
+    let host = attempts[0]["host"].as_str().unwrap();
+    assert_eq!(attempts[0]["executor_id"], format!("{host}/0"));
+    let shown = rig.run(["show", &id]).stdout.join("\n");
+    assert!(shown.contains("its worker died: SIGKILL"), "{shown}");
+    assert_eq!(code(&rig.run(["cancel", &id])), 0);
 }
 
 #[test]

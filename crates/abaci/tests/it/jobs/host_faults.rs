@@ -187,6 +187,14 @@ fn a_bad_host_leaves_the_jobs_to_a_good_one() {
     for id in &ids {
         assert_eq!(assert_unharmed(&rig, id)["pid"], good);
     }
+    let kept = rig.database.psql(&format!(
+        "select distinct end_kind, end_reason like '%computing process%' from abaci.attempts where pid = {bad}"
+    ));
+    assert_eq!(
+        kept.trim(),
+        "given_back|t",
+        "why an attempt was given back is not kept"
+    );
     let health = fleet.answer_when("one worker short", |health| health["status"] == "degraded");
     assert!(
         health.body.contains("worker 0 cannot start a computing process"),

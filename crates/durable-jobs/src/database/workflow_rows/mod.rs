@@ -3,6 +3,7 @@
 //! Callers bind the parameters and read the rows; what a statement promises stands beside it.
 //! The engine's own work goes through its own functions ([`super::Database`]), and is not here.
 
+mod attempts;
 mod changes;
 mod claim;
 mod deadline;
@@ -17,6 +18,7 @@ mod select;
 mod submit;
 mod waiting;
 
+pub(crate) use attempts::{ATTEMPTS, KEEP_HOST_FAULT};
 pub(crate) use changes::CHANGES;
 pub(crate) use claim::{
     CLAIM, CLAIMED, CLAIMED_ROW, DEFUSE, HELD_ROWS, IN_ORDER, OWN_CLAIMED, RELABEL, RELEASE_DUE,

@@ -86,6 +86,19 @@ impl Sender {
     pub(crate) async fn send(&mut self, message: &impl Serialize) -> io::Result<()> {
         write_line(&mut self.0, message).await
     }
+
+    /// Sends a message at once, without a turn of the async loop.
+    ///
+    /// # Errors
+    /// When the other side is gone, or is so slow that there is no room for all of the message.
+    pub(crate) fn send_at_once(&self, message: &impl Serialize) -> io::Result<()> {
+        let line = line_of(message)?;
+        let stream: &UnixStream = self.0.as_ref();
+        match rustix::io::write(stream, &line)? {
+            written if written == line.len() => Ok(()),
+            _ => Err(io::ErrorKind::WriteZero.into()),
+        }
+    }
 }
 
 impl Receiver {
@@ -118,6 +131,11 @@ mod tests {
         other.send(&failed).await.unwrap();
         assert_eq!(receiver.receive::<FromChild>().await, Some(Received::Unknown));
         assert_eq!(receiver.receive().await, Some(Received::Message(failed)));
+        sender.send_at_once(&"now").unwrap();
+        assert_eq!(
+            other_receives.receive().await,
+            Some(Received::Message("now".to_owned()))
+        );
         drop((other, other_receives));
         assert_eq!(receiver.receive::<FromChild>().await, None);
     }

@@ -7,7 +7,7 @@ mod channel;
 use durable_jobs::worker::WorkerReport;
 use serde::{Deserialize, Serialize};
 
-use crate::snapshot::Snapshot;
+use crate::snapshot::{LastExit, Snapshot};
 
 pub(crate) use channel::{Received, Receiver, Sender, inherited, pair, send_now, write_line};
 
@@ -36,6 +36,14 @@ pub struct WorkerFailure {
     /// Another process works under the executor id of its slot.
     #[serde(default)]
     pub is_slot_taken: bool,
+}
+
+/// A message of a supervisor to a worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "say", rename_all = "snake_case")]
+pub(crate) enum ToWorker {
+    /// The end of the last process in its slot, the first message where there was one.
+    Predecessor { exit: LastExit },
 }
 
 /// A message of a supervisor to a serving process.

@@ -1,0 +1,33 @@
+//! The end of the process that had this worker's executor id before.
+//!
+//! Whoever took its jobs over saw only that it was gone; who started it may know more.
+
+use std::time::Duration;
+
+use super::Worker;
+use crate::Error;
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+const NAME_DEATH: &str = "select abaci.name_death($1, $2, $3, $4)::text";
+
+impl Worker {
+    /// Keeps how an earlier process `pid` with this executor id ended, and how long ago, with the starts that ended with it.
+    ///
+    /// Starts of which more is known than that their worker is gone stay as they are.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] or [`Error::Database`].
+    pub async fn name_death(&self, pid: u32, how: &str, age: Duration) -> Result<(), Error> {
+        let name = sqlx::query(NAME_DEATH)
+            .bind(self.executor_id())
+            .bind(i32::try_from(pid).unwrap_or_default())
+            .bind(how)
+            .bind(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
+            .execute(&self.database.pool);
+        self.database
+            .bounded("keeping how a worker ended", TIMEOUT, name)
+            .await
+            .map(drop)
+    }
+}
