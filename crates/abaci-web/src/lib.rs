@@ -50,4 +50,4 @@ mod views;
 pub use access::{Access, Token, TokenError};
 pub use clients::Connect;
 pub use server::WebServer;
-pub use state::WebSettings;
+pub use state::{Kill, WebSettings};

@@ -48,6 +48,7 @@ impl Site {
             limits: Limits::default(),
             database: "a database of a test".to_owned(),
             bucket_access: BucketAccess::default(),
+            kill: None,
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let server = WebServer::new(listener, settings).unwrap();

@@ -4,6 +4,7 @@
 
 mod browser;
 mod clients;
+mod demo;
 mod listeners;
 mod login;
 mod rig;
