@@ -10,3 +10,4 @@ mod rig;
 mod scenarios;
 mod schemathesis;
 mod stream;
+mod token;
