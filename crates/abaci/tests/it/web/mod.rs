@@ -4,6 +4,7 @@
 
 mod browser;
 mod clients;
+mod downloads;
 mod listeners;
 mod login;
 mod rig;
