@@ -52,4 +52,4 @@ mod watched;
 pub use access::{Access, Token, TokenError};
 pub use clients::Connect;
 pub use server::WebServer;
-pub use state::WebSettings;
+pub use state::{Kill, WebSettings};

@@ -78,6 +78,7 @@ impl WebServer {
             limits: self.settings.limits,
             database: self.settings.database,
             bucket_access: self.settings.bucket_access,
+            kill: self.settings.kill,
             reads: Arc::new(Semaphore::new(READS)),
             waits: Semaphore::new(WAITS),
             clients: Arc::clone(&clients),
@@ -114,6 +115,9 @@ fn router(web: Shared) -> Router {
         .route("/healthz", get(healthz));
     if !is_read_only {
         router = router.merge(changing).merge(page::changing());
+        if web.kill.is_some() {
+            router = router.merge(page::demonstrating());
+        }
     }
     router
         .fallback(nothing)

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use durable_jobs::record::{Cursor, Order, StepRecord};
+use durable_jobs::record::{Attempt, AttemptEndKind, Cursor, Order, StepRecord};
 use durable_jobs::{Job, JobFilter};
 use serde::Serialize;
 use tokio::time::timeout;
@@ -63,6 +63,60 @@ impl From<StepRecord> for StepView {
             started_at_ms: step.started_at_ms,
             completed_at_ms: step.completed_at_ms,
             error: step.error,
+        }
+    }
+}
+
+/// The starts of a job.
+#[derive(Serialize, ToSchema)]
+pub(super) struct AttemptsView {
+    /// The first to the last, of more than a hundred the last hundred.
+    attempts: Vec<AttemptView>,
+}
+
+/// A start of a job.
+#[derive(Serialize, ToSchema)]
+pub(super) struct AttemptView {
+    /// Its place among all starts of the job, from 1.
+    number: u32,
+    /// The worker.
+    executor_id: String,
+    /// The worker's host; null where the name of the worker does not tell.
+    host: Option<String>,
+    /// The worker's process; null where nobody knows it any more.
+    pid: Option<u32>,
+    /// When it began.
+    started_at_ms: i64,
+    /// When it ended, of a worker that is gone its last sign of life; null while it runs.
+    ended_at_ms: Option<i64>,
+    /// Its end; null while it runs.
+    end: Option<EndView>,
+}
+
+/// The end of a start.
+#[derive(Serialize, ToSchema)]
+pub(super) struct EndView {
+    /// `succeeded`, `failed`, `parked`, `cancelled`, `worker_died`, `worker_gone`, `handed_back`, `given_back`, `process_died`,
+    /// or what a newer program calls it.
+    #[schema(value_type = String)]
+    kind: AttemptEndKind,
+    /// More about it: a failure, a signal; null where there is no more.
+    reason: Option<String>,
+}
+
+impl From<Attempt> for AttemptView {
+    fn from(attempt: Attempt) -> Self {
+        Self {
+            number: attempt.number,
+            executor_id: attempt.executor_id,
+            host: attempt.host,
+            pid: attempt.pid,
+            started_at_ms: attempt.started_at_ms,
+            ended_at_ms: attempt.ended_at_ms,
+            end: attempt.end.map(|end| EndView {
+                kind: end.kind,
+                reason: end.reason,
+            }),
         }
     }
 }
@@ -140,4 +194,18 @@ pub(super) async fn list_steps(State(web): State<Shared>, JobPath(id): JobPath) 
     let detail = web.client().await?.show(&id).await?;
     let steps = detail.steps.into_iter().map(StepView::from).collect();
     Ok(Json(StepsView { steps }))
+}
+
+/// Lists the starts of a job.
+#[utoipa::path(
+    get,
+    path = "/api/v1/jobs/{id}/attempts",
+    tag = "jobs",
+    params(("id" = String, Path, description = "The id of the job")),
+    responses((status = 200, description = "The starts", body = AttemptsView), Refusals)
+)]
+pub(super) async fn list_attempts(State(web): State<Shared>, JobPath(id): JobPath) -> Answer<AttemptsView> {
+    let attempts = web.client().await?.attempts(&id).await?;
+    let attempts = attempts.into_iter().map(AttemptView::from).collect();
+    Ok(Json(AttemptsView { attempts }))
 }

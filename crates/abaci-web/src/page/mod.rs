@@ -55,6 +55,11 @@ pub(crate) fn reading() -> Router<Shared> {
         .route("/static/{name}", get(assets::asset))
 }
 
+/// Returns the form that kills a worker, for demonstrations.
+pub(crate) fn demonstrating() -> Router<Shared> {
+    Router::new().route("/workers/kill", post(change::kill))
+}
+
 /// Returns the forms, which change something.
 pub(crate) fn changing() -> Router<Shared> {
     Router::new()

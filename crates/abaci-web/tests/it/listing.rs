@@ -145,6 +145,25 @@ fn a_parameter_that_is_wrong_or_unknown_is_named() {
 }
 
 #[test]
+fn the_attempts_of_a_job_have_their_workers_and_ends() {
+    let site = Site::new();
+    let id = site.submit(&json!(90)).remove(0);
+    let path = format!("/api/v1/jobs/{id}/attempts");
+    assert_eq!(site.get(&path).send().expect(200), json!({ "attempts": [] }));
+    let worker = site.worker();
+    site.ended(&id);
+    let attempts = site.get(&path).send().expect(200)["attempts"].clone();
+    assert_eq!(attempts.as_array().unwrap().len(), 1, "{attempts}");
+    let attempt = &attempts[0];
+    assert_eq!(attempt["executor_id"], worker.executor_id());
+    assert_eq!(attempt["pid"], std::process::id());
+    assert_eq!(attempt["number"], 1);
+    assert!(attempt["started_at_ms"].as_i64() <= attempt["ended_at_ms"].as_i64());
+    assert_eq!(attempt["end"], json!({"kind": "succeeded", "reason": null}));
+    site.get("/api/v1/jobs/none/attempts").send().expect(404);
+}
+
+#[test]
 fn the_steps_of_a_job_are_those_that_were_recorded() {
     let site = Site::new();
     let _worker = site.worker();

@@ -53,6 +53,7 @@ impl Site {
             limits: Limits::default(),
             database: "a database of a test".to_owned(),
             bucket_access: BucketAccess::default(),
+            kill: None,
         };
         let (stop, stopped) = oneshot::channel::<()>();
         let server = shape(WebServer::new(listener, settings).unwrap());

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use abaci_web::{Connect, WebServer, WebSettings};
+use abaci_web::{Connect, Token, WebServer, WebSettings};
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use durable_jobs::{Client, Error};
@@ -80,6 +80,7 @@ impl WebArgs {
             limits: config.limits(),
             database: database.place().to_owned(),
             bucket_access: config.bucket_access(),
+            kill: None,
         };
         let stop = async {
             tokio::select! {
@@ -107,7 +108,8 @@ pub(super) async fn run(
     }
 }
 
-fn connect(config: Config, database: DatabaseAccess) -> Connect {
+/// Connects clients to a database that is known.
+pub(super) fn connect(config: Config, database: DatabaseAccess) -> Connect {
     let (config, database) = (Arc::new(config), database);
     Box::new(move || {
         let (config, database) = (Arc::clone(&config), database.clone());
@@ -144,9 +146,14 @@ async fn print_url(config: &Config) -> anyhow::Result<Exit> {
         let way_out = "give the address of the page";
         return Err(Failed::usage(format!("{}; {way_out}", config.web_addr.named("none"))).into());
     };
-    let code = web_access::login_code(&token)?;
-    output::line(format_args!("http://{}/login?code={code}", reachable(address)))?;
+    output::line(login_url(&token, address)?)?;
     Ok(Exit::Done)
+}
+
+/// Makes an address that logs a browser in once.
+pub(super) fn login_url(token: &Token, address: SocketAddr) -> anyhow::Result<String> {
+    let code = web_access::login_code(token)?;
+    Ok(format!("http://{}/login?code={code}", reachable(address)))
 }
 
 async fn address_of_fleet(config: &Config) -> anyhow::Result<Option<SocketAddr>> {

@@ -53,6 +53,7 @@ impl FleetWebArgs {
             limits: config.limits(),
             database: self.place,
             bucket_access: config.bucket_access(),
+            kill: None,
         };
         let mut answered = Ok(());
         let end = process

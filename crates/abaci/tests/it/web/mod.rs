@@ -5,6 +5,7 @@
 mod browser;
 mod clients;
 mod downloads;
+mod demo;
 mod listeners;
 mod login;
 mod rig;
