@@ -72,7 +72,7 @@ async fn serve(
     };
     let url = web::login_url(&web_access::token(config)?, address)?;
     output::page(&url, is_opened(&sandbox.directory, &url)?)?;
-    web::run(listener, settings, async {
+    web::run(config, listener, settings, async {
         signals.next().await;
     })
     .await
