@@ -8,6 +8,8 @@
 //! | module | what it does |
 //! |---|---|
 //! | `overview`, `list`, `job`, `workers`, `queues` | the views |
+//! | `choice` | the conditions of a list, in its address |
+//! | `bulk` | changes of many jobs, each after a preview |
 //! | `submit` | the form of new jobs |
 //! | `change` | the buttons |
 //! | `login` | sessions |
@@ -20,7 +22,9 @@
 //! | `assets` | style and script |
 
 mod assets;
+mod bulk;
 mod change;
+mod choice;
 mod form;
 mod frame;
 mod health;
@@ -59,6 +63,7 @@ pub(crate) fn reading() -> Router<Shared> {
 pub(crate) fn changing() -> Router<Shared> {
     Router::new()
         .route("/submit", get(submit::form).post(submit::submit))
+        .route("/bulk", get(bulk::preview).post(bulk::change))
         .route("/jobs/{id}/cancel", post(change::cancel))
         .route("/jobs/{id}/resume", post(change::resume))
         .route("/jobs/{id}/fork", post(change::fork))

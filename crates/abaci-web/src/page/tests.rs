@@ -6,10 +6,11 @@ use durable_jobs::record::{Details, Job, JobDetail, StepRecord, WaitReason};
 use durable_jobs::{Failure, JobId, State};
 
 use super::assets::{SCRIPT, STYLE};
+use super::bulk::Offer;
 use super::frame::Frame;
 use super::health::Situation;
 use super::job::Seen;
-use super::list::JobsPage;
+use super::list::{JobsPage, SearchForm};
 use super::overview::OverviewPage;
 use super::rows::{CardJob, JobRow, Share, WorkerCard, job_path};
 use super::timeline::Start;
@@ -218,11 +219,21 @@ fn hostile_texts_of_a_job_are_inert() {
     let row = JobRow::of(&hostile_job(), NOW);
     let list = JobsPage {
         frame: frame(Rights::Change),
-        search: HOSTILE.to_owned(),
-        kept: vec![("tag", HOSTILE.to_owned())],
+        heading: "1 job".to_owned(),
+        form: SearchForm {
+            search: HOSTILE.to_owned(),
+            kept: vec![("tag", HOSTILE.to_owned())],
+            ..SearchForm::default()
+        },
         states: Vec::new(),
         conditions: Vec::new(),
+        offer: Offer {
+            fields: vec![("tag", HOSTILE.to_owned())],
+            ..Offer::default()
+        },
         jobs: vec![row],
+        is_live: true,
+        is_cut: false,
         is_first: true,
         first: "/jobs".to_owned(),
         next: None,

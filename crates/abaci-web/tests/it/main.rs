@@ -9,6 +9,7 @@ mod http;
 mod listing;
 mod load;
 mod openapi;
+mod page;
 mod rig;
 mod submitting;
 mod values;
