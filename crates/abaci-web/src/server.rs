@@ -105,6 +105,7 @@ fn router(web: Shared) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(Arc::clone(&web), bound))
         .layer(from_fn_with_state(Arc::clone(&web), guard))
+        .layer(from_fn_with_state(Arc::clone(&web), page::refusals))
         .with_state(web)
 }
 

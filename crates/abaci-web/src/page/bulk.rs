@@ -10,7 +10,8 @@ use durable_jobs::{Client, JobFilter, JobId, State as JobState};
 
 use super::choice::{self, Choice, Field};
 use super::form::Fields;
-use super::frame::{Frame, Refusal, View, render};
+use super::frame::{Frame, render};
+use super::refusal::{Refusal, View};
 use super::rows::{JobRow, job_path};
 use super::words::{class_of, counted, grouped, now_ms, shown};
 use crate::place::Params;

@@ -12,7 +12,8 @@ use tokio::time::timeout;
 
 use super::bulk::{self, Offer};
 use super::choice::{self, Choice, Field};
-use super::frame::{Frame, Refusal, View, render};
+use super::frame::{Frame, render};
+use super::refusal::{Refusal, View};
 use super::rows::JobRow;
 use super::words::{grouped, now_ms, shown};
 use crate::place::Params;

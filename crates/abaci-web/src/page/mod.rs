@@ -16,7 +16,8 @@
 //! | `timeline` | what happened to a job, drawn |
 //! | `health` | one sentence that says how things are |
 //! | `rows` | jobs as rows, workers as cards |
-//! | `frame` | what is around every view; refusals |
+//! | `refusal` | refusals and failures as pages |
+//! | `frame` | what is around every view |
 //! | `form` | the fields of a form |
 //! | `words` | numbers, times and reasons as people read them |
 //! | `assets` | style and script |
@@ -33,6 +34,7 @@ mod list;
 mod login;
 mod overview;
 mod queues;
+mod refusal;
 mod rows;
 mod submit;
 #[cfg(test)]
@@ -40,6 +42,8 @@ mod tests;
 mod timeline;
 mod words;
 mod workers;
+
+pub(crate) use refusal::refusals;
 
 use axum::Router;
 use axum::routing::{get, post};

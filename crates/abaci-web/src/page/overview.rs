@@ -6,8 +6,9 @@ use durable_jobs::client::{JobCount, QueueView, Waiting};
 use durable_jobs::{Client, Error, JobFilter, State as JobState};
 use futures_util::try_join;
 
-use super::frame::{Frame, Refusal, View, render};
+use super::frame::{Frame, render};
 use super::health::{Health, Situation};
+use super::refusal::{Refusal, View};
 use super::rows::{JobRow, WorkerCard};
 use super::words::{self, grouped, now_ms};
 use crate::state::Shared;

@@ -12,7 +12,8 @@ use fibonacci_jobs::{Limits, Request};
 use serde::Deserialize;
 
 use super::form::Fields;
-use super::frame::{Frame, Refusal, View, go, render};
+use super::frame::{Frame, go, render};
+use super::refusal::{Refusal, View};
 use super::rows::job_path;
 use super::words::{self, bytes, counted, grouped, shown};
 use crate::problem::Problem;

@@ -1,8 +1,10 @@
 //! The page as HTML, without scripts.
 
+use abaci_web::Access;
 use serde_json::json;
 
-use crate::rig::Site;
+use crate::http::Request;
+use crate::rig::{Site, token};
 
 /// Reads a view as somebody who may change something.
 #[track_caller]
@@ -197,4 +199,51 @@ fn every_condition_of_a_list_is_a_chip_and_narrows_it() {
     ] {
         assert_eq!(site.get(&format!("/jobs?{query}")).send().status, 422, "{query}");
     }
+}
+
+#[test]
+fn a_browser_is_shown_refusals_as_pages_and_others_problems() {
+    let site = Site::new();
+    let closed = Site::with(Access::new(token()).closed());
+    let html = |request: Request| request.header("accept", "text/html,*/*");
+    for (request, status, kind) in [
+        (site.get("/nothing"), 404, "not-found"),
+        (site.change("PUT", "/jobs"), 405, "method-not-allowed"),
+        (site.get("/").header("host", "evil.example"), 421, "foreign-host"),
+        (
+            site.change("POST", "/bulk")
+                .header("origin", "http://evil.example"),
+            403,
+            "foreign-origin",
+        ),
+        (site.request("POST", "/submit"), 401, "unauthorized"),
+        (closed.request("POST", "/submit"), 401, "unauthorized"),
+        (site.get("/static/none.css"), 404, "not-found"),
+    ] {
+        let plain = request.clone().send();
+        plain.problem(status, kind);
+        let page = html(request).send();
+        assert_eq!(page.status, status);
+        assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+        for name in ["content-security-policy", "cache-control", "www-authenticate"] {
+            assert_eq!(page.header(name), plain.header(name), "{name}");
+        }
+        has(&page.text(), &["<h1 class=\"bad\">", "</html>"]);
+        let is_let_in = matches!(status, 404 | 405);
+        assert_eq!(
+            page.text().contains("a database of a test"),
+            is_let_in,
+            "{}",
+            page.text()
+        );
+    }
+    html(site.get("/api/v1/nothing")).send().problem(404, "not-found");
+    let login = html(closed.get("/jobs")).send();
+    assert_eq!((login.status, login.header("location")), (303, Some("/login")));
+    assert!(
+        !html(closed.get("/login"))
+            .send()
+            .text()
+            .contains("a database of a test")
+    );
 }
