@@ -241,6 +241,15 @@ async function estimate() {
   } catch { /* It is said when the form is sent. */ }
 }
 
+$('#file')?.addEventListener('change', async ({ target }) => {
+  const [file] = target.files;
+  if (!file) return;
+  $('#numbers').value = file.size < 1e6 ? await file.text() : '';
+  target.setCustomValidity(file.size < 1e6 ? '' : 'The file has over 1 MB; send it in parts, or by POST /api/v1/jobs.');
+  target.reportValidity();
+  estimate();
+});
+
 form?.addEventListener('input', () => {
   clearTimeout(estimating);
   estimating = setTimeout(estimate, 400);
@@ -282,6 +291,6 @@ addEventListener('pageshow', ({ persisted }) => { if (persisted) listen(); });
 
 // Ages grow though nothing changes.
 setInterval(lookSoon, 10_000);
-$('#keys').hidden = false;
+for (const id of ['keys', 'from-file']) if ($(`#${id}`)) $(`#${id}`).hidden = false;
 ready();
 listen();

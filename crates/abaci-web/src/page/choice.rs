@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use durable_jobs::record::DetailFilter;
 use durable_jobs::{JobFilter, State};
 
-use super::words::{grouped, shown};
+use super::words::{grouped, shown, whole_moment};
 use crate::api;
 use crate::place::Params;
 use crate::problem::Problem;
@@ -185,12 +185,7 @@ fn state(name: &str) -> Result<State, &'static str> {
 
 /// Reads a moment, also one that is a date, or a time of the day without its seconds.
 fn moment(text: &str, now_ms: i64) -> Result<i64, &'static str> {
-    let whole = match text.len() {
-        10 if text.contains('-') => format!("{text} 00:00:00"),
-        16 if text.contains(':') => format!("{text}:00"),
-        _ => text.to_owned(),
-    };
-    api::moment(&whole, now_ms)
+    api::moment(&whole_moment(text), now_ms)
 }
 
 /// Reads a search for indices: digits, which may be in groups, with `n=` or without, or a range of them. The beginning of an

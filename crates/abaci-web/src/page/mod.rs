@@ -11,6 +11,8 @@
 //! | `choice` | the conditions of a list, in its address |
 //! | `bulk` | changes of many jobs, each after a preview |
 //! | `submit` | the form of new jobs |
+//! | `given` | its fields, read and refused |
+//! | `estimate` | the cost of jobs in words |
 //! | `change` | the buttons |
 //! | `login` | sessions |
 //! | `timeline` | what happened to a job, drawn |
@@ -26,8 +28,10 @@ mod assets;
 mod bulk;
 mod change;
 mod choice;
+mod estimate;
 mod form;
 mod frame;
+mod given;
 mod health;
 mod job;
 mod list;

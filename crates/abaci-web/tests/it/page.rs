@@ -202,6 +202,34 @@ fn every_condition_of_a_list_is_a_chip_and_narrows_it() {
 }
 
 #[test]
+fn a_submitted_form_keeps_its_delay() {
+    let site = Site::new();
+    let submit = |fields: &str| site.change("POST", "/submit").form(fields).send();
+    let refused = submit("numbers=10&delay=soon");
+    assert_eq!(refused.status, 422);
+    has(
+        &refused.text(),
+        &["delay-error", "value=\"soon\"", "&#34;soon&#34; is no time"],
+    );
+    assert_eq!(
+        submit("numbers=10&delay=2h&key=later").header("location"),
+        Some("/jobs/later?did=queued")
+    );
+    assert_eq!(
+        submit("numbers=1%0A2&delay=2099-12-24+18:00&key=both").status,
+        303
+    );
+    let delayed = |id: &str| site.get(&format!("/api/v1/jobs/{id}")).send().expect(200);
+    assert_eq!(delayed("later")["state"], "delayed");
+    let both = site
+        .get("/api/v1/jobs?batch=both&state=delayed")
+        .send()
+        .expect(200);
+    assert_eq!(both["jobs"].as_array().unwrap().len(), 2, "{both}");
+    assert_eq!(both["jobs"][0]["delayed_until_ms"], 4_101_818_400_000_u64);
+}
+
+#[test]
 fn a_browser_is_shown_refusals_as_pages_and_others_problems() {
     let site = Site::new();
     let closed = Site::with(Access::new(token()).closed());
