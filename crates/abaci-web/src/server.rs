@@ -20,6 +20,7 @@ use crate::feed::Feed;
 use crate::guard::{bound, guard};
 use crate::load::Load;
 use crate::problem::{Kind, Problem};
+use crate::standing::Readings;
 use crate::state::{Shared, Web, WebSettings};
 use crate::{api, page};
 
@@ -68,6 +69,7 @@ impl WebServer {
             waits: Semaphore::new(WAITS),
             clients: Arc::clone(&clients),
             feed,
+            readings: Readings::default(),
         });
         let limits = HttpLimits {
             connections,

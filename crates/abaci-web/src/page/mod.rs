@@ -16,6 +16,7 @@
 //! | `change` | the buttons |
 //! | `login` | sessions |
 //! | `timeline` | what happened to a job, drawn |
+//! | `chart` | the jobs that ended, drawn |
 //! | `health` | one sentence that says how things are |
 //! | `rows` | jobs as rows, workers as cards |
 //! | `refusal` | refusals and failures as pages |
@@ -27,6 +28,7 @@
 mod assets;
 mod bulk;
 mod change;
+mod chart;
 mod choice;
 mod estimate;
 mod form;

@@ -202,6 +202,25 @@ fn every_condition_of_a_list_is_a_chip_and_narrows_it() {
 }
 
 #[test]
+fn an_overview_counts_what_ended() {
+    let site = Site::new();
+    has(&view(&site, "/"), &["No job has ended in the last 15 minutes"]);
+    let site = Site::new();
+    let _worker = site.worker();
+    let id = site.submit(&json!(10)).remove(0);
+    site.ended(&id);
+    has(
+        &view(&site, "/"),
+        &[
+            "1 job in 15 minutes",
+            "1 succeeded",
+            "0 did not",
+            "<td>1</td><td>0</td>",
+        ],
+    );
+}
+
+#[test]
 fn a_submitted_form_keeps_its_delay() {
     let site = Site::new();
     let submit = |fields: &str| site.change("POST", "/submit").form(fields).send();
