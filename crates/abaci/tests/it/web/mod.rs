@@ -4,8 +4,8 @@
 
 mod browser;
 mod clients;
-mod downloads;
 mod demo;
+mod downloads;
 mod listeners;
 mod login;
 mod rig;
