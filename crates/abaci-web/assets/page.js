@@ -47,10 +47,18 @@ function replace(old, fresh) {
   const parts = new Map($$('[data-key]', fresh).map((part) => [part.dataset.key, part]));
   for (const part of $$('[data-key]', old)) {
     const other = parts.get(part.dataset.key);
-    const isFocused = part.contains(document.activeElement);
-    if (other && !isFocused && part.outerHTML !== other.outerHTML) part.replaceWith(other.cloneNode(true));
+    if (other && part.outerHTML !== other.outerHTML) follow(part, other);
   }
   return false;
+}
+
+// Of the part that has the focus, what is beside it follows.
+function follow(part, other) {
+  if (!part.contains(document.activeElement)) { part.replaceWith(other.cloneNode(true)); return; }
+  if (part === document.activeElement || part.children.length !== other.children.length) return;
+  [...part.children].forEach((child, place) => {
+    if (child.outerHTML !== other.children[place].outerHTML) follow(child, other.children[place]);
+  });
 }
 
 function show(text) {
@@ -88,7 +96,8 @@ async function look() {
 }
 
 function lookSoon() {
-  if (isWaiting) return;
+  // A form or a refusal stays as it is.
+  if (written.size === 0 || isWaiting) return;
   isWaiting = true;
   setTimeout(look, PAUSE_MS);
 }
