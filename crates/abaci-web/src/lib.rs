@@ -24,6 +24,7 @@
 //! | `guard` | who may: hosts, origins, tokens, sessions; headers of every answer |
 //! | `state` | what the handlers share |
 //! | `feed` | the loop that asks what has changed, for all listeners |
+//! | `watched` | the jobs that somebody listens to by their ids |
 //! | `clients` | the client, connected at the first question |
 //! | `load` | how much is done at once |
 //! | `views` | the JSON of answers |
@@ -46,6 +47,7 @@ mod problem;
 mod server;
 mod state;
 mod views;
+mod watched;
 
 pub use access::{Access, Token, TokenError};
 pub use clients::Connect;

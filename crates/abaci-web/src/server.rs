@@ -36,6 +36,7 @@ const WAITS: usize = 64;
 pub struct WebServer {
     listener: TcpListener,
     settings: WebSettings,
+    write_timeout: Duration,
 }
 
 impl WebServer {
@@ -45,7 +46,20 @@ impl WebServer {
     /// When the listener cannot be used.
     pub fn new(listener: TcpListener, settings: WebSettings) -> std::io::Result<Self> {
         listener.set_nonblocking(true)?;
-        Ok(Self { listener, settings })
+        Ok(Self {
+            listener,
+            settings,
+            write_timeout: http::WRITE_TIMEOUT,
+        })
+    }
+
+    /// Ends a connection after so long without a byte of an answer that its client took; half a minute is usual.
+    #[must_use]
+    pub fn with_write_timeout(self, write_timeout: Duration) -> Self {
+        Self {
+            write_timeout,
+            ..self
+        }
     }
 
     /// Answers until `stop` completes, then lets answers under way finish, for at most 1 s, and returns.
@@ -73,6 +87,7 @@ impl WebServer {
         let limits = HttpLimits {
             connections,
             lifetime: LIFETIME,
+            write_timeout: self.write_timeout,
         };
         // Ends with this.
         let mut asking = JoinSet::new();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use durable_jobs::record::{Attempt, AttemptEndKind, Cursor, StepRecord};
+use durable_jobs::record::{Attempt, AttemptEndKind, Cursor, Order, StepRecord};
 use durable_jobs::{Job, JobFilter};
 use serde::Serialize;
 use tokio::time::timeout;
@@ -128,9 +128,9 @@ impl From<Attempt> for AttemptView {
     tag = "jobs",
     params(
         FilterBody,
-        ("order" = inline(Option<String>), Query, description = "`newest`, which is usual, or `oldest`: by the date of the submission"),
+        ("sort" = inline(Option<String>), Query, description = "`newest`, which is usual, or `oldest`: by the date of the submission; `last_ended` or `first_ended`: only jobs that have ended, by that date"),
         ("limit" = inline(Option<u32>), Query, minimum = 1, maximum = 500, description = "At most so many jobs; 50 unless it is given"),
-        ("cursor" = inline(Option<String>), Query, description = "The place where the list goes on: `next` of its part before")
+        ("cursor" = inline(Option<String>), Query, description = "The place where the list goes on: `next` of its part before, which had the same sort")
     ),
     responses((status = 200, description = "A part of the list", body = JobsView), Refusals)
 )]
@@ -138,28 +138,29 @@ pub(super) async fn list_jobs(State(web): State<Shared>, mut params: Params) -> 
     let client = web.client().await?;
     let filter = filter::take(&mut params, client.clock().now_ms())?;
     let limit = params.read("limit", limit)?.unwrap_or(USUAL_LIMIT);
+    let order = params.read("sort", filter::order)?.unwrap_or_default();
     let filter = JobFilter {
-        after: params.read("cursor", str::parse)?,
-        order: params.read("order", filter::order)?.unwrap_or_default(),
+        after: filter::place(&mut params, order)?,
+        order,
         // One more tells whether there are more.
         limit: Some(limit + 1),
         ..filter
     };
-    params.end(&format!("{}, order, limit and cursor", filter::NAMES))?;
+    params.end(&format!("{}, sort, limit and cursor", filter::NAMES))?;
     let Ok(jobs) = timeout(TIMEOUT, client.list(&filter)).await else {
         let detail =
             "the jobs were not found in time; name a state, a batch, a tag, or dates with since and until";
         return Err(Problem::new(Kind::Timeout, detail));
     };
-    Ok(Json(part(jobs?, limit as usize)))
+    Ok(Json(part(jobs?, limit as usize, order)))
 }
 
-fn part(mut jobs: Vec<Job>, limit: usize) -> JobsView {
+fn part(mut jobs: Vec<Job>, limit: usize, order: Order) -> JobsView {
     let has_more = jobs.len() > limit;
     jobs.truncate(limit);
     let last = jobs.last().filter(|_| has_more);
     JobsView {
-        next: last.map(|last| Cursor::of(last).to_string()),
+        next: last.map(|last| Cursor::within(order, last).to_string()),
         jobs: jobs.into_iter().map(JobView::from).collect(),
     }
 }

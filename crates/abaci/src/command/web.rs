@@ -88,19 +88,24 @@ impl WebArgs {
                 _ = self.starter.starter_left() => {}
             }
         };
-        run(listener, settings, stop).await?;
+        run(config, listener, settings, stop).await?;
         Ok(Exit::Done)
     }
 }
 
 /// Answers until `stop` completes.
 pub(super) async fn run(
+    config: &Config,
     listener: TcpListener,
     settings: WebSettings,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
+    let token = web_access::follow_token(config, settings.access.clone());
     let server = WebServer::new(listener, settings).context("preparing the web listener")?;
-    server.run(stop).await.context("answering over HTTP")
+    tokio::select! {
+        answered = server.run(stop) => answered.context("answering over HTTP"),
+        never = token => match never {},
+    }
 }
 
 /// Connects clients to a database that is known.

@@ -58,7 +58,7 @@ impl FleetWebArgs {
         let mut answered = Ok(());
         let end = process
             .run(self.supervisor, |stop| async {
-                answered = web::run(listener, settings, stop).await;
+                answered = web::run(config, listener, settings, stop).await;
             })
             .await?;
         answered?;

@@ -4,6 +4,7 @@
 
 mod browser;
 mod clients;
+mod downloads;
 mod demo;
 mod listeners;
 mod login;
@@ -11,3 +12,4 @@ mod rig;
 mod scenarios;
 mod schemathesis;
 mod stream;
+mod token;
