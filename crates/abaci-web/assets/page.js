@@ -48,13 +48,20 @@ function replace(old, fresh) {
   const parts = new Map($$('[data-key]', fresh).map((part) => [part.dataset.key, part]));
   for (const part of $$('[data-key]', old)) {
     const other = parts.get(part.dataset.key);
-    const isFocused = part.contains(document.activeElement);
-    if (!other || isFocused || part.outerHTML === other.outerHTML) continue;
-    const copy = other.cloneNode(true);
-    if ($('input:checked', part)) $('input', copy).checked = true;
-    part.replaceWith(copy);
+    if (!other || part.outerHTML === other.outerHTML) continue;
+    if ($('input:checked', part)) $('input', other).checked = true;
+    follow(part, other);
   }
   return false;
+}
+
+// Of the part that has the focus, what is beside it follows.
+function follow(part, other) {
+  if (!part.contains(document.activeElement)) { part.replaceWith(other.cloneNode(true)); return; }
+  if (part === document.activeElement || part.children.length !== other.children.length) return;
+  [...part.children].forEach((child, place) => {
+    if (child.outerHTML !== other.children[place].outerHTML) follow(child, other.children[place]);
+  });
 }
 
 function show(text) {
@@ -96,6 +103,7 @@ async function look() {
 
 // What is heard while a look is due comes after what the server may show then, which is up to a second old.
 function lookSoon() {
+  // A form or a refusal stays as it is.
   if (written.size === 0) return;
   if (isWaiting) { isHeard = true; return; }
   isWaiting = true;

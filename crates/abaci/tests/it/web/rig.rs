@@ -44,12 +44,7 @@ impl WebRig {
     /// Starts a fleet and returns once all its workers take jobs and its web process answers.
     #[track_caller]
     pub(super) fn fleet(&self, arguments: &[&str]) -> WebFleet<'_> {
-        let web = ["--web-addr", "127.0.0.1:0"];
-        let fleet = Fleet::start(self, &[&web, arguments].concat());
-        let line = fleet.process.wait_for_line("web process started");
-        let url = format!("http://{}", field(&line, "address"));
-        let pid = field(&line, "pid").parse().expect("a process id");
-        WebFleet { url, pid, fleet }
+        WebFleet::start(self, arguments)
     }
 
     /// The web process of the fleet, once there is one.
@@ -112,7 +107,18 @@ pub(super) struct WebFleet<'a> {
     pub(super) fleet: Fleet<'a>,
 }
 
-impl WebFleet<'_> {
+impl<'a> WebFleet<'a> {
+    /// Starts a fleet and returns once all its workers take jobs and its web process answers.
+    #[track_caller]
+    pub(super) fn start(program: &'a dyn Program, arguments: &[&str]) -> Self {
+        let web = ["--web-addr", "127.0.0.1:0"];
+        let fleet = Fleet::start(program, &[&web, arguments].concat());
+        let line = fleet.process.wait_for_line("web process started");
+        let url = format!("http://{}", field(&line, "address"));
+        let pid = field(&line, "pid").parse().expect("a process id");
+        Self { url, pid, fleet }
+    }
+
     /// The host and port.
     pub(super) fn address(&self) -> &str {
         self.url.trim_start_matches("http://")
@@ -138,6 +144,16 @@ impl WebFleet<'_> {
 
     /// Starts a scenario in a browser that knows the address and the token.
     pub(super) fn scenario(&self, name: &str) -> Scenario {
-        Scenario::start(name, &[("ABACI_WEB_URL", &self.url), ("ABACI_WEB_TOKEN", TOKEN)])
+        self.scenario_as("operator", name)
+    }
+
+    /// Starts a scenario that looks as somebody.
+    pub(super) fn scenario_as(&self, role: &str, name: &str) -> Scenario {
+        let variables = [
+            ("ABACI_WEB_URL", self.url.as_str()),
+            ("ABACI_WEB_TOKEN", TOKEN),
+            ("ABACI_AS", role),
+        ];
+        Scenario::start(name, &variables)
     }
 }

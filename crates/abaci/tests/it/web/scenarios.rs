@@ -1,10 +1,36 @@
 //! Scenarios in a real browser, one test each.
 
-use testkit::Signal;
+use std::process::Command;
+
+use testkit::{PrivateServer, Signal, TempDir};
 
 use super::browser::Scenario;
-use super::rig::WebRig;
-use crate::fleet_rig::signal;
+use super::rig::{TOKEN, WebFleet, WebRig};
+use crate::fleet_rig::{pid_of, signal};
+use crate::rig::{Program, bare, run};
+
+/// A fleet on a database server of its own, which can be stopped.
+struct OutageRig {
+    home: TempDir,
+    url: String,
+}
+
+impl Program for OutageRig {
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = bare(&self.home, arguments);
+        command
+            .env("ABACI_DATABASE_URL", &self.url)
+            .env("ABACI_WEB_TOKEN", TOKEN);
+        command
+    }
+}
+
+/// Runs a scenario that needs nobody, on a fleet of one worker.
+#[track_caller]
+fn passes(name: &str) {
+    let rig = WebRig::new();
+    rig.fleet(&["--workers", "1"]).scenario(name).passes();
+}
 
 #[test]
 fn the_frame_of_browser_tests_notices_each_kind_of_fault() {
@@ -26,4 +52,98 @@ fn a_browser_comes_back_to_a_killed_server_and_hears_the_end() {
     rig.run(&["queue", "resume"]);
     scenario.answer("it may");
     scenario.passes();
+}
+
+#[test]
+fn whoever_may_change_something_meets_no_view_that_axe_blames() {
+    let rig = WebRig::new();
+    let web = rig.fleet(&["--workers", "1", "--enable-faults"]);
+    web.scenario("audit").passes();
+}
+
+#[test]
+fn whoever_only_reads_meets_no_view_that_axe_blames() {
+    let rig = WebRig::new();
+    let web = rig.fleet(&["--workers", "1", "--enable-faults"]);
+    web.scenario_as("reader", "audit").passes();
+}
+
+#[test]
+fn a_form_leads_to_a_job_whose_page_moves_to_its_value() {
+    passes("submit");
+}
+
+#[test]
+fn the_page_of_a_job_shows_a_killed_worker_and_the_next_start() {
+    let rig = WebRig::new();
+    let web = rig.fleet(&["--workers", "2"]);
+    let mut scenario = web.scenario("kill");
+    scenario.asks("kill its worker");
+    let worker = web.fleet.busy_worker();
+    signal(pid_of(&worker), Signal::KILL);
+    let name = worker["executor_id"].as_str().map(str::to_owned);
+    scenario.answer(&name.unwrap_or_else(|| panic!("no name: {worker}")));
+    scenario.passes();
+}
+
+#[test]
+fn a_browser_that_is_logged_in_cancels_resumes_and_forks() {
+    let rig = WebRig::new();
+    let web = rig.fleet(&["--workers", "1"]);
+    let mut scenario = web.scenario("change");
+    scenario.asks("the address that logs in");
+    let mut url = rig.command(&["web", "url"]);
+    url.env_remove("ABACI_WEB_ADDR");
+    scenario.answer(&run(url).stdout[0]);
+    scenario.passes();
+}
+
+#[test]
+fn each_tab_shows_what_another_does() {
+    passes("tabs");
+}
+
+#[test]
+fn an_open_page_outlives_its_killed_server() {
+    let rig = WebRig::new();
+    let web = rig.fleet(&["--workers", "1"]);
+    let mut scenario = web.scenario("restart");
+    scenario.asks("kill the web process");
+    signal(web.pid, Signal::KILL);
+    rig.run(&["submit", "77"]);
+    scenario.answer("killed");
+    scenario.passes();
+}
+
+#[test]
+fn an_open_page_tells_an_outage_of_the_database_and_goes_on() {
+    let mut postgres = PrivateServer::new();
+    let rig = OutageRig {
+        home: TempDir::new(),
+        url: postgres.create_database("jobs"),
+    };
+    let web = WebFleet::start(&rig, &["--workers", "1"]);
+    let mut scenario = web.scenario("outage");
+    scenario.asks("stop the database");
+    postgres.stop_immediate();
+    scenario.answer("stopped");
+    scenario.asks("start the database");
+    postgres.start();
+    scenario.answer("started");
+    scenario.passes();
+}
+
+#[test]
+fn the_keyboard_alone_does_everything() {
+    passes("keyboard");
+}
+
+#[test]
+fn a_browser_without_scripts_does_everything() {
+    passes("plain");
+}
+
+#[test]
+fn no_view_weighs_over_60_kb() {
+    passes("weight");
 }

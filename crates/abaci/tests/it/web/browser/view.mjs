@@ -48,9 +48,21 @@ export class View {
     await this.page.getByText(text).first().waitFor();
   }
 
+  /** Marks the document that is shown. */
+  async stays() {
+    await this.page.evaluate(() => { window.isTheSame = true; });
+  }
+
+  /** Fails unless the marked document is still the one that is shown. */
+  async assertStayed() {
+    assert.ok(await this.page.evaluate(() => window.isTheSame), `${this.page.url()} was loaded again`);
+  }
+
   /** Fails unless everybody can use the view as it is now: no finding of axe, and nothing wider than the window. */
   async audit() {
-    await this.page.evaluate(readFileSync(this.#require.resolve('axe-core/axe.min.js'), 'utf8'));
+    if (!await this.page.evaluate(() => 'axe' in window)) {
+      await this.page.evaluate(readFileSync(this.#require.resolve('axe-core/axe.min.js'), 'utf8'));
+    }
     const { violations } = await this.page.evaluate(() => axe.run(document, { resultTypes: ['violations'] }));
     const found = violations.flatMap(({ id, help, nodes }) => nodes.map((node) => `${id}: ${help}: ${node.html} ${node.failureSummary}`));
     assert.deepEqual(found, [], `axe on ${this.page.url()}`);
