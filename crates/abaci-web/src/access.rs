@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Write;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use blake3::Hash;
@@ -40,7 +40,7 @@ pub struct TokenError {
 /// The rights of those who ask.
 #[derive(Clone)]
 pub struct Access {
-    token: Token,
+    token: Arc<RwLock<Token>>,
     /// Names under which the server may be asked, beside its address.
     hosts: Vec<String>,
     /// True if reading needs the token, too.
@@ -136,7 +136,7 @@ impl Access {
     #[must_use]
     pub fn new(token: Token) -> Self {
         Self {
-            token,
+            token: Arc::new(RwLock::new(token)),
             hosts: Vec::new(),
             is_closed: false,
             is_read_only: false,
@@ -168,8 +168,19 @@ impl Access {
         }
     }
 
-    pub(crate) fn token(&self) -> &Token {
-        &self.token
+    /// Takes another token from now on, in every clone of this; the sessions and codes of the one before are over.
+    ///
+    /// Returns false where it is the same.
+    pub fn replace_token(&self, token: Token) -> bool {
+        if self.token().is(&token.0) {
+            return false;
+        }
+        *self.token.write().unwrap_or_else(PoisonError::into_inner) = token;
+        true
+    }
+
+    pub(crate) fn token(&self) -> Token {
+        self.token.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn hosts(&self) -> &[String] {
@@ -186,7 +197,7 @@ impl Access {
 
     /// Takes a one-time code; a second time it is none.
     pub(crate) fn spend(&self, code: &str) -> bool {
-        let Some((nonce, until)) = self.token.read("abaci web login", code) else {
+        let Some((nonce, until)) = self.token().read("abaci web login", code) else {
             return false;
         };
         let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
@@ -219,6 +230,16 @@ mod tests {
         assert!(access.spend(&code));
         assert!(!access.spend(&code), "a code was taken twice");
         assert!(access.spend(&token().login_code([8; 16])));
+    }
+
+    #[test]
+    fn another_token_ends_the_sessions_of_the_one_before() {
+        let access = Access::new(token());
+        let (clone, code, session) = (access.clone(), token().login_code([7; 16]), token().session());
+        assert!(!clone.replace_token(token()) && access.token().is_session(&session));
+        assert!(clone.replace_token(Token::of_random([1; 32])));
+        assert!(!access.token().is_session(&session) && !access.spend(&code));
+        assert!(access.spend(&Token::of_random([1; 32]).login_code([7; 16])));
     }
 
     #[test]

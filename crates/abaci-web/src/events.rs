@@ -3,7 +3,7 @@
 //! The id of an event is a moment in the history of the database; a listener that comes back with it, to whichever server,
 //! is told what it missed.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,12 +24,16 @@ use crate::place::{JobPath, Params};
 use crate::problem::{Kind, Problem};
 use crate::state::{Shared, Web};
 use crate::views::{JobDetailView, ProgressView};
+use crate::watched::Watch;
 
 /// A comment is sent after so long without an event.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// The header in which a listener that comes back names the last event that it had.
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// The reason of the end where there is nothing left to listen to.
+const DELETED: &str = "the job was deleted";
 
 /// Where a listener begins.
 #[derive(IntoParams)]
@@ -95,7 +99,8 @@ pub(crate) async fn job_events(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let since = Since::read(params)?;
-    // Taken before the job is read, so that nothing falls between the two.
+    // Both are taken before the job is read, so that nothing falls between.
+    let watch = web.feed.watch(id.clone());
     let seat = join(&web, &since, &headers).await?;
     let detail = web.detail(&id).await?;
     let comes_back = last_event(&since, &headers)?.is_some();
@@ -103,7 +108,7 @@ pub(crate) async fn job_events(
     if was_told && detail.job.is_final() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let mut listener = Listener::new(seat, Topic::Job(web, id));
+    let mut listener = Listener::new(seat, Topic::Job(web, watch));
     if !was_told {
         // What was missed is told by what is.
         listener.seat.missed.clear();
@@ -139,7 +144,7 @@ fn streamed(listener: Listener) -> Response {
 /// The jobs that a listener wants to hear of.
 enum Topic {
     All,
-    Job(Shared, JobId),
+    Job(Shared, Watch),
 }
 
 /// Somebody who listens.
@@ -182,6 +187,7 @@ impl Listener {
             }
             match self.seat.messages.recv().await {
                 Ok(Message::Changes(told)) => self.hear(&told).await,
+                Ok(Message::Gone(ids)) => self.hear_of_gone(&ids),
                 Ok(Message::Outage(since_ms)) => self.next.push_back(outage(since_ms)),
                 Err(RecvError::Lagged(_)) => {
                     self.end("too slow: read faster, and come back with the last id");
@@ -201,8 +207,8 @@ impl Listener {
                     None => event,
                 });
             }
-            Topic::Job(web, job) => {
-                let (web, job) = (Arc::clone(web), job.clone());
+            Topic::Job(web, watch) => {
+                let (web, job) = (Arc::clone(web), watch.id().clone());
                 if told.is_cut || told.has(&job) {
                     self.hear_of_job(&web, &job).await;
                 } else if let Some(progress) =
@@ -229,8 +235,16 @@ impl Listener {
     async fn hear_of_job(&mut self, web: &Web, job: &JobId) {
         match web.detail(job).await {
             Ok(detail) => self.say_state(&detail),
-            Err(problem) if problem.status() == StatusCode::NOT_FOUND => self.end("the job was deleted"),
+            Err(problem) if problem.status() == StatusCode::NOT_FOUND => self.end(DELETED),
             Err(_) => self.end("the database does not answer; come back with the last id"),
+        }
+    }
+
+    fn hear_of_gone(&mut self, ids: &HashSet<JobId>) {
+        if let Topic::Job(_, watch) = &self.topic
+            && ids.contains(watch.id())
+        {
+            self.end(DELETED);
         }
     }
 

@@ -5,7 +5,7 @@
 //! missed since the moment that it names: from the last messages, or by a question of its own with the same end, so that
 //! nothing comes twice and nothing is lost, whichever server it heard before.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -19,6 +19,7 @@ use tracing::{info, warn};
 use crate::clients::Clients;
 use crate::problem::Problem;
 use crate::views::{JobView, ProgressView, WorkerView};
+use crate::watched::{Watch, Watched};
 
 /// The time between two questions.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -26,8 +27,12 @@ const INTERVAL: Duration = Duration::from_millis(250);
 /// So many messages may be ahead of a listener before it is ended.
 const AHEAD: usize = 64;
 
-/// So many messages are kept for listeners that come back.
+/// So many messages are kept for listeners that come back, with so many jobs in all.
 const KEPT: usize = 240;
+const KEPT_JOBS: usize = 20_000;
+
+/// The jobs that somebody listens to by their ids are looked for so often.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A listener that hears of no change is told the moment so often, and that the server is there.
 const QUIET: Duration = Duration::from_secs(15);
@@ -37,6 +42,8 @@ const QUIET: Duration = Duration::from_secs(15);
 pub(crate) enum Message {
     /// Something changed, or nothing did for a while.
     Changes(Arc<Told>),
+    /// These of the jobs that somebody listens to are not there.
+    Gone(Arc<HashSet<JobId>>),
     /// The database does not answer, since this moment of the server's clock in milliseconds since 1970.
     Outage(u64),
 }
@@ -95,19 +102,29 @@ struct Joining {
 
 /// The way to join.
 #[derive(Clone)]
-pub(crate) struct Feed(mpsc::Sender<Joining>);
+pub(crate) struct Feed {
+    joins: mpsc::Sender<Joining>,
+    watched: Watched,
+}
 
 impl Feed {
     /// Makes a feed, and the loop behind it, which is to be run.
     pub(crate) fn new() -> (Self, FeedLoop) {
         let (joins, joining) = mpsc::channel(1024);
-        (Self(joins), FeedLoop::new(joining))
+        let watched = Watched::default();
+        let feed = FeedLoop::new(joining, watched.clone());
+        (Self { joins, watched }, feed)
+    }
+
+    /// Has those who listen told if this job is deleted, for as long as the watch lives.
+    pub(crate) fn watch(&self, id: JobId) -> Watch {
+        self.watched.watch(id)
     }
 
     /// Takes a place; nothing when the server ends.
     pub(crate) async fn join(&self, after: Option<Moment>) -> Option<Seat> {
         let (seat, taken) = oneshot::channel();
-        self.0.send(Joining { after, seat }).await.ok()?;
+        self.joins.send(Joining { after, seat }).await.ok()?;
         taken.await.ok()
     }
 }
@@ -116,6 +133,9 @@ impl Feed {
 pub(crate) struct FeedLoop {
     joining: mpsc::Receiver<Joining>,
     messages: broadcast::Sender<Message>,
+    watched: Watched,
+    /// When the jobs that are watched were last looked for.
+    looked: Instant,
     kept: VecDeque<Arc<Told>>,
     /// The last moment; absent while nobody listened.
     moment: Option<Moment>,
@@ -129,9 +149,11 @@ pub(crate) struct FeedLoop {
 }
 
 impl FeedLoop {
-    fn new(joining: mpsc::Receiver<Joining>) -> Self {
+    fn new(joining: mpsc::Receiver<Joining>, watched: Watched) -> Self {
         Self {
             joining,
+            watched,
+            looked: Instant::now(),
             messages: broadcast::Sender::new(AHEAD),
             kept: VecDeque::new(),
             moment: None,
@@ -163,6 +185,7 @@ impl FeedLoop {
                 Ok(changes) => {
                     self.tell(changes);
                     self.seat(&clients, &mut waiting).await;
+                    self.look(&clients).await;
                 }
                 Err(problem) => self.lose(&problem, &mut waiting),
             }
@@ -195,8 +218,28 @@ impl FeedLoop {
             let _ = self.messages.send(Message::Changes(Arc::clone(&told)));
         }
         self.kept.push_back(told);
-        if self.kept.len() > KEPT {
+        while self.kept.len() > KEPT || self.kept_jobs() > KEPT_JOBS {
             self.kept.pop_front();
+        }
+    }
+
+    fn kept_jobs(&self) -> usize {
+        self.kept.iter().map(|told| told.jobs.len()).sum()
+    }
+
+    /// Tells which of the jobs that are watched are gone.
+    async fn look(&mut self, clients: &Clients) {
+        let ids = self.watched.ids();
+        if ids.is_empty() || self.looked.elapsed() < LOOK_INTERVAL {
+            return;
+        }
+        self.looked = Instant::now();
+        let absent = async { Ok::<_, Problem>(clients.get().await?.absent(&ids).await?) };
+        // Where the database does not answer, the next question for changes says so.
+        if let Ok(gone) = absent.await
+            && !gone.is_empty()
+        {
+            let _ = self.messages.send(Message::Gone(Arc::new(gone)));
         }
     }
 

@@ -26,6 +26,7 @@
 //! | `standing` | how things are, read once for all who look |
 //! | `reading` | what all viewers share while it is fresh |
 //! | `feed` | the loop that asks what has changed, for all listeners |
+//! | `watched` | the jobs that somebody listens to by their ids |
 //! | `clients` | the client, connected at the first question |
 //! | `load` | how much is done at once |
 //! | `views` | the JSON of answers |
@@ -50,8 +51,9 @@ mod server;
 mod standing;
 mod state;
 mod views;
+mod watched;
 
 pub use access::{Access, Token, TokenError};
 pub use clients::Connect;
 pub use server::WebServer;
-pub use state::WebSettings;
+pub use state::{Kill, WebSettings};

@@ -4,6 +4,7 @@ use axum::extract::{FromRequestParts, Path, Query};
 use axum::http::request::Parts;
 use durable_jobs::record::shorten;
 use durable_jobs::{Error, JobId};
+use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 use crate::body::short;
@@ -61,6 +62,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        // What is not UTF-8 would be taken for another text.
+        let query = percent_decode_str(parts.uri.query().unwrap_or_default());
+        if query.decode_utf8().is_err() {
+            return Err(Problem::new(Kind::Malformed, "the query is not UTF-8"));
+        }
         let pairs = Query::<Vec<(String, String)>>::try_from_uri(&parts.uri)
             .map_err(|_| Problem::new(Kind::Malformed, "the query cannot be read"))?;
         Self::checked("query", pairs.0)

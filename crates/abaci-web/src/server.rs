@@ -37,6 +37,7 @@ const WAITS: usize = 64;
 pub struct WebServer {
     listener: TcpListener,
     settings: WebSettings,
+    write_timeout: Duration,
 }
 
 impl WebServer {
@@ -46,7 +47,20 @@ impl WebServer {
     /// When the listener cannot be used.
     pub fn new(listener: TcpListener, settings: WebSettings) -> std::io::Result<Self> {
         listener.set_nonblocking(true)?;
-        Ok(Self { listener, settings })
+        Ok(Self {
+            listener,
+            settings,
+            write_timeout: http::WRITE_TIMEOUT,
+        })
+    }
+
+    /// Ends a connection after so long without a byte of an answer that its client took; half a minute is usual.
+    #[must_use]
+    pub fn with_write_timeout(self, write_timeout: Duration) -> Self {
+        Self {
+            write_timeout,
+            ..self
+        }
     }
 
     /// Answers until `stop` completes, then lets answers under way finish, for at most 1 s, and returns.
@@ -65,6 +79,7 @@ impl WebServer {
             limits: self.settings.limits,
             database: self.settings.database,
             bucket_access: self.settings.bucket_access,
+            kill: self.settings.kill,
             reads: Arc::new(Semaphore::new(READS)),
             waits: Semaphore::new(WAITS),
             clients: Arc::clone(&clients),
@@ -74,6 +89,7 @@ impl WebServer {
         let limits = HttpLimits {
             connections,
             lifetime: LIFETIME,
+            write_timeout: self.write_timeout,
         };
         // Ends with this.
         let mut asking = JoinSet::new();
@@ -101,6 +117,9 @@ fn router(web: Shared) -> Router {
         .route("/healthz", get(healthz));
     if !is_read_only {
         router = router.merge(changing).merge(page::changing());
+        if web.kill.is_some() {
+            router = router.merge(page::demonstrating());
+        }
     }
     router
         .fallback(nothing)

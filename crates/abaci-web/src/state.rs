@@ -1,5 +1,6 @@
 //! The state that all handlers share.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
 use durable_jobs::artifact::BucketAccess;
@@ -27,7 +28,12 @@ pub struct WebSettings {
     pub database: String,
     /// The access to the buckets in which values are kept.
     pub bucket_access: BucketAccess,
+    /// Kills workers for those who may change something; only a demonstration has it.
+    pub kill: Option<Kill>,
 }
+
+/// Kills the process of the worker with an executor id, the way a crash does; an error says in one line why it could not.
+pub type Kill = Box<dyn Fn(String) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync>;
 
 /// The state of a server.
 pub(crate) struct Web {
@@ -37,6 +43,7 @@ pub(crate) struct Web {
     /// The place of the jobs, fit to be shown.
     pub(crate) database: String,
     pub(crate) bucket_access: BucketAccess,
+    pub(crate) kill: Option<Kill>,
     /// The places for those who read large values.
     pub(crate) reads: Arc<Semaphore>,
     /// The places for those who wait for a result, each of whom asks the database by itself.

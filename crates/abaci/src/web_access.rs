@@ -1,5 +1,6 @@
 //! Who may do what over HTTP, as the settings say: the token, the names, the address.
 
+use std::convert::Infallible;
 use std::fs;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -9,12 +10,16 @@ use std::time::{Duration, Instant};
 
 use abaci_web::{Access, Token};
 use anyhow::Context;
+use tracing::{info, warn};
 
 use crate::config::{Config, ListenAddr, USUAL_WEB_ADDR, WEB_TOKEN};
 use crate::exit::Failed;
 
 /// The longest time that the web process of a killed fleet may hold its address.
 const PREDECESSOR_PATIENCE: Duration = Duration::from_secs(2);
+
+/// The time between two looks at the file of the token.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Returns the address to listen on, if there is to be one.
 pub(crate) fn address(config: &Config) -> Option<SocketAddr> {
@@ -84,6 +89,48 @@ pub(crate) fn token(config: &Config) -> anyhow::Result<Token> {
     }
 }
 
+/// Takes the token anew whenever its file has another one, for as long as the server runs. A file that is gone or makes no
+/// sense changes nothing.
+pub(crate) async fn follow_token(config: &Config, access: Access) -> Infallible {
+    let Some(path) = token_path(config) else {
+        return std::future::pending().await;
+    };
+    let mut is_failing = false;
+    loop {
+        tokio::time::sleep(LOOK_INTERVAL).await;
+        match read_token(&path) {
+            Ok(token) => {
+                is_failing = false;
+                if access.replace_token(token) {
+                    info!(path = %path.display(), "the token is another one; sessions of the one before are over");
+                }
+            }
+            Err(error) if !std::mem::replace(&mut is_failing, true) => {
+                warn!(error, path = %path.display(), "the token cannot be read; it stays as it was");
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// Returns the file of the token, unless the environment gives it.
+fn token_path(config: &Config) -> Option<PathBuf> {
+    if config.surroundings.web_token.is_some() {
+        return None;
+    }
+    let given = config.token_file.value.clone();
+    Some(given.unwrap_or_else(|| own_path(&config.data_dir.value)))
+}
+
+fn own_path(data_dir: &Path) -> PathBuf {
+    data_dir.join("web").join("token")
+}
+
+fn read_token(path: &Path) -> Result<Token, String> {
+    let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
+    Token::new(text.trim()).map_err(|error| error.to_string())
+}
+
 /// Makes a code that logs a browser in once.
 ///
 /// # Errors
@@ -103,14 +150,13 @@ fn given_token(config: &Config) -> anyhow::Result<Option<Token>> {
         return Ok(None);
     };
     let named = || config.token_file.named(path.display());
-    let text = fs::read_to_string(path).map_err(|error| Failed::usage(format!("{}: {error}", named())))?;
-    let token = Token::new(text.trim()).map_err(|error| Failed::usage(format!("{}: {error}", named())));
+    let token = read_token(path).map_err(|error| Failed::usage(format!("{}: {error}", named())));
     Ok(Some(token?))
 }
 
 /// Reads the token of the data directory, which the first start makes.
 fn own_token(data_dir: &Path) -> anyhow::Result<Token> {
-    let path = data_dir.join("web").join("token");
+    let path = own_path(data_dir);
     let failed = |error: io::Error| Failed::usage(format!("cannot use {}: {error}", path.display()));
     match fs::read_to_string(&path) {
         Ok(text) => {

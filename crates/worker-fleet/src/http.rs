@@ -32,8 +32,8 @@ const MAX_CONNECTIONS: usize = 2048;
 /// The time for the header of a request, and for the silence between two.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The longest time in which nothing of an answer can be written.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// The usual time in which something of an answer has to be read.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The time that an answer under way has when its connection, or the server, ends.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
@@ -51,6 +51,8 @@ pub struct HttpLimits {
     pub connections: usize,
     /// The longest life of a connection.
     pub lifetime: Duration,
+    /// The longest time in which nothing of an answer can be written.
+    pub write_timeout: Duration,
 }
 
 /// Raises the process's limit of open files as far as it may be, and returns how many connections fit under it.
@@ -85,7 +87,7 @@ pub async fn serve(
         router,
         slots: Arc::new(Semaphore::new(limits.connections)),
         ended,
-        lifetime: limits.lifetime,
+        limits,
         open: JoinSet::new(),
     };
     tokio::select! {
@@ -104,7 +106,7 @@ struct HttpConnections {
     slots: Arc<Semaphore>,
     /// Closed when the connections are to end.
     ended: watch::Receiver<()>,
-    lifetime: Duration,
+    limits: HttpLimits,
     open: JoinSet<()>,
 }
 
@@ -134,20 +136,20 @@ impl HttpConnections {
     }
 
     fn open(&mut self, stream: TcpStream, slot: OwnedSemaphorePermit) {
-        let (router, ended, lifetime) = (self.router.clone(), self.ended.clone(), self.lifetime);
+        let (router, ended, limits) = (self.router.clone(), self.ended.clone(), self.limits);
         self.open.spawn(async move {
-            converse(stream, router, (lifetime, ended)).await;
+            converse(stream, router, (limits, ended)).await;
             drop(slot);
         });
     }
 }
 
 /// Answers on one connection until either side has had enough.
-async fn converse(stream: TcpStream, router: Router, (lifetime, mut ended): (Duration, watch::Receiver<()>)) {
+async fn converse(stream: TcpStream, router: Router, (limits, mut ended): (HttpLimits, watch::Receiver<()>)) {
     // Without it an answer waits for the client's acknowledgement; a failure costs that time and nothing else.
     let _ = stream.set_nodelay(true);
     let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(WRITE_TIMEOUT));
+    stream.set_write_timeout(Some(limits.write_timeout));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
@@ -157,7 +159,7 @@ async fn converse(stream: TcpStream, router: Router, (lifetime, mut ended): (Dur
     tokio::select! {
         // Whatever is wrong with a connection is the client's to notice.
         _ = connection.as_mut() => return,
-        () = sleep(lifetime) => {}
+        () = sleep(limits.lifetime) => {}
         _ = ended.changed() => {}
     }
     connection.as_mut().graceful_shutdown();

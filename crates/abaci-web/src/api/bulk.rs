@@ -6,7 +6,7 @@
 use axum::Json;
 use axum::extract::State;
 use durable_jobs::client::BulkAction;
-use durable_jobs::{Client, JobFilter};
+use durable_jobs::{Client, JobFilter, JobId, State as JobState};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -36,12 +36,39 @@ pub(super) struct BulkBody {
 pub(super) struct BulkView {
     /// The number of jobs that are meant.
     matched: u64,
-    /// The number of them that were changed; the others changed meanwhile by themselves.
+    /// The number of them that were changed.
     changed: u64,
+    /// The first hundred of the others, in their order, with the reason of each.
+    refused: Vec<RefusedView>,
     /// True if nothing was to be changed.
     dry_run: bool,
     /// The first twenty of those that are meant, in a preview.
     jobs: Vec<JobView>,
+}
+
+/// A job that was meant and was not changed.
+#[derive(Serialize, ToSchema)]
+struct RefusedView {
+    /// The id of the job.
+    id: String,
+    /// The state that it has come to meanwhile; null where it is gone.
+    state: Option<String>,
+    /// The reason in words.
+    reason: String,
+}
+
+impl RefusedView {
+    fn new((id, state): (JobId, Option<JobState>)) -> Self {
+        let state = state.map(|state| state.name().to_owned());
+        Self {
+            id: id.to_string(),
+            reason: state.as_ref().map_or_else(
+                || "it was deleted meanwhile".to_owned(),
+                |state| format!("its state is {state} by now"),
+            ),
+            state,
+        }
+    }
 }
 
 /// Cancels all jobs of a choice that wait or run.
@@ -87,16 +114,22 @@ async fn run(action: BulkAction, client: &Client, body: Value) -> Answer<BulkVie
     let (filter, dry_run) = read(action, body, client.clock().now_ms())?;
     let preview = client.bulk_preview(filter, action).await?;
     let matched = preview.count;
-    let (changed, jobs) = if dry_run {
-        (0, preview.first)
-    } else {
-        (client.bulk(preview).await?.changed, Vec::new())
-    };
+    if dry_run {
+        return Ok(Json(BulkView {
+            matched,
+            changed: 0,
+            refused: Vec::new(),
+            dry_run,
+            jobs: preview.first.into_iter().map(JobView::from).collect(),
+        }));
+    }
+    let report = client.bulk(preview).await?;
     Ok(Json(BulkView {
         matched,
-        changed,
+        changed: report.changed,
+        refused: report.refused.into_iter().map(RefusedView::new).collect(),
         dry_run,
-        jobs: jobs.into_iter().map(JobView::from).collect(),
+        jobs: Vec::new(),
     }))
 }
 

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::time::{Duration, SystemTime};
 
-use durable_jobs::record::{DetailFilter, Order};
+use durable_jobs::record::{Cursor, DetailFilter, Order};
 use durable_jobs::{JobFilter, State};
 use fibonacci_jobs::{Algorithm, Request};
 use serde::Deserialize;
@@ -14,12 +14,13 @@ use crate::place::{Forms, Params};
 use crate::problem::Problem;
 
 /// The names of a choice, for those who give another one.
-pub(super) const NAMES: &str = "state, parked, algorithm, n, queue, tag, batch, id_prefix, since and until";
+pub(super) const NAMES: &str = "state, parked, workflow, algorithm, n, queue, executor, tag, batch, id_prefix, text, since, \
+     until, ended_since and ended_until";
 
 /// The fields of a choice in a body that may be more than a text.
 pub(super) const FORMS: Forms = Forms {
     lists: &["state", "tag"],
-    numbers: &["n", "since", "until"],
+    numbers: &["n", "since", "until", "ended_since", "ended_until"],
 };
 
 const STATES: [State; 7] = [
@@ -48,6 +49,10 @@ pub(super) struct FilterBody {
     #[param(required = false, pattern = "^(true|false)$")]
     #[schema(required = false, pattern = "^(true|false)$")]
     parked: String,
+    /// Only jobs of this workflow, such as `fibonacci_workflow`.
+    #[param(required = false)]
+    #[schema(required = false)]
+    workflow: String,
     /// Only this algorithm: `doubling`, `iterative`, `recursive`, `stepwise` or `giant`.
     #[param(required = false)]
     #[schema(required = false)]
@@ -60,6 +65,10 @@ pub(super) struct FilterBody {
     #[param(required = false)]
     #[schema(required = false)]
     queue: String,
+    /// Only jobs that this worker has or had last, by its id.
+    #[param(required = false)]
+    #[schema(required = false)]
+    executor: String,
     /// Only jobs with this tag, or with all of several.
     #[param(required = false, value_type = Vec<String>)]
     #[schema(required = false)]
@@ -69,9 +78,13 @@ pub(super) struct FilterBody {
     #[schema(required = false)]
     batch: String,
     /// Only jobs whose id begins so.
-    #[param(required = false)]
-    #[schema(required = false)]
+    #[param(required = false, min_length = 1)]
+    #[schema(required = false, min_length = 1)]
     id_prefix: String,
+    /// Only jobs with this text in their id, a tag, their batch or their request.
+    #[param(required = false, min_length = 1)]
+    #[schema(required = false, min_length = 1)]
+    text: String,
     /// Only jobs that were submitted at this moment or later: `2026-12-24T18:00:00Z`, milliseconds since 1970-01-01 UTC, or
     /// so long ago, such as `2h`.
     #[param(required = false, value_type = String)]
@@ -81,6 +94,14 @@ pub(super) struct FilterBody {
     #[param(required = false, value_type = String)]
     #[schema(required = false)]
     until: IndexBody,
+    /// Only jobs that ended at this moment or later.
+    #[param(required = false, value_type = String)]
+    #[schema(required = false)]
+    ended_since: IndexBody,
+    /// Only jobs that ended at this moment or earlier.
+    #[param(required = false, value_type = String)]
+    #[schema(required = false)]
+    ended_until: IndexBody,
 }
 
 /// Takes a choice from parameters; `now_ms` is the time of the database.
@@ -94,12 +115,17 @@ pub(super) fn take(params: &mut Params, now_ms: i64) -> Result<JobFilter, Proble
     ];
     Ok(JobFilter {
         states: states(params)?,
-        id_prefix: params.take("id_prefix")?,
+        id_prefix: params.read("id_prefix", some)?,
+        text: params.read("text", some)?,
+        workflow: params.take("workflow")?,
+        executor_id: params.take("executor")?,
         batch: params.read("batch", str::parse)?,
         tags: all(params, "tag", str::parse)?,
         queue: params.take("queue")?,
         since_ms: params.read("since", moment)?,
         until_ms: params.read("until", moment)?,
+        completed_since_ms: params.read("ended_since", moment)?,
+        completed_until_ms: params.read("ended_until", moment)?,
         details: details.into_iter().flatten().collect(),
         ..JobFilter::default()
     })
@@ -110,7 +136,28 @@ pub(super) fn order(text: &str) -> Result<Order, &'static str> {
     match text {
         "newest" => Ok(Order::NewestFirst),
         "oldest" => Ok(Order::OldestFirst),
-        _ => Err("not an order; give newest or oldest"),
+        "last_ended" => Ok(Order::LastEndedFirst),
+        "first_ended" => Ok(Order::FirstEndedFirst),
+        _ => Err("not an order; give newest, oldest, last_ended or first_ended"),
+    }
+}
+
+/// Takes the place where a list goes on, if it is one of its order.
+pub(super) fn place(params: &mut Params, order: Order) -> Result<Option<Cursor>, Problem> {
+    params.read("cursor", |text| {
+        let cursor: Cursor = text.parse().map_err(|error| format!("{error}"))?;
+        if cursor.is_within(order) {
+            return Ok(cursor);
+        }
+        Err("a place of another order; give the sort of the list that named it, or no cursor".to_owned())
+    })
+}
+
+/// Reads a text that means something: each id and each name has the empty one in it.
+fn some(text: &str) -> Result<String, &'static str> {
+    match text {
+        "" => Err("it is empty, which means all jobs; give at least one character, or leave it out"),
+        text => Ok(text.to_owned()),
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use durable_jobs::record::{Cursor, StepRecord};
+use durable_jobs::record::{Attempt, AttemptEndKind, Cursor, Order, StepRecord};
 use durable_jobs::{Job, JobFilter};
 use serde::Serialize;
 use tokio::time::timeout;
@@ -67,6 +67,60 @@ impl From<StepRecord> for StepView {
     }
 }
 
+/// The starts of a job.
+#[derive(Serialize, ToSchema)]
+pub(super) struct AttemptsView {
+    /// The first to the last, of more than a hundred the last hundred.
+    attempts: Vec<AttemptView>,
+}
+
+/// A start of a job.
+#[derive(Serialize, ToSchema)]
+pub(super) struct AttemptView {
+    /// Its place among all starts of the job, from 1.
+    number: u32,
+    /// The worker.
+    executor_id: String,
+    /// The worker's host; null where the name of the worker does not tell.
+    host: Option<String>,
+    /// The worker's process; null where nobody knows it any more.
+    pid: Option<u32>,
+    /// When it began.
+    started_at_ms: i64,
+    /// When it ended, of a worker that is gone its last sign of life; null while it runs.
+    ended_at_ms: Option<i64>,
+    /// Its end; null while it runs.
+    end: Option<EndView>,
+}
+
+/// The end of a start.
+#[derive(Serialize, ToSchema)]
+pub(super) struct EndView {
+    /// `succeeded`, `failed`, `parked`, `cancelled`, `worker_died`, `worker_gone`, `handed_back`, `given_back`, `process_died`,
+    /// or what a newer program calls it.
+    #[schema(value_type = String)]
+    kind: AttemptEndKind,
+    /// More about it: a failure, a signal; null where there is no more.
+    reason: Option<String>,
+}
+
+impl From<Attempt> for AttemptView {
+    fn from(attempt: Attempt) -> Self {
+        Self {
+            number: attempt.number,
+            executor_id: attempt.executor_id,
+            host: attempt.host,
+            pid: attempt.pid,
+            started_at_ms: attempt.started_at_ms,
+            ended_at_ms: attempt.ended_at_ms,
+            end: attempt.end.map(|end| EndView {
+                kind: end.kind,
+                reason: end.reason,
+            }),
+        }
+    }
+}
+
 /// Lists jobs.
 #[utoipa::path(
     get,
@@ -74,9 +128,9 @@ impl From<StepRecord> for StepView {
     tag = "jobs",
     params(
         FilterBody,
-        ("order" = inline(Option<String>), Query, description = "`newest`, which is usual, or `oldest`: by the date of the submission"),
+        ("sort" = inline(Option<String>), Query, description = "`newest`, which is usual, or `oldest`: by the date of the submission; `last_ended` or `first_ended`: only jobs that have ended, by that date"),
         ("limit" = inline(Option<u32>), Query, minimum = 1, maximum = 500, description = "At most so many jobs; 50 unless it is given"),
-        ("cursor" = inline(Option<String>), Query, description = "The place where the list goes on: `next` of its part before")
+        ("cursor" = inline(Option<String>), Query, description = "The place where the list goes on: `next` of its part before, which had the same sort")
     ),
     responses((status = 200, description = "A part of the list", body = JobsView), Refusals)
 )]
@@ -84,28 +138,29 @@ pub(super) async fn list_jobs(State(web): State<Shared>, mut params: Params) -> 
     let client = web.client().await?;
     let filter = filter::take(&mut params, client.clock().now_ms())?;
     let limit = params.read("limit", limit)?.unwrap_or(USUAL_LIMIT);
+    let order = params.read("sort", filter::order)?.unwrap_or_default();
     let filter = JobFilter {
-        after: params.read("cursor", str::parse)?,
-        order: params.read("order", filter::order)?.unwrap_or_default(),
+        after: filter::place(&mut params, order)?,
+        order,
         // One more tells whether there are more.
         limit: Some(limit + 1),
         ..filter
     };
-    params.end(&format!("{}, order, limit and cursor", filter::NAMES))?;
+    params.end(&format!("{}, sort, limit and cursor", filter::NAMES))?;
     let Ok(jobs) = timeout(TIMEOUT, client.list(&filter)).await else {
         let detail =
             "the jobs were not found in time; name a state, a batch, a tag, or dates with since and until";
         return Err(Problem::new(Kind::Timeout, detail));
     };
-    Ok(Json(part(jobs?, limit as usize)))
+    Ok(Json(part(jobs?, limit as usize, order)))
 }
 
-fn part(mut jobs: Vec<Job>, limit: usize) -> JobsView {
+fn part(mut jobs: Vec<Job>, limit: usize, order: Order) -> JobsView {
     let has_more = jobs.len() > limit;
     jobs.truncate(limit);
     let last = jobs.last().filter(|_| has_more);
     JobsView {
-        next: last.map(|last| Cursor::of(last).to_string()),
+        next: last.map(|last| Cursor::within(order, last).to_string()),
         jobs: jobs.into_iter().map(JobView::from).collect(),
     }
 }
@@ -139,4 +194,18 @@ pub(super) async fn list_steps(State(web): State<Shared>, JobPath(id): JobPath) 
     let detail = web.client().await?.show(&id).await?;
     let steps = detail.steps.into_iter().map(StepView::from).collect();
     Ok(Json(StepsView { steps }))
+}
+
+/// Lists the starts of a job.
+#[utoipa::path(
+    get,
+    path = "/api/v1/jobs/{id}/attempts",
+    tag = "jobs",
+    params(("id" = String, Path, description = "The id of the job")),
+    responses((status = 200, description = "The starts", body = AttemptsView), Refusals)
+)]
+pub(super) async fn list_attempts(State(web): State<Shared>, JobPath(id): JobPath) -> Answer<AttemptsView> {
+    let attempts = web.client().await?.attempts(&id).await?;
+    let attempts = attempts.into_iter().map(AttemptView::from).collect();
+    Ok(Json(AttemptsView { attempts }))
 }

@@ -67,6 +67,7 @@ pub(crate) fn reading() -> OpenApiRouter<Shared> {
         .routes(routes!(jobs::list_jobs))
         .routes(routes!(jobs::show_job))
         .routes(routes!(jobs::list_steps))
+        .routes(routes!(jobs::list_attempts))
         .routes(routes!(value::show_value))
         .routes(routes!(fleet::list_workers))
         .routes(routes!(fleet::list_queues))

@@ -28,6 +28,12 @@ pub(super) struct RateForm {
     seconds: String,
 }
 
+/// The form of a kill.
+#[derive(Deserialize)]
+pub(super) struct KillForm {
+    worker: String,
+}
+
 /// Cancels a job.
 pub(super) async fn cancel(State(web): State<Shared>, frame: Frame, Path(id): Path<String>) -> View {
     changed(&frame, async {
@@ -177,6 +183,23 @@ impl RateForm {
         })?;
         Ok(Some(Rate::new(count, time)))
     }
+}
+
+/// Kills the process of a worker, where this is a demonstration.
+pub(super) async fn kill(
+    State(web): State<Shared>,
+    frame: Frame,
+    fields: Result<Fields<KillForm>, Problem>,
+) -> View {
+    changed(&frame, async {
+        let Fields(KillForm { worker }) = fields?;
+        let absent = || Problem::new(Kind::NotFound, "this is no demonstration");
+        let kill = web.kill.as_ref().ok_or_else(absent)?;
+        let killed = kill(worker).await;
+        killed.map_err(|reason| Problem::new(Kind::Conflict, reason))?;
+        Ok(go("/", "killed"))
+    })
+    .await
 }
 
 /// Shows what refused a change as a page.

@@ -29,6 +29,8 @@ pub(super) struct Frame {
     /// The view in the head that this one belongs to.
     pub(super) place: &'static str,
     pub(super) role: Role,
+    /// True if this is a demonstration, where workers may be killed.
+    pub(super) is_show: bool,
     /// The sentence on the change just made.
     pub(super) did: Option<&'static str>,
     /// The place of the jobs; empty for those who may not know it.
@@ -77,6 +79,7 @@ impl Frame {
         Self {
             place: "",
             role,
+            is_show: false,
             did: None,
             database: if access.is_closed() && role == Role::Reader {
                 String::new()
@@ -102,6 +105,10 @@ impl Frame {
 
     pub(super) fn can_change(&self) -> bool {
         self.role == Role::Operator
+    }
+
+    pub(super) fn can_kill(&self) -> bool {
+        self.is_show && self.can_change()
     }
 
     pub(super) fn can_log_in(&self) -> bool {
@@ -130,6 +137,7 @@ impl FromRequestParts<Shared> for Frame {
             .ok()
             .and_then(|Query(did)| did.did);
         Ok(Self {
+            is_show: web.kill.is_some(),
             did: did.and_then(|did| sentence_of(&did)),
             is_address: parts.method == Method::GET,
             ..Self::new(&web.access, rights, &web.database)
@@ -155,6 +163,7 @@ fn sentence_of(did: &str) -> Option<&'static str> {
         "unpaused" => "The queue starts jobs again.",
         "limited" => "The rate of the queue is set.",
         "unlimited" => "The queue has no rate any more.",
+        "killed" => "Killed with SIGKILL: another process takes its place, and its job is done all the same.",
         "in" => "You are logged in.",
         "out" => "You are logged out.",
         _ => return None,

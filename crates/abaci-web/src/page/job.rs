@@ -115,7 +115,7 @@ impl Seen {
             JobState::Running => client.progress(std::slice::from_ref(id)).await?.remove(id),
             _ => None,
         };
-        let starts = Start::last_of(&detail.job).into_iter().collect();
+        let starts = client.attempts(id).await?.iter().map(Start::of).collect();
         Ok(Self {
             detail,
             waiting,

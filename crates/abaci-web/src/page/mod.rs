@@ -8,8 +8,8 @@
 //! | module | what it does |
 //! |---|---|
 //! | `overview`, `list`, `job`, `workers`, `queues` | the views |
-//! | `choice` | the conditions of a list, in its address |
 //! | `bulk` | changes of many jobs, each after a preview |
+//! | `choice` | the conditions of a list, in its address |
 //! | `submit` | the form of new jobs |
 //! | `given` | its fields, read and refused |
 //! | `estimate` | the cost of jobs in words |
@@ -67,6 +67,11 @@ pub(crate) fn reading() -> Router<Shared> {
         .route("/login", get(login::login).post(login::take_token))
         .route("/logout", post(login::logout))
         .route("/static/{name}", get(assets::asset))
+}
+
+/// Returns the form that kills a worker, for demonstrations.
+pub(crate) fn demonstrating() -> Router<Shared> {
+    Router::new().route("/workers/kill", post(change::kill))
 }
 
 /// Returns the forms, which change something.

@@ -2,7 +2,9 @@
 
 use askama::Template;
 use durable_jobs::client::{Ended, QueueView, Throughput, Waiting};
-use durable_jobs::record::{Details, Job, JobDetail, StepRecord, WaitReason};
+use durable_jobs::record::{
+    Attempt, AttemptEnd, AttemptEndKind, Details, Job, JobDetail, StepRecord, WaitReason,
+};
 use durable_jobs::{Failure, JobId, State};
 
 use super::assets::{SCRIPT, STYLE};
@@ -77,9 +79,27 @@ fn step(id: i32, name: &str, from: i64) -> StepRecord {
     }
 }
 
+/// The last start of a job.
+fn start(job: &Job) -> Option<Attempt> {
+    let kind = match job.state {
+        State::Succeeded => AttemptEndKind::Succeeded,
+        State::Failed => AttemptEndKind::Failed,
+        _ => AttemptEndKind::Cancelled,
+    };
+    Some(Attempt {
+        number: job.attempts,
+        executor_id: job.executor_id.clone()?,
+        host: None,
+        pid: Some(4711),
+        started_at_ms: job.started_at_ms?,
+        ended_at_ms: job.completed_at_ms,
+        end: job.completed_at_ms.map(|_| AttemptEnd { kind, reason: None }),
+    })
+}
+
 fn seen(job: Job) -> Seen {
     Seen {
-        starts: Start::last_of(&job).into_iter().collect(),
+        starts: start(&job).iter().map(Start::of).collect(),
         detail: JobDetail {
             job,
             result: None,
@@ -189,6 +209,33 @@ fn a_job_without_scripts_has_its_story() {
         assert!(page.contains(fact), "{fact} is missing in:\n{page}");
     }
     assert!(!page.contains("/cancel"), "an ended job cannot be cancelled");
+}
+
+#[test]
+fn a_crash_is_marked_and_told_with_its_signal() {
+    let crashed = Attempt {
+        number: 1,
+        executor_id: HOSTILE.to_owned(),
+        started_at_ms: NOW - 8_000,
+        ended_at_ms: Some(NOW - 5_000),
+        end: Some(AttemptEnd {
+            kind: AttemptEndKind::WorkerDied,
+            reason: Some("SIGKILL".to_owned()),
+        }),
+        ..start(&job(State::Running)).unwrap()
+    };
+    let mut seen = seen(job(State::Running));
+    seen.starts.insert(0, Start::of(&crashed));
+    let page = written(seen, Rights::Read);
+    assert_eq!(page.matches("class=\"crash\"").count(), 1, "{page}");
+    for fact in [
+        "its worker died after 3.0 s: SIGKILL",
+        "laptop/1, pid 4711",
+        "has run for 4.0 s",
+    ] {
+        assert!(page.contains(fact), "{fact} is missing in:\n{page}");
+    }
+    assert!(!page.contains("<script>"), "{page}");
 }
 
 #[test]

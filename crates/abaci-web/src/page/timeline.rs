@@ -2,7 +2,7 @@
 //!
 //! Each row has its facts in words; the drawing beside it repeats them for eyes.
 
-use durable_jobs::record::{Job, JobDetail, StepRecord};
+use durable_jobs::record::{Attempt, AttemptEndKind, Job, JobDetail, StepRecord};
 
 use super::words::{self, Moment, grouped, span};
 
@@ -53,8 +53,10 @@ pub(super) struct Start {
     pub(super) from_ms: i64,
     /// Absent while it runs.
     pub(super) to_ms: Option<i64>,
-    /// The end in words; absent while it runs, or if nobody knows.
+    /// The end in words; absent while it runs.
     pub(super) end: Option<String>,
+    /// More about a crash: a signal.
+    pub(super) reason: Option<String>,
     pub(super) kind: StartKind,
 }
 
@@ -68,32 +70,42 @@ pub(super) enum StartKind {
 }
 
 impl Start {
-    /// Takes the last start from the row of the job; absent before the first.
-    pub(super) fn last_of(job: &Job) -> Option<Self> {
-        let from_ms = job.started_at_ms?;
-        let state = job.state.name();
-        let kind = match state {
-            "running" => StartKind::Running,
-            "succeeded" => StartKind::Succeeded,
-            "queued" | "delayed" => return None,
-            _ => StartKind::Ended,
+    pub(super) fn of(attempt: &Attempt) -> Self {
+        let kind = match attempt.end.as_ref().map(|end| &end.kind) {
+            None => StartKind::Running,
+            Some(AttemptEndKind::Succeeded) => StartKind::Succeeded,
+            Some(kind) if kind.is_crash() => StartKind::Crashed,
+            Some(_) => StartKind::Ended,
         };
-        Some(Self {
-            number: job.attempts,
-            place: job.executor_id.as_deref().map(words::shown).unwrap_or_default(),
-            from_ms,
-            to_ms: job.completed_at_ms,
-            end: (kind != StartKind::Running).then(|| state.to_owned()),
+        let place = words::shown(&attempt.executor_id);
+        Self {
+            number: attempt.number,
+            place: match attempt.pid {
+                Some(pid) => format!("{place}, pid {pid}"),
+                None => place,
+            },
+            from_ms: attempt.started_at_ms,
+            to_ms: attempt.ended_at_ms,
+            end: attempt
+                .end
+                .as_ref()
+                .map(|end| words::shown(&end.kind.to_string())),
+            // A failure of the job stands above the drawing.
+            reason: attempt
+                .end
+                .as_ref()
+                .filter(|_| kind == StartKind::Crashed)
+                .and_then(|end| end.reason.as_deref().map(words::shown)),
             kind,
-        })
+        }
     }
 
     fn words(&self, now_ms: i64) -> String {
         let time = span(self.from_ms, self.to_ms.unwrap_or(now_ms));
-        match (&self.end, self.kind) {
-            (_, StartKind::Running) => format!("has run for {time}"),
-            (Some(end), _) => format!("{end} after {time}"),
-            (None, _) => format!("ended after {time}"),
+        match (&self.end, &self.reason) {
+            (None, _) => format!("has run for {time}"),
+            (Some(end), None) => format!("{end} after {time}"),
+            (Some(end), Some(reason)) => format!("{end} after {time}: {reason}"),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Requests that no client should send.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 
 use testkit::eventually;
 
@@ -104,6 +105,60 @@ fn a_body_that_does_not_come_is_not_waited_for() {
     for stream in streams {
         Answer::read(stream).problem(408, "timeout");
     }
+}
+
+#[test]
+fn chunks_that_never_end_are_not_waited_for() {
+    let site = Site::new();
+    let mut stream = chunked(&site).start();
+    let mut writing = stream.try_clone().unwrap();
+    // One space after the other, each in time, until the server has had enough.
+    let writer = std::thread::spawn(move || {
+        let pause = std::time::Duration::from_millis(100);
+        while writing.write_all(b"1\r\n \r\n").is_ok() {
+            std::thread::sleep(pause);
+        }
+    });
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).unwrap();
+    assert_eq!(&status, b"HTTP/1.1 408");
+    drop(stream);
+    writer.join().unwrap();
+}
+
+#[test]
+fn a_header_that_does_not_end_ends_its_connection() {
+    let site = Site::new();
+    let mut slow = TcpStream::connect(site.address()).unwrap();
+    slow.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nx-slow: ")
+        .unwrap();
+    let mut answer = Vec::new();
+    let _ = slow.read_to_end(&mut answer);
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(
+        answer.is_empty() || answer.starts_with("HTTP/1.1 408"),
+        "{answer}"
+    );
+    assert_eq!(site.get("/healthz").send().status, 200);
+}
+
+#[test]
+fn paths_and_queries_that_are_not_utf_8_are_refused() {
+    let site = Site::new();
+    for path in [
+        "/api/v1/jobs/%ff",
+        "/api/v1/jobs/%ff/value",
+        "/api/v1/jobs?text=%ff",
+    ] {
+        let answer = site.get(path).send();
+        answer.problem(400, "malformed");
+    }
+    let mut stream = TcpStream::connect(site.address()).unwrap();
+    stream
+        .write_all(b"GET /\xff HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+        .unwrap();
+    let status = Answer::read(stream).status;
+    assert!((400..500).contains(&status), "{status}");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Changes of one job, of many, and of queues.
 
+use std::thread;
+
 use serde_json::{Value, json};
 use testkit::eventually;
 
@@ -118,7 +120,7 @@ fn a_bulk_change_means_what_its_preview_said() {
     let done = bulk(&site, "cancel", &json!({"filter": {"tag": "x"}})).expect(200);
     assert_eq!(
         done,
-        json!({"matched": 25, "changed": 25, "dry_run": false, "jobs": []})
+        json!({"matched": 25, "changed": 25, "refused": [], "dry_run": false, "jobs": []})
     );
     let again = bulk(&site, "cancel", &json!({"filter": {"tag": ["x"]}})).expect(200);
     assert_eq!(again["matched"], 0, "{again}");
@@ -133,6 +135,43 @@ fn a_bulk_change_means_what_its_preview_said() {
     .expect(200);
     assert_eq!(deleted["changed"], 25, "{deleted}");
     assert_eq!(site.get(&job(&other)).send().expect(200)["state"], "queued");
+}
+
+#[test]
+fn a_bulk_change_names_each_job_that_it_did_not_change() {
+    let site = Site::new();
+    let ids = site.submit(&json!([{"n": 1}, {"n": 2}, {"n": 3}]));
+    // Two of them go another way, and are let go of once the change waits for them.
+    let otherwise = format!(
+        "do $$ begin \
+             update dbos.workflow_status set status = 'SUCCESS' where workflow_uuid = '{}'; \
+             delete from dbos.workflow_status where workflow_uuid = '{}'; \
+             while not exists (select from pg_stat_activity where pg_backend_pid() = any(pg_blocking_pids(pid))) loop \
+                 perform pg_stat_clear_snapshot(), pg_sleep(0.01); \
+             end loop; end $$",
+        ids[0], ids[1]
+    );
+    let done = thread::scope(|threads| {
+        threads.spawn(|| site.database.psql(&otherwise));
+        eventually("the other way", || {
+            let free = "(select 1 from dbos.workflow_status for update skip locked) as free";
+            site.count(free) == 1
+        });
+        bulk(&site, "cancel", &json!({"filter": {"queue": "fibonacci"}})).expect(200)
+    });
+    assert_eq!(
+        (&done["matched"], &done["changed"]),
+        (&json!(3), &json!(1)),
+        "{done}"
+    );
+    assert_eq!(
+        done["refused"],
+        json!([
+            {"id": ids[0], "state": "succeeded", "reason": "its state is succeeded by now"},
+            {"id": ids[1], "state": null, "reason": "it was deleted meanwhile"}
+        ])
+    );
+    assert_eq!(site.get(&job(&ids[2])).send().expect(200)["state"], "cancelled");
 }
 
 #[test]
@@ -162,6 +201,12 @@ fn a_bulk_change_without_a_condition_is_refused() {
             "body.filter.state",
         ),
         ("cancel", json!({"filter": {"tags": "x"}}), "body.filter.tags"),
+        ("cancel", json!({"filter": {"text": ""}}), "body.filter.text"),
+        (
+            "cancel",
+            json!({"filter": {"id_prefix": ""}}),
+            "body.filter.id_prefix",
+        ),
         (
             "cancel",
             json!({"filter": {"queue": -42103}}),

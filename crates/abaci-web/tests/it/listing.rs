@@ -22,7 +22,7 @@ fn a_list_has_what_was_asked_for_and_nothing_else() {
     ]));
     for (query, expected) in [
         ("", vec![30, 20, 10]),
-        ("?order=oldest", vec![10, 20, 30]),
+        ("?sort=oldest", vec![10, 20, 30]),
         ("?tag=a", vec![20, 10]),
         ("?tag=a&tag=b", vec![10]),
         ("?state=queued", vec![30, 20, 10]),
@@ -34,6 +34,14 @@ fn a_list_has_what_was_asked_for_and_nothing_else() {
         ("?n=20..=30", vec![30, 20]),
         ("?n=10..30&algorithm=doubling", vec![10]),
         ("?id_prefix=mine%2F", vec![30]),
+        ("?text=mine", vec![30]),
+        ("?text=iterative", vec![30, 20]),
+        ("?text=none-such", vec![]),
+        ("?workflow=fibonacci_workflow", vec![30, 20, 10]),
+        ("?workflow=other", vec![]),
+        ("?executor=nobody", vec![]),
+        ("?ended_since=1h", vec![]),
+        ("?sort=last_ended", vec![]),
         ("?queue=fibonacci", vec![30, 20, 10]),
         ("?queue=other", vec![]),
         ("?since=1h", vec![30, 20, 10]),
@@ -65,6 +73,35 @@ fn the_parts_of_a_list_are_the_list() {
 }
 
 #[test]
+fn jobs_that_ended_are_found_by_their_end_and_worker() {
+    let site = Site::new();
+    let worker = site.worker();
+    for n in [3, 1, 2] {
+        let id = site.submit(&json!({"n": n})).remove(0);
+        site.ended(&id);
+    }
+    let of_worker = format!("?executor={}", worker.executor_id());
+    for (query, expected) in [
+        ("?sort=last_ended", vec![2, 1, 3]),
+        ("?sort=first_ended", vec![3, 1, 2]),
+        ("?sort=first_ended&n=1..=2", vec![1, 2]),
+        ("?ended_since=1h", vec![2, 1, 3]),
+        ("?ended_until=1h", vec![]),
+        (&of_worker, vec![2, 1, 3]),
+    ] {
+        assert_eq!(numbers(&site, query), expected, "{query}");
+    }
+    let list = |query: &str| site.get(&format!("/api/v1/jobs?{query}")).send();
+    let first = list("sort=first_ended&limit=1").expect(200);
+    let next = first["next"].as_str().unwrap().replace('/', "%2F");
+    let rest = format!("?sort=first_ended&cursor={next}");
+    assert_eq!(numbers(&site, &rest), [1, 2]);
+    let problem = list(&format!("cursor={next}")).problem(422, "invalid");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.contains("another order"), "{detail}");
+}
+
+#[test]
 fn a_parameter_that_is_wrong_or_unknown_is_named() {
     let site = Site::new();
     for (query, name) in [
@@ -83,7 +120,15 @@ fn a_parameter_that_is_wrong_or_unknown_is_named() {
         ("limit=501", "limit"),
         ("limit=5&limit=6", "limit"),
         ("cursor=somewhere", "cursor"),
-        ("order=random", "order"),
+        ("sort=random", "sort"),
+        ("order=oldest", "order"),
+        ("text=", "text"),
+        ("id_prefix=", "id_prefix"),
+        ("ended_since=soon", "ended_since"),
+        ("ended_until=", "ended_until"),
+        ("executor=a&executor=b", "executor"),
+        ("sort=last_ended&cursor=5%2Fa", "cursor"),
+        ("cursor=ended:5%2Fa", "cursor"),
         ("queue=a%00b", "queue"),
         ("offset=10", "offset"),
         ("State=queued", "State"),
@@ -97,6 +142,25 @@ fn a_parameter_that_is_wrong_or_unknown_is_named() {
         );
     }
     site.get("/api/v1/events?since=1").send().problem(422, "invalid");
+}
+
+#[test]
+fn the_attempts_of_a_job_have_their_workers_and_ends() {
+    let site = Site::new();
+    let id = site.submit(&json!(90)).remove(0);
+    let path = format!("/api/v1/jobs/{id}/attempts");
+    assert_eq!(site.get(&path).send().expect(200), json!({ "attempts": [] }));
+    let worker = site.worker();
+    site.ended(&id);
+    let attempts = site.get(&path).send().expect(200)["attempts"].clone();
+    assert_eq!(attempts.as_array().unwrap().len(), 1, "{attempts}");
+    let attempt = &attempts[0];
+    assert_eq!(attempt["executor_id"], worker.executor_id());
+    assert_eq!(attempt["pid"], std::process::id());
+    assert_eq!(attempt["number"], 1);
+    assert!(attempt["started_at_ms"].as_i64() <= attempt["ended_at_ms"].as_i64());
+    assert_eq!(attempt["end"], json!({"kind": "succeeded", "reason": null}));
+    site.get("/api/v1/jobs/none/attempts").send().expect(404);
 }
 
 #[test]

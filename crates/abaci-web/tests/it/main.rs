@@ -6,6 +6,7 @@ mod access;
 mod bodies;
 mod changes;
 mod http;
+mod listeners;
 mod listing;
 mod load;
 mod openapi;

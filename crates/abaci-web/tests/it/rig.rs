@@ -37,6 +37,11 @@ impl Site {
     }
 
     pub(crate) fn with(access: Access) -> Self {
+        Self::shaped(access, |server| server)
+    }
+
+    /// Starts a server that `shape` has had.
+    pub(crate) fn shaped(access: Access, shape: impl FnOnce(WebServer) -> WebServer) -> Self {
         let runtime = Runtime::new().unwrap();
         let database = Database::create();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -48,9 +53,10 @@ impl Site {
             limits: Limits::default(),
             database: "a database of a test".to_owned(),
             bucket_access: BucketAccess::default(),
+            kill: None,
         };
         let (stop, stopped) = oneshot::channel::<()>();
-        let server = WebServer::new(listener, settings).unwrap();
+        let server = shape(WebServer::new(listener, settings).unwrap());
         let server = runtime.spawn(async move {
             let stopped = async {
                 // Dropped as well as told is the end.
@@ -66,6 +72,10 @@ impl Site {
             stop: Some(stop),
             server: Some(server),
         }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
     }
 
     pub(crate) fn request(&self, method: &str, path: &str) -> Request {

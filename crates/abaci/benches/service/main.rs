@@ -2,7 +2,7 @@
 //!
 //! `cargo bench -p abaci --bench service` measures everything three times and prints each run and the median; names after
 //! `--` choose among `latency`, `throughput`, `startup`, `idle`, `workload`, `fleet`, `health`,
-//! `stepwise`, `giant`, `large` and `options`.
+//! `stepwise`, `giant`, `large`, `options` and `web`.
 //! Every part has a PostgreSQL of its own with the settings of a fresh cluster, so commits wait for the disk, and takes it
 //! away again.
 //!
@@ -21,6 +21,7 @@ mod server;
 mod startup;
 mod stepwise;
 mod throughput;
+mod web;
 mod workload;
 
 use std::process::ExitCode;
@@ -33,7 +34,7 @@ const RUNS: usize = 3;
 /// One measurement: its name, and what does it once.
 type Part = (&'static str, fn() -> Vec<Reading>);
 
-const PARTS: [Part; 11] = [
+const PARTS: [Part; 12] = [
     ("latency", latency::measure),
     ("throughput", throughput::measure),
     ("startup", startup::measure),
@@ -45,6 +46,7 @@ const PARTS: [Part; 11] = [
     ("giant", giant::measure),
     ("large", large::measure),
     ("options", options::measure),
+    ("web", web::measure),
 ];
 
 fn main() -> ExitCode {

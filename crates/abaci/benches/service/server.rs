@@ -18,6 +18,8 @@ pub(crate) struct Server {
     _home: TempDir,
     /// Where a fleet answers for its health.
     health_address: Option<String>,
+    /// Where its page is.
+    web_address: Option<String>,
     /// From the start of the process to its being ready.
     pub(crate) start: Duration,
 }
@@ -44,11 +46,17 @@ impl Server {
         let all: Vec<&str> = usual.iter().chain(arguments).copied().collect();
         let (mut server, begun) = Self::launch(database_url, "fleet", &all);
         let (_, line) = server.wait_for(&["health process started"]);
-        let address = line
-            .split_whitespace()
-            .find_map(|word| word.strip_prefix("address="));
-        server.health_address = address.map(|address| address.trim_matches('"').to_owned());
+        server.health_address = address_in(&line);
         server.start = server.wait_for(&[" fleet ready "]).0 - begun;
+        server
+    }
+
+    /// Starts `abaci web` on a database and returns once it answers.
+    pub(crate) fn web(database_url: &str) -> Self {
+        let (mut server, begun) = Self::launch(database_url, "web", &["--web-addr", "127.0.0.1:0"]);
+        let (at, line) = server.wait_for(&[" web ", "address="]);
+        server.web_address = address_in(&line);
+        server.start = at - begun;
         server
     }
 
@@ -73,6 +81,7 @@ impl Server {
             log,
             _home: home,
             health_address: None,
+            web_address: None,
             start: Duration::ZERO,
         };
         (server, begun)
@@ -88,6 +97,14 @@ impl Server {
     /// When it is no fleet.
     pub(crate) fn health_address(&self) -> &str {
         self.health_address.as_deref().expect("it is a fleet")
+    }
+
+    /// Where its page is.
+    ///
+    /// # Panics
+    /// When it is no web process.
+    pub(crate) fn web_address(&self) -> &str {
+        self.web_address.as_deref().expect("it is a web process")
     }
 
     /// Waits for the next line of the log that has all of these words, and returns when it came, and the line.
@@ -115,6 +132,13 @@ impl Drop for Server {
             eprintln!("besides its jobs the server said {trouble:#?}");
         }
     }
+}
+
+fn address_in(line: &str) -> Option<String> {
+    let address = line
+        .split_whitespace()
+        .find_map(|word| word.strip_prefix("address="));
+    address.map(|address| address.trim_matches('"').to_owned())
 }
 
 /// Reads the log as it comes: a server would wait if nobody did.

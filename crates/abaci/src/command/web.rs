@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use abaci_web::{Connect, WebServer, WebSettings};
+use abaci_web::{Connect, Token, WebServer, WebSettings};
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use durable_jobs::{Client, Error};
@@ -80,6 +80,7 @@ impl WebArgs {
             limits: config.limits(),
             database: database.place().to_owned(),
             bucket_access: config.bucket_access(),
+            kill: None,
         };
         let stop = async {
             tokio::select! {
@@ -87,22 +88,28 @@ impl WebArgs {
                 _ = self.starter.starter_left() => {}
             }
         };
-        run(listener, settings, stop).await?;
+        run(config, listener, settings, stop).await?;
         Ok(Exit::Done)
     }
 }
 
 /// Answers until `stop` completes.
 pub(super) async fn run(
+    config: &Config,
     listener: TcpListener,
     settings: WebSettings,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<()> {
+    let token = web_access::follow_token(config, settings.access.clone());
     let server = WebServer::new(listener, settings).context("preparing the web listener")?;
-    server.run(stop).await.context("answering over HTTP")
+    tokio::select! {
+        answered = server.run(stop) => answered.context("answering over HTTP"),
+        never = token => match never {},
+    }
 }
 
-fn connect(config: Config, database: DatabaseAccess) -> Connect {
+/// Connects clients to a database that is known.
+pub(super) fn connect(config: Config, database: DatabaseAccess) -> Connect {
     let (config, database) = (Arc::new(config), database);
     Box::new(move || {
         let (config, database) = (Arc::clone(&config), database.clone());
@@ -139,9 +146,14 @@ async fn print_url(config: &Config) -> anyhow::Result<Exit> {
         let way_out = "give the address of the page";
         return Err(Failed::usage(format!("{}; {way_out}", config.web_addr.named("none"))).into());
     };
-    let code = web_access::login_code(&token)?;
-    output::line(format_args!("http://{}/login?code={code}", reachable(address)))?;
+    output::line(login_url(&token, address)?)?;
     Ok(Exit::Done)
+}
+
+/// Makes an address that logs a browser in once.
+pub(super) fn login_url(token: &Token, address: SocketAddr) -> anyhow::Result<String> {
+    let code = web_access::login_code(token)?;
+    Ok(format!("http://{}/login?code={code}", reachable(address)))
 }
 
 async fn address_of_fleet(config: &Config) -> anyhow::Result<Option<SocketAddr>> {

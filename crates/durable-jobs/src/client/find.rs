@@ -1,4 +1,4 @@
-//! Jobs by the beginnings of their ids.
+//! Jobs by their ids, or by the beginnings of these.
 
 use std::collections::{HashMap, HashSet};
 
@@ -29,6 +29,20 @@ fn may_begin_an_id(text: &str) -> bool {
 }
 
 impl Client {
+    /// Returns those of the jobs that are not there: deleted, or never submitted.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] or [`Error::Database`].
+    pub async fn absent(&self, jobs: &[JobId]) -> Result<HashSet<JobId>, Error> {
+        let ids: Vec<&str> = jobs.iter().map(JobId::as_str).collect();
+        let known = sqlx::query_as(STATUSES).bind(ids).fetch_all(&self.database.pool);
+        let known = self.database.bounded("looking for jobs", self.timeout, known);
+        let known: Vec<(String, String)> = known.await?;
+        let known: HashSet<&str> = known.iter().map(|(id, _)| id.as_str()).collect();
+        let absent = jobs.iter().filter(|id| !known.contains(id.as_str()));
+        Ok(absent.cloned().collect())
+    }
+
     /// Finds for each text the job of that id, or else the only job whose id begins so.
     ///
     /// Of more than twenty texts that are no ids none is taken for a beginning.

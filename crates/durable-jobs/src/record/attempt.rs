@@ -71,23 +71,36 @@ impl Attempt {
     }
 }
 
+impl AttemptEndKind {
+    /// Tests whether the process that computed was gone before it said a word.
+    #[must_use]
+    pub fn is_crash(&self) -> bool {
+        matches!(self, Self::WorkerDied | Self::WorkerGone | Self::ProcessDied)
+    }
+}
+
+impl fmt::Display for AttemptEndKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Parked => "parked",
+            Self::Cancelled => "cancelled",
+            Self::WorkerDied => "its worker died",
+            Self::WorkerGone => "worker gone",
+            Self::HandedBack => "handed back in a drain",
+            Self::GivenBack => "given back",
+            Self::ProcessDied => "its process died",
+            Self::Other(kind) => kind,
+        })
+    }
+}
+
 impl fmt::Display for AttemptEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match &self.kind {
-            AttemptEndKind::Succeeded => "succeeded",
-            AttemptEndKind::Failed => "failed",
-            AttemptEndKind::Parked => "parked",
-            AttemptEndKind::Cancelled => "cancelled",
-            AttemptEndKind::WorkerDied => "its worker died",
-            AttemptEndKind::WorkerGone => "worker gone",
-            AttemptEndKind::HandedBack => "handed back in a drain",
-            AttemptEndKind::GivenBack => "given back",
-            AttemptEndKind::ProcessDied => "its process died",
-            AttemptEndKind::Other(kind) => kind,
-        };
         match &self.reason {
-            Some(reason) => write!(f, "{kind}: {reason}"),
-            None => f.write_str(kind),
+            Some(reason) => write!(f, "{}: {reason}", self.kind),
+            None => self.kind.fmt(f),
         }
     }
 }

@@ -45,7 +45,7 @@ use tokio::sync::watch;
 use tracing::{error, info};
 
 use crate::Error;
-use crate::http::{self, HttpLimits};
+use crate::http::{self, HttpLimits, WRITE_TIMEOUT};
 pub use application::Application;
 pub use one_worker::OneWorker;
 use probe::DatabaseProbe;
@@ -105,6 +105,7 @@ impl HealthServer {
         let limits = HttpLimits {
             connections: self.capacity,
             lifetime: LIFETIME,
+            write_timeout: WRITE_TIMEOUT,
         };
         let router = routes::router(Arc::clone(&self.endpoints));
         tokio::select! {

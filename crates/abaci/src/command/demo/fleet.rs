@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use abaci_web::Kill;
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use worker_fleet::snapshot::{Snapshot, WorkerView};
@@ -62,22 +63,21 @@ impl DemoFleet {
         self.process.id()
     }
 
-    /// Asks the fleet for its state; nothing while it does not answer.
-    pub(super) async fn look(&self) -> anyhow::Result<Option<Snapshot>> {
-        Ok(
-            match supervisor::ask(&self.directory, FleetRequest::Status).await? {
-                Some(FleetAnswer::Status { snapshot }) => Some(*snapshot),
-                _ => None,
-            },
-        )
-    }
-
     /// Finds the worker of an executor id, if it has a process.
     pub(super) async fn worker(&self, executor_id: &str) -> anyhow::Result<Option<WorkerView>> {
-        let snapshot = self.look().await?;
-        let workers = snapshot.into_iter().flat_map(|snapshot| snapshot.workers);
-        let mut found = workers.filter(|worker| worker.executor_id.as_deref() == Some(executor_id));
-        Ok(found.next())
+        worker_in(&self.directory, executor_id).await
+    }
+
+    /// Returns what kills the worker of an executor id, the way a crash does; an error says why it could not.
+    pub(super) fn killer(&self) -> Kill {
+        let directory = self.directory.clone();
+        Box::new(move |executor_id| {
+            let directory = directory.clone();
+            Box::pin(async move {
+                let killed = kill_in(&directory, &executor_id).await;
+                killed.map_err(|error| format!("worker {executor_id:?}: {error:#}"))
+            })
+        })
     }
 
     /// Asks the fleet to end and waits for it; one that does not end in time is killed.
@@ -107,7 +107,7 @@ impl DemoFleet {
                 let ready = snapshot.workers.iter().filter(|worker| worker.state.is_ready());
                 ready.count() == WORKERS as usize
             };
-            if let Some(snapshot) = self.look().await?.filter(is_ready) {
+            if let Some(snapshot) = look_in(&self.directory).await?.filter(is_ready) {
                 return Ok(snapshot);
             }
             tokio::time::sleep(LOOK_INTERVAL).await;
@@ -124,6 +124,30 @@ impl Drop for DemoFleet {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// Asks the fleet of a directory for its state; nothing while it does not answer.
+async fn look_in(directory: &Path) -> anyhow::Result<Option<Snapshot>> {
+    Ok(match supervisor::ask(directory, FleetRequest::Status).await? {
+        Some(FleetAnswer::Status { snapshot }) => Some(*snapshot),
+        _ => None,
+    })
+}
+
+async fn worker_in(directory: &Path, executor_id: &str) -> anyhow::Result<Option<WorkerView>> {
+    let snapshot = look_in(directory).await?;
+    let workers = snapshot.into_iter().flat_map(|snapshot| snapshot.workers);
+    let mut found = workers.filter(|worker| worker.executor_id.as_deref() == Some(executor_id));
+    Ok(found.next())
+}
+
+async fn kill_in(directory: &Path, executor_id: &str) -> anyhow::Result<()> {
+    let worker = worker_in(directory, executor_id).await?;
+    let process = worker
+        .and_then(|worker| i32::try_from(worker.pid?).ok())
+        .and_then(Pid::from_raw)
+        .context("it has no process now")?;
+    kill_process(process, Signal::KILL).context("kill")
 }
 
 /// Builds the command of the fleet, without the user's settings; the address goes through the environment, as everywhere.

@@ -4,12 +4,15 @@
 //! with SIGKILL while it computes; another process takes its place and its job is finished; every value is checked against
 //! its certificate and against another algorithm. The last lines sum it up with the numbers of this very run.
 //!
+//! With `--open` it is on the page instead: whoever looks kills the workers, until Ctrl-C.
+//!
 //! Whatever way it ends, with success, an error, Ctrl-C or SIGTERM, it leaves no process and no file behind. Only a
 //! SIGKILL of the demo itself leaves the directory; the processes notice and end by themselves.
 
 mod crash;
 mod fleet;
 mod output;
+mod page;
 mod sandbox;
 mod scenario;
 
@@ -39,6 +42,9 @@ pub(crate) struct DemoArgs {
         default_value = "37,39,37,39,39"
     )]
     jobs: Vec<String>,
+    /// Show it on the page, where each worker has a button that kills it, until Ctrl-C
+    #[arg(long, conflicts_with = "jobs")]
+    open: bool,
 }
 
 impl DemoArgs {
@@ -48,10 +54,14 @@ impl DemoArgs {
         let sandbox = DemoSandbox::build(config)?;
         // Opening is not interrupted half-way: a signal that comes meanwhile is seen right after it.
         let outcome = match DatabaseAccess::open(&sandbox.config).await {
+            Ok(access) if self.open => page::show(&sandbox, &access, &mut signals).await,
             Ok(access) => perform(&sandbox, access, jobs, &mut signals).await,
             Err(error) => Err(error),
         };
         on_blocking_thread(move || drop(sandbox)).await?;
+        if self.open && matches!(outcome, Ok(Exit::Done)) {
+            talk("ended; nothing is left");
+        }
         outcome
     }
 

@@ -22,9 +22,15 @@ pub(super) struct Recovery {
     pub(super) lost: Duration,
 }
 
-pub(super) fn opening(sandbox: &DemoSandbox) -> anyhow::Result<()> {
+pub(super) const KILLED_BY_US: &str =
+    "A worker is killed in the middle of a job. Every result still comes, exact.";
+
+pub(super) const KILLED_BY_YOU: &str =
+    "Kill workers in the middle of their jobs. Every result still comes, exact.";
+
+pub(super) fn opening(sandbox: &DemoSandbox, what: &str) -> anyhow::Result<()> {
     output::line("abaci demo".bold())?;
-    output::line("A worker is killed in the middle of a job. Every result still comes, exact.")?;
+    output::line(what)?;
     output::line("")?;
     event(
         "database",
@@ -58,6 +64,22 @@ pub(super) fn submitted(jobs: &[(JobId, Request)]) -> anyhow::Result<()> {
         format_args!("{} jobs by naive recursion: {}", jobs.len(), indices.join(" ")),
     )?;
     output::line("")
+}
+
+pub(super) fn page(url: &str, is_opened: bool) -> anyhow::Result<()> {
+    output::line("")?;
+    output::line(if is_opened {
+        "It is open in your browser. If it is not, open this address, which works once:"
+    } else {
+        "Open this address in a browser; it works once:"
+    })?;
+    output::line(format_args!("  {}", url.bold()))?;
+    output::line("")?;
+    output::line(format_args!(
+        "Then press {} at a worker that is busy, and open its job to see what becomes of it.",
+        "kill -9".red().bold()
+    ))?;
+    output::line("Ctrl-C ends it all and leaves nothing.")
 }
 
 pub(super) fn result(result: &JobResult) -> anyhow::Result<()> {

@@ -70,7 +70,7 @@ impl<'a> Scenario<'a> {
 
     /// Runs to the end and returns the exit code of the demo.
     pub(super) async fn run(mut self) -> anyhow::Result<Exit> {
-        output::opening(self.sandbox)?;
+        output::opening(self.sandbox, output::KILLED_BY_US)?;
         let client = self
             .access
             .client_with(&self.sandbox.config, Tables::Make)

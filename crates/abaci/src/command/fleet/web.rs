@@ -53,11 +53,12 @@ impl FleetWebArgs {
             limits: config.limits(),
             database: self.place,
             bucket_access: config.bucket_access(),
+            kill: None,
         };
         let mut answered = Ok(());
         let end = process
             .run(self.supervisor, |stop| async {
-                answered = web::run(listener, settings, stop).await;
+                answered = web::run(config, listener, settings, stop).await;
             })
             .await?;
         answered?;

@@ -8,7 +8,7 @@ use testkit::{Output, Process, Signal, TempDir, eventually};
 use crate::rig::{bare, code};
 
 /// The demo with a temporary directory of its own, from a directory that has nothing to do with it.
-fn demo(home: &TempDir, arguments: &[&str]) -> Command {
+pub(crate) fn demo(home: &TempDir, arguments: &[&str]) -> Command {
     let mut command = bare(home, ["demo"].iter().chain(arguments));
     // Settings that would keep it from working, were they not left out.
     command
@@ -75,7 +75,7 @@ fn processes_of(home: &TempDir) -> Vec<String> {
 }
 
 #[track_caller]
-fn assert_nothing_is_left(home: &TempDir) {
+pub(crate) fn assert_nothing_is_left(home: &TempDir) {
     let files: Vec<_> = fs::read_dir(home.path())
         .unwrap()
         .flatten()

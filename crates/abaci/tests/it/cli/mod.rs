@@ -1,7 +1,7 @@
 //! The command line: settings, help, refusals, tables, colours.
 
 mod configuration;
-mod demo;
+pub(crate) mod demo;
 mod help;
 mod hostile;
 mod long_lists;

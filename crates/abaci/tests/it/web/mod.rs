@@ -4,9 +4,12 @@
 
 mod browser;
 mod clients;
+mod demo;
+mod downloads;
 mod listeners;
 mod login;
 mod rig;
 mod scenarios;
 mod schemathesis;
 mod stream;
+mod token;

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use serde_json::Value;
-use testkit::{Output, eventually};
+use testkit::{Output, PrivateServer, eventually};
 
 use super::browser::Scenario;
 use crate::fleet_rig::{Fleet, field};
@@ -14,11 +14,31 @@ use crate::rig::{Program, Rig, code, objects, run};
 pub(super) const TOKEN: &str = "a-token-for-tests-alone";
 
 /// A database and a directory whose programs know the token.
-pub(super) struct WebRig(pub(super) Rig);
+pub(super) struct WebRig(pub(super) Rig, Option<OwnServer>);
+
+/// A database on a server of its own, where no transaction of another test is open.
+struct OwnServer {
+    server: PrivateServer,
+    url: String,
+}
 
 impl WebRig {
     pub(super) fn new() -> Self {
-        Self(Rig::new())
+        Self(Rig::new(), None)
+    }
+
+    /// The same on a server of its own, where no transaction of others keeps changes back.
+    pub(super) fn alone() -> Self {
+        let server = PrivateServer::new();
+        let url = server.create_database("jobs");
+        Self(Rig::new(), Some(OwnServer { server, url }))
+    }
+
+    fn psql(&self, statement: &str) -> String {
+        match &self.1 {
+            Some(own) => own.server.psql("jobs", statement),
+            None => self.0.database.psql(statement),
+        }
     }
 
     /// Starts a fleet and returns once all its workers take jobs and its web process answers.
@@ -42,6 +62,27 @@ impl WebRig {
         })
     }
 
+    /// The program with these arguments, and without the token in its environment.
+    pub(super) fn without_token(&self, arguments: &[&str]) -> Command {
+        let mut command = self.0.abaci(arguments);
+        command.env_remove("ABACI_WEB_ADDR");
+        command
+    }
+
+    /// Waits until so many jobs have succeeded.
+    #[track_caller]
+    pub(super) fn await_jobs(&self, jobs: usize) {
+        eventually("jobs that have ended", || {
+            let count = "select count(*) from dbos.workflow_status where status = 'SUCCESS'";
+            let count = self.psql(count);
+            if count.trim() == jobs.to_string() {
+                Ok(())
+            } else {
+                Err(count)
+            }
+        });
+    }
+
     /// Runs the program to its end.
     #[track_caller]
     pub(super) fn run(&self, arguments: &[&str]) -> Output {
@@ -55,6 +96,9 @@ impl Program for WebRig {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.0.abaci(arguments);
         command.env("ABACI_WEB_TOKEN", TOKEN);
+        if let Some(own) = &self.1 {
+            command.env("ABACI_DATABASE_URL", &own.url);
+        }
         command
     }
 }

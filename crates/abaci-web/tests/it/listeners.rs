@@ -1,0 +1,100 @@
+//! Those who listen to events.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::TcpStream;
+use std::sync::OnceLock;
+use std::thread;
+use std::time::Duration;
+
+use abaci_web::Access;
+use serde_json::{Value, json};
+use testkit::eventually;
+
+use crate::rig::{Site, token};
+
+/// The data of the events of a stream.
+fn data(stream: TcpStream) -> impl Iterator<Item = String> {
+    let lines = BufReader::new(stream).lines().map_while(Result::ok);
+    lines.filter_map(|line| line.strip_prefix("data: ").map(str::to_owned))
+}
+
+/// Tests whether the server still has its side of a connection, by the kernel's table.
+fn is_kept(client: &TcpStream) -> bool {
+    let ends =
+        [client.peer_addr(), client.local_addr()].map(|end| format!("0100007F:{:04X}", end.unwrap().port()));
+    let table = fs::read_to_string("/proc/self/net/tcp").unwrap();
+    let established = format!("{} {} 01", ends[0], ends[1]);
+    table.contains(&established)
+}
+
+#[test]
+fn a_listener_that_never_reads_is_ended_and_others_go_on() {
+    let site = Site::shaped(Access::new(token()), |server| {
+        server.with_write_timeout(Duration::from_secs(1))
+    });
+    let listen = || site.get("/api/v1/events").start();
+    let silent = listen();
+    eventually("a listener", || is_kept(&silent));
+    let other = listen();
+    let last = OnceLock::new();
+    let (mut times, mut resets) = (HashMap::<String, u32>::new(), 0);
+    thread::scope(|threads| {
+        threads.spawn(|| {
+            let many = json!(vec![json!({"n": 1}); 300]);
+            eventually("the end of a connection", || {
+                site.submit(&many);
+                !is_kept(&silent)
+            });
+            last.set(site.submit(&json!({"n": 1})).remove(0)).unwrap();
+            // The listener may have heard of that one before it looks.
+            site.submit(&json!({"n": 1}));
+        });
+        for json in data(other) {
+            let told: Value = serde_json::from_str(&json).unwrap();
+            resets += usize::from(told["reset"] == true);
+            for job in told["jobs"].as_array().unwrap() {
+                *times.entry(job["id"].as_str().unwrap().to_owned()).or_default() += 1;
+            }
+            if last.get().is_some_and(|last| times.contains_key(last)) {
+                break;
+            }
+        }
+    });
+    assert!(
+        times.values().all(|times| *times == 1),
+        "something was told twice"
+    );
+    // An open transaction of another test may have kept so many changes back that they are to be read anew.
+    let count = usize::try_from(site.count("dbos.workflow_status")).unwrap();
+    assert!(
+        times.len() + 1 >= count || resets > 0,
+        "{} of {count} were told",
+        times.len()
+    );
+}
+
+#[test]
+fn a_listener_of_a_job_hears_that_it_was_deleted() {
+    let site = Site::new();
+    let ids = site.submit(&json!([{"n": 10}, {"n": 11}]));
+    let mut listeners = ids
+        .iter()
+        .map(|id| data(site.get(&format!("/api/v1/jobs/{id}/events")).start()));
+    let (mut first, mut other) = (listeners.next().unwrap(), listeners.next().unwrap());
+    for listener in [&mut first, &mut other] {
+        assert!(listener.next().unwrap().contains("\"state\":\"queued\""));
+    }
+    // By somebody who does not care that it has not ended.
+    site.database.psql(&format!(
+        "delete from dbos.workflow_status where workflow_uuid = '{}'",
+        ids[0]
+    ));
+    assert_eq!(first.next().unwrap(), "{\"reason\":\"the job was deleted\"}");
+    assert_eq!(first.next(), None, "the stream goes on");
+    site.change("POST", &format!("/api/v1/jobs/{}/cancel", ids[1]))
+        .send()
+        .expect(200);
+    assert!(other.any(|json| json.contains("\"state\":\"cancelled\"")));
+}

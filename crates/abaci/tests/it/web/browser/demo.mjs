@@ -1,0 +1,23 @@
+// The demonstration: whoever looks kills a worker, sees the crash in the story of its job, and the value all the same.
+
+import assert from 'node:assert/strict';
+import { scenario, eventually } from './page.mjs';
+
+await scenario(async (open) => {
+  const view = await open(process.env.ABACI_DEMO_URL);
+  const { page } = view;
+  const card = page.locator('[data-worker]').filter({ has: page.locator('[data-job]') }).first();
+  const job = await card.locator('[data-job] a').first().getAttribute('href');
+  const worker = await card.getAttribute('data-worker');
+  await view.get('button', `kill -9: worker ${worker}`).click();
+  await view.reads('Killed with SIGKILL');
+  await view.audit();
+  await view.go(job);
+  await page.locator('.timeline path.crash').first().waitFor({ state: 'attached' });
+  await view.reads('its worker died');
+  await eventually(async () => (await page.locator('.timeline li').allInnerTexts()).some((text) => text.includes('Attempt 2')));
+  await view.audit();
+  await view.get('link', 'Overview').click();
+  const names = await page.getByRole('button', { name: /kill -9/ }).count();
+  assert.equal(names, 2, 'each worker has a button');
+});
