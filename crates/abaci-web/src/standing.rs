@@ -63,7 +63,7 @@ impl Readings {
 
     /// Counts the jobs that ended of late.
     pub(crate) async fn ended(&self, clients: &Clients) -> Result<Arc<Throughput>, Problem> {
-        let read = async { Ok(clients.get().await?.throughput(MINUTES).await?) };
+        let read = async { Ok(Box::pin(clients.get().await?.throughput(MINUTES)).await?) };
         self.ended.get(read).await
     }
 }

@@ -45,7 +45,7 @@ pub(super) struct Part {
 }
 
 impl Chart {
-    /// Draws what ended; nothing where no job did.
+    /// Draws what ended, nothing where no job did.
     pub(super) fn of(seen: &Throughput) -> Option<Self> {
         let minutes = by_minute(seen);
         let total = minutes
@@ -60,7 +60,7 @@ impl Chart {
         if most == 0 {
             return None;
         }
-        let slot = 100.0 / minutes.len() as f64;
+        let slot = 100.0 / f64::from(u32::try_from(minutes.len()).unwrap_or(u32::MAX));
         let bars = minutes.iter().zip(0u32..).map(|((at_ms, ended), place)| Minute {
             at: clock(*at_ms),
             succeeded: grouped(ended.succeeded),
@@ -111,6 +111,7 @@ fn add(one: Ended, other: Ended) -> Ended {
 }
 
 /// Places so many on top of those below; what is there is seen.
+#[expect(clippy::cast_precision_loss, reason = "a tenth of a pixel is shown")]
 fn part(below: u64, count: u64, most: u64) -> Part {
     let pixels = |count: u64| {
         let height = count as f64 / most as f64 * HEIGHT;
@@ -123,6 +124,7 @@ fn part(below: u64, count: u64, most: u64) -> Part {
     }
 }
 
+#[expect(clippy::cast_precision_loss, reason = "a tenth is shown")]
 fn pace(jobs: u64, minutes: u64) -> String {
     let per_second = jobs as f64 / (minutes * 60) as f64;
     if per_second >= 1.0 {
@@ -198,7 +200,7 @@ mod tests {
         assert_eq!(low.bad.height, "2.0");
         assert!(Chart::of(&throughput(&[])).is_none());
         let cut = Throughput {
-            spans: vec![Ended::default(); 0],
+            spans: Vec::new(),
             ..throughput(&[])
         };
         assert!(Chart::of(&cut).is_none());

@@ -71,7 +71,7 @@ impl Given {
     }
 
     /// Reads the form; every refusal at once.
-    pub(super) fn read(&self, limits: Limits) -> Result<Read, Errors> {
+    pub(super) fn read(&self, limits: Limits) -> Result<Read, Box<Errors>> {
         let mut errors = Errors::default();
         let algorithm = match self.algorithm.trim() {
             "" => None,
@@ -110,7 +110,7 @@ impl Given {
                 tags,
             });
         }
-        Err(errors.visible())
+        Err(Box::new(errors.visible()))
     }
 
     fn entries(&self, algorithm: Option<Algorithm>, limits: Limits) -> (Vec<Entry>, Vec<String>) {

@@ -42,6 +42,7 @@ impl Situation<'_> {
             }
             _ => self.working(u64::try_from(taking).unwrap_or(u64::MAX)),
         };
+        let sentence = capitalized(sentence);
         Health { class, sentence }
     }
 
@@ -90,4 +91,11 @@ impl Situation<'_> {
         ];
         parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
+}
+
+fn capitalized(mut sentence: String) -> String {
+    if let Some(first) = sentence.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    sentence
 }

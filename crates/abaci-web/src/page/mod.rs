@@ -8,8 +8,8 @@
 //! | module | what it does |
 //! |---|---|
 //! | `overview`, `list`, `job`, `workers`, `queues` | the views |
-//! | `choice` | the conditions of a list, in its address |
 //! | `bulk` | changes of many jobs, each after a preview |
+//! | `choice` | the conditions of a list, in its address |
 //! | `submit` | the form of new jobs |
 //! | `given` | its fields, read and refused |
 //! | `estimate` | the cost of jobs in words |

@@ -49,7 +49,7 @@ pub(super) async fn submit(
     let Fields(given) = fields.map_err(|problem| Refusal::new(&frame, problem))?;
     let read = match given.read(web.limits) {
         Ok(read) => read,
-        Err(errors) => return Ok(page(frame, given, errors, Vec::new())),
+        Err(errors) => return Ok(page(frame, given, *errors, Vec::new())),
     };
     if given.action == "estimate" {
         let estimate = estimate(&read.entries);
