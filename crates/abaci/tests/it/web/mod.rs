@@ -4,12 +4,13 @@
 
 mod browser;
 mod clients;
-mod downloads;
 mod demo;
+mod downloads;
 mod listeners;
 mod login;
 mod rig;
 mod scenarios;
 mod schemathesis;
 mod stream;
+mod thousand;
 mod token;
