@@ -17,7 +17,7 @@ use crate::fleet_rig::memory_kib;
 /// The listeners.
 const LISTENERS: usize = 1_000;
 
-/// What a listener may need in the server.
+/// The memory that a listener may need in the server.
 const LISTENER_KIB: u64 = 64;
 
 /// The listeners of a server as far as they have come.
@@ -114,6 +114,7 @@ fn a_thousand_listeners_outlive_their_server() {
             after - before < LISTENER_KIB * LISTENERS as u64,
             "{before} KiB, and {after} KiB after all restarts"
         );
+        assert_eq!(heard.twice.load(Ordering::Relaxed), 0, "something was told twice");
         println!(
             "before any listener {before} KiB, with {LISTENERS} {with_all} KiB, after three restarts {after} KiB"
         );
@@ -144,10 +145,10 @@ fn five_thousand_jobs_in_a_minute_are_all_told() {
         let (took, after) = (begun.elapsed(), memory_kib(web.pid, "VmHWM"));
         println!("all were told after {took:?}; the server's peak went from {before} to {after} KiB");
         assert!(
-            after - before < 16 * 1024,
+            after - before < 32 * 1024,
             "{before} KiB, and {after} KiB at last"
         );
     });
     let state: Value = web.fleet.health();
-    assert_eq!(state["status"], "ok", "{state}");
+    assert_eq!(state["status"], "healthy", "{state}");
 }
