@@ -2,7 +2,7 @@
 //
 // Events say that something changed: states and progress are patched at once, and at most once a second the page is fetched
 // from its own address and its regions, [data-live], are replaced where they differ. A region that holds the focus, an open
-// menu or the mouse keeps its place: only those of its parts that are the same by [data-key] change.
+// menu, the mouse or a marked row keeps its place: only those of its parts that are the same by [data-key] change.
 
 const PAUSE_MS = 1000;
 const $ = (selector, of = document) => of.querySelector(selector);
@@ -15,6 +15,7 @@ const CLASSES = { succeeded: 'ok', running: 'busy', busy: 'busy', failed: 'bad',
 const written = new Map($$('[data-live]').map((region) => [region.id, region.outerHTML]));
 let isPressed = false;
 let isWaiting = false;
+let isHeard = false;
 let isFetching = false;
 let isStale = false;
 
@@ -30,7 +31,7 @@ function say(words, kind) {
 
 const isHeld = (part) => part.contains(document.activeElement) && document.activeElement !== document.body
   || part.matches(':hover') && part.matches('[data-hold], [data-hold] *') && matchMedia('(hover: hover)').matches
-  || !!$('details[open]', part) || holdsSelection(part);
+  || !!$('details[open], input:checked', part) || holdsSelection(part);
 
 function holdsSelection(part) {
   const selection = getSelection();
@@ -48,7 +49,10 @@ function replace(old, fresh) {
   for (const part of $$('[data-key]', old)) {
     const other = parts.get(part.dataset.key);
     const isFocused = part.contains(document.activeElement);
-    if (other && !isFocused && part.outerHTML !== other.outerHTML) part.replaceWith(other.cloneNode(true));
+    if (!other || isFocused || part.outerHTML === other.outerHTML) continue;
+    const copy = other.cloneNode(true);
+    if ($('input:checked', part)) $('input', copy).checked = true;
+    part.replaceWith(copy);
   }
   return false;
 }
@@ -71,6 +75,8 @@ function show(text) {
 
 async function look() {
   isWaiting = false;
+  const isAgain = isHeard;
+  isHeard = false;
   if (document.hidden || isPressed || isFetching) { isStale = true; return; }
   isFetching = true;
   isStale = false;
@@ -85,10 +91,13 @@ async function look() {
     isStale = true;
   }
   isFetching = false;
+  if (isAgain) lookSoon();
 }
 
+// What is heard while a look is due comes after what the server may show then, which is up to a second old.
 function lookSoon() {
-  if (isWaiting) return;
+  if (written.size === 0) return;
+  if (isWaiting) { isHeard = true; return; }
   isWaiting = true;
   setTimeout(look, PAUSE_MS);
 }
@@ -171,10 +180,33 @@ function recover() {
   lookSoon();
 }
 
+// ---- marked rows
+
+const boxes = () => $$('tbody input[name=id]');
+
+function count() {
+  const marked = boxes().filter((box) => box.checked).length;
+  const all = $('[data-all]');
+  if (all) {
+    all.hidden = boxes().length === 0;
+    all.checked = marked > 0 && marked === boxes().length;
+    all.indeterminate = marked > 0 && !all.checked;
+  }
+  if ($('#selected')) $('#selected').textContent = marked ? `${marked} selected:` : 'Selected:';
+  for (const button of $$('#choice button')) button.disabled = !marked;
+}
+
+document.addEventListener('change', ({ target }) => {
+  if (target.matches('[data-all]')) for (const box of boxes()) box.checked = target.checked;
+  count();
+  lookIfStale();
+});
+
 // ---- copying, estimates, keys
 
 function ready() {
   for (const button of $$('[data-copy]')) button.hidden = !navigator.clipboard;
+  count();
 }
 
 document.addEventListener('click', async ({ target }) => {
@@ -209,6 +241,15 @@ async function estimate() {
   } catch { /* It is said when the form is sent. */ }
 }
 
+$('#file')?.addEventListener('change', async ({ target }) => {
+  const [file] = target.files;
+  if (!file) return;
+  $('#numbers').value = file.size < 1e6 ? await file.text() : '';
+  target.setCustomValidity(file.size < 1e6 ? '' : 'The file has over 1 MB; send it in parts, or by POST /api/v1/jobs.');
+  target.reportValidity();
+  estimate();
+});
+
 form?.addEventListener('input', () => {
   clearTimeout(estimating);
   estimating = setTimeout(estimate, 400);
@@ -227,6 +268,7 @@ const KEYS = {
   k: () => step(-1),
   c: () => $('[data-key-c]')?.focus(),
   r: () => $('[data-key-r]')?.focus(),
+  x: () => $('input[name=id]', document.activeElement.closest('tr') ?? document.createElement('p'))?.click(),
   '?': () => $('#help').showModal(),
 };
 
@@ -249,6 +291,6 @@ addEventListener('pageshow', ({ persisted }) => { if (persisted) listen(); });
 
 // Ages grow though nothing changes.
 setInterval(lookSoon, 10_000);
-$('#keys').hidden = false;
+for (const id of ['keys', 'from-file']) if ($(`#${id}`)) $(`#${id}`).hidden = false;
 ready();
 listen();

@@ -42,9 +42,14 @@ pub(crate) async fn guard(State(web): State<Shared>, mut request: Request, next:
     let mut response = match rights_of(&web.access, &request) {
         Ok(rights) => {
             request.extensions_mut().insert(rights);
-            next.run(request).await
+            let mut response = next.run(request).await;
+            response.extensions_mut().insert(rights);
+            response
         }
-        Err(problem) if is_for_people(&request) && problem.status == 401 => {
+        // What a form had in it is not led away from.
+        Err(problem)
+            if is_for_people(&request) && problem.status == 401 && request.method() == Method::GET =>
+        {
             Redirect::to("/login").into_response()
         }
         Err(problem) => problem.into_response(),
@@ -163,7 +168,7 @@ fn check_origin(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 /// Tells a browser that shows a page from a program.
-fn is_for_people(request: &Request) -> bool {
+pub(crate) fn is_for_people(request: &Request) -> bool {
     let accepts = request
         .headers()
         .get(header::ACCEPT)

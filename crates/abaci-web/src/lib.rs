@@ -23,6 +23,8 @@
 //! | `events` | the changes of jobs, to all who listen |
 //! | `guard` | who may: hosts, origins, tokens, sessions; headers of every answer |
 //! | `state` | what the handlers share |
+//! | `standing` | how things are, read once for all who look |
+//! | `reading` | what all viewers share while it is fresh |
 //! | `feed` | the loop that asks what has changed, for all listeners |
 //! | `watched` | the jobs that somebody listens to by their ids |
 //! | `clients` | the client, connected at the first question |
@@ -44,7 +46,9 @@ mod load;
 mod page;
 mod place;
 mod problem;
+mod reading;
 mod server;
+mod standing;
 mod state;
 mod views;
 mod watched;

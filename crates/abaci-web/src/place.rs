@@ -123,7 +123,8 @@ impl Params {
         Self::checked(place, pairs)
     }
 
-    fn checked(place: &str, pairs: Vec<(String, String)>) -> Result<Self, Problem> {
+    /// Takes pairs of names and texts for parameters.
+    pub(crate) fn checked(place: &str, pairs: Vec<(String, String)>) -> Result<Self, Problem> {
         let params = Self {
             place: place.to_owned(),
             pairs,
@@ -132,6 +133,11 @@ impl Params {
             Some((name, value)) => Err(params.refuse(name, "text has no character of the code 0", value)),
             None => Ok(params),
         }
+    }
+
+    /// Tests whether a value was left empty, as forms send their fields.
+    pub(crate) fn has_blank(&self) -> bool {
+        self.pairs.iter().any(|(_, value)| value.trim().is_empty())
     }
 
     /// Refuses a value, given under a name.

@@ -20,6 +20,7 @@ use crate::feed::Feed;
 use crate::guard::{bound, guard};
 use crate::load::Load;
 use crate::problem::{Kind, Problem};
+use crate::standing::Readings;
 use crate::state::{Shared, Web, WebSettings};
 use crate::{api, page};
 
@@ -83,6 +84,7 @@ impl WebServer {
             waits: Semaphore::new(WAITS),
             clients: Arc::clone(&clients),
             feed,
+            readings: Readings::default(),
         });
         let limits = HttpLimits {
             connections,
@@ -124,6 +126,7 @@ fn router(web: Shared) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(Arc::clone(&web), bound))
         .layer(from_fn_with_state(Arc::clone(&web), guard))
+        .layer(from_fn_with_state(Arc::clone(&web), page::refusals))
         .with_state(web)
 }
 

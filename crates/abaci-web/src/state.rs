@@ -13,6 +13,7 @@ use crate::clients::{Clients, Connect};
 use crate::feed::Feed;
 use crate::load::Load;
 use crate::problem::Problem;
+use crate::standing::Readings;
 use crate::views::JobDetailView;
 
 /// The settings of a server.
@@ -49,6 +50,8 @@ pub(crate) struct Web {
     pub(crate) waits: Semaphore,
     pub(crate) clients: Arc<Clients>,
     pub(crate) feed: Feed,
+    /// The readings of the overview.
+    pub(crate) readings: Readings,
 }
 
 /// The state as handlers have it.

@@ -212,7 +212,7 @@ fn indices(text: &str) -> Result<RangeInclusive<u64>, String> {
 }
 
 /// Reads a moment, in milliseconds since 1970.
-pub(super) fn moment(text: &str, now_ms: i64) -> Result<i64, &'static str> {
+pub(crate) fn moment(text: &str, now_ms: i64) -> Result<i64, &'static str> {
     let ms = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
     if let Ok(at_ms) = text.parse() {
         return Ok(at_ms);

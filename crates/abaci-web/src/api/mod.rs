@@ -26,6 +26,8 @@ mod range;
 mod submit;
 mod value;
 
+pub(crate) use filter::moment;
+
 use utoipa::OpenApi;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;

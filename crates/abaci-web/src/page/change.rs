@@ -9,7 +9,8 @@ use serde::Deserialize;
 use std::time::Duration;
 
 use super::form::Fields;
-use super::frame::{Frame, Refusal, View, go};
+use super::frame::{Frame, go};
+use super::refusal::{Refusal, View};
 use super::rows::job_path;
 use crate::problem::{Kind, Problem};
 use crate::state::Shared;

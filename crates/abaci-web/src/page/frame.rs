@@ -1,9 +1,9 @@
-//! What is around every view, and refusals as pages.
+//! What is around every view.
 
 use askama::Template;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{Method, StatusCode};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use serde::Deserialize;
 use tracing::error;
@@ -12,7 +12,6 @@ use super::assets::{ICON, SCRIPT, STYLE};
 use super::words::{Moment, now_ms};
 use crate::access::Access;
 use crate::guard::Rights;
-use crate::problem::Problem;
 use crate::state::Shared;
 
 /// The views that the head of each page leads to.
@@ -24,9 +23,6 @@ const VIEWS: [(&str, &str); 5] = [
     ("Workers", "/workers"),
 ];
 
-/// The answer of a view.
-pub(super) type View = Result<Response, Refusal>;
-
 /// The head and the foot of a view.
 #[derive(Debug, Clone)]
 pub(super) struct Frame {
@@ -37,8 +33,10 @@ pub(super) struct Frame {
     pub(super) is_show: bool,
     /// The sentence on the change just made.
     pub(super) did: Option<&'static str>,
-    /// The place of the jobs.
+    /// The place of the jobs; empty for those who may not know it.
     pub(super) database: String,
+    /// True if the address alone shows the same again.
+    pub(super) is_address: bool,
     pub(super) shown_at: Moment,
 }
 
@@ -83,7 +81,12 @@ impl Frame {
             role,
             is_show: false,
             did: None,
-            database: database.to_owned(),
+            database: if access.is_closed() && role == Role::Reader {
+                String::new()
+            } else {
+                database.to_owned()
+            },
+            is_address: true,
             shown_at: Moment::of(now, now),
         }
     }
@@ -136,6 +139,7 @@ impl FromRequestParts<Shared> for Frame {
         Ok(Self {
             is_show: web.kill.is_some(),
             did: did.and_then(|did| sentence_of(&did)),
+            is_address: parts.method == Method::GET,
             ..Self::new(&web.access, rights, &web.database)
         })
     }
@@ -184,50 +188,5 @@ pub(super) fn render(template: &impl Template) -> Response {
             )
                 .into_response()
         }
-    }
-}
-
-/// A refusal or a failure as a page.
-#[derive(Debug)]
-pub(super) struct Refusal {
-    frame: Box<Frame>,
-    problem: Problem,
-}
-
-#[derive(Template)]
-#[template(path = "refusal.html")]
-struct RefusalPage {
-    frame: Frame,
-    title: String,
-    detail: String,
-    /// True if the database may answer soon.
-    is_passing: bool,
-}
-
-impl Refusal {
-    pub(super) fn new(frame: &Frame, problem: impl Into<Problem>) -> Self {
-        Self {
-            frame: Box::new(frame.clone()),
-            problem: problem.into(),
-        }
-    }
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let status = self.problem.status();
-        let mut response = render(&RefusalPage {
-            frame: *self.frame,
-            title: self.problem.title,
-            detail: self.problem.detail,
-            is_passing: status == StatusCode::SERVICE_UNAVAILABLE,
-        });
-        *response.status_mut() = status;
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
-        }
-        response
     }
 }

@@ -7,7 +7,8 @@ use durable_jobs::record::{JobDetail, RunningJob, StepRecord};
 use durable_jobs::{Client, Error, JobId, State as JobState};
 use fibonacci_jobs::JobResult;
 
-use super::frame::{Frame, Refusal, View, render};
+use super::frame::{Frame, render};
+use super::refusal::{Refusal, View};
 use super::rows::{JobRow, Share, Tag};
 use super::timeline::{BAND, Start, Timeline};
 use super::words::{self, Moment, grouped, now_ms, shown};

@@ -1,60 +1,72 @@
 //! The list of jobs, filtered by its address.
 
-use std::fmt::Write;
+use std::time::{Duration, Instant};
 
 use askama::Template;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
-use durable_jobs::record::{Cursor, DetailFilter};
-use durable_jobs::{JobFilter, State as JobState};
-use serde::Deserialize;
+use axum::extract::State;
+use axum::response::{IntoResponse, Redirect};
+use durable_jobs::client::JobCount;
+use durable_jobs::record::Cursor;
+use durable_jobs::{Client, Error, Job, JobFilter, State as JobState};
+use tokio::time::timeout;
 
-use super::frame::{Frame, Refusal, View, render};
+use super::bulk::{self, Offer};
+use super::choice::{self, Choice, Field};
+use super::frame::{Frame, render};
+use super::refusal::{Refusal, View};
 use super::rows::JobRow;
-use super::words::{now_ms, shown};
+use super::words::{grouped, now_ms, shown};
+use crate::place::Params;
 use crate::problem::Problem;
 use crate::state::Shared;
-use crate::views::segment;
 
 /// The number of jobs on a page.
 const PAGE: u32 = 50;
 
-/// The states in the order of a job's life.
-const STATES: [JobState; 7] = [
-    JobState::Queued,
-    JobState::Delayed,
-    JobState::Running,
-    JobState::Succeeded,
-    JobState::Failed,
-    JobState::Parked,
-    JobState::Cancelled,
-];
+/// Jobs are counted up to so many.
+const MOST: u64 = 1_000;
 
-/// The query of an address.
-#[derive(Debug, Clone, Default, Deserialize)]
-pub(super) struct Asked {
-    /// An index, or the beginning of an id.
-    q: Option<String>,
-    state: Option<String>,
-    tag: Option<String>,
-    queue: Option<String>,
-    batch: Option<String>,
-    after: Option<String>,
-}
+/// The time in which jobs are looked for: conditions on the request have every other job that is meant read.
+const LONGEST: Duration = Duration::from_secs(3);
+
+/// A list that took longer is not looked at again with each change.
+const LONGEST_LIVE: Duration = Duration::from_millis(400);
 
 #[derive(Template)]
 #[template(path = "jobs.html")]
 pub(super) struct JobsPage {
     pub(super) frame: Frame,
-    pub(super) search: String,
-    /// The conditions beside the search, which goes on with them.
-    pub(super) kept: Vec<(&'static str, String)>,
+    pub(super) heading: String,
+    pub(super) form: SearchForm,
     pub(super) states: Vec<Chip>,
     pub(super) conditions: Vec<Chip>,
+    /// The changes of those that are selected, and of all.
+    pub(super) offer: Offer,
     pub(super) jobs: Vec<JobRow>,
+    pub(super) is_live: bool,
+    /// True if there may be more jobs between these and the next page.
+    pub(super) is_cut: bool,
     pub(super) is_first: bool,
     pub(super) first: String,
     pub(super) next: Option<String>,
+}
+
+/// The fields of a search, as they are set.
+#[derive(Default)]
+pub(super) struct SearchForm {
+    pub(super) search: String,
+    /// The conditions that have no field here; a new search keeps them.
+    pub(super) kept: Vec<Field>,
+    pub(super) more: Vec<MoreField>,
+    pub(super) is_open: bool,
+}
+
+/// A field for a condition that is not asked for each time.
+pub(super) struct MoreField {
+    pub(super) name: &'static str,
+    pub(super) label: &'static str,
+    pub(super) hint: &'static str,
+    pub(super) value: String,
 }
 
 /// A condition on the jobs, as a link.
@@ -64,253 +76,176 @@ pub(super) struct Chip {
     pub(super) is_set: bool,
 }
 
+/// The jobs that were found.
+struct Found {
+    jobs: Vec<Job>,
+    next: Option<Cursor>,
+    /// True if the time was over before all were looked at.
+    is_cut: bool,
+    /// The number of all that match, as far as it is counted.
+    count: Option<JobCount>,
+    took: Duration,
+}
+
 /// Lists jobs.
-pub(super) async fn jobs(
-    State(web): State<Shared>,
-    frame: Frame,
-    asked: Result<Query<Asked>, QueryRejection>,
-) -> View {
+pub(super) async fn jobs(State(web): State<Shared>, frame: Frame, params: Result<Params, Problem>) -> View {
     let frame = frame.at("Jobs");
     let refuse = |problem: Problem| Refusal::new(&frame, problem);
-    let Query(asked) = asked.map_err(|error| refuse(Problem::of_part("query", error.body_text(), None)))?;
-    let asked = asked.cleaned();
-    let filter = asked.filter().map_err(refuse)?;
+    let mut params = params.map_err(refuse)?;
+    let has_blank = params.has_blank();
+    let choice = Choice::take(&mut params).map_err(refuse)?;
+    let after = params.read("after", str::parse::<Cursor>).map_err(refuse)?;
+    params.take_all("did");
+    params.end(choice::KNOWN).map_err(refuse)?;
+    if has_blank {
+        // The address of a form has all of its fields; this one can be shared.
+        return Ok(Redirect::to(&choice.path("/jobs", &[])).into_response());
+    }
     let client = web.client().await.map_err(refuse)?;
-    let mut jobs = client.list(&filter).await.map_err(|error| refuse(error.into()))?;
-    let is_more = jobs.len() > PAGE as usize;
-    jobs.truncate(PAGE as usize);
-    let next = jobs.last().filter(|_| is_more).map(Cursor::of);
-    let now = now_ms();
-    Ok(render(&JobsPage {
-        search: asked.q.as_deref().map(shown).unwrap_or_default(),
-        kept: asked.kept(),
-        states: asked.states(),
-        conditions: asked.conditions(),
-        jobs: jobs.iter().map(|job| JobRow::of(job, now)).collect(),
-        is_first: asked.after.is_none(),
-        first: Asked {
-            after: None,
-            ..asked.clone()
-        }
-        .path(),
-        next: next.map(|place| {
-            Asked {
-                after: Some(place.to_string()),
-                ..asked.clone()
-            }
-            .path()
-        }),
-        frame,
-    }))
+    let filter = choice.filter(client.clock().now_ms()).map_err(refuse)?;
+    let is_first = after.is_none();
+    let found = Found::read(&client, JobFilter { after, ..filter }).await;
+    let found = found.map_err(|error| refuse(error.into()))?;
+    Ok(render(&found.page(frame, &choice, is_first)))
 }
 
-impl Asked {
-    /// Takes fields that were left empty for absent ones.
-    fn cleaned(self) -> Self {
-        let clean = |text: Option<String>| {
-            text.map(|text| text.trim().to_owned())
-                .filter(|text| !text.is_empty())
-        };
-        Self {
-            q: clean(self.q),
-            state: clean(self.state),
-            tag: clean(self.tag),
-            queue: clean(self.queue),
-            batch: clean(self.batch),
-            after: clean(self.after),
-        }
-    }
-
-    fn filter(&self) -> Result<JobFilter, Problem> {
-        let wrong = |field: &str, message: String| Problem::of_part(format!("query.{field}"), message, None);
-        let mut filter = JobFilter {
-            limit: Some(PAGE + 1),
-            queue: self.queue.clone(),
-            ..JobFilter::default()
-        };
-        if let Some(name) = &self.state {
-            let known = STATES.into_iter().find(|state| state.name() == name);
-            let state = known.ok_or_else(|| {
-                wrong(
-                    "state",
-                    format!("{name:?} is no state of a job; choose one of the list"),
-                )
-            })?;
-            filter.states = vec![state];
-        }
-        if let Some(tag) = &self.tag {
-            filter.tags = vec![tag.parse().map_err(|error| wrong("tag", format!("{error}")))?];
-        }
-        if let Some(batch) = &self.batch {
-            filter.batch = Some(
-                batch
-                    .parse()
-                    .map_err(|error| wrong("batch", format!("{error}")))?,
-            );
-        }
-        if let Some(after) = &self.after {
-            filter.after = Some(
-                after
-                    .parse()
-                    .map_err(|error| wrong("after", format!("{error}")))?,
-            );
-        }
-        match self.q.as_deref().map(|text| (text, index_in(text))) {
-            None => {}
-            Some((_, Some(n))) => filter.details = vec![DetailFilter::Is("n".to_owned(), n.into())],
-            Some((text, None)) => filter.id_prefix = Some(text.to_owned()),
-        }
-        Ok(filter)
-    }
-
-    /// The address of these jobs.
-    fn path(&self) -> String {
-        let fields = self.fields();
-        let mut path = "/jobs".to_owned();
-        for (position, (name, value)) in fields.iter().enumerate() {
-            let sign = if position == 0 { '?' } else { '&' };
-            // A string takes whatever is written.
-            let _ = write!(path, "{sign}{name}={}", segment(value));
-        }
-        path
-    }
-
-    fn fields(&self) -> Vec<(&'static str, String)> {
-        let after = ("after", &self.after);
-        let named = [
-            ("q", &self.q),
-            ("state", &self.state),
-            ("tag", &self.tag),
-            ("queue", &self.queue),
-            ("batch", &self.batch),
-            after,
-        ];
-        named
-            .into_iter()
-            .filter_map(|(name, value)| Some((name, value.clone()?)))
-            .collect()
-    }
-
-    /// The conditions that a new search keeps.
-    fn kept(&self) -> Vec<(&'static str, String)> {
-        let fields = self.fields().into_iter();
-        fields
-            .filter(|(name, _)| !matches!(*name, "q" | "after"))
-            .collect()
-    }
-
-    fn states(&self) -> Vec<Chip> {
-        let chip = |state: Option<JobState>| {
-            let name = state.map(|state| state.name().to_owned());
-            Chip {
-                text: name.clone().unwrap_or_else(|| "all".to_owned()),
-                is_set: self.state == name,
-                href: Self {
-                    state: name,
-                    after: None,
-                    ..self.clone()
-                }
-                .path(),
-            }
-        };
-        std::iter::once(None).chain(STATES.map(Some)).map(chip).collect()
-    }
-
-    /// The other conditions, each with the address of the list without it.
-    fn conditions(&self) -> Vec<Chip> {
-        let without = |text: String, rest: Self| Chip {
-            text,
-            is_set: true,
-            href: Self { after: None, ..rest }.path(),
-        };
-        let this = self.clone();
-        let search = this.q.as_deref().map(|text| match index_in(text) {
-            Some(n) => format!("n {n}"),
-            None => format!("id {}…", shown(text)),
+impl Found {
+    async fn read(client: &Client, filter: JobFilter) -> Result<Self, Error> {
+        let began = Instant::now();
+        // One more tells whether there are more.
+        let limit = Some(PAGE + 1);
+        let mut pages = client.pages(&JobFilter {
+            limit,
+            ..filter.clone()
         });
-        let named = |name: &str, value: &Option<String>| {
-            value.as_deref().map(|value| format!("{name} {}", shown(value)))
+        let mut jobs = Vec::new();
+        let all = async {
+            while let Some(page) = pages.next().await? {
+                jobs.extend(page);
+            }
+            Ok::<_, Error>(())
         };
-        let chips = [
-            search.map(|text| {
-                without(
-                    text,
-                    Self {
-                        q: None,
-                        ..this.clone()
-                    },
-                )
-            }),
-            named("tag", &this.tag).map(|text| {
-                without(
-                    text,
-                    Self {
-                        tag: None,
-                        ..this.clone()
-                    },
-                )
-            }),
-            named("queue", &this.queue).map(|text| {
-                without(
-                    text,
-                    Self {
-                        queue: None,
-                        ..this.clone()
-                    },
-                )
-            }),
-            named("batch", &this.batch).map(|text| {
-                without(
-                    text,
-                    Self {
-                        batch: None,
-                        ..this.clone()
-                    },
-                )
-            }),
-        ];
-        chips.into_iter().flatten().collect()
+        let ended = timeout(LONGEST, all).await;
+        let is_cut = ended.is_err();
+        ended.unwrap_or(Ok(()))?;
+        let has_more = jobs.len() > PAGE as usize;
+        jobs.truncate(PAGE as usize);
+        let next = match jobs.last() {
+            Some(last) if has_more => Some(Cursor::of(last)),
+            _ => pages.place().filter(|_| is_cut).cloned(),
+        };
+        let is_whole = filter.after.is_none() && !has_more && !is_cut;
+        let count = if is_whole {
+            Some(JobCount::Exactly(jobs.len() as u64))
+        } else {
+            count(client, filter).await?
+        };
+        Ok(Self {
+            jobs,
+            next,
+            is_cut: is_cut && !has_more,
+            count,
+            took: began.elapsed(),
+        })
     }
-}
 
-/// Reads a search for an index: digits, which may be in groups, and `n=`. The beginning of an id may be of digits, too, but
-/// begins with a zero for the next centuries.
-fn index_in(text: &str) -> Option<u64> {
-    let text = text.strip_prefix("n=").unwrap_or(text).replace(',', "");
-    let is_index = text == "0" || !text.starts_with('0');
-    text.parse().ok().filter(|_| is_index)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_search_is_an_index_or_the_beginning_of_an_id() {
-        for (text, n) in [
-            ("46", Some(46)),
-            ("n=46", Some(46)),
-            ("1,000", Some(1000)),
-            ("0", Some(0)),
-            ("01", None),
-            ("01a2", None),
-            ("mine", None),
-        ] {
-            assert_eq!(index_in(text), n, "{text}");
+    fn page(self, frame: Frame, choice: &Choice, is_first: bool) -> JobsPage {
+        let now = now_ms();
+        JobsPage {
+            heading: heading(self.count),
+            form: SearchForm::of(choice),
+            states: states(choice),
+            conditions: conditions(choice),
+            offer: bulk::offer(choice, self.count),
+            jobs: self.jobs.iter().map(|job| JobRow::of(job, now)).collect(),
+            is_live: self.took < LONGEST_LIVE,
+            is_cut: self.is_cut,
+            is_first,
+            first: choice.path("/jobs", &[]),
+            next: self
+                .next
+                .map(|place| choice.path("/jobs", &[("after", place.to_string())])),
+            frame,
         }
     }
+}
 
-    #[test]
-    fn an_address_keeps_every_condition_and_escapes_it() {
-        let asked = Asked {
-            q: Some("a b&c=\"<".to_owned()),
-            state: Some("queued".to_owned()),
-            ..Asked::default()
-        };
-        assert_eq!(asked.path(), "/jobs?q=a%20b%26c%3D%22%3C&state=queued");
-        assert_eq!(
-            asked.states().first().map(|chip| chip.href.as_str()),
-            Some("/jobs?q=a%20b%26c%3D%22%3C")
-        );
+/// Counts all jobs of a list, unless each would have to be read.
+async fn count(client: &Client, filter: JobFilter) -> Result<Option<JobCount>, Error> {
+    if !filter.details.is_empty() || filter.text.is_some() {
+        return Ok(None);
     }
+    let all = JobFilter {
+        after: None,
+        ..filter
+    };
+    client.count(&all, MOST).await.map(Some)
+}
+
+fn heading(count: Option<JobCount>) -> String {
+    match count {
+        None => "Jobs".to_owned(),
+        Some(JobCount::Exactly(1)) => "1 job".to_owned(),
+        Some(JobCount::Exactly(count)) => format!("{} jobs", grouped(count)),
+        Some(JobCount::Over(count)) => format!("Over {} jobs", grouped(count)),
+    }
+}
+
+impl SearchForm {
+    fn of(choice: &Choice) -> Self {
+        let value = |name: &str| choice.value(name).map(shown).unwrap_or_default();
+        let more = MORE.map(|(name, label, hint)| MoreField {
+            name,
+            label,
+            hint,
+            // Another tag is one more.
+            value: if name == "tag" { String::new() } else { value(name) },
+        });
+        let has_field =
+            |name: &str| name == "q" || name != "tag" && MORE.iter().any(|(known, ..)| *known == name);
+        let kept = choice.fields().iter().filter(|(name, _)| !has_field(name));
+        Self {
+            search: value("q"),
+            kept: kept.cloned().collect(),
+            is_open: more.iter().any(|field| !field.value.is_empty()),
+            more: more.into(),
+        }
+    }
+}
+
+/// The fields beside the search: name, label, hint.
+const MORE: [(&str, &str, &str); 8] = [
+    ("tag", "Tag", ""),
+    ("queue", "Queue", ""),
+    ("worker", "Worker", "host/1"),
+    ("text", "Text in id, tag, batch or request", ""),
+    ("since", "Submitted since", "2h, 2026-12-24 18:00"),
+    ("until", "Submitted until", "UTC"),
+    ("ended_since", "Ended since", "15m"),
+    ("ended_until", "Ended until", "UTC"),
+];
+
+fn states(choice: &Choice) -> Vec<Chip> {
+    let is_set = |name: Option<&str>| match name {
+        Some(name) => choice.fields().contains(&("state", name.to_owned())),
+        None => choice.value("state").is_none(),
+    };
+    let chip = |name: Option<&str>| Chip {
+        text: name.unwrap_or("all").to_owned(),
+        is_set: is_set(name),
+        href: choice.with("state", name).path("/jobs", &[]),
+    };
+    let names = JobState::ALL.map(|state| Some(state.name()));
+    std::iter::once(None).chain(names).map(chip).collect()
+}
+
+/// The other conditions, each with the address of the list without it.
+fn conditions(choice: &Choice) -> Vec<Chip> {
+    let others = choice.fields().iter().filter(|(name, _)| *name != "state");
+    let chips = others.map(|field| Chip {
+        text: choice::words(field),
+        href: choice.without(field).path("/jobs", &[]),
+        is_set: true,
+    });
+    chips.collect()
 }

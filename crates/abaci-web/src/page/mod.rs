@@ -8,27 +8,39 @@
 //! | module | what it does |
 //! |---|---|
 //! | `overview`, `list`, `job`, `workers`, `queues` | the views |
+//! | `choice` | the conditions of a list, in its address |
+//! | `bulk` | changes of many jobs, each after a preview |
 //! | `submit` | the form of new jobs |
+//! | `given` | its fields, read and refused |
+//! | `estimate` | the cost of jobs in words |
 //! | `change` | the buttons |
 //! | `login` | sessions |
 //! | `timeline` | what happened to a job, drawn |
+//! | `chart` | the jobs that ended, drawn |
 //! | `health` | one sentence that says how things are |
 //! | `rows` | jobs as rows, workers as cards |
-//! | `frame` | what is around every view; refusals |
+//! | `refusal` | refusals and failures as pages |
+//! | `frame` | what is around every view |
 //! | `form` | the fields of a form |
 //! | `words` | numbers, times and reasons as people read them |
 //! | `assets` | style and script |
 
 mod assets;
+mod bulk;
 mod change;
+mod chart;
+mod choice;
+mod estimate;
 mod form;
 mod frame;
+mod given;
 mod health;
 mod job;
 mod list;
 mod login;
 mod overview;
 mod queues;
+mod refusal;
 mod rows;
 mod submit;
 #[cfg(test)]
@@ -36,6 +48,8 @@ mod tests;
 mod timeline;
 mod words;
 mod workers;
+
+pub(crate) use refusal::refusals;
 
 use axum::Router;
 use axum::routing::{get, post};
@@ -64,6 +78,7 @@ pub(crate) fn demonstrating() -> Router<Shared> {
 pub(crate) fn changing() -> Router<Shared> {
     Router::new()
         .route("/submit", get(submit::form).post(submit::submit))
+        .route("/bulk", get(bulk::preview).post(bulk::change))
         .route("/jobs/{id}/cancel", post(change::cancel))
         .route("/jobs/{id}/resume", post(change::resume))
         .route("/jobs/{id}/fork", post(change::fork))

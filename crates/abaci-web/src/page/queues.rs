@@ -5,7 +5,8 @@ use axum::extract::State;
 use durable_jobs::client::QueueView;
 use durable_jobs::record::Limit;
 
-use super::frame::{Frame, Refusal, View, render};
+use super::frame::{Frame, render};
+use super::refusal::{Refusal, View};
 use super::words::{self, counted, grouped, shown};
 use crate::state::Shared;
 use crate::views::segment;

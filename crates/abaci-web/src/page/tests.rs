@@ -1,17 +1,19 @@
 //! The views as HTML, without a script and without a database.
 
 use askama::Template;
-use durable_jobs::client::{QueueView, Waiting};
+use durable_jobs::client::{Ended, QueueView, Throughput, Waiting};
 use durable_jobs::record::{
     Attempt, AttemptEnd, AttemptEndKind, Details, Job, JobDetail, StepRecord, WaitReason,
 };
 use durable_jobs::{Failure, JobId, State};
 
 use super::assets::{SCRIPT, STYLE};
+use super::bulk::Offer;
+use super::chart::Chart;
 use super::frame::Frame;
 use super::health::Situation;
 use super::job::Seen;
-use super::list::JobsPage;
+use super::list::{JobsPage, SearchForm};
 use super::overview::OverviewPage;
 use super::rows::{CardJob, JobRow, Share, WorkerCard, job_path};
 use super::timeline::Start;
@@ -153,6 +155,16 @@ fn overview(workers: Vec<WorkerCard>) -> OverviewPage {
         running: "3".to_owned(),
         parked: Some("2".to_owned()),
         failed: None,
+        chart: Chart::of(&Throughput {
+            since_ms: NOW - NOW % 60_000 - 14 * 60_000,
+            span_ms: 15_000,
+            spans: (0..60)
+                .map(|place| Ended {
+                    succeeded: if place == 59 { 1_204 } else { 0 },
+                    others: if place == 59 { 3 } else { 0 },
+                })
+                .collect(),
+        }),
         latest: vec![JobRow::of(&job(State::Succeeded), NOW)],
         workers,
     }
@@ -172,6 +184,9 @@ fn an_overview_without_scripts_has_the_facts() {
         "succeeded",
         "14 s ago",
         "datetime=\"2026-11-23T04:55:29.100Z\"",
+        "1,207 jobs in 15 minutes, 1.3 a second",
+        "<th scope=\"row\">04:55</th><td>1,204</td><td>3</td>",
+        "fill=\"url(#hatch)\"",
     ] {
         assert!(page.contains(fact), "{fact} is missing in:\n{page}");
     }
@@ -265,11 +280,21 @@ fn hostile_texts_of_a_job_are_inert() {
     let row = JobRow::of(&hostile_job(), NOW);
     let list = JobsPage {
         frame: frame(Rights::Change),
-        search: HOSTILE.to_owned(),
-        kept: vec![("tag", HOSTILE.to_owned())],
+        heading: "1 job".to_owned(),
+        form: SearchForm {
+            search: HOSTILE.to_owned(),
+            kept: vec![("tag", HOSTILE.to_owned())],
+            ..SearchForm::default()
+        },
         states: Vec::new(),
         conditions: Vec::new(),
+        offer: Offer {
+            fields: vec![("tag", HOSTILE.to_owned())],
+            ..Offer::default()
+        },
         jobs: vec![row],
+        is_live: true,
+        is_cut: false,
         is_first: true,
         first: "/jobs".to_owned(),
         next: None,

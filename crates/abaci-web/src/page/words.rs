@@ -244,6 +244,15 @@ pub(super) fn limits(limit: Limit) -> Option<String> {
     (!limits.is_empty()).then(|| limits.join(", "))
 }
 
+/// Completes a moment that is a date, or has no seconds.
+pub(super) fn whole_moment(text: &str) -> String {
+    match text.len() {
+        10 if text.contains('-') => format!("{text} 00:00:00"),
+        16 if text.contains(':') => format!("{text}:00"),
+        _ => text.to_owned(),
+    }
+}
+
 /// The class of a state in the stylesheet.
 pub(super) fn class_of(state: &str) -> &'static str {
     match state {

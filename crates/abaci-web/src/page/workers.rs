@@ -3,7 +3,8 @@
 use askama::Template;
 use axum::extract::State;
 
-use super::frame::{Frame, Refusal, View, render};
+use super::frame::{Frame, render};
+use super::refusal::{Refusal, View};
 use super::rows::WorkerCard;
 use super::words::counted;
 use crate::state::Shared;

@@ -55,6 +55,12 @@ impl Request {
         self.header("content-type", "application/json").body(body)
     }
 
+    /// Sends the fields of a form.
+    pub(crate) fn form(self, fields: &str) -> Self {
+        self.header("content-type", "application/x-www-form-urlencoded")
+            .body(fields)
+    }
+
     pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         let length = self.body.len().to_string();

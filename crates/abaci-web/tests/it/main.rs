@@ -10,6 +10,7 @@ mod listeners;
 mod listing;
 mod load;
 mod openapi;
+mod page;
 mod rig;
 mod submitting;
 mod values;

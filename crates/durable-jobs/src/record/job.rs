@@ -88,6 +88,17 @@ pub enum State {
 }
 
 impl State {
+    /// All of them, in the order of a job's life.
+    pub const ALL: [Self; 7] = [
+        Self::Queued,
+        Self::Delayed,
+        Self::Running,
+        Self::Succeeded,
+        Self::Failed,
+        Self::Parked,
+        Self::Cancelled,
+    ];
+
     /// Tests whether nothing further happens to the job unasked.
     #[must_use]
     pub fn is_final(self) -> bool {

@@ -59,6 +59,9 @@ impl DemoArgs {
             Err(error) => Err(error),
         };
         on_blocking_thread(move || drop(sandbox)).await?;
+        if self.open && matches!(outcome, Ok(Exit::Done)) {
+            talk("ended; nothing is left");
+        }
         outcome
     }
 

@@ -23,12 +23,14 @@ use crate::output::talk;
 use crate::web_access;
 
 /// Jobs that one can watch: of thousands of recorded steps, of one long computation, of a large value.
-const JOBS: [(u64, Algorithm); 6] = [
-    (4_000, Algorithm::Stepwise),
+const JOBS: [(u64, Algorithm); 8] = [
+    (8_000, Algorithm::Stepwise),
     (46, Algorithm::Recursive),
     (1_000_000, Algorithm::Doubling),
     (45, Algorithm::Recursive),
     (6_000, Algorithm::Stepwise),
+    (48, Algorithm::Recursive),
+    (10_000_000, Algorithm::Doubling),
     (47, Algorithm::Recursive),
 ];
 
@@ -47,9 +49,7 @@ pub(super) async fn show(
     output::fleet_started(fleet.pid(), &snapshot)?;
     let shown = serve(sandbox, access, &fleet, signals).await;
     on_blocking_thread(move || drop(fleet)).await?;
-    shown?;
-    talk("ended; nothing is left");
-    Ok(Exit::Done)
+    shown.map(|()| Exit::Done)
 }
 
 async fn serve(

@@ -25,6 +25,7 @@ const SESSION: Duration = Duration::from_mins(4);
 const RUN: &[&str] = &[
     "README.md",
     "docs/commands.md",
+    "docs/http.md",
     "docs/lab.md",
     "docs/operations.md",
     "docs/use-cases.md",
@@ -55,6 +56,11 @@ fn the_commands_of_the_readme_run() {
 #[test]
 fn the_commands_of_the_command_page_run() {
     run("docs/commands.md");
+}
+
+#[test]
+fn the_commands_of_the_http_page_run() {
+    run("docs/http.md");
 }
 
 #[test]

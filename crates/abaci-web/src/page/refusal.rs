@@ -1,0 +1,97 @@
+//! Refusals and failures as pages, for browsers that show one.
+
+use askama::Template;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use super::frame::{Frame, render};
+use crate::guard::{Rights, is_for_people};
+use crate::problem::Problem;
+use crate::state::Shared;
+
+/// The answer of a view.
+pub(super) type View = Result<Response, Refusal>;
+
+/// A refusal or a failure as a page.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    frame: Box<Frame>,
+    problem: Problem,
+}
+
+#[derive(Template)]
+#[template(path = "refusal.html")]
+struct RefusalPage {
+    frame: Frame,
+    title: String,
+    detail: String,
+    /// True if the database may answer soon.
+    is_passing: bool,
+    /// True if a session lets it through.
+    is_for_login: bool,
+}
+
+impl RefusalPage {
+    fn of(frame: Frame, problem: Problem) -> Self {
+        let status = problem.status();
+        Self {
+            frame,
+            title: problem.title,
+            detail: problem.detail,
+            is_passing: status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::TOO_MANY_REQUESTS,
+            is_for_login: status == StatusCode::UNAUTHORIZED,
+        }
+    }
+}
+
+impl Refusal {
+    pub(super) fn new(frame: &Frame, problem: impl Into<Problem>) -> Self {
+        Self {
+            frame: Box::new(frame.clone()),
+            problem: problem.into(),
+        }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = self.problem.status();
+        let mut response = render(&RefusalPage::of(*self.frame, self.problem));
+        *response.status_mut() = status;
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+        }
+        response
+    }
+}
+
+/// Shows browsers as a page what was refused outside of the views.
+pub(crate) async fn refusals(State(web): State<Shared>, request: Request, next: Next) -> Response {
+    let (is_for_people, method) = (is_for_people(&request), request.method().clone());
+    let mut response = next.run(request).await;
+    let problem = response.extensions_mut().remove::<Problem>();
+    let Some(problem) = problem.filter(|_| is_for_people) else {
+        return response;
+    };
+    let rights = response.extensions().get::<Rights>().copied();
+    let mut frame = Frame::new(&web.access, rights.unwrap_or(Rights::Read), &web.database);
+    frame.is_address = method == Method::GET;
+    if rights.is_none() {
+        // Whoever was not let in learns nothing.
+        frame.database.clear();
+    }
+    let page = RefusalPage::of(frame, problem).render();
+    let (mut parts, body) = response.into_parts();
+    let Ok(text) = page else {
+        return Response::from_parts(parts, body);
+    };
+    parts.headers.remove(header::CONTENT_LENGTH);
+    let html = HeaderValue::from_static("text/html; charset=utf-8");
+    parts.headers.insert(header::CONTENT_TYPE, html);
+    Response::from_parts(parts, Body::from(text))
+}
