@@ -31,6 +31,9 @@ const AHEAD: usize = 64;
 const KEPT: usize = 240;
 const KEPT_JOBS: usize = 20_000;
 
+/// The last moment counts for so long where nobody listens: longer than the client keeps it for the one who asks again.
+const MEMORY: Duration = Duration::from_secs(12);
+
 /// The jobs that somebody listens to by their ids are looked for so often.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -134,6 +137,7 @@ pub(crate) struct FeedLoop {
     joining: mpsc::Receiver<Joining>,
     messages: broadcast::Sender<Message>,
     watched: Watched,
+    asked: Instant,
     /// When the jobs that are watched were last looked for.
     looked: Instant,
     kept: VecDeque<Arc<Told>>,
@@ -153,6 +157,7 @@ impl FeedLoop {
         Self {
             joining,
             watched,
+            asked: Instant::now(),
             looked: Instant::now(),
             messages: broadcast::Sender::new(AHEAD),
             kept: VecDeque::new(),
@@ -171,10 +176,12 @@ impl FeedLoop {
         let mut waiting = Vec::new();
         loop {
             if self.messages.receiver_count() == 0 && waiting.is_empty() {
-                self.forget();
                 let Some(first) = self.joining.recv().await else {
                     return;
                 };
+                if self.asked.elapsed() >= MEMORY {
+                    self.forget();
+                }
                 waiting.push(first);
             }
             ticks.tick().await;
@@ -192,14 +199,15 @@ impl FeedLoop {
         }
     }
 
-    /// Forgets the last moment: nobody listens, and changes that nobody asks for are not looked for.
+    /// Forgets the last moment: nobody listened for a while, and changes that nobody asks for are not looked for.
     fn forget(&mut self) {
         self.moment = None;
         self.kept.clear();
         self.last_view.clear();
     }
 
-    async fn ask(&self, clients: &Clients) -> Result<Changes, Problem> {
+    async fn ask(&mut self, clients: &Clients) -> Result<Changes, Problem> {
+        self.asked = Instant::now();
         Ok(clients.get().await?.changes(self.moment).await?)
     }
 

@@ -59,8 +59,7 @@ mod tests {
     #[test]
     fn a_job_is_watched_as_long_as_somebody_listens_to_it() {
         let watched = Watched::default();
-        let watches = ["a", "a", "b"].map(|id| watched.watch(JobId::new(id)));
-        let [first, second, other] = watches;
+        let [first, second, other] = ["a", "a", "b"].map(|id| watched.watch(JobId::new(id)));
         drop(first);
         assert_eq!(watched.ids().len(), 2);
         drop(second);

@@ -14,8 +14,13 @@ pub(crate) fn kill(pid: u32) {
 
 /// Stops a process until it is continued or killed.
 pub(crate) fn stop(pid: u32) {
+    signal(pid, Signal::STOP);
+}
+
+/// Sends a signal to a process that is there.
+pub(crate) fn signal(pid: u32, signal: Signal) {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).unwrap();
-    kill_process(pid, Signal::STOP).unwrap();
+    kill_process(pid, signal).unwrap();
 }
 
 /// The names of all that lies in the artifact directory of a home, whatever database it belongs to.

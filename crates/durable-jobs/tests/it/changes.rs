@@ -436,6 +436,25 @@ async fn what_was_told_ahead_of_one_transaction_is_not_told_ahead_of_another() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_follows_a_silence_is_told_once_by_two_processes() {
+    let server = PrivateServer::new();
+    let url = server.create_database("jobs");
+    let client = Client::connect(client_settings(&*url)).await.unwrap();
+    let mut follower = Follower::start(client.clone()).await;
+    // Longer than an open transaction keeps anything back; here none is open.
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(1_500) {
+        follower.ask().await;
+    }
+    client.submit_job(echo(1)).await.unwrap();
+    follower.until(|told| !told.is_empty()).await;
+    let other = Client::connect(client_settings(&*url)).await.unwrap();
+    let mut other = Follower::from(other, follower.moment);
+    let told = other.ask().await.jobs;
+    assert!(told.is_empty(), "told again: {told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_restart_of_the_server_is_read_anew() {
     let mut server = PrivateServer::new();
     let url = server.create_database("jobs");

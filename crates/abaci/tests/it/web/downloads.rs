@@ -15,7 +15,7 @@ use crate::http;
 const N: u64 = 100_000_000;
 const DIGITS: u64 = 20_898_764;
 
-/// What a server may need for readers of values, however long these are.
+/// The memory that a server may need for readers of values, however long these are.
 const READERS_KIB: u64 = 12 * 1024;
 
 /// Asks for a value, and returns the stream behind the head of the answer.

@@ -13,7 +13,7 @@ use crate::http;
 use crate::rig::bare;
 
 /// The ids of jobs that an event says have succeeded.
-fn succeeded(event: &Event) -> Vec<String> {
+pub(super) fn succeeded(event: &Event) -> Vec<String> {
     if event.name != "changes" {
         return Vec::new();
     }

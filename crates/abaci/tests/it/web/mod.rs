@@ -12,4 +12,5 @@ mod rig;
 mod scenarios;
 mod schemathesis;
 mod stream;
+mod thousand;
 mod token;

@@ -2,12 +2,15 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
-
+use std::thread;
 use std::time::Duration;
 
 use testkit::Deadline;
 
 use crate::http;
+
+/// The time between two attempts to connect.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// An event of a stream.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -36,6 +39,10 @@ impl Listener {
         }
     }
 
+    pub(super) fn with_deadline(self, deadline: Deadline) -> Self {
+        Self { deadline, ..self }
+    }
+
     /// Waits for the next event, over as many connections as it takes.
     #[track_caller]
     pub(super) fn next(&mut self) -> Event {
@@ -43,6 +50,11 @@ impl Listener {
             assert!(!self.deadline.left().is_zero(), "no connection in time");
             if self.stream.is_none() {
                 self.stream = self.open();
+                if self.stream.is_none() {
+                    // As a browser does, which would else ask without a pause.
+                    thread::sleep(PAUSE);
+                    continue;
+                }
             }
             match self.read() {
                 Some(event) => return event,

@@ -50,7 +50,7 @@ pub(super) struct Follow {
     last: Moment,
     session: i32,
     asked: Instant,
-    /// Since when the horizon has been where it is.
+    /// Since when an open transaction has kept the horizon where it is.
     standing: Instant,
     /// The database as it was when jobs were last told ahead.
     base: Option<String>,
@@ -317,7 +317,8 @@ impl Follow {
 
     fn note(&mut self, place: &Place, stands: bool) {
         self.asked = Instant::now();
-        if !stands {
+        // Where nothing is open, nothing is kept back, and what comes next is told in its turn.
+        if !stands || place.horizon == place.next {
             self.standing = self.asked;
         }
         self.marks.push_back((place.now_ms, place.next));
