@@ -411,7 +411,7 @@ async fn too_many_told_ahead_are_read_anew_twice() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_told_ahead_of_one_transaction_is_not_told_ahead_of_another() {
+async fn what_was_told_ahead_once_is_not_told_ahead_again() {
     let rig = Rig::new();
     let client = rig.client().await;
     let mut follower = Follower::start(client.clone()).await;

@@ -20,7 +20,7 @@ fn address(demo: &Process) -> String {
 }
 
 #[test]
-fn whoever_looks_at_the_demo_kills_a_worker_and_sees_its_job_recover() {
+fn a_viewer_of_the_demo_kills_a_worker_whose_job_recovers() {
     let home = TempDir::new();
     let demo = Process::spawn(demo(&home, &["--open"]));
     let url = address(&demo);
@@ -32,19 +32,19 @@ fn whoever_looks_at_the_demo_kills_a_worker_and_sees_its_job_recover() {
 }
 
 #[test]
-fn a_browser_is_led_to_the_demo_without_its_address_in_an_argument() {
+fn no_argument_of_a_browser_logs_into_the_demo() {
     let (home, tools) = (TempDir::new(), TempDir::new());
     let opener = tools.path().join("xdg-open");
     fs::write(&opener, OPENER).unwrap();
     fs::set_permissions(&opener, fs::Permissions::from_mode(0o755)).unwrap();
-    let opened = tools.path().join("opened");
+    let kept = tools.path().join("kept");
     let path = format!("{}:{}", tools.path().display(), std::env::var("PATH").unwrap());
     let mut command = demo(&home, &["--open"]);
-    command.env("PATH", path).env("OPENED", &opened);
+    command.env("PATH", path).env("OPENED", &kept);
     let demo = Process::spawn(command);
     let url = address(&demo);
-    let seen = testkit::eventually("a browser that was opened", || {
-        let seen = fs::read_to_string(&opened).unwrap_or_default();
+    let seen = testkit::eventually("a browser that was kept", || {
+        let seen = fs::read_to_string(&kept).unwrap_or_default();
         if seen.trim_end().ends_with("600") {
             Ok(seen)
         } else {
