@@ -483,3 +483,23 @@ async fn a_restart_of_the_server_is_read_anew() {
         .await;
     assert_eq!(follower.told.len(), 1, "{:?}", follower.told);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_moment_out_of_reach_is_answered_without_a_look() {
+    let rig = Rig::new();
+    let client = rig.client().await;
+    let until = client.changes(None).await.unwrap().moment;
+    let first: Moment = "0".repeat(34).parse().unwrap();
+    let mut foreign = Foreign::with_transaction(rig.database.url()).await;
+    foreign
+        .run("lock table dbos.workflow_status in access exclusive mode")
+        .await;
+    let missed = client
+        .missed(first, until)
+        .await
+        .expect("it waited for the table");
+    assert!(missed.is_cut && missed.moment == until);
+    foreign.run("commit").await;
+    let changes = client.changes(Some(first)).await.unwrap();
+    assert!(changes.is_cut && changes.moment >= until);
+}

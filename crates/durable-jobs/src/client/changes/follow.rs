@@ -88,6 +88,8 @@ pub(super) struct Seen {
 pub(super) enum Question {
     /// For the present moment.
     Start,
+    /// For the present moment, by one whose own is out of reach.
+    StartAnew,
     /// For what is between two horizons, and the number of jobs that were told ahead.
     Between(Moment, usize),
     /// For what was committed since the snapshot, all of which is beyond the horizon; dated since then; and the same number.
@@ -103,12 +105,17 @@ pub(super) struct Answer {
 
 impl Question {
     /// Settles what is asked after `since`, by one who may have asked before.
-    pub(super) fn after(since: Option<Moment>, follow: Option<&Follow>) -> Self {
+    pub(super) fn after(since: Option<Moment>, follow: Option<&Follow>, now_ms: i64) -> Self {
         let Some(since) = since else {
             return Self::Start;
         };
         let Some(follow) = follow.filter(|follow| follow.last == since) else {
-            return Self::Between(since, 0);
+            // A statement that looks back so far reads the whole table.
+            return if since.is_in_reach(now_ms) {
+                Self::Between(since, 0)
+            } else {
+                Self::StartAnew
+            };
         };
         let told = follow.ahead.told.len();
         if follow.standing.elapsed() < PATIENCE {
@@ -134,8 +141,7 @@ impl Question {
         // What was told ahead is beyond the horizon, and is told to nobody again.
         let is_told = since > until
             || follow.is_none_or(|follow| !follow.ahead.told.is_empty() || follow.ahead.is_forgotten);
-        let is_out_of_reach = seen.place.now_ms - since.begun_ms() > REACH_MS;
-        if is_told || is_out_of_reach || seen.place.is_another_history(since, follow) {
+        if is_told || !since.is_in_reach(seen.place.now_ms) || seen.place.is_another_history(since, follow) {
             return Answer::cut(until, true);
         }
         if seen.jobs.len() > MOST {
@@ -160,14 +166,14 @@ impl Question {
     pub(super) fn base(&self) -> Option<&str> {
         match self {
             Self::Beyond(_, base, ..) => Some(base),
-            Self::Start | Self::Between(..) => None,
+            Self::Start | Self::StartAnew | Self::Between(..) => None,
         }
     }
 
     pub(super) fn limit(&self) -> i64 {
         let told = match self {
             Self::Between(_, told) | Self::Beyond(.., told) => *told,
-            Self::Start => 0,
+            Self::Start | Self::StartAnew => 0,
         };
         i64::try_from(MOST + 1 + told).unwrap_or(i64::MAX)
     }
@@ -175,7 +181,7 @@ impl Question {
     /// The date from which changes are looked for.
     pub(super) fn dated_since_ms(&self) -> i64 {
         match self {
-            Self::Start => i64::MAX,
+            Self::Start | Self::StartAnew => i64::MAX,
             Self::Between(since, _) => since.begun_ms() - MARGIN_MS,
             Self::Beyond(_, _, dated_ms, _) => dated_ms - MARGIN_MS,
         }
@@ -189,7 +195,7 @@ impl Question {
 
     fn since(&self) -> Option<Moment> {
         match self {
-            Self::Start => None,
+            Self::Start | Self::StartAnew => None,
             Self::Between(since, _) | Self::Beyond(since, ..) => Some(*since),
         }
     }
@@ -205,7 +211,7 @@ impl Question {
     fn told(&self, seen: Seen, follow: Option<&Follow>) -> (Answer, Follow) {
         let first = Follow::new(Moment::first(&seen.place), &seen.place);
         let Some(since) = self.since() else {
-            return (Answer::cut(first.last, false), first);
+            return (Answer::cut(first.last, matches!(self, Self::StartAnew)), first);
         };
         let live = follow.filter(|follow| follow.last == since);
         if seen.place.is_another_history(since, live) {
@@ -233,6 +239,11 @@ impl Place {
 }
 
 impl Moment {
+    /// Tests whether what changed since is looked for at all.
+    pub(super) fn is_in_reach(&self, now_ms: i64) -> bool {
+        now_ms - self.begun_ms() <= REACH_MS
+    }
+
     /// The present moment, for one who knows of none before.
     fn first(place: &Place) -> Self {
         let begun_ms = if place.horizon == place.next {
@@ -292,8 +303,7 @@ impl Follow {
         if stands && is_live {
             return Answer::cut(moment, false);
         }
-        let is_out_of_reach = place.now_ms - since.begun_ms() > REACH_MS;
-        let answer = if is_out_of_reach || self.ahead.is_forgotten {
+        let answer = if !since.is_in_reach(place.now_ms) || self.ahead.is_forgotten {
             Answer::cut(moment, true)
         } else {
             let jobs = self.ahead.untold(jobs);

@@ -57,7 +57,7 @@ impl Client {
     /// [`Error::Unreachable`] or [`Error::Database`]; the same question may be asked again.
     pub async fn changes(&self, since: Option<Moment>) -> Result<Changes, Error> {
         let mut followed = self.followed.lock().await;
-        let question = Question::after(since, followed.as_ref());
+        let question = Question::after(since, followed.as_ref(), self.clock().now_ms());
         let seen = self.ask_for_changes(&question).await?;
         let workers = self.workers().await?;
         let (answer, follow) = question.answer(seen, followed.as_ref());
@@ -75,10 +75,19 @@ impl Client {
     /// Asks what changed between two moments, of which the later is the last one that was answered here.
     ///
     /// It is for one who joins those who hear of the changes: what it did not hear of, and what is told next, are all.
+    /// A moment that is out of reach by the clock of the database is answered without a statement.
     ///
     /// # Errors
     /// As [`Client::changes`].
     pub async fn missed(&self, since: Moment, until: Moment) -> Result<Changes, Error> {
+        if !since.is_in_reach(self.clock().now_ms()) {
+            return Ok(Changes {
+                moment: until,
+                jobs: Vec::new(),
+                workers: Vec::new(),
+                is_cut: true,
+            });
+        }
         let followed = self.followed.lock().await;
         let question = Question::between(since);
         let seen = self.ask_for_changes(&question).await?;
