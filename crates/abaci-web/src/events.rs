@@ -35,6 +35,9 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// The reason of the end where there is nothing left to listen to.
 const DELETED: &str = "the job was deleted";
 
+/// The reason of the end where a change could not be read.
+const UNREAD: &str = "the database does not answer; come back with the last id";
+
 /// Where a listener begins.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -210,7 +213,12 @@ impl Listener {
             Topic::Job(web, watch) => {
                 let (web, job) = (Arc::clone(web), watch.id().clone());
                 if told.is_cut || told.has(&job) {
-                    self.hear_of_job(&web, &job).await;
+                    match web.detail(&job).await {
+                        Ok(detail) => self.say_state(&detail),
+                        Err(problem) if problem.status() == StatusCode::NOT_FOUND => self.end(DELETED),
+                        // Without the moment, so that whoever comes back hears of this change.
+                        Err(_) => return self.end(UNREAD),
+                    }
                 } else if let Some(progress) =
                     told.progress.iter().find(|progress| progress.id == job.as_str())
                 {
@@ -230,14 +238,6 @@ impl Listener {
             None => return,
         }
         self.marked = Instant::now();
-    }
-
-    async fn hear_of_job(&mut self, web: &Web, job: &JobId) {
-        match web.detail(job).await {
-            Ok(detail) => self.say_state(&detail),
-            Err(problem) if problem.status() == StatusCode::NOT_FOUND => self.end(DELETED),
-            Err(_) => self.end("the database does not answer; come back with the last id"),
-        }
     }
 
     fn hear_of_gone(&mut self, ids: &HashSet<JobId>) {

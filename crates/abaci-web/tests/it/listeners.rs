@@ -98,3 +98,50 @@ fn a_listener_of_a_job_hears_that_it_was_deleted() {
         .expect(200);
     assert!(other.any(|json| json.contains("\"state\":\"cancelled\"")));
 }
+
+/// The next event of a stream that has a name: its id if any, its name and its data.
+fn next_event(lines: &mut impl Iterator<Item = String>) -> Option<(Option<String>, String, String)> {
+    let (mut id, mut name, mut data) = (None, String::new(), String::new());
+    for line in lines {
+        match line.split_once(": ") {
+            Some(("id", given)) => id = Some(given.to_owned()),
+            Some(("event", given)) => given.clone_into(&mut name),
+            Some(("data", given)) => given.clone_into(&mut data),
+            _ if line.is_empty() && !name.is_empty() => return Some((id, name, data)),
+            _ => {}
+        }
+    }
+    None
+}
+
+fn lines(stream: TcpStream) -> impl Iterator<Item = String> {
+    BufReader::new(stream).lines().map_while(Result::ok)
+}
+
+#[test]
+fn a_change_that_could_not_be_read_is_told_to_who_returns() {
+    let site = Site::new();
+    let id = site.submit(&json!({"n": 10})).remove(0);
+    let path = format!("/api/v1/jobs/{id}/events");
+    let mut listener = lines(site.get(&path).start());
+    let (last, ..) = next_event(&mut listener).unwrap();
+    site.database
+        .psql("alter table dbos.operation_outputs rename to away");
+    site.database.psql(&format!(
+        "update dbos.workflow_status set status = 'CANCELLED', updated_at = extract(epoch from now()) * 1000, \
+         completed_at = extract(epoch from now()) * 1000 where workflow_uuid = '{id}'"
+    ));
+    let (id_of_end, name, reason) = next_event(&mut listener).unwrap();
+    assert!(name == "end" && reason.contains("come back"), "{name} {reason}");
+    site.database
+        .psql("alter table dbos.away rename to operation_outputs");
+    let mut request = site.get(&path);
+    if let Some(last) = id_of_end.or(last) {
+        request = request.header("last-event-id", &last);
+    }
+    let (_, name, json) = next_event(&mut lines(request.start())).expect("all was told, it says");
+    assert!(
+        name == "result" && json.contains("\"state\":\"cancelled\""),
+        "{name} {json}"
+    );
+}
