@@ -113,9 +113,12 @@ pub(crate) async fn job_events(
     }
     let mut listener = Listener::new(seat, Topic::Job(web, watch));
     if !was_told {
-        // What was missed is told by what is.
-        listener.seat.missed.clear();
+        // What was missed is told by what is, up to the same moment.
+        let last = listener.seat.missed.drain(..).next_back();
         listener.say_state(&detail);
+        if let Some(told) = last {
+            listener.mark(&told.moment.to_string());
+        }
     }
     Ok(streamed(listener))
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::net::TcpStream;
 use std::sync::OnceLock;
 use std::thread;
@@ -144,4 +144,35 @@ fn a_change_that_could_not_be_read_is_told_to_who_returns() {
         name == "result" && json.contains("\"state\":\"cancelled\""),
         "{name} {json}"
     );
+}
+
+#[test]
+fn who_returns_to_a_job_that_has_ended_is_told_to_stay_away() {
+    let site = Site::new();
+    let id = site.submit(&json!({"n": 10})).remove(0);
+    site.change("POST", &format!("/api/v1/jobs/{id}/cancel"))
+        .send()
+        .expect(200);
+    let path = format!("/api/v1/jobs/{id}/events");
+    let mut last = id_of_end(site.get(&path).start());
+    // A transaction of another test may keep the moment before the job's end, so that it is told again.
+    eventually("an answer that all was told", || {
+        let mut stream = site.get(&path).header("last-event-id", &last).start();
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).unwrap();
+        if &status != b"HTTP/1.1 204" {
+            last = id_of_end(stream);
+        }
+        &status == b"HTTP/1.1 204"
+    });
+}
+
+/// Reads the events of a job that has ended, and returns the id of the last.
+fn id_of_end(stream: TcpStream) -> String {
+    let mut lines = lines(stream);
+    let mut events = std::iter::from_fn(|| next_event(&mut lines));
+    assert_eq!(events.next().unwrap().1, "result");
+    let (last, name, _) = events.next().unwrap();
+    assert_eq!(name, "end");
+    last.expect("the end has no id")
 }
