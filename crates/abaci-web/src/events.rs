@@ -19,10 +19,10 @@ use serde::Serialize;
 use tokio::sync::broadcast::error::RecvError;
 use utoipa::IntoParams;
 
-use crate::feed::{Message, Seat, Told};
 use crate::place::{JobPath, Params};
 use crate::problem::{Kind, Problem};
 use crate::state::{Shared, Web};
+use crate::told::{Message, NO_CHANGES, Queuing, Seat, Told, Word};
 use crate::views::{JobDetailView, ProgressView};
 use crate::watched::Watch;
 
@@ -34,6 +34,12 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// The reason of the end where there is nothing left to listen to.
 const DELETED: &str = "the job was deleted";
+
+/// The reason where the server stops.
+const ENDING: &str = "the server is ending";
+
+/// The refusal of one who asks for a job while the changes cannot be read.
+const UNANSWERED: &str = "the database does not answer; try again soon";
 
 /// The reason of the end where a change could not be read.
 const UNREAD: &str = "the database does not answer; come back with the last id";
@@ -77,8 +83,8 @@ pub(crate) async fn all_events(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let since = Since::read(params)?;
-    let seat = join(&web, &since, &headers).await?;
-    Ok(streamed(Listener::new(seat, Topic::All)))
+    let queuing = join(&web, last_event(&since, &headers)?).await?;
+    Ok(streamed(Listener::new(Place::Queue(queuing), Topic::All)))
 }
 
 /// Tells what becomes of a job: events `state`, `progress`, at last `result`, and then `end`. A listener that comes back
@@ -104,17 +110,26 @@ pub(crate) async fn job_events(
     let since = Since::read(params)?;
     // Both are taken before the job is read, so that nothing falls between.
     let watch = web.feed.watch(id.clone());
-    let seat = join(&web, &since, &headers).await?;
+    let last = last_event(&since, &headers)?;
+    let mut seat = match join(&web, last).await?.next().await {
+        Word::Seat(seat) => seat,
+        Word::Outage(_) => return Err(Problem::new(Kind::Unavailable, UNANSWERED)),
+        Word::End => return Err(ending()),
+    };
     let detail = web.detail(&id).await?;
-    let comes_back = last_event(&since, &headers)?.is_some();
+    let comes_back = last.is_some();
     let was_told = comes_back && !seat.missed.iter().any(|told| told.is_cut || told.has(&id));
     if was_told && detail.job.is_final() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let mut listener = Listener::new(seat, Topic::Job(web, watch));
+    // What was missed is told by what is, up to the same moment.
+    let last = if was_told {
+        None
+    } else {
+        seat.missed.drain(..).next_back()
+    };
+    let mut listener = Listener::new(Place::Seat(seat), Topic::Job(web, watch));
     if !was_told {
-        // What was missed is told by what is, up to the same moment.
-        let last = listener.seat.missed.drain(..).next_back();
         listener.say_state(&detail);
         if let Some(told) = last {
             listener.mark(&told.moment.to_string());
@@ -123,9 +138,12 @@ pub(crate) async fn job_events(
     Ok(streamed(listener))
 }
 
-async fn join(web: &Web, since: &Since, headers: &HeaderMap) -> Result<Seat, Problem> {
-    let seat = web.feed.join(last_event(since, headers)?).await;
-    seat.ok_or_else(|| Problem::new(Kind::Unavailable, "the server is ending"))
+async fn join(web: &Web, last: Option<Moment>) -> Result<Queuing, Problem> {
+    web.feed.join(last).await.ok_or_else(ending)
+}
+
+fn ending() -> Problem {
+    Problem::new(Kind::Unavailable, ENDING)
 }
 
 fn last_event(since: &Since, headers: &HeaderMap) -> Result<Option<Moment>, Problem> {
@@ -153,9 +171,15 @@ enum Topic {
     Job(Shared, Watch),
 }
 
+/// Where a listener stands.
+enum Place {
+    Queue(Queuing),
+    Seat(Seat),
+}
+
 /// Somebody who listens.
 struct Listener {
-    seat: Seat,
+    place: Place,
     topic: Topic,
     /// The events that are to be said next.
     next: VecDeque<Event>,
@@ -163,17 +187,20 @@ struct Listener {
     said: (String, Option<ProgressView>),
     /// When the last id was said.
     marked: Instant,
+    /// True from an outage to the next change that is said.
+    is_out: bool,
     is_over: bool,
 }
 
 impl Listener {
-    fn new(seat: Seat, topic: Topic) -> Self {
+    fn new(place: Place, topic: Topic) -> Self {
         Self {
-            seat,
+            place,
             topic,
             next: VecDeque::new(),
             said: (String::new(), None),
             marked: Instant::now(),
+            is_out: false,
             is_over: false,
         }
     }
@@ -187,20 +214,29 @@ impl Listener {
             if self.is_over {
                 return None;
             }
-            if let Some(told) = self.seat.missed.pop_front() {
-                self.hear(&told).await;
-                continue;
-            }
-            match self.seat.messages.recv().await {
-                Ok(Message::Changes(told)) => self.hear(&told).await,
-                Ok(Message::Gone(ids)) => self.hear_of_gone(&ids),
-                Ok(Message::Outage(since_ms)) => self.next.push_back(outage(since_ms)),
-                Err(RecvError::Lagged(_)) => {
-                    self.end("too slow: read faster, and come back with the last id");
-                }
-                Err(RecvError::Closed) => self.end("the server is ending"),
+            match &mut self.place {
+                Place::Queue(queuing) => match queuing.next().await {
+                    Word::Seat(seat) => self.place = Place::Seat(seat),
+                    Word::Outage(since_ms) => self.say_outage(since_ms),
+                    Word::End => self.end(ENDING),
+                },
+                Place::Seat(seat) => match next_of(seat).await {
+                    Ok(Message::Changes(told)) => self.hear(&told).await,
+                    Ok(Message::Gone(ids)) => self.hear_of_gone(&ids),
+                    Ok(Message::Outage(since_ms)) => self.say_outage(since_ms),
+                    Err(RecvError::Lagged(_)) => {
+                        self.end("too slow: read faster, and come back with the last id");
+                    }
+                    Err(RecvError::Closed) => self.end(ENDING),
+                },
             }
         }
+    }
+
+    fn say_outage(&mut self, since_ms: u64) {
+        let data = format!("{{\"since_ms\":{since_ms}}}");
+        self.next.push_back(Event::default().event("outage").data(data));
+        self.is_out = true;
     }
 
     async fn hear(&mut self, told: &Told) {
@@ -208,7 +244,9 @@ impl Listener {
         match &self.topic {
             Topic::All => {
                 let event = Event::default().id(id);
-                self.next.push_back(match &told.json {
+                let was_out = std::mem::take(&mut self.is_out);
+                let json = told.json.as_deref().or(was_out.then_some(NO_CHANGES));
+                self.next.push_back(match json {
                     Some(json) => event.event("changes").data(json),
                     None => event,
                 });
@@ -283,8 +321,10 @@ impl Listener {
     }
 }
 
-fn outage(since_ms: u64) -> Event {
-    Event::default()
-        .event("outage")
-        .data(format!("{{\"since_ms\":{since_ms}}}"))
+/// Waits for the next message, of those that were missed first.
+async fn next_of(seat: &mut Seat) -> Result<Message, RecvError> {
+    match seat.missed.pop_front() {
+        Some(told) => Ok(Message::Changes(told)),
+        None => seat.messages.recv().await,
+    }
 }

@@ -3,21 +3,22 @@
 //! It asks four times a second while anybody listens, and not at all otherwise. Each answer is one message to everybody,
 //! whose id is a moment in the history of the database. A listener joins between two messages, and is first told what it
 //! missed since the moment that it names: from the last messages, or by a question of its own with the same end, so that
-//! nothing comes twice and nothing is lost, whichever server it heard before.
+//! nothing comes twice and nothing is lost, whichever server it heard before. While the database does not answer, who waits
+//! for a place is told so at once.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use durable_jobs::JobId;
 use durable_jobs::client::{Changes, Moment};
-use serde::Serialize;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 use crate::clients::Clients;
 use crate::problem::Problem;
+use crate::told::{Message, Queuing, Seat, TellJson, Told};
 use crate::views::{JobView, ProgressView, WorkerView};
 use crate::watched::{Watch, Watched};
 
@@ -40,63 +41,6 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// A listener that hears of no change is told the moment so often, and that the server is there.
 const QUIET: Duration = Duration::from_secs(15);
 
-/// A message to all listeners.
-#[derive(Debug, Clone)]
-pub(crate) enum Message {
-    /// Something changed, or nothing did for a while.
-    Changes(Arc<Told>),
-    /// These of the jobs that somebody listens to are not there.
-    Gone(Arc<HashSet<JobId>>),
-    /// The database does not answer, since this moment of the server's clock in milliseconds since 1970.
-    Outage(u64),
-}
-
-/// The changes up to a moment.
-#[derive(Debug, Clone)]
-pub(crate) struct Told {
-    pub(crate) moment: Moment,
-    pub(crate) jobs: Vec<JobView>,
-    pub(crate) progress: Vec<ProgressView>,
-    /// The JSON of all of it; absent where nothing changed.
-    pub(crate) json: Option<String>,
-    /// True if there are too many to be told: whoever shows something reads it anew.
-    pub(crate) is_cut: bool,
-}
-
-impl Told {
-    /// Tells whether a job is among those that changed.
-    pub(crate) fn has(&self, id: &JobId) -> bool {
-        self.jobs.iter().any(|job| job.id == id.as_str())
-    }
-}
-
-/// The form in which changes are told.
-#[derive(Serialize)]
-struct TellJson<'a> {
-    /// The jobs that changed, as they are now.
-    jobs: &'a [JobView],
-    /// All workers, with what they said of their jobs; empty for what was missed.
-    workers: &'a [WorkerView],
-    /// True if there are too many changes to be told: read anew.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    reset: bool,
-}
-
-impl TellJson<'_> {
-    fn text(&self) -> String {
-        // Always valid: it is made of strings and numbers.
-        serde_json::to_string(self).unwrap_or_default()
-    }
-}
-
-/// A place among the listeners.
-pub(crate) struct Seat {
-    /// The messages that it missed.
-    pub(crate) missed: VecDeque<Arc<Told>>,
-    /// The messages that come.
-    pub(crate) messages: broadcast::Receiver<Message>,
-}
-
 /// A listener that waits for a place, and the last moment that it heard of.
 struct Joining {
     after: Option<Moment>,
@@ -108,6 +52,7 @@ struct Joining {
 pub(crate) struct Feed {
     joins: mpsc::Sender<Joining>,
     watched: Watched,
+    outage: watch::Receiver<Option<u64>>,
 }
 
 impl Feed {
@@ -116,7 +61,13 @@ impl Feed {
         let (joins, joining) = mpsc::channel(1024);
         let watched = Watched::default();
         let feed = FeedLoop::new(joining, watched.clone());
-        (Self { joins, watched }, feed)
+        let outage = feed.outage_ms.subscribe();
+        let joins = Self {
+            joins,
+            watched,
+            outage,
+        };
+        (joins, feed)
     }
 
     /// Has those who listen told if this job is deleted, for as long as the watch lives.
@@ -124,11 +75,14 @@ impl Feed {
         self.watched.watch(id)
     }
 
-    /// Takes a place; nothing when the server ends.
-    pub(crate) async fn join(&self, after: Option<Moment>) -> Option<Seat> {
+    /// Asks for a place; nothing when the server ends.
+    pub(crate) async fn join(&self, after: Option<Moment>) -> Option<Queuing> {
         let (seat, taken) = oneshot::channel();
         self.joins.send(Joining { after, seat }).await.ok()?;
-        taken.await.ok()
+        let mut outage = self.outage.clone();
+        // The one that lasts is news as well.
+        outage.mark_changed();
+        Some(Queuing { seat: taken, outage })
     }
 }
 
@@ -149,7 +103,9 @@ pub(crate) struct FeedLoop {
     last_view: String,
     last_told: Instant,
     /// Since when the database does not answer.
-    outage: Option<(Instant, u64)>,
+    outage: Option<Instant>,
+    /// The same for those who wait, in milliseconds since 1970.
+    outage_ms: watch::Sender<Option<u64>>,
 }
 
 impl FeedLoop {
@@ -166,6 +122,7 @@ impl FeedLoop {
             last_view: String::new(),
             last_told: Instant::now(),
             outage: None,
+            outage_ms: watch::Sender::default(),
         }
     }
 
@@ -176,6 +133,8 @@ impl FeedLoop {
         let mut waiting = Vec::new();
         loop {
             if self.messages.receiver_count() == 0 && waiting.is_empty() {
+                // Nobody asks whether it has passed.
+                self.outage_ms.send_replace(None);
                 let Some(first) = self.joining.recv().await else {
                     return;
                 };
@@ -213,11 +172,14 @@ impl FeedLoop {
 
     /// Tells all what has changed.
     fn tell(&mut self, changes: Changes) {
-        if let Some((since, _)) = self.outage.take() {
+        if let Some(since) = self.outage.take() {
             info!(
                 seconds = since.elapsed().as_secs_f64(),
                 "the database answers again"
             );
+            self.outage_ms.send_replace(None);
+            // With the view forgotten, the next message is told though nothing changed: it takes the outage back.
+            self.last_view.clear();
         }
         let told = Arc::new(self.told(changes));
         if told.json.is_some() || self.last_told.elapsed() >= QUIET {
@@ -357,17 +319,16 @@ impl FeedLoop {
         }
     }
 
-    /// Tells all that the database does not answer; who wants to join waits for the time of one outage message.
+    /// Tells all that the database does not answer; who wants to join waits until it does.
     fn lose(&mut self, problem: &Problem, waiting: &mut Vec<Joining>) {
-        let (_, since_ms) = *self.outage.get_or_insert_with(|| {
+        self.outage.get_or_insert_with(|| {
             warn!(problem = problem.detail, "the changes of jobs cannot be told");
-            (Instant::now(), now_ms())
+            Instant::now()
         });
-        for Joining { seat, .. } in waiting.extract_if(.., |joining| joining.after.is_none()) {
-            let _ = seat.send(Seat {
-                missed: VecDeque::new(),
-                messages: self.messages.subscribe(),
-            });
+        let begun_ms = *self.outage_ms.borrow();
+        let since_ms = begun_ms.unwrap_or_else(now_ms);
+        if begun_ms.is_none() {
+            self.outage_ms.send_replace(Some(since_ms));
         }
         waiting.retain(|joining| !joining.seat.is_closed());
         let _ = self.messages.send(Message::Outage(since_ms));

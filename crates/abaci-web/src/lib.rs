@@ -26,6 +26,7 @@
 //! | `standing` | how things are, read once for all who look |
 //! | `reading` | what all viewers share while it is fresh |
 //! | `feed` | the loop that asks what has changed, for all listeners |
+//! | `told` | what listeners are told, and their places |
 //! | `watched` | the jobs that somebody listens to by their ids |
 //! | `clients` | the client, connected at the first question |
 //! | `load` | how much is done at once |
@@ -50,6 +51,7 @@ mod reading;
 mod server;
 mod standing;
 mod state;
+mod told;
 mod views;
 mod watched;
 

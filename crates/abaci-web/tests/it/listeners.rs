@@ -176,3 +176,29 @@ fn id_of_end(stream: TcpStream) -> String {
     assert_eq!(name, "end");
     last.expect("the end has no id")
 }
+
+#[test]
+fn an_outage_without_a_change_is_told_and_taken_back() {
+    let site = Site::new();
+    let mut listener = lines(site.get("/api/v1/events").start());
+    let (last, ..) = next_event(&mut listener).unwrap();
+    site.database
+        .psql("alter table dbos.workflow_status rename to away");
+    while next_event(&mut listener).unwrap().1 != "outage" {}
+    let returning = site.get("/api/v1/events").header("last-event-id", &last.unwrap());
+    let mut returning = lines(returning.start());
+    let mut joining = lines(site.get("/api/v1/events").start());
+    for listener in [&mut returning, &mut joining] {
+        assert_eq!(next_event(listener).unwrap().1, "outage");
+    }
+    site.database
+        .psql("alter table dbos.away rename to workflow_status");
+    let mut all: [Box<dyn Iterator<Item = String>>; 3] =
+        [Box::new(listener), Box::new(returning), Box::new(joining)];
+    for listener in &mut all {
+        let (_, _, json) = std::iter::from_fn(|| next_event(listener))
+            .find(|(_, name, _)| name == "changes")
+            .unwrap();
+        assert!(!json.contains("reset"), "{json}");
+    }
+}

@@ -1,0 +1,106 @@
+//! What listeners are told, and their places.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+
+use durable_jobs::JobId;
+use durable_jobs::client::Moment;
+use serde::Serialize;
+use tokio::sync::{broadcast, oneshot, watch};
+
+use crate::views::{JobView, ProgressView, WorkerView};
+
+/// A message to all listeners.
+#[derive(Debug, Clone)]
+pub(crate) enum Message {
+    /// Something changed, or nothing did for a while.
+    Changes(Arc<Told>),
+    /// These of the jobs that somebody listens to are not there.
+    Gone(Arc<HashSet<JobId>>),
+    /// The database does not answer, since this moment of the server's clock in milliseconds since 1970.
+    Outage(u64),
+}
+
+/// The changes up to a moment.
+#[derive(Debug, Clone)]
+pub(crate) struct Told {
+    pub(crate) moment: Moment,
+    pub(crate) jobs: Vec<JobView>,
+    pub(crate) progress: Vec<ProgressView>,
+    /// The JSON of all of it; absent where nothing changed.
+    pub(crate) json: Option<String>,
+    /// True if there are too many to be told: whoever shows something reads it anew.
+    pub(crate) is_cut: bool,
+}
+
+impl Told {
+    /// Tells whether a job is among those that changed.
+    pub(crate) fn has(&self, id: &JobId) -> bool {
+        self.jobs.iter().any(|job| job.id == id.as_str())
+    }
+}
+
+/// The form in which changes are told.
+#[derive(Serialize)]
+pub(crate) struct TellJson<'a> {
+    /// The jobs that changed, as they are now.
+    pub(crate) jobs: &'a [JobView],
+    /// All workers, with what they said of their jobs; empty for what was missed.
+    pub(crate) workers: &'a [WorkerView],
+    /// True if there are too many changes to be told: read anew.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) reset: bool,
+}
+
+impl TellJson<'_> {
+    pub(crate) fn text(&self) -> String {
+        // Always valid: it is made of strings and numbers.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// The JSON of no changes, for one who is to hear that an outage has passed.
+pub(crate) const NO_CHANGES: &str = r#"{"jobs":[],"workers":[]}"#;
+
+/// A place among the listeners.
+pub(crate) struct Seat {
+    /// The messages that it missed.
+    pub(crate) missed: VecDeque<Arc<Told>>,
+    /// The messages that come.
+    pub(crate) messages: broadcast::Receiver<Message>,
+}
+
+/// Somebody who waits for a place.
+pub(crate) struct Queuing {
+    pub(crate) seat: oneshot::Receiver<Seat>,
+    pub(crate) outage: watch::Receiver<Option<u64>>,
+}
+
+/// The next thing that somebody hears who waits for a place.
+pub(crate) enum Word {
+    Seat(Seat),
+    /// The database does not answer, since this moment as in [`Message::Outage`].
+    Outage(u64),
+    /// The server ends.
+    End,
+}
+
+impl Queuing {
+    pub(crate) async fn next(&mut self) -> Word {
+        tokio::select! {
+            biased;
+            seat = &mut self.seat => seat.map_or(Word::End, Word::Seat),
+            since_ms = begun(&mut self.outage) => Word::Outage(since_ms),
+        }
+    }
+}
+
+/// Waits for an outage that was not heard of.
+async fn begun(outage: &mut watch::Receiver<Option<u64>>) -> u64 {
+    while outage.changed().await.is_ok() {
+        if let Some(since_ms) = *outage.borrow_and_update() {
+            return since_ms;
+        }
+    }
+    std::future::pending().await
+}
