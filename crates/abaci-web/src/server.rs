@@ -91,9 +91,13 @@ impl WebServer {
             lifetime: LIFETIME,
             write_timeout: self.write_timeout,
         };
-        // Ends with this.
         let mut asking = JoinSet::new();
         asking.spawn(changes.run(clients));
+        let stop = async {
+            stop.await;
+            // Listeners hear of the end while answers under way may finish, and none is waited for.
+            asking.shutdown().await;
+        };
         http::serve(listener, router(web), limits, stop).await;
         Ok(())
     }

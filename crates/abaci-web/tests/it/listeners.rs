@@ -202,3 +202,16 @@ fn an_outage_without_a_change_is_told_and_taken_back() {
         assert!(!json.contains("reset"), "{json}");
     }
 }
+
+#[test]
+fn listeners_are_told_that_the_server_is_ending() {
+    let site = Site::new();
+    let mut listener = lines(site.get("/api/v1/events").start());
+    next_event(&mut listener).unwrap();
+    drop(site);
+    let (_, name, reason) = next_event(&mut listener).expect("cut off");
+    assert_eq!(
+        (name.as_str(), reason.as_str()),
+        ("end", "{\"reason\":\"the server is ending\"}")
+    );
+}
