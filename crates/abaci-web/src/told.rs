@@ -53,14 +53,25 @@ pub(crate) struct TellJson<'a> {
 }
 
 impl TellJson<'_> {
+    /// Writes them; in their place a request to read anew where they are too long.
     pub(crate) fn text(&self) -> String {
         // Always valid: it is made of strings and numbers.
-        serde_json::to_string(self).unwrap_or_default()
+        let text = serde_json::to_string(self).unwrap_or_default();
+        if text.len() <= MOST_BYTES {
+            return text;
+        }
+        READ_ANEW.to_owned()
     }
 }
 
+/// Changes of more bytes than these are not told: whoever shows something reads it anew.
+const MOST_BYTES: usize = 256 * 1024;
+
 /// The JSON of no changes, for one who is to hear that an outage has passed.
 pub(crate) const NO_CHANGES: &str = r#"{"jobs":[],"workers":[]}"#;
+
+/// The JSON of changes that are to be read anew.
+const READ_ANEW: &str = r#"{"jobs":[],"workers":[],"reset":true}"#;
 
 /// A place among the listeners.
 pub(crate) struct Seat {
@@ -103,4 +114,43 @@ async fn begun(outage: &mut watch::Receiver<Option<u64>>) -> u64 {
         }
     }
     std::future::pending().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_of_too_many_bytes_are_to_be_read_anew() {
+        let progress = |bytes: usize| ProgressView {
+            id: "a".repeat(bytes),
+            attempt: None,
+            step: None,
+            share: None,
+            phase: None,
+            bytes: None,
+            seconds: 0.0,
+        };
+        let text = |bytes| {
+            let workers = [WorkerView {
+                executor: "host/0".to_owned(),
+                host: "host".to_owned(),
+                pid: 1,
+                state: "busy",
+                queue: "queue".to_owned(),
+                version: "1".to_owned(),
+                slots: 1,
+                heartbeat_age_seconds: 0.0,
+                running: vec![progress(bytes)],
+            }];
+            let tell = TellJson {
+                jobs: &[],
+                workers: &workers,
+                reset: false,
+            };
+            tell.text()
+        };
+        assert!(text(MOST_BYTES / 2).contains("aaa"));
+        assert_eq!(text(MOST_BYTES), READ_ANEW);
+    }
 }
