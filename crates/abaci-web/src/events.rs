@@ -254,7 +254,8 @@ impl Listener {
             Topic::Job(web, watch) => {
                 let (web, job) = (Arc::clone(web), watch.id().clone());
                 if told.is_cut || told.has(&job) {
-                    match web.detail(&job).await {
+                    let read = watch.read(told.moment, web.detail(&job)).await;
+                    match read {
                         Ok(detail) => self.say_state(&detail),
                         Err(problem) if problem.status() == StatusCode::NOT_FOUND => self.end(DELETED),
                         // Without the moment, so that whoever comes back hears of this change.
