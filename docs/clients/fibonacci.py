@@ -7,11 +7,11 @@ server = os.environ.get("SERVER_URL", "http://127.0.0.1:8081")
 headers = {"Authorization": f"Bearer {os.environ['ABACI_WEB_TOKEN']}", "Idempotency-Key": sys.argv[2], "Content-Type": "application/json"}
 request = Request(f"{server}/api/v1/jobs", json.dumps({"n": int(sys.argv[1])}).encode(), headers)
 job = server + json.load(urlopen(request))["jobs"][0]["href"]
-for line in urlopen(f"{job}/events"):
+for line in urlopen(Request(f"{job}/events", headers=headers)):
     state = json.loads(line[6:]).get("state") if line.startswith(b"data: ") else None
     if state:
         print(state, file=sys.stderr)
     if state in ("succeeded", "failed", "parked", "cancelled"):
         break
-ended = json.load(urlopen(job))
-print(ended["result"]["value"] if "result" in ended else sys.exit(ended["error"]["message"]))
+ended = json.load(urlopen(Request(job, headers=headers)))
+print(ended["result"]["value"] if "result" in ended else sys.exit(ended.get("error", {}).get("message", ended["state"])))

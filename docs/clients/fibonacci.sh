@@ -9,5 +9,5 @@ job=$(curl -fsS "$server/api/v1/jobs" -H "Authorization: Bearer $ABACI_WEB_TOKEN
 while read -r state; do
     echo "$state" >&2
     case $state in succeeded | failed | parked | cancelled) break ;; esac
-done < <(curl -fsN "$server$job/events" | sed -un 's/^data: //p' | jq -r --unbuffered '.state // empty')
-curl -fsS "$server$job" | jq -r '.result.value // error(.error.message)'
+done < <(curl -fsN "$server$job/events" -H "Authorization: Bearer $ABACI_WEB_TOKEN" | sed -un 's/^data: //p' | jq -r --unbuffered '.state // empty')
+curl -fsS "$server$job" -H "Authorization: Bearer $ABACI_WEB_TOKEN" | jq -r '.result.value // error(.error.message)'

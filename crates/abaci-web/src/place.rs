@@ -17,7 +17,7 @@ pub(crate) const MAX_INTEGER: u64 = i64::MAX.unsigned_abs();
 pub(crate) struct JobPath(pub(crate) JobId);
 
 /// Another name in a path.
-pub(crate) struct NamePath(pub(super) String);
+pub(crate) struct NamePath(pub(crate) String);
 
 /// The fields of an object that may be more than a text.
 #[derive(Debug, Clone, Copy)]

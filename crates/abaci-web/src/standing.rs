@@ -76,7 +76,7 @@ impl Standing {
         };
         let parked = of_state(State::Parked);
         let failed = JobFilter {
-            since_ms: Some(client.clock().now_ms() - FRESH_MS),
+            completed_since_ms: Some(client.clock().now_ms() - FRESH_MS),
             ..of_state(State::Failed)
         };
         let latest = JobFilter {

@@ -98,7 +98,10 @@ pub(crate) async fn follow_token(config: &Config, access: Access) -> Infallible 
     let mut is_failing = false;
     loop {
         tokio::time::sleep(LOOK_INTERVAL).await;
-        match read_token(&path) {
+        let of = path.clone();
+        // A file system that hangs holds nobody else up.
+        let read = tokio::task::spawn_blocking(move || read_token(&of)).await;
+        match read.unwrap_or_else(|error| Err(error.to_string())) {
             Ok(token) => {
                 is_failing = false;
                 if access.replace_token(token) {
@@ -127,6 +130,9 @@ fn own_path(data_dir: &Path) -> PathBuf {
 }
 
 fn read_token(path: &Path) -> Result<Token, String> {
+    if !fs::metadata(path).map_err(|error| error.to_string())?.is_file() {
+        return Err("it is no file".to_owned());
+    }
     let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
     Token::new(text.trim()).map_err(|error| error.to_string())
 }

@@ -195,7 +195,7 @@ begin
         ended_ms := (extract(epoch from process.heartbeat_at) * 1000)::bigint;
     end if;
     ended_ms := coalesce(ended_ms, (extract(epoch from clock_timestamp()) * 1000)::bigint);
-    next := greatest(coalesce(last.number, 0) + 1, least(job.recovery_attempts, 1000000));
+    next := greatest(coalesce(last.number, 0) + 1, least(coalesce(job.recovery_attempts, 0), 1000000));
     insert into abaci.attempts (workflow_uuid, number, executor_id, pid, claimed_at_ms, started_at_ms, ended_at_ms, end_kind, end_reason)
         values (job.workflow_uuid, next, job.executor_id, process.pid, job.started_at_epoch_ms,
             case when is_same then last.ended_at_ms else job.started_at_epoch_ms end,
@@ -263,8 +263,15 @@ begin
         create trigger abaci_note_attempt after update of status, owner_xid on dbos.workflow_status for each row
             when (new.status not in ('PENDING', 'SUCCESS', 'ERROR') or starts_with(new.owner_xid, 'abaci '))
             execute function abaci.note_attempt();
+    end if;
+    if not exists (select from pg_trigger
+        where tgrelid = 'dbos.workflow_status'::regclass and tgname = 'abaci_forget_attempts')
+    then
         create trigger abaci_forget_attempts after delete on dbos.workflow_status referencing old table as gone
             for each statement execute function abaci.forget_attempts();
+    end if;
+    -- It outlives the engine's schema, which others may make anew.
+    if not exists (select from pg_trigger where tgrelid = 'abaci.deaths'::regclass and tgname = 'abaci_note_death') then
         create trigger abaci_note_death after insert or update of deaths on abaci.deaths for each row
             execute function abaci.note_death();
     end if;

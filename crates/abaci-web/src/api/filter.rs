@@ -46,8 +46,8 @@ pub(super) struct FilterBody {
     #[schema(required = false)]
     state: TagBody,
     /// `true` for only those that were parked, as the state `parked`.
-    #[param(required = false, pattern = "^(true|false)$")]
-    #[schema(required = false, pattern = "^(true|false)$")]
+    #[param(required = false, pattern = "^true$")]
+    #[schema(required = false, pattern = "^true$")]
     parked: String,
     /// Only jobs of this workflow, such as `fibonacci_workflow`.
     #[param(required = false)]
@@ -171,14 +171,13 @@ fn states(params: &mut Params) -> Result<Vec<State>, Problem> {
             states.push(known.ok_or_else(refused)?);
         }
     }
-    let is_parked = params.read("parked", |text| match text {
-        "true" => Ok(true),
-        "false" => Ok(false),
-        _ => Err("neither true nor false"),
+    let parked = params.read("parked", |text| match text {
+        "true" => Ok(()),
+        _ => Err("give true, or leave it out; the parameter state chooses all others"),
     })?;
-    match (is_parked, states.is_empty()) {
-        (Some(true), true) => Ok(vec![State::Parked]),
-        (Some(true), false) => {
+    match (parked, states.is_empty()) {
+        (Some(()), true) => Ok(vec![State::Parked]),
+        (Some(()), false) => {
             Err(params.refuse("parked", "a state is given as well; give one of both", "true"))
         }
         _ => Ok(states),

@@ -110,12 +110,13 @@ pub(super) async fn submit_jobs(
     let mut submission = Submission::read(body, &headers, &web)?;
     submission.queue(&web, &options).await?;
     let waited = match (options.wait, submission.jobs.as_slice()) {
-        (Some(wait), [job]) if submission.batch.is_none() => ended(&web, &job.id, wait).await?,
-        _ => None,
+        (Some(wait), [job]) if submission.batch.is_none() => ended(&web, &job.id, wait).await,
+        _ => Waited::Not,
     };
+    let has_waited = !matches!(waited, Waited::Not);
     let mut response = match waited {
-        Some(detail) => (StatusCode::OK, Json(detail)).into_response(),
-        None => (StatusCode::ACCEPTED, Json(submission.view())).into_response(),
+        Waited::Ended(detail) => (StatusCode::OK, Json(detail)).into_response(),
+        Waited::Not | Waited::Enough => (StatusCode::ACCEPTED, Json(submission.view())).into_response(),
     };
     let headers = response.headers_mut();
     headers.extend(
@@ -125,19 +126,32 @@ pub(super) async fn submit_jobs(
             .ok()
             .map(|path| (header::LOCATION, path)),
     );
-    if let Some(wait) = options.wait.filter(|_| submission.batch.is_none()) {
+    if let Some(wait) = options.wait.filter(|_| has_waited) {
         let applied = HeaderValue::from_str(&format!("wait={}", wait.as_secs()));
         headers.extend(applied.ok().map(|applied| (PREFERENCE_APPLIED, applied)));
     }
     Ok(response)
 }
 
-/// Waits for the end of a job, and returns it if it comes in time; at once where as many wait as may.
-async fn ended(web: &Web, id: &JobId, wait: Duration) -> Result<Option<JobDetailView>, Problem> {
+/// The outcome of a wait.
+enum Waited {
+    /// Nobody wanted to, or as many wait as may.
+    Not,
+    /// As long as was wanted.
+    Enough,
+    /// Until the end of the job.
+    Ended(Box<JobDetailView>),
+}
+
+/// Waits for the end of a job. What fails meanwhile is no failure of the submission: the job is queued.
+async fn ended(web: &Web, id: &JobId, wait: Duration) -> Waited {
     let Ok(_place) = web.waits.try_acquire() else {
-        return Ok(None);
+        return Waited::Not;
     };
-    let mut waiter = web.client().await?.wait([id.clone()]);
+    let Ok(client) = web.client().await else {
+        return Waited::Not;
+    };
+    let mut waiter = client.wait([id.clone()]);
     let end = async {
         while let Some(event) = waiter.next().await {
             if matches!(event, WaitEvent::Finished(_)) {
@@ -147,8 +161,11 @@ async fn ended(web: &Web, id: &JobId, wait: Duration) -> Result<Option<JobDetail
         false
     };
     match timeout(wait, end).await {
-        Ok(true) => web.detail(id).await.map(Some),
-        _ => Ok(None),
+        Ok(true) => web
+            .detail(id)
+            .await
+            .map_or(Waited::Enough, |detail| Waited::Ended(Box::new(detail))),
+        _ => Waited::Enough,
     }
 }
 

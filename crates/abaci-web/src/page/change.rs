@@ -1,6 +1,6 @@
 //! The buttons: each is a form, and leads back to what it changed.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 use durable_jobs::client::{CancelOutcome, Rate, ResumeOptions, ResumeOutcome, StepName};
 use durable_jobs::{Client, JobId};
@@ -12,6 +12,7 @@ use super::form::Fields;
 use super::frame::{Frame, go};
 use super::refusal::{Refusal, View};
 use super::rows::job_path;
+use crate::place::{JobPath, NamePath};
 use crate::problem::{Kind, Problem};
 use crate::state::Shared;
 
@@ -35,31 +36,30 @@ pub(super) struct KillForm {
 }
 
 /// Cancels a job.
-pub(super) async fn cancel(State(web): State<Shared>, frame: Frame, Path(id): Path<String>) -> View {
+pub(super) async fn cancel(State(web): State<Shared>, frame: Frame, JobPath(id): JobPath) -> View {
     changed(&frame, async {
-        let did = match web.client().await?.cancel(&JobId::new(&*id)).await? {
+        let did = match web.client().await?.cancel(&id).await? {
             CancelOutcome::Cancelled => "cancelled",
             CancelOutcome::AlreadyFinal(_) => "ended",
-            CancelOutcome::NotFound => return Err(absent(&id)),
+            CancelOutcome::NotFound => return Err(absent(id.as_str())),
         };
-        Ok(go(&job_path(&id), did))
+        Ok(go(&job_path(id.as_str()), did))
     })
     .await
 }
 
 /// Puts a job back into its queue.
-pub(super) async fn resume(State(web): State<Shared>, frame: Frame, Path(id): Path<String>) -> View {
+pub(super) async fn resume(State(web): State<Shared>, frame: Frame, JobPath(id): JobPath) -> View {
     changed(&frame, async {
         let client = web.client().await?;
-        let id_of_job = JobId::new(&*id);
-        let resumed = client.resume(&id_of_job, ResumeOptions::default());
+        let resumed = client.resume(&id, ResumeOptions::default());
         let did = match Box::pin(resumed).await? {
             ResumeOutcome::Resumed => "resumed",
             ResumeOutcome::ResumedOn(_) => "moved",
             ResumeOutcome::Refused(_) => "stays",
-            ResumeOutcome::NotFound => return Err(absent(&id)),
+            ResumeOutcome::NotFound => return Err(absent(id.as_str())),
         };
-        Ok(go(&job_path(&id), did))
+        Ok(go(&job_path(id.as_str()), did))
     })
     .await
 }
@@ -68,7 +68,7 @@ pub(super) async fn resume(State(web): State<Shared>, frame: Frame, Path(id): Pa
 pub(super) async fn fork(
     State(web): State<Shared>,
     frame: Frame,
-    Path(id): Path<String>,
+    JobPath(id): JobPath,
     fields: Result<Fields<ForkForm>, Problem>,
 ) -> View {
     changed(&frame, async {
@@ -78,16 +78,14 @@ pub(super) async fn fork(
             return Err(Problem::of_part("body.from_step", message, None));
         };
         let (client, new) = (web.client().await?, JobId::fresh());
-        let forked = client
-            .fork(&JobId::new(&*id), &StepName::Position(position), &new)
-            .await?;
+        let forked = client.fork(&id, &StepName::Position(position), &new).await?;
         Ok(go(&job_path(forked.id.as_str()), "forked"))
     })
     .await
 }
 
 /// Checks the value of a job against a certificate that is computed now.
-pub(super) async fn verify(State(web): State<Shared>, frame: Frame, Path(id): Path<String>) -> View {
+pub(super) async fn verify(State(web): State<Shared>, frame: Frame, JobPath(id): JobPath) -> View {
     changed(&frame, async {
         let result = result_of(&web.client().await?, &id).await?;
         let has_digits = result.value.is_some();
@@ -97,15 +95,15 @@ pub(super) async fn verify(State(web): State<Shared>, frame: Frame, Path(id): Pa
             .map_err(|_| Problem::new(Kind::Internal, "the check did not end"))?
             .map_err(|error| conflict(error.to_string()))?;
         Ok(go(
-            &job_path(&id),
+            &job_path(id.as_str()),
             if has_digits { "verified" } else { "certified" },
         ))
     })
     .await
 }
 
-async fn result_of(client: &Client, id: &str) -> Result<JobResult, Problem> {
-    let detail = client.show(&JobId::new(id)).await?;
+async fn result_of(client: &Client, id: &JobId) -> Result<JobResult, Problem> {
+    let detail = client.show(id).await?;
     let read = detail.result.map(|result| result.read::<JobResult>());
     match read {
         Some(Ok(result)) => Ok(result),
@@ -118,7 +116,7 @@ async fn result_of(client: &Client, id: &str) -> Result<JobResult, Problem> {
 }
 
 /// Starts no more jobs of a queue.
-pub(super) async fn pause(State(web): State<Shared>, frame: Frame, Path(queue): Path<String>) -> View {
+pub(super) async fn pause(State(web): State<Shared>, frame: Frame, NamePath(queue): NamePath) -> View {
     changed(&frame, async {
         web.client().await?.pause_queue(&queue).await?;
         Ok(go("/queues", "paused"))
@@ -127,7 +125,7 @@ pub(super) async fn pause(State(web): State<Shared>, frame: Frame, Path(queue): 
 }
 
 /// Starts the jobs of a queue again.
-pub(super) async fn unpause(State(web): State<Shared>, frame: Frame, Path(queue): Path<String>) -> View {
+pub(super) async fn unpause(State(web): State<Shared>, frame: Frame, NamePath(queue): NamePath) -> View {
     changed(&frame, async {
         web.client().await?.resume_queue(&queue).await?;
         Ok(go("/queues", "unpaused"))
@@ -139,7 +137,7 @@ pub(super) async fn unpause(State(web): State<Shared>, frame: Frame, Path(queue)
 pub(super) async fn limit(
     State(web): State<Shared>,
     frame: Frame,
-    Path(queue): Path<String>,
+    NamePath(queue): NamePath,
     fields: Result<Fields<RateForm>, Problem>,
 ) -> View {
     changed(&frame, async {

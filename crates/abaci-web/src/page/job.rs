@@ -1,7 +1,7 @@
 //! One job: its state, its value, why it waits, what happened to it.
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use durable_jobs::client::Waiting;
 use durable_jobs::record::{JobDetail, RunningJob, StepRecord};
 use durable_jobs::{Client, Error, JobId, State as JobState};
@@ -12,6 +12,7 @@ use super::refusal::{Refusal, View};
 use super::rows::{JobRow, Share, Tag};
 use super::timeline::{BAND, Start, Timeline};
 use super::words::{self, Moment, grouped, now_ms, shown};
+use crate::place::JobPath;
 use crate::state::Shared;
 use crate::views::{fields_of, segment};
 
@@ -93,13 +94,13 @@ pub(super) struct Seen {
 }
 
 /// Shows a job.
-pub(super) async fn job(State(web): State<Shared>, frame: Frame, Path(id): Path<String>) -> View {
+pub(super) async fn job(State(web): State<Shared>, frame: Frame, JobPath(id): JobPath) -> View {
     let frame = frame.at("Jobs");
     let client = web
         .client()
         .await
         .map_err(|problem| Refusal::new(&frame, problem))?;
-    let seen = Seen::read(&client, &JobId::new(id)).await;
+    let seen = Seen::read(&client, &id).await;
     let seen = seen.map_err(|error| Refusal::new(&frame, error))?;
     Ok(render(&seen.page(frame, now_ms())))
 }

@@ -24,6 +24,13 @@ pub(super) struct Given {
     token: String,
 }
 
+/// The page behind an address that logs in.
+#[derive(Template)]
+#[template(path = "arrived.html")]
+struct ArrivedPage {
+    frame: Frame,
+}
+
 #[derive(Template)]
 #[template(path = "login.html")]
 struct LoginPage {
@@ -35,7 +42,7 @@ struct LoginPage {
 pub(super) async fn login(State(web): State<Shared>, frame: Frame, Query(given): Query<Code>) -> Response {
     match given.code {
         None => form(frame, None),
-        Some(code) if web.access.spend(&code) => logged_in(&web.access),
+        Some(code) if web.access.spend(&code) => arrived(frame, &web.access),
         Some(_) => {
             let refusal = "This address was used before, is over ten minutes old or of another server; make a new one with: abaci web url";
             form(frame, Some(refusal))
@@ -75,8 +82,18 @@ fn form(frame: Frame, refusal: Option<&'static str>) -> Response {
 }
 
 fn logged_in(access: &Access) -> Response {
+    with_session(go("/", "in"), access)
+}
+
+/// Logs in one who comes from elsewhere, by a page that goes on by itself: a browser sends the cookie along with what our own
+/// pages lead to, and not with what another program or page does, redirections among it.
+fn arrived(frame: Frame, access: &Access) -> Response {
+    with_session(render(&ArrivedPage { frame }), access)
+}
+
+fn with_session(response: Response, access: &Access) -> Response {
     let session = access.token().session();
-    with_cookie(go("/", "in"), access, &session, SESSION_LIFE.as_secs())
+    with_cookie(response, access, &session, SESSION_LIFE.as_secs())
 }
 
 fn with_cookie(response: Response, access: &Access, value: &str, seconds: u64) -> Response {

@@ -181,7 +181,11 @@ fn a_bulk_change_without_a_condition_is_refused() {
     for (verb, body, location) in [
         ("cancel", json!({}), "body.filter"),
         ("cancel", json!({"filter": {}}), "body.filter"),
-        ("cancel", json!({"filter": {"parked": "false"}}), "body.filter"),
+        (
+            "cancel",
+            json!({"filter": {"parked": "false"}}),
+            "body.filter.parked",
+        ),
         ("cancel", json!({"filter": {"state": []}}), "body.filter"),
         ("cancel", json!({"filter": "queued"}), "body.filter"),
         ("cancel", json!([]), "body"),

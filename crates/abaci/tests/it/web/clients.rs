@@ -50,7 +50,7 @@ fn clients_in_three_languages_say_why_a_job_failed() {
     let rig = WebRig::new();
     let web = rig.fleet(&["--workers", "1", "--job-cpu-time", "10ms"]);
     for (key, client) in CLIENTS {
-        let output = ask(&web, client, ("200000000", key));
+        let output = ask(&web, client, ("1000000000", key));
         assert_ne!(code(&output), 0, "{client}: {output:#?}");
         let said = output.stderr.join("\n");
         assert!(said.contains("processor time"), "{client}: {said}");

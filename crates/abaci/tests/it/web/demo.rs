@@ -43,7 +43,7 @@ fn no_argument_of_a_browser_logs_into_the_demo() {
     command.env("PATH", path).env("OPENED", &kept);
     let demo = Process::spawn(command);
     let url = address(&demo);
-    let seen = testkit::eventually("a browser that was kept", || {
+    let seen = testkit::eventually("a browser that was opened", || {
         let seen = fs::read_to_string(&kept).unwrap_or_default();
         if seen.trim_end().ends_with("600") {
             Ok(seen)

@@ -29,7 +29,7 @@ fn a_login_address_works_once_and_its_session_may_change() {
     let cookie = entered.lines().find_map(|line| line.strip_prefix("set-cookie: "));
     let cookie = cookie.unwrap_or_else(|| panic!("no session: {entered}"));
     assert!(
-        entered.starts_with("HTTP/1.1 303")
+        entered.starts_with("HTTP/1.1 200")
             && cookie.contains("; HttpOnly; SameSite=Strict")
             && !entered.contains("code="),
         "{entered}"

@@ -1,11 +1,19 @@
 // The demonstration: whoever looks kills a worker, sees the crash in the story of its job, and the value all the same.
 
 import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
 import { scenario, eventually } from './page.mjs';
 
 await scenario(async (open) => {
-  const view = await open(process.env.ABACI_DEMO_URL);
+  const view = await open();
   const { page } = view;
+  // As the demonstration leads a browser: from a file, so that the cookie has to outlast a start elsewhere.
+  const file = `${process.env.TMPDIR}/open.html`;
+  writeFileSync(file, `<!doctype html><meta http-equiv=refresh content="0; url=${process.env.ABACI_DEMO_URL}">`);
+  view.foresee(/request elsewhere: file:/);
+  await page.goto(`file://${file}`);
+  await page.waitForURL('**/?did=in');
+  await view.reads('You are logged in');
   const card = page.locator('[data-worker]').filter({ has: page.locator('[data-job]') }).first();
   const job = await card.locator('[data-job] a').first().getAttribute('href');
   const worker = await card.getAttribute('data-worker');

@@ -8,7 +8,7 @@ const REACHABLE = 'a[href], button, input:not([type=hidden]), select, textarea, 
 
 /** The elements that can be reached, in the order of the document. */
 const reachable = (view) => view.page.evaluate((selector) => {
-  window.reachable = [...document.querySelectorAll(selector)].filter((part) => part.checkVisibility());
+  window.reachable = [...document.querySelectorAll(selector)].filter((part) => part.checkVisibility() && !part.matches(':disabled'));
   return reachable.map((part) => part.outerHTML.slice(0, 120));
 }, REACHABLE);
 
