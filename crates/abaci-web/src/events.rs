@@ -254,7 +254,7 @@ impl Listener {
             Topic::Job(web, watch) => {
                 let (web, job) = (Arc::clone(web), watch.id().clone());
                 if told.is_cut || told.has(&job) {
-                    let read = watch.read(told.moment, web.detail(&job)).await;
+                    let read = watch.read(told.moment, Box::pin(web.detail(&job))).await;
                     match read {
                         Ok(detail) => self.say_state(&detail),
                         Err(problem) if problem.status() == StatusCode::NOT_FOUND => self.end(DELETED),

@@ -114,7 +114,7 @@ mod tests {
     #[tokio::test]
     async fn a_job_is_read_once_for_all_who_hear_of_a_moment() {
         let watched = Watched::default();
-        let watches = [(); 3].map(|()| watched.watch(JobId::new("a")));
+        let listeners = [(); 3].map(|()| watched.watch(JobId::new("a")));
         let reads = AtomicUsize::new(0);
         let read = async || {
             reads.fetch_add(1, Ordering::Relaxed);
@@ -123,7 +123,7 @@ mod tests {
         };
         for moment in [1_u8, 2] {
             let moment: Moment = format!("{moment:034}").parse().unwrap();
-            let [first, second, third] = &watches;
+            let [first, second, third] = &listeners;
             let (first, second, third) = tokio::join!(
                 first.read(moment, read()),
                 second.read(moment, read()),
