@@ -55,14 +55,14 @@ fn a_browser_comes_back_to_a_killed_server_and_hears_the_end() {
 }
 
 #[test]
-fn whoever_may_change_something_meets_no_view_that_axe_blames() {
+fn no_view_of_an_operator_is_blamed_by_axe() {
     let rig = WebRig::new();
     let web = rig.fleet(&["--workers", "1", "--enable-faults"]);
     web.scenario("audit").passes();
 }
 
 #[test]
-fn whoever_only_reads_meets_no_view_that_axe_blames() {
+fn no_view_of_a_reader_is_blamed_by_axe() {
     let rig = WebRig::new();
     let web = rig.fleet(&["--workers", "1", "--enable-faults"]);
     web.scenario_as("reader", "audit").passes();
@@ -74,7 +74,7 @@ fn a_form_leads_to_a_job_whose_page_moves_to_its_value() {
 }
 
 #[test]
-fn the_page_of_a_job_shows_a_killed_worker_and_the_next_start() {
+fn an_open_job_shows_a_killed_worker_and_the_next_start() {
     let rig = WebRig::new();
     let web = rig.fleet(&["--workers", "2"]);
     let mut scenario = web.scenario("kill");
@@ -116,7 +116,7 @@ fn an_open_page_outlives_its_killed_server() {
 }
 
 #[test]
-fn an_open_page_tells_an_outage_of_the_database_and_goes_on() {
+fn an_open_page_tells_an_outage_and_goes_on() {
     let mut postgres = PrivateServer::new();
     let rig = OutageRig {
         home: TempDir::new(),

@@ -26,13 +26,13 @@ const name = basename(process.argv[1], '.mjs');
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 
 /** Runs a scenario and ends the process with its verdict. */
-export async function scenario(run) {
+export async function scenario(run, { deadline_ms = DEADLINE_MS } = {}) {
   const { chromium } = require('playwright-core');
   const views = [];
   let verdict = 0;
   const browser = await chromium.launch({ executablePath: executable(), args: FLAGS });
   try {
-    await within(DEADLINE_MS, run((path, options) => open(browser, views, path, options)));
+    await within(deadline_ms, run((path, options) => open(browser, views, path, options)));
     for (const view of views) view.assertFaultless();
   } catch (error) {
     verdict = 1;

@@ -14,9 +14,20 @@ export async function change(id, what, body = {}) {
   return ask('POST', `/api/v1/jobs/${id}/${what}`, body);
 }
 
+/** The starts of a job. */
+export async function attempts(id) {
+  const { attempts } = await ask('GET', `/api/v1/jobs/${id}/attempts`);
+  return attempts;
+}
+
+/** A job as it is now. */
+export async function shown(id) {
+  return ask('GET', `/api/v1/jobs/${id}`);
+}
+
 /** Waits until a job is in a state. */
 export async function until(id, state) {
-  await eventually(async () => (await ask('GET', `/api/v1/jobs/${id}`)).state === state);
+  await eventually(async () => (await shown(id)).state === state);
 }
 
 /** Logs the browser of a view in by its token. */
