@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::forms::{IndexBody, whole};
 use crate::body::{Fields, JsonBody};
 use crate::place::{NamePath, Params};
 use crate::problem::{Answer, Kind, Problem, Refusals};
@@ -31,7 +32,7 @@ pub(super) struct QueuesView {
 /// A queue as it is set, and what is in it.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Queue)]
-pub(super) struct QueueView {
+pub(crate) struct QueueView {
     name: String,
     /// True if no job of it is started.
     paused: bool,
@@ -81,16 +82,24 @@ pub(super) struct RateBody {
 #[schema(as = Estimate)]
 pub(super) struct EstimateView {
     /// The index.
+    #[serde(serialize_with = "whole")]
+    #[schema(value_type = IndexBody)]
     n: u64,
     /// The algorithm that was named, or the one for this index.
     algorithm: &'static str,
     /// The number of decimal digits, exactly.
+    #[serde(serialize_with = "whole")]
+    #[schema(value_type = IndexBody)]
     digits: u64,
     /// The bytes of the digits.
+    #[serde(serialize_with = "whole")]
+    #[schema(value_type = IndexBody)]
     bytes: u64,
     /// The seconds on two cores, roughly.
     seconds: f64,
     /// The most memory at one time, roughly.
+    #[serde(serialize_with = "whole")]
+    #[schema(value_type = IndexBody)]
     memory_bytes: u64,
     /// True if a job for it would be accepted here.
     accepted: bool,
@@ -209,7 +218,7 @@ pub(super) async fn estimate(State(web): State<Shared>, mut params: Params) -> A
 }
 
 /// Reads a queue that there is.
-async fn queue_of(web: &Web, name: &str) -> Result<QueueView, Problem> {
+pub(crate) async fn queue_of(web: &Web, name: &str) -> Result<QueueView, Problem> {
     let queues = web.client().await?.queues().await?;
     let found = queues.into_iter().find(|queue| queue.name == name);
     found.map(QueueView::from).ok_or_else(|| {

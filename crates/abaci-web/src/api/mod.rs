@@ -33,6 +33,9 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub(crate) use fleet::queue_of;
+pub(crate) use value::verification;
+
 use crate::events;
 use crate::problem::Problem;
 use crate::state::Shared;

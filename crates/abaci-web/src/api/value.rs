@@ -40,7 +40,7 @@ const CHANGED: &str = "the value is not where it was stored, or was changed; aba
 
 /// A check of a value.
 #[derive(Serialize, ToSchema)]
-pub(super) struct VerificationView {
+pub(crate) struct VerificationView {
     /// The id of the job.
     id: String,
     /// The index.
@@ -52,7 +52,7 @@ pub(super) struct VerificationView {
     /// The first disagreement, or why the digits cannot be read; absent where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false, nullable = false)]
-    error: Option<String>,
+    pub(crate) error: Option<String>,
 }
 
 /// The digits of a value, wherever they are.
@@ -143,8 +143,13 @@ pub(super) async fn show_value(
     responses((status = 200, description = "The outcome", body = VerificationView), Refusals)
 )]
 pub(super) async fn verify_job(State(web): State<Shared>, JobPath(id): JobPath) -> Answer<VerificationView> {
-    let result = result_of(&web.client().await?.show(&id).await?)?;
-    let permit = permit(&web)?;
+    verification(&web, &id).await.map(Json)
+}
+
+/// Checks all digits of a job's value, wherever they are.
+pub(crate) async fn verification(web: &Web, id: &JobId) -> Result<VerificationView, Problem> {
+    let result = result_of(&web.client().await?.show(id).await?)?;
+    let permit = permit(web)?;
     let (n, digits, access) = (result.n, result.digits, web.bucket_access.clone());
     let verified = spawn_blocking(move || {
         let _permit = permit;
@@ -154,13 +159,13 @@ pub(super) async fn verify_job(State(web): State<Shared>, JobPath(id): JobPath) 
     if let Err(VerifyError::Artifact(error @ durable_jobs::Error::BucketUnreachable { .. })) = verified {
         return Err(error.into());
     }
-    Ok(Json(VerificationView {
+    Ok(VerificationView {
         id: id.to_string(),
         n,
         digits,
         verified: verified.is_ok(),
         error: verified.err().map(|error| words(&error)),
-    }))
+    })
 }
 
 /// Says what is wrong, without the places of this machine.

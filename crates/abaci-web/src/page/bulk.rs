@@ -294,9 +294,10 @@ impl Asked {
             (1, 0) => format!("1 job was {done}"),
             (changed, 0) => format!("{} were {done}", counted(changed, "job")),
             (changed, others) => format!(
-                "{} of {} were {done}",
+                "{} of {} {} {done}",
                 grouped(changed),
-                counted(changed + others, "job")
+                counted(changed + others, "job"),
+                if changed == 1 { "was" } else { "were" }
             ),
         };
         let named = report.refused.len() as u64;

@@ -3,8 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use durable_jobs::client::{CancelOutcome, Rate, ResumeOptions, ResumeOutcome, StepName};
-use durable_jobs::{Client, JobId};
-use fibonacci_jobs::JobResult;
+use durable_jobs::JobId;
 use serde::Deserialize;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use super::form::Fields;
 use super::frame::{Frame, go};
 use super::refusal::{Refusal, View};
 use super::rows::job_path;
+use crate::api::{queue_of, verification};
 use crate::place::{JobPath, NamePath};
 use crate::problem::{Kind, Problem};
 use crate::state::Shared;
@@ -87,37 +87,18 @@ pub(super) async fn fork(
 /// Checks the value of a job against a certificate that is computed now.
 pub(super) async fn verify(State(web): State<Shared>, frame: Frame, JobPath(id): JobPath) -> View {
     changed(&frame, async {
-        let result = result_of(&web.client().await?, &id).await?;
-        let has_digits = result.value.is_some();
-        let verified = tokio::task::spawn_blocking(move || result.verify()).await;
-        let conflict = |detail: String| Problem::new(Kind::Conflict, detail);
-        verified
-            .map_err(|_| Problem::new(Kind::Internal, "the check did not end"))?
-            .map_err(|error| conflict(error.to_string()))?;
-        Ok(go(
-            &job_path(id.as_str()),
-            if has_digits { "verified" } else { "certified" },
-        ))
+        match verification(&web, &id).await?.error {
+            None => Ok(go(&job_path(id.as_str()), "verified")),
+            Some(error) => Err(Problem::new(Kind::Conflict, error)),
+        }
     })
     .await
-}
-
-async fn result_of(client: &Client, id: &JobId) -> Result<JobResult, Problem> {
-    let detail = client.show(id).await?;
-    let read = detail.result.map(|result| result.read::<JobResult>());
-    match read {
-        Some(Ok(result)) => Ok(result),
-        Some(Err(failure)) => Err(Problem::new(Kind::Conflict, failure.message)),
-        None => {
-            let detail = format!("the job is {} and has no value to verify", detail.job.state);
-            Err(Problem::new(Kind::Conflict, detail))
-        }
-    }
 }
 
 /// Starts no more jobs of a queue.
 pub(super) async fn pause(State(web): State<Shared>, frame: Frame, NamePath(queue): NamePath) -> View {
     changed(&frame, async {
+        queue_of(&web, &queue).await?;
         web.client().await?.pause_queue(&queue).await?;
         Ok(go("/queues", "paused"))
     })
@@ -127,6 +108,7 @@ pub(super) async fn pause(State(web): State<Shared>, frame: Frame, NamePath(queu
 /// Starts the jobs of a queue again.
 pub(super) async fn unpause(State(web): State<Shared>, frame: Frame, NamePath(queue): NamePath) -> View {
     changed(&frame, async {
+        queue_of(&web, &queue).await?;
         web.client().await?.resume_queue(&queue).await?;
         Ok(go("/queues", "unpaused"))
     })
@@ -143,6 +125,7 @@ pub(super) async fn limit(
     changed(&frame, async {
         let Fields(form) = fields?;
         let rate = form.rate()?;
+        queue_of(&web, &queue).await?;
         web.client().await?.limit_queue(&queue, rate).await?;
         Ok(go(
             "/queues",

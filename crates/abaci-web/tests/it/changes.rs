@@ -296,6 +296,8 @@ fn an_estimate_says_what_a_number_takes_and_queues_nothing() {
         (&json!("giant"), &json!(false))
     );
     assert!(large["refusal"].as_str().unwrap().contains("limit"), "{large}");
+    let largest = estimate("n=18446744073709551615").expect(200);
+    assert_eq!(largest["n"], "18446744073709551615", "over 2^53 it is text");
     for query in [
         "",
         "n=",

@@ -102,7 +102,7 @@ fn selected_jobs_that_match_no_more_are_named_one_by_one() {
     assert_eq!(done.status, 200, "{}", done.text());
     has(
         &done.text(),
-        &["1 of 2 jobs were cancelled", ">b</a>", "cancelled</span>"],
+        &["1 of 2 jobs was cancelled", ">b</a>", "cancelled</span>"],
     );
     let resumed = view(&site, "/bulk?action=resume&of=selected&id=a&id=b");
     site.change("POST", "/bulk").form(&fields(&resumed)).send();

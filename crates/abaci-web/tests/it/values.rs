@@ -124,7 +124,12 @@ fn a_value_that_was_changed_is_never_sent_to_its_end() {
     let verify = path.replace("/value", "/verify");
     let verified = site.change("POST", &verify).send().expect(200);
     assert_eq!(verified["verified"], true, "{verified}");
+    let button = verify.trim_start_matches("/api/v1");
+    let answer = site.change("POST", button).send();
+    let place = answer.header("location").unwrap_or_default();
+    assert!(answer.status == 303 && place.ends_with("did=verified"), "{place}");
     spoil(&site);
+    assert_eq!(site.change("POST", button).send().status, 409);
     let mut sent = Vec::new();
     // The connection may end with an error, which is the point.
     let _ = site.get(&path).start().read_to_end(&mut sent);
