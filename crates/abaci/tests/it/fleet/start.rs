@@ -36,7 +36,7 @@ fn the_supervisor_is_small() {
     // The release build is measured by the benchmarks; this one is larger, most of it pages of the program's own file, and
     // not to grow without notice.
     let peak = memory_kib(fleet.process.pid(), "VmHWM");
-    assert!(peak < 30_000, "{peak} KiB");
+    assert!(peak < 32_000, "{peak} KiB");
 }
 
 #[test]
