@@ -13,6 +13,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use durable_jobs::JobId;
 use durable_jobs::artifact::{self, BucketAccess};
 use durable_jobs::record::{ArtifactRecord, JobDetail};
 use fibonacci_jobs::JobResult;

@@ -2,8 +2,8 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use durable_jobs::client::{CancelOutcome, Rate, ResumeOptions, ResumeOutcome, StepName};
 use durable_jobs::JobId;
+use durable_jobs::client::{CancelOutcome, Rate, ResumeOptions, ResumeOutcome, StepName};
 use serde::Deserialize;
 use std::time::Duration;
 

@@ -155,7 +155,9 @@ fn sentence_of(did: &str) -> Option<&'static str> {
         "moved" => "Resumed on another queue, since its own is not known any more.",
         "stays" => "Nothing was changed: only a job that failed, was parked or was cancelled can be resumed.",
         "forked" => "Forked: this is the new job, which keeps the steps before.",
-        "verified" => "Verified: all digits were read, and agree with a certificate that was computed just now.",
+        "verified" => {
+            "Verified: all digits were read, and agree with a certificate that was computed just now."
+        }
         "paused" => "Paused: what runs goes on, and nothing more is started.",
         "unpaused" => "The queue starts jobs again.",
         "limited" => "The rate of the queue is set.",
