@@ -49,7 +49,7 @@ await scenario(async (open) => {
   await page.locator('summary').getByText('Certificate').click();
   await view.reads('BLAKE3');
   await button('Verify').click();
-  await view.reads('Verified: the value agrees');
+  await view.reads('Verified: all digits were read');
   for (const name of ['Queues', 'Workers', 'Overview']) {
     await view.get('link', name, { exact: true }).click();
     await page.locator('h1').waitFor();
