@@ -122,7 +122,7 @@ pub(crate) async fn job_events(
     if was_told && detail.job.is_final() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    // What was missed is told by what is, up to the same moment.
+    // The state of now tells all that was missed, up to the same moment.
     let last = if was_told {
         None
     } else {

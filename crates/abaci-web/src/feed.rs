@@ -102,9 +102,7 @@ pub(crate) struct FeedLoop {
     /// The last workers and progress that were told, without their ages.
     last_view: String,
     last_told: Instant,
-    /// Since when the database does not answer.
-    outage: Option<Instant>,
-    /// The same for those who wait, in milliseconds since 1970.
+    /// Since when the database does not answer, in milliseconds since 1970; those who wait hear of it.
     outage_ms: watch::Sender<Option<u64>>,
 }
 
@@ -121,7 +119,6 @@ impl FeedLoop {
             workers: Vec::new(),
             last_view: String::new(),
             last_told: Instant::now(),
-            outage: None,
             outage_ms: watch::Sender::default(),
         }
     }
@@ -172,12 +169,9 @@ impl FeedLoop {
 
     /// Tells all what has changed.
     fn tell(&mut self, changes: Changes) {
-        if let Some(since) = self.outage.take() {
-            info!(
-                seconds = since.elapsed().as_secs_f64(),
-                "the database answers again"
-            );
-            self.outage_ms.send_replace(None);
+        if let Some(since_ms) = self.outage_ms.send_replace(None) {
+            let seconds = now_ms().saturating_sub(since_ms) / 1000;
+            info!(seconds, "the database answers again");
             // With the view forgotten, the next message is told though nothing changed: it takes the outage back.
             self.last_view.clear();
         }
@@ -321,13 +315,10 @@ impl FeedLoop {
 
     /// Tells all that the database does not answer; who wants to join waits until it does.
     fn lose(&mut self, problem: &Problem, waiting: &mut Vec<Joining>) {
-        self.outage.get_or_insert_with(|| {
-            warn!(problem = problem.detail, "the changes of jobs cannot be told");
-            Instant::now()
-        });
         let begun_ms = *self.outage_ms.borrow();
         let since_ms = begun_ms.unwrap_or_else(now_ms);
         if begun_ms.is_none() {
+            warn!(problem = problem.detail, "the changes of jobs cannot be told");
             self.outage_ms.send_replace(Some(since_ms));
         }
         waiting.retain(|joining| !joining.seat.is_closed());

@@ -46,7 +46,7 @@ pub(crate) async fn guard(State(web): State<Shared>, mut request: Request, next:
             response.extensions_mut().insert(rights);
             response
         }
-        // What a form had in it is not led away from.
+        // The input of a form is not led away from.
         Err(problem)
             if is_for_people(&request) && problem.status == 401 && request.method() == Method::GET =>
         {

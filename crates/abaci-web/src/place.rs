@@ -62,7 +62,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        // What is not UTF-8 would be taken for another text.
+        // Bytes that are not UTF-8 would be taken for another text.
         let query = percent_decode_str(parts.uri.query().unwrap_or_default());
         if query.decode_utf8().is_err() {
             return Err(Problem::new(Kind::Malformed, "the query is not UTF-8"));

@@ -26,6 +26,7 @@
 //! | `recorded` | the recorded outputs of jobs |
 //! | `exit` | exit codes, and the one place that prints an error |
 //! | `output` | stdout and stderr: tables, colours, JSON, nothing that steers a terminal |
+//! | `bind_soon` | addresses that a killed process held |
 //! | `clocks` | clocks that differ from the database's |
 //! | `this_process` | program, name and host of this process |
 //!
@@ -41,6 +42,7 @@
 //! | a new setting | a row of `config/settings.rs` |
 //! | a new subcommand | a file in `command/`, a variant of `command::Command` |
 
+mod bind_soon;
 mod cli;
 mod clocks;
 mod command;

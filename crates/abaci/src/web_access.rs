@@ -6,17 +6,15 @@ use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use abaci_web::{Access, Token};
 use anyhow::Context;
 use tracing::{info, warn};
 
+use crate::bind_soon::bind_soon;
 use crate::config::{Config, ListenAddr, USUAL_WEB_ADDR, WEB_TOKEN};
 use crate::exit::Failed;
-
-/// The longest time that the web process of a killed fleet may hold its address.
-const PREDECESSOR_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The time between two looks at the file of the token.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -29,25 +27,17 @@ pub(crate) fn address(config: &Config) -> Option<SocketAddr> {
     }
 }
 
-/// Binds the address; a process that was just killed may hold it for another moment.
+/// Binds the address.
 ///
 /// # Errors
 /// A usage error when it cannot be had.
 pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener, Failed> {
-    let began = Instant::now();
-    loop {
-        match TcpListener::bind(address) {
-            Ok(listener) => return Ok(listener),
-            Err(_) if began.elapsed() < PREDECESSOR_PATIENCE => {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-            Err(error) => {
-                let message =
-                    format!("web address {address}: {error}; choose another with --web-addr, or none");
-                return Err(Failed::usage(message));
-            }
-        }
-    }
+    let bound = bind_soon(|| TcpListener::bind(address)).await;
+    bound.map_err(|error| {
+        Failed::usage(format!(
+            "web address {address}: {error}; choose another with --web-addr, or none"
+        ))
+    })
 }
 
 /// Settles who may do what on this address.
@@ -116,13 +106,14 @@ pub(crate) async fn follow_token(config: &Config, access: Access) -> Infallible 
     }
 }
 
-/// Returns the file of the token, unless the environment gives it.
+/// Returns the file of the token, unless the environment gives it; a pipe is read at the start alone.
 fn token_path(config: &Config) -> Option<PathBuf> {
     if config.surroundings.web_token.is_some() {
         return None;
     }
     let given = config.token_file.value.clone();
-    Some(given.unwrap_or_else(|| own_path(&config.data_dir.value)))
+    let path = given.unwrap_or_else(|| own_path(&config.data_dir.value));
+    path.is_file().then_some(path)
 }
 
 fn own_path(data_dir: &Path) -> PathBuf {
@@ -130,9 +121,6 @@ fn own_path(data_dir: &Path) -> PathBuf {
 }
 
 fn read_token(path: &Path) -> Result<Token, String> {
-    if !fs::metadata(path).map_err(|error| error.to_string())?.is_file() {
-        return Err("it is no file".to_owned());
-    }
     let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
     Token::new(text.trim()).map_err(|error| error.to_string())
 }

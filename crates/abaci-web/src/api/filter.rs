@@ -23,16 +23,6 @@ pub(super) const FORMS: Forms = Forms {
     numbers: &["n", "since", "until", "ended_since", "ended_until"],
 };
 
-const STATES: [State; 7] = [
-    State::Queued,
-    State::Delayed,
-    State::Running,
-    State::Succeeded,
-    State::Failed,
-    State::Parked,
-    State::Cancelled,
-];
-
 /// A choice among jobs; all that is given has to hold.
 #[derive(Deserialize, IntoParams, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -165,8 +155,8 @@ fn states(params: &mut Params) -> Result<Vec<State>, Problem> {
     let mut states = Vec::new();
     for given in params.take_all("state") {
         for name in given.split(',') {
-            let known = STATES.into_iter().find(|state| state.name() == name);
-            let names = STATES.map(State::name).join(", ");
+            let known = State::ALL.into_iter().find(|state| state.name() == name);
+            let names = State::ALL.map(State::name).join(", ");
             let refused = || params.refuse("state", format_args!("not a state; give some of {names}"), name);
             states.push(known.ok_or_else(refused)?);
         }

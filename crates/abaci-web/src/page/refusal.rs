@@ -82,7 +82,7 @@ pub(crate) async fn refusals(State(web): State<Shared>, request: Request, next: 
     let mut frame = Frame::new(&web.access, rights.unwrap_or(Rights::Read), &web.database);
     frame.is_address = method == Method::GET;
     if rights.is_none() {
-        // Whoever was not let in learns nothing.
+        // One who was not let in learns nothing.
         frame.database.clear();
     }
     let page = RefusalPage::of(frame, problem).render();

@@ -294,3 +294,20 @@ fn a_browser_is_shown_refusals_as_pages_and_others_problems() {
             .contains("a database of a test")
     );
 }
+
+#[test]
+fn a_job_has_failed_within_a_day_if_it_ended_then() {
+    let site = Site::new();
+    let ids = site.submit(&json!([10, 11]));
+    for (id, ended_ago) in ids.iter().zip([60_000_u64, 2 * 86_400_000]) {
+        site.database.psql(&format!(
+            "with now as (select (extract(epoch from now()) * 1000)::bigint as ms) \
+             update dbos.workflow_status set status = 'ERROR', error = '{{}}', created_at = ms - 3 * 86400000, \
+                 updated_at = ms - {ended_ago}, completed_at = ms - {ended_ago} from now where workflow_uuid = '{id}'"
+        ));
+    }
+    has(
+        &view(&site, "/"),
+        &["<b class=\"bad\">1</b> <a href=\"/jobs?state=failed\">failed</a>"],
+    );
+}

@@ -10,7 +10,7 @@ use anyhow::Context;
 use clap::{Args, Subcommand};
 use durable_jobs::{Client, Error};
 use worker_fleet::signals::Signals;
-use worker_fleet::supervisor::{self, FleetAnswer, FleetRequest};
+use worker_fleet::supervisor;
 
 use crate::config::Config;
 use crate::database_access::{DatabaseAccess, client_settings};
@@ -158,11 +158,8 @@ pub(super) fn login_url(token: &Token, address: SocketAddr) -> anyhow::Result<St
 
 async fn address_of_fleet(config: &Config) -> anyhow::Result<Option<SocketAddr>> {
     let directory = supervisor::directory_in(&config.data_dir.value)?;
-    let asked = supervisor::ask(&directory, FleetRequest::Status).await?;
-    let Some(FleetAnswer::Status { snapshot }) = asked else {
-        return Ok(None);
-    };
-    Ok(snapshot.web.and_then(|web| web.address.parse().ok()))
+    let web = supervisor::look(&directory).await?.and_then(|fleet| fleet.web);
+    Ok(web.and_then(|web| web.address.parse().ok()))
 }
 
 /// Names an address by which a browser on this machine reaches it.

@@ -383,13 +383,18 @@ async fn what_many_writers_do_at_once_is_told_once() {
     );
 }
 
+/// Submits more jobs than one answer has.
+async fn submit_too_many(client: &Client) {
+    let jobs: Vec<_> = (0..10_000).map(echo).collect();
+    client.submit_all(&jobs, SubmitOptions::default()).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn too_many_changes_are_read_anew_and_then_goes_on() {
     let rig = Rig::new();
     let client = rig.client().await;
     let mut follower = Follower::start(client.clone()).await;
-    let jobs: Vec<_> = (0..10_000).map(echo).collect();
-    client.submit_all(&jobs, SubmitOptions::default()).await.unwrap();
+    submit_too_many(&client).await;
     follower.until_cut().await;
     assert!(follower.told.len() < 10_000);
     follower.reads(&client).await;
@@ -401,8 +406,7 @@ async fn too_many_told_ahead_are_read_anew_twice() {
     let client = rig.client().await;
     let mut follower = Follower::start(client.clone()).await;
     let mut foreign = Foreign::with_transaction(rig.database.url()).await;
-    let jobs: Vec<_> = (0..10_000).map(echo).collect();
-    client.submit_all(&jobs, SubmitOptions::default()).await.unwrap();
+    submit_too_many(&client).await;
     follower.until_cut().await;
     follower.reads(&client).await;
     foreign.run("commit").await;

@@ -46,7 +46,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-pub use control::{FleetAnswer, FleetLock, FleetRequest, ask, directory_in};
+pub use control::{FleetAnswer, FleetLock, FleetRequest, ask, directory_in, look};
 pub use fleet::{FleetPlan, MOST_WORKERS, check_workers};
 pub use fleet_signals::FleetSignals;
 pub use ipc::{QueueAddress, WorkerFailure};

@@ -9,7 +9,7 @@ use abaci_web::Kill;
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use worker_fleet::snapshot::{Snapshot, WorkerView};
-use worker_fleet::supervisor::{self, FleetAnswer, FleetRequest};
+use worker_fleet::supervisor;
 
 use super::sandbox::DemoSandbox;
 use crate::config::{self, Environment, Layer};
@@ -107,7 +107,7 @@ impl DemoFleet {
                 let ready = snapshot.workers.iter().filter(|worker| worker.state.is_ready());
                 ready.count() == WORKERS as usize
             };
-            if let Some(snapshot) = look_in(&self.directory).await?.filter(is_ready) {
+            if let Some(snapshot) = supervisor::look(&self.directory).await?.filter(is_ready) {
                 return Ok(snapshot);
             }
             tokio::time::sleep(LOOK_INTERVAL).await;
@@ -126,16 +126,8 @@ impl Drop for DemoFleet {
     }
 }
 
-/// Asks the fleet of a directory for its state; nothing while it does not answer.
-async fn look_in(directory: &Path) -> anyhow::Result<Option<Snapshot>> {
-    Ok(match supervisor::ask(directory, FleetRequest::Status).await? {
-        Some(FleetAnswer::Status { snapshot }) => Some(*snapshot),
-        _ => None,
-    })
-}
-
 async fn worker_in(directory: &Path, executor_id: &str) -> anyhow::Result<Option<WorkerView>> {
-    let snapshot = look_in(directory).await?;
+    let snapshot = supervisor::look(directory).await?;
     let workers = snapshot.into_iter().flat_map(|snapshot| snapshot.workers);
     let mut found = workers.filter(|worker| worker.executor_id.as_deref() == Some(executor_id));
     Ok(found.next())

@@ -13,9 +13,8 @@ mod worker;
 pub(crate) use worker::give_up;
 
 use std::ffi::OsString;
-use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::{Args, Subcommand};
@@ -26,6 +25,7 @@ use worker_fleet::supervisor::{
     Program, QueueAddress, ServingChild, WorkerTimes, check_workers,
 };
 
+use crate::bind_soon::bind_soon;
 use crate::config::{self, Config, FLEET_HEALTH_ADDR, Layer, ListenAddr, a_pause, at_least_one};
 use crate::database_access::{DatabaseAccess, KeptRunning};
 use crate::exit::{Exit, Failed};
@@ -42,9 +42,6 @@ const LONGEST_WATCHDOG: Duration = Duration::from_hours(1);
 
 /// Time beyond the wait for its database in which a new worker has to take jobs.
 const START_MARGIN: Duration = Duration::from_mins(1);
-
-/// The longest time that the health process of a killed fleet may hold its address.
-const PREDECESSOR_PATIENCE: Duration = Duration::from_secs(2);
 
 /// More slots than any machine has; the sum of the first and the number of workers stays far from an overflow.
 const HIGHEST_FIRST_SLOT: u32 = 1_000_000;
@@ -154,7 +151,7 @@ async fn prepare(config: &Config) -> anyhow::Result<(FleetPlan, FleetLock, KeptR
     let lock = FleetLock::take(&supervisor::directory_in(&config.data_dir.value)?).await?;
     // Bound before anything is started, and by the one process that stays.
     let listener = match config.health_addr.value.unwrap_or(FLEET_HEALTH_ADDR) {
-        ListenAddr::At(address) => Some(bind_soon(address).await?),
+        ListenAddr::At(address) => Some(bind_soon(|| bind(address)).await?),
         ListenAddr::Off => None,
     };
     let web_listener = match web_access::address(config) {
@@ -227,19 +224,6 @@ fn check(config: &Config) -> anyhow::Result<()> {
         return Err(config.first_slot.refused(way_out).into());
     }
     Ok(())
-}
-
-/// Binds the health address; the health process of a fleet that was just killed may hold it for another moment.
-async fn bind_soon(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let began = Instant::now();
-    loop {
-        match bind(address) {
-            Err(_) if began.elapsed() < PREDECESSOR_PATIENCE => {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-            bound => return Ok(bound?),
-        }
-    }
 }
 
 fn times(config: &Config) -> anyhow::Result<WorkerTimes> {

@@ -1,6 +1,7 @@
 //! A token that changes while the server runs.
 
 use std::fs;
+use std::process::Command;
 
 use testkit::{Process, eventually};
 
@@ -54,7 +55,7 @@ fn another_token_in_the_file_ends_sessions_and_opens_new_ones() {
         [&session, &old, &new].map(|header| may(&address, header)),
         [true, true, false]
     );
-    // What makes no sense changes nothing.
+    // A token that makes no sense changes nothing.
     fs::write(&path, "short").unwrap();
     web.wait_for_line("the token cannot be read");
     assert_eq!(
@@ -71,4 +72,16 @@ fn another_token_in_the_file_ends_sessions_and_opens_new_ones() {
     assert!(may(&address, &session));
     let log = web.stderr().join("\n");
     assert!(!log.contains(OLD) && !log.contains(NEW), "{log}");
+}
+
+#[test]
+fn a_token_may_come_through_a_pipe() {
+    let rig = WebRig::new();
+    let pipe = rig.0.directory.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let file = pipe.to_str().unwrap();
+    let web = Process::spawn(rig.without_token(&["web", "--web-addr", "127.0.0.1:0", "--token-file", file]));
+    fs::write(&pipe, OLD).unwrap();
+    let address = field(&web.wait_for_line(" web "), "address");
+    assert!(may(&address, &bearer(OLD)) && !may(&address, &bearer(NEW)));
 }

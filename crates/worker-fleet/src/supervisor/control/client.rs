@@ -9,7 +9,7 @@ use tokio::net::UnixStream;
 use tokio::time::{sleep, timeout};
 
 use super::lock::{LONGEST_SOCKET_PATH, holder, socket_in};
-use super::{FleetAnswer, FleetRequest, TIMEOUT};
+use super::{FleetAnswer, FleetRequest, Snapshot, TIMEOUT};
 use crate::Error;
 use crate::supervisor::ipc::write_line;
 
@@ -33,6 +33,17 @@ pub async fn ask(directory: &Path, request: FleetRequest) -> Result<Option<Fleet
     answer.unwrap_or_else(|_| {
         let reason = format!("the fleet does not answer within {} s", TIMEOUT.as_secs());
         Err(Error::Unreachable { reason })
+    })
+}
+
+/// Asks the fleet of `directory` for all that is known; `None` when there is none.
+///
+/// # Errors
+/// As [`ask`].
+pub async fn look(directory: &Path) -> Result<Option<Snapshot>, Error> {
+    Ok(match ask(directory, FleetRequest::Status).await? {
+        Some(FleetAnswer::Status { snapshot }) => Some(*snapshot),
+        _ => None,
     })
 }
 

@@ -22,7 +22,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-pub use client::ask;
+pub use client::{ask, look};
 pub use lock::{FleetLock, directory_in};
 pub(super) use server::serve;
 
