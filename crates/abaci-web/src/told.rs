@@ -142,6 +142,7 @@ mod tests {
                 slots: 1,
                 heartbeat_age_seconds: 0.0,
                 running: vec![progress(bytes)],
+                last_exit: None,
             }];
             let tell = TellJson {
                 jobs: &[],

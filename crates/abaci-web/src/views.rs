@@ -2,7 +2,7 @@
 
 use durable_jobs::Failure;
 use durable_jobs::client::Waiting;
-use durable_jobs::presence::Presence;
+use durable_jobs::presence::{LastExit, Presence};
 use durable_jobs::record::{Details, Job, JobDetail, RunningJob};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
@@ -225,6 +225,29 @@ pub(crate) struct WorkerView {
     pub(crate) heartbeat_age_seconds: f64,
     /// The jobs that it has had in hand for a while.
     pub(crate) running: Vec<ProgressView>,
+    /// The end of the process that worked there before; absent where nobody said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) last_exit: Option<LastExitView>,
+}
+
+/// The end of a process.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[schema(as = LastExit)]
+pub(crate) struct LastExitView {
+    pub(crate) pid: u32,
+    /// The signal, such as `SIGKILL`, or the exit code, and the reason as far as it is known.
+    pub(crate) how: String,
+    pub(crate) at_ms: i64,
+}
+
+impl From<&LastExit> for LastExitView {
+    fn from(exit: &LastExit) -> Self {
+        Self {
+            pid: exit.pid,
+            how: exit.how.clone(),
+            at_ms: exit.at_ms,
+        }
+    }
 }
 
 impl From<&Presence> for WorkerView {
@@ -246,6 +269,7 @@ impl From<&Presence> for WorkerView {
             slots: worker.concurrency,
             heartbeat_age_seconds: worker.heartbeat_age_seconds,
             running,
+            last_exit: worker.last_exit.as_ref().map(LastExitView::from),
         }
     }
 }

@@ -290,3 +290,8 @@ create or replace function abaci.name_death(worker text, process integer, how te
         ended_at_ms = greatest(started_at_ms, (extract(epoch from clock_timestamp()) * 1000)::bigint - age_ms)
     where executor_id = worker and pid = process and end_kind = 'worker_gone'
 $$;
+
+-- The end of the process that worked here before, as whoever started both saw it; null where nobody said.
+alter table abaci.presence add column if not exists last_pid integer;
+alter table abaci.presence add column if not exists last_exit text;
+alter table abaci.presence add column if not exists last_exit_at timestamptz;

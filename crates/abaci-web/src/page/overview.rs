@@ -47,7 +47,11 @@ pub(super) async fn overview(State(web): State<Shared>, frame: Frame) -> View {
 
 fn page(frame: Frame, standing: &Standing, ended: &Throughput) -> OverviewPage {
     let now_ms = now_ms();
-    let workers: Vec<WorkerCard> = standing.workers.iter().map(WorkerCard::of).collect();
+    let workers: Vec<WorkerCard> = standing
+        .workers
+        .iter()
+        .map(|worker| WorkerCard::of(worker, now_ms))
+        .collect();
     let oldest = standing.oldest.as_ref();
     let situation = Situation {
         workers: &workers,

@@ -45,6 +45,16 @@ pub(super) struct WorkerCard {
     /// The age of its last heartbeat.
     pub(super) beat: String,
     pub(super) jobs: Vec<CardJob>,
+    /// The end of the process that worked there before.
+    pub(super) last_exit: Option<CardExit>,
+}
+
+/// The end of a process on the card of the next.
+#[derive(Debug, Clone)]
+pub(super) struct CardExit {
+    pub(super) pid: u32,
+    pub(super) how: String,
+    pub(super) at: Moment,
 }
 
 /// A job on the card of its worker.
@@ -103,7 +113,7 @@ impl Tag {
 }
 
 impl WorkerCard {
-    pub(super) fn of(worker: &Presence) -> Self {
+    pub(super) fn of(worker: &Presence, now_ms: i64) -> Self {
         let view = WorkerView::from(worker);
         Self {
             name: words::shown(&view.executor),
@@ -115,6 +125,11 @@ impl WorkerCard {
             queue: words::shown(&view.queue),
             version: words::shown(&view.version),
             beat: words::took(view.heartbeat_age_seconds),
+            last_exit: view.last_exit.map(|exit| CardExit {
+                pid: exit.pid,
+                how: words::shown(&exit.how),
+                at: Moment::of(exit.at_ms, now_ms),
+            }),
             // What a worker that is gone was at is not what happens now.
             jobs: if view.state == "gone" {
                 Vec::new()

@@ -137,6 +137,7 @@ fn card(state: &'static str) -> WorkerCard {
             }),
             took: "4.1 s".to_owned(),
         }],
+        last_exit: None,
     }
 }
 

@@ -6,7 +6,7 @@ use axum::extract::State;
 use super::frame::{Frame, render};
 use super::refusal::{Refusal, View};
 use super::rows::WorkerCard;
-use super::words::counted;
+use super::words::{counted, now_ms};
 use crate::state::Shared;
 
 #[derive(Template)]
@@ -28,7 +28,11 @@ pub(super) async fn workers(State(web): State<Shared>, frame: Frame) -> View {
         .workers()
         .await
         .map_err(|error| Refusal::new(&frame, error))?;
-    let workers: Vec<WorkerCard> = workers.iter().map(WorkerCard::of).collect();
+    let now_ms = now_ms();
+    let workers: Vec<WorkerCard> = workers
+        .iter()
+        .map(|worker| WorkerCard::of(worker, now_ms))
+        .collect();
     Ok(render(&WorkersPage {
         frame,
         sentence: sentence(&workers),

@@ -27,8 +27,8 @@ const OWN_TABLES: &str = concat!(
      and to_regclass('abaci.attempts') is not null \
      and 5 = (select count(*) from pg_trigger where tgrelid = to_regclass('dbos.workflow_status') \
          and tgname in ('abaci_remember_queue', 'abaci_keep_resumed', 'abaci_keep_forked', 'abaci_note_attempt', 'abaci_forget_attempts')) \
-     and 4 = (select count(*) from pg_attribute where attrelid = to_regclass('abaci.presence') \
-         and attname in ('running', 'clock_offset_ms', 'pid_space', 'workflows') and not attisdropped)"
+     and 7 = (select count(*) from pg_attribute where attrelid = to_regclass('abaci.presence') \
+         and attname in ('running', 'clock_offset_ms', 'pid_space', 'workflows', 'last_pid', 'last_exit', 'last_exit_at') and not attisdropped)"
 );
 
 /// The advisory lock under which tables are made, so that two first starts do not race.

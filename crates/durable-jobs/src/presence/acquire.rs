@@ -310,7 +310,8 @@ async fn write_row(
          on conflict (executor_id) do update set incarnation = excluded.incarnation, host = excluded.host, \
          pid = excluded.pid, pid_space = excluded.pid_space, application_version = excluded.application_version, queue = excluded.queue, \
          concurrency = excluded.concurrency, workflows = excluded.workflows, draining = false, running = default, started_at = now(), \
-         heartbeat_at = now(), clock_offset_ms = excluded.clock_offset_ms"
+         heartbeat_at = now(), clock_offset_ms = excluded.clock_offset_ms, last_pid = default, last_exit = default, \
+         last_exit_at = default"
     ))
     .bind(executor_id)
     .bind(incarnation)

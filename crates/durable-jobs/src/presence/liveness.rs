@@ -90,6 +90,7 @@ mod tests {
     /// A worker that has just beaten on the host `here`.
     fn worker(process: Option<ProcessMark>, connected: bool) -> Presence {
         Presence {
+            last_exit: None,
             executor_id: "here/0".to_owned(),
             host: "here".to_owned(),
             pid: process.as_ref().map_or(1, |process| process.pid),

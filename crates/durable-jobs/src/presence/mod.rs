@@ -70,6 +70,9 @@ pub struct Presence {
     /// Its longer jobs, as it said with its last heartbeat; `seconds` is advanced by the age of that.
     #[serde(skip)]
     pub running: Vec<RunningJob>,
+    /// The end of the process that worked there before; absent where nobody said.
+    #[serde(skip)]
+    pub last_exit: Option<LastExit>,
     /// Which process beat last and when: what changes with every beat.
     #[serde(skip)]
     pub(crate) beat: String,
@@ -81,9 +84,21 @@ pub struct Presence {
     pub(crate) process: Option<ProcessMark>,
 }
 
+/// The end of a process, as whoever started it saw it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastExit {
+    /// The process.
+    pub pid: u32,
+    /// The signal or the exit code, and the reason as far as it is known.
+    pub how: String,
+    /// When, by the database's clock, in milliseconds since 1970.
+    pub at_ms: i64,
+}
+
 /// Reads every presence row.
 pub(crate) const SELECT: &str = concat!(
     "select executor_id, host, pid, pid_space, incarnation, application_version, queue, concurrency, workflows, draining, clock_offset_ms, running::text as running, \
+     last_pid, last_exit, (extract(epoch from last_exit_at) * 1000)::bigint as last_exit_at_ms, \
      extract(epoch from now() - heartbeat_at)::float8 as age, incarnation || ' ' || heartbeat_at as beat, ",
     is_connected!(),
     " as connected, ",
@@ -151,10 +166,24 @@ impl Presence {
             clock_offset_ms: row
                 .try_get::<Option<i64>, _>("clock_offset_ms")?
                 .map(ClockOffset::from_ms),
+            last_exit: LastExit::in_row(row)?,
             beat: row.try_get("beat")?,
             incarnation: row.try_get("incarnation")?,
             process: mark_in(row)?,
         })
+    }
+}
+
+impl LastExit {
+    fn in_row(row: &PgRow) -> Result<Option<Self>, sqlx::Error> {
+        let pid: Option<i32> = row.try_get("last_pid")?;
+        let (how, at_ms) = (row.try_get("last_exit")?, row.try_get("last_exit_at_ms")?);
+        let said = pid.zip(how).zip(at_ms);
+        Ok(said.map(|((pid, how), at_ms)| Self {
+            pid: pid.unsigned_abs(),
+            how,
+            at_ms,
+        }))
     }
 }
 

@@ -9,10 +9,13 @@ use crate::Error;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-const NAME_DEATH: &str = "select abaci.name_death($1, $2, $3, $4)::text";
+const NAME_DEATH: &str = "with shown as (update abaci.presence set last_pid = $2, last_exit = $3, \
+        last_exit_at = now() - $4 * interval '1 millisecond' where executor_id = $1 and pid = $5) \
+     select abaci.name_death($1, $2, $3, $4)::text";
 
 impl Worker {
-    /// Keeps how an earlier process `pid` with this executor id ended, and how long ago, with the starts that ended with it.
+    /// Keeps how an earlier process `pid` with this executor id ended, and how long ago, with this worker's presence and with
+    /// the starts that ended with it.
     ///
     /// Starts of which more is known than that their worker is gone stay as they are.
     ///
@@ -24,6 +27,7 @@ impl Worker {
             .bind(i32::try_from(pid).unwrap_or_default())
             .bind(how)
             .bind(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
+            .bind(i32::try_from(std::process::id()).unwrap_or_default())
             .execute(&self.database.pool);
         self.database
             .bounded("keeping how a worker ended", TIMEOUT, name)

@@ -27,4 +27,8 @@ await scenario(async (open) => {
   await view.assertStayed();
   await page.reload();
   await timeline.getByRole('listitem').filter({ hasText: 'Attempt 1' }).getByText('its worker died').waitFor();
+  // The next process in its place tells how it ended.
+  await view.go('/workers');
+  const card = page.getByRole('listitem').filter({ hasText: worker });
+  await card.getByText(/before it, process \d+ ended .*: SIGKILL/).waitFor();
 });
