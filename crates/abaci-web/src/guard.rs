@@ -28,9 +28,14 @@ const HEADERS: [(HeaderName, &str); 5] = [
     (header::CACHE_CONTROL, "no-store"),
 ];
 
-/// Says that a request may change something, for handlers and views.
+/// The headers by which proxies say that they pass something on.
+const FORWARDED: [&str; 4] = ["forwarded", "via", "x-forwarded-for", "x-forwarded-host"];
+
+/// Says what a request may do, for handlers and views.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rights {
+    /// It may log in.
+    LogIn,
     /// It may read.
     Read,
     /// It may change everything.
@@ -77,14 +82,18 @@ pub(crate) async fn bound(State(web): State<Shared>, request: Request, next: Nex
 
 fn rights_of(access: &Access, request: &Request) -> Result<Rights, Problem> {
     let (headers, path) = (request.headers(), request.uri().path());
-    check_host(access, request)?;
+    let is_local = check_host(access, request)? && !is_forwarded(headers);
     let is_change = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     if is_change {
         check_origin(headers)?;
     }
-    let rights = identify(access, headers)?;
+    let rights = match identify(access, headers)? {
+        Rights::Read if access.is_closed() || !is_local => Rights::LogIn,
+        rights => rights,
+    };
     let is_open = matches!(path, "/healthz" | "/login") || path.starts_with("/static/");
-    if rights == Rights::Read && (is_change || access.is_closed()) && !is_open {
+    let is_refused = rights == Rights::LogIn || rights == Rights::Read && is_change;
+    if is_refused && !is_open {
         let detail =
             "send the token of this server: Authorization: Bearer TOKEN, or log in with abaci web url";
         return Err(Problem::new(Kind::Unauthorized, detail));
@@ -117,8 +126,9 @@ fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
         .filter_map(|pair| pair.trim().split_once('='))
 }
 
-/// Refuses a name that is not this server's: a foreign page may have its own name lead here.
-fn check_host(access: &Access, request: &Request) -> Result<(), Problem> {
+/// Refuses a name that is not this server's: a foreign page may have its own name lead here. Says whether it is one of the
+/// loopback interface.
+fn check_host(access: &Access, request: &Request) -> Result<bool, Problem> {
     let host = request
         .headers()
         .get(header::HOST)
@@ -126,19 +136,33 @@ fn check_host(access: &Access, request: &Request) -> Result<(), Problem> {
     let host = host.or_else(|| request.uri().authority().map(Authority::as_str));
     let name = name_in(host.unwrap_or_default());
     // No page can have an address for its name, so that one that leads here is meant.
-    let is_address = name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
-    let is_known = name.eq_ignore_ascii_case("localhost")
-        || is_address
+    let address = name.trim_matches(['[', ']']).parse::<IpAddr>().ok();
+    let is_local =
+        name.eq_ignore_ascii_case("localhost") || address.is_some_and(|address| address.is_loopback());
+    let is_known = is_local
+        || address.is_some()
         || access
             .hosts()
             .iter()
             .any(|known| known.eq_ignore_ascii_case(name));
     if is_known {
-        return Ok(());
+        return Ok(is_local);
     }
     let detail =
         format!("{name:?} is not a name of this server; name it with --web-host to have it answered");
     Err(Problem::new(Kind::ForeignHost, detail))
+}
+
+/// Tests whether a proxy says that it passes the request on: who sent it is not on this host for certain.
+fn is_forwarded(headers: &HeaderMap) -> bool {
+    FORWARDED.iter().any(|name| headers.contains_key(*name))
+}
+
+/// Tests whether the browser came by TLS, as the proxy before this server says.
+pub(crate) fn is_by_tls(headers: &HeaderMap) -> bool {
+    headers
+        .get("x-forwarded-proto")
+        .is_some_and(|scheme| scheme.as_bytes().eq_ignore_ascii_case(b"https"))
 }
 
 /// Returns the name in `name:port`.

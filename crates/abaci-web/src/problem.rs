@@ -197,7 +197,7 @@ impl From<Error> for Problem {
             Error::CutShort { queued, jobs, cause } => {
                 let cause = Self::from(*cause);
                 let detail = format!(
-                    "{queued} of {jobs} jobs were queued, then: {}; the same request again completes them",
+                    "{queued} of {jobs} jobs were queued, then: {}; with an Idempotency-Key the same request again completes them, and without one it queues all anew",
                     cause.detail
                 );
                 Self { detail, ..cause }

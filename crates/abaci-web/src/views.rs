@@ -227,6 +227,7 @@ pub(crate) struct WorkerView {
     pub(crate) running: Vec<ProgressView>,
     /// The end of the process that worked there before; absent where nobody said.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, nullable = false)]
     pub(crate) last_exit: Option<LastExitView>,
 }
 

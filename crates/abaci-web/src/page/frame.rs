@@ -72,7 +72,7 @@ impl Frame {
     pub(super) fn new(access: &Access, rights: Rights, database: &str) -> Self {
         let role = match rights {
             _ if access.is_read_only() => Role::ReadOnly,
-            Rights::Read => Role::Reader,
+            Rights::LogIn | Rights::Read => Role::Reader,
             Rights::Change => Role::Operator,
         };
         let now = now_ms();
@@ -81,7 +81,7 @@ impl Frame {
             role,
             is_show: false,
             did: None,
-            database: if access.is_closed() && role == Role::Reader {
+            database: if rights == Rights::LogIn {
                 String::new()
             } else {
                 database.to_owned()
@@ -132,7 +132,7 @@ impl FromRequestParts<Shared> for Frame {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, web: &Shared) -> Result<Self, Self::Rejection> {
-        let rights = parts.extensions.get().copied().unwrap_or(Rights::Read);
+        let rights = parts.extensions.get().copied().unwrap_or(Rights::LogIn);
         let did = Query::<Did>::try_from_uri(&parts.uri)
             .ok()
             .and_then(|Query(did)| did.did);

@@ -2,13 +2,14 @@
 
 use askama::Template;
 use axum::extract::{Query, State};
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::Response;
 use serde::Deserialize;
 
 use super::form::Fields;
 use super::frame::{Frame, go, render};
 use crate::access::{Access, SESSION_LIFE};
+use crate::guard::is_by_tls;
 use crate::problem::Problem;
 use crate::state::Shared;
 
@@ -39,10 +40,15 @@ struct LoginPage {
 }
 
 /// Shows the form; an address with a good code logs in.
-pub(super) async fn login(State(web): State<Shared>, frame: Frame, Query(given): Query<Code>) -> Response {
+pub(super) async fn login(
+    State(web): State<Shared>,
+    frame: Frame,
+    headers: HeaderMap,
+    Query(given): Query<Code>,
+) -> Response {
     match given.code {
         None => form(frame, None),
-        Some(code) if web.access.spend(&code) => arrived(frame, &web.access),
+        Some(code) if web.access.spend(&code) => arrived(frame, &web.access, &headers),
         Some(_) => {
             let refusal = "This address was used before, is over ten minutes old or of another server; make a new one with: abaci web url";
             form(frame, Some(refusal))
@@ -54,10 +60,13 @@ pub(super) async fn login(State(web): State<Shared>, frame: Frame, Query(given):
 pub(super) async fn take_token(
     State(web): State<Shared>,
     frame: Frame,
+    headers: HeaderMap,
     fields: Result<Fields<Given>, Problem>,
 ) -> Response {
     match fields {
-        Ok(Fields(Given { token })) if web.access.token().is(token.trim()) => logged_in(&web.access),
+        Ok(Fields(Given { token })) if web.access.token().is(token.trim()) => {
+            logged_in(&web.access, &headers)
+        }
         Ok(_) => form(
             frame,
             Some(
@@ -69,8 +78,13 @@ pub(super) async fn take_token(
 }
 
 /// Ends the session of this browser.
-pub(super) async fn logout(State(web): State<Shared>) -> Response {
-    with_cookie(go("/", "out"), &web.access, "", 0)
+pub(super) async fn logout(State(web): State<Shared>, headers: HeaderMap) -> Response {
+    let cookie = Cookie {
+        value: "",
+        seconds: 0,
+        is_by_tls: is_by_tls(&headers),
+    };
+    cookie.put_on(go("/", "out"), &web.access)
 }
 
 fn form(frame: Frame, refusal: Option<&'static str>) -> Response {
@@ -81,27 +95,42 @@ fn form(frame: Frame, refusal: Option<&'static str>) -> Response {
     response
 }
 
-fn logged_in(access: &Access) -> Response {
-    with_session(go("/", "in"), access)
+fn logged_in(access: &Access, headers: &HeaderMap) -> Response {
+    with_session(go("/", "in"), access, headers)
 }
 
 /// Logs in one who comes from elsewhere, by a page that goes on by itself: a browser sends the cookie along with what our own
 /// pages lead to, and not with what another program or page does, redirections among it.
-fn arrived(frame: Frame, access: &Access) -> Response {
-    with_session(render(&ArrivedPage { frame }), access)
+fn arrived(frame: Frame, access: &Access, headers: &HeaderMap) -> Response {
+    with_session(render(&ArrivedPage { frame }), access, headers)
 }
 
-fn with_session(response: Response, access: &Access) -> Response {
+fn with_session(response: Response, access: &Access, headers: &HeaderMap) -> Response {
     let session = access.token().session();
-    with_cookie(response, access, &session, SESSION_LIFE.as_secs())
+    let cookie = Cookie {
+        value: &session,
+        seconds: SESSION_LIFE.as_secs(),
+        is_by_tls: is_by_tls(headers),
+    };
+    cookie.put_on(response, access)
 }
 
-fn with_cookie(response: Response, access: &Access, value: &str, seconds: u64) -> Response {
-    let name = access.token().cookie_name();
-    let cookie = format!("{name}={value}; HttpOnly; SameSite=Strict; Path=/; Max-Age={seconds}");
-    let mut response = response.into_response();
-    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
-        response.headers_mut().insert(header::SET_COOKIE, cookie);
+/// The cookie of a session.
+struct Cookie<'a> {
+    value: &'a str,
+    seconds: u64,
+    /// True if the browser is never to send it without TLS.
+    is_by_tls: bool,
+}
+
+impl Cookie<'_> {
+    fn put_on(&self, mut response: Response, access: &Access) -> Response {
+        let (name, value, seconds) = (access.token().cookie_name(), self.value, self.seconds);
+        let secure = if self.is_by_tls { "; Secure" } else { "" };
+        let cookie = format!("{name}={value}; HttpOnly; SameSite=Strict; Path=/; Max-Age={seconds}{secure}");
+        if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+            response.headers_mut().insert(header::SET_COOKIE, cookie);
+        }
+        response
     }
-    response
 }

@@ -79,7 +79,7 @@ pub(crate) async fn refusals(State(web): State<Shared>, request: Request, next: 
         return response;
     };
     let rights = response.extensions().get::<Rights>().copied();
-    let mut frame = Frame::new(&web.access, rights.unwrap_or(Rights::Read), &web.database);
+    let mut frame = Frame::new(&web.access, rights.unwrap_or(Rights::LogIn), &web.database);
     frame.is_address = method == Method::GET;
     if rights.is_none() {
         // One who was not let in learns nothing.

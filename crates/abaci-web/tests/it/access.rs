@@ -151,6 +151,40 @@ fn a_foreign_host_is_answered_nothing() {
 }
 
 #[test]
+fn who_comes_through_a_proxy_reads_with_the_token_alone() {
+    let site = Site::with(Access::new(token()).with_hosts(vec!["abaci.example".to_owned()]));
+    for (_, request) in requests(&site).filter(|(is_change, _)| !is_change) {
+        for (name, value) in [
+            ("host", "abaci.example"),
+            ("host", "203.0.113.5"),
+            ("x-forwarded-for", "203.0.113.5"),
+            ("x-forwarded-host", "localhost"),
+            ("forwarded", "for=203.0.113.5"),
+            ("via", "1.1 proxy"),
+        ] {
+            let passed_on = request.clone().header(name, value);
+            passed_on.clone().send().problem(401, "unauthorized");
+            let page = passed_on.clone().header("accept", "text/html").send();
+            assert!(matches!(page.status, 303 | 401), "{}", page.status);
+            assert!(!page.text().contains("a database of a test"), "{}", page.text());
+            assert_ne!(passed_on.token(TOKEN).send().status, 401);
+        }
+    }
+    assert_eq!(site.get("/healthz").header("via", "1.1 proxy").send().status, 200);
+}
+
+#[test]
+fn a_session_is_for_tls_alone_where_it_began_by_tls() {
+    let site = Site::new();
+    let login = site.request("POST", "/login").form(&format!("token={TOKEN}"));
+    for (scheme, is_secure) in [("http", false), ("https", true)] {
+        let answer = login.clone().header("x-forwarded-proto", scheme).send();
+        let cookie = answer.header("set-cookie").unwrap();
+        assert_eq!(cookie.ends_with("; Secure"), is_secure, "{cookie}");
+    }
+}
+
+#[test]
 fn a_page_of_another_site_changes_nothing() {
     let site = Site::new();
     for (_, request) in requests(&site).filter(|(is_change, _)| *is_change) {

@@ -14,6 +14,8 @@ pub(super) struct Standing {
     pub(super) ahead: u64,
     slots: u64,
     slots_in_use: u64,
+    /// When the last of the jobs in these slots was started.
+    last_start_ms: Option<i64>,
     /// The mean run time of the last jobs of its kind.
     mean_seconds: Option<f64>,
     limits: StartLimits,
@@ -41,6 +43,7 @@ impl Standing {
             ahead: count("ahead")?,
             slots,
             slots_in_use: count("slots_in_use")?,
+            last_start_ms: row.try_get("last_start_ms")?,
             mean_seconds: row.try_get("mean_seconds")?,
             limits: limits_in(row)?,
             left_of_rate: left("left_of_rate")?,
@@ -100,9 +103,12 @@ impl Standing {
         }
     }
 
-    /// Slots become free one after the other, each in the mean after a run time.
+    /// Slots become free one after the other, each in the mean after a run time. Where all that run have taken longer than the
+    /// last ones did, it is no less than what they have taken.
     fn until_slots_suffice(&self, position: u64) -> Option<f64> {
-        let per_start = self.mean_seconds? / number(self.slots.max(1));
+        let youngest_ms = self.last_start_ms.map_or(0, |start| self.now_ms - start);
+        let run_seconds = self.mean_seconds?.max(seconds(youngest_ms));
+        let per_start = run_seconds / number(self.slots.max(1));
         Some(per_start * number(position))
     }
 
@@ -113,11 +119,15 @@ impl Standing {
         };
         let windows = beyond.checked_div(rate.starts.into())?;
         let next_start_ms = self.next_start_ms.unwrap_or(self.now_ms);
-        // The difference of two moments of one clock is far below 2^53 ms.
-        #[expect(clippy::cast_precision_loss, reason = "see above")]
-        let until_next = (next_start_ms - self.now_ms) as f64 / 1000.0;
+        let until_next = seconds(next_start_ms - self.now_ms);
         Some(until_next + number(windows) * rate.seconds)
     }
+}
+
+/// The difference of two moments of one clock.
+#[expect(clippy::cast_precision_loss, reason = "it is far below 2^53 ms")]
+fn seconds(milliseconds: i64) -> f64 {
+    milliseconds as f64 / 1000.0
 }
 
 #[expect(
@@ -142,6 +152,7 @@ mod tests {
             ahead: 2,
             slots: 2,
             slots_in_use: 2,
+            last_start_ms: Some(999_000),
             mean_seconds: Some(26.0),
             limits: StartLimits::default(),
             left_of_rate: None,
@@ -180,6 +191,15 @@ mod tests {
             ..standing()
         };
         assert_eq!(estimate(&unknown, 3), None, "nothing of its kind has ended");
+    }
+
+    #[test]
+    fn jobs_that_outlast_the_last_ones_lengthen_the_estimate() {
+        let long = Standing {
+            last_start_ms: Some(900_000),
+            ..standing()
+        };
+        assert_eq!(estimate(&long, 1), Some(50.0));
     }
 
     #[test]

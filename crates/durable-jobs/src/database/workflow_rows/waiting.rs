@@ -72,8 +72,8 @@ pub(crate) const STANDING: &str = concat!(
     due_jobs!("'DELAYED'", "delay_until_epoch_ms <= "),
     "), \
     in_use as ( \
-        select coalesce(sum(least(jobs, slots)), 0)::bigint as slots \
-        from (select executor_id, count(*) as jobs from dbos.workflow_status \
+        select coalesce(sum(least(jobs, slots)), 0)::bigint as slots, max(last_start_ms) as last_start_ms \
+        from (select executor_id, count(*) as jobs, max(started_at_epoch_ms) as last_start_ms from dbos.workflow_status \
             where status = 'PENDING' and executor_id = any($6) group by 1) as held \
             join unnest($6::text[], $7::bigint[]) as worker (executor_id, slots) using (executor_id)), \
     last as ( \
@@ -84,7 +84,7 @@ pub(crate) const STANDING: &str = concat!(
         order by completed_at desc limit 50), \
     run as ( \
         select (avg(greatest(completed_at - started_at_epoch_ms, 0)) / 1000)::float8 as mean_seconds from last) \
-    select counted.due, counted.ahead, in_use.slots as slots_in_use, mean_seconds, concurrency, rate_limit_max, rate_limit_period_sec, ",
+    select counted.due, counted.ahead, in_use.slots as slots_in_use, in_use.last_start_ms, mean_seconds, concurrency, rate_limit_max, rate_limit_period_sec, ",
     left_of_concurrency!(),
     " as left_of_concurrency, ",
     left_of_rate!(),
