@@ -66,15 +66,15 @@ impl Web {
     /// Reads a job, why it waits, and what it is at.
     pub(crate) async fn detail(&self, id: &JobId) -> Result<JobDetailView, Problem> {
         let client = self.client().await?;
-        let detail = client.show(id).await?;
-        let waiting = match detail.job.state {
+        let summary = client.summary(id).await?;
+        let waiting = match summary.job.state {
             State::Queued | State::Delayed => client.waiting(id).await?,
             _ => None,
         };
-        let progress = match detail.job.state {
+        let progress = match summary.job.state {
             State::Running => client.progress(std::slice::from_ref(id)).await?.remove(id),
             _ => None,
         };
-        Ok(JobDetailView::new(detail, waiting.as_ref(), progress.as_ref()))
+        Ok(JobDetailView::new(summary, waiting.as_ref(), progress.as_ref()))
     }
 }

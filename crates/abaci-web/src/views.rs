@@ -3,7 +3,7 @@
 use durable_jobs::Failure;
 use durable_jobs::client::Waiting;
 use durable_jobs::presence::{LastExit, Presence};
-use durable_jobs::record::{Details, Job, JobDetail, RunningJob};
+use durable_jobs::record::{Details, Job, JobSummary, RunningJob};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -72,7 +72,7 @@ pub(crate) struct JobDetailView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<FailureView>,
     /// The number of its recorded steps.
-    pub(crate) steps: usize,
+    pub(crate) steps: u64,
 }
 
 /// The last word of a worker about a job.
@@ -157,15 +157,15 @@ impl From<Job> for JobView {
 }
 
 impl JobDetailView {
-    pub(crate) fn new(detail: JobDetail, waiting: Option<&Waiting>, progress: Option<&RunningJob>) -> Self {
-        let result = detail.result.as_ref().and_then(|result| result.read().ok());
+    pub(crate) fn new(summary: JobSummary, waiting: Option<&Waiting>, progress: Option<&RunningJob>) -> Self {
+        let result = summary.result.as_ref().and_then(|result| result.read().ok());
         Self {
-            job: detail.job.into(),
+            job: summary.job.into(),
             waiting: waiting.and_then(|waiting| serde_json::to_value(waiting).ok()),
             progress: progress.map(ProgressView::from),
             result,
-            error: detail.error.map(FailureView::from),
-            steps: detail.steps.len(),
+            error: summary.error.map(FailureView::from),
+            steps: summary.step_count,
         }
     }
 }

@@ -187,7 +187,7 @@ pub(super) async fn delete_job(
     if client.delete_all(std::slice::from_ref(&id)).await?.contains(&id) {
         return Ok(StatusCode::NO_CONTENT);
     }
-    let state = client.show(&id).await?.job.state;
+    let state = client.summary(&id).await?.job.state;
     let detail = format!("the job is {state}, and only one that has ended can be deleted; cancel it first");
     Err(Problem::new(Kind::Conflict, detail))
 }

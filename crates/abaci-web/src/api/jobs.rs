@@ -22,6 +22,10 @@ const USUAL_LIMIT: u32 = 50;
 /// The most jobs of one list.
 const MAX_LIMIT: u32 = 500;
 
+/// The most steps of one answer, and the number unless one is given.
+const MAX_STEPS: u32 = 5_000;
+const USUAL_STEPS: u32 = 500;
+
 /// The time to find the jobs of a list: conditions on the request have every other job that is meant read.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -38,6 +42,8 @@ pub(super) struct JobsView {
 pub(super) struct StepsView {
     /// The first to the last.
     steps: Vec<StepView>,
+    /// The cursor of the steps that come after these; null at the end.
+    next: Option<i32>,
 }
 
 /// A recorded step.
@@ -137,7 +143,9 @@ impl From<Attempt> for AttemptView {
 pub(super) async fn list_jobs(State(web): State<Shared>, mut params: Params) -> Answer<JobsView> {
     let client = web.client().await?;
     let filter = filter::take(&mut params, client.clock().now_ms())?;
-    let limit = params.read("limit", limit)?.unwrap_or(USUAL_LIMIT);
+    let limit = params
+        .read("limit", |text| up_to(text, MAX_LIMIT))?
+        .unwrap_or(USUAL_LIMIT);
     let order = params.read("sort", filter::order)?.unwrap_or_default();
     let filter = JobFilter {
         after: filter::place(&mut params, order)?,
@@ -165,9 +173,14 @@ fn part(mut jobs: Vec<Job>, limit: usize, order: Order) -> JobsView {
     }
 }
 
-fn limit(text: &str) -> Result<u32, String> {
-    let limit = text.parse().ok().filter(|limit| (1..=MAX_LIMIT).contains(limit));
-    limit.ok_or_else(|| format!("not a number from 1 to {MAX_LIMIT}"))
+fn up_to(text: &str, most: u32) -> Result<u32, String> {
+    let limit = text.parse().ok().filter(|limit| (1..=most).contains(limit));
+    limit.ok_or_else(|| format!("not a number from 1 to {most}"))
+}
+
+fn position(text: &str) -> Result<i32, &'static str> {
+    let position = text.parse().ok().filter(|position| *position >= 0);
+    position.ok_or("not the position of a step")
 }
 
 /// Shows a job.
@@ -187,13 +200,31 @@ pub(super) async fn show_job(State(web): State<Shared>, JobPath(id): JobPath) ->
     get,
     path = "/api/v1/jobs/{id}/steps",
     tag = "jobs",
-    params(("id" = String, Path, description = "The id of the job")),
+    params(
+        ("id" = String, Path, description = "The id of the job"),
+        ("limit" = inline(Option<u32>), Query, minimum = 1, maximum = 5000, description = "At most so many steps; 500 unless it is given"),
+        ("cursor" = inline(Option<i32>), Query, minimum = 0, description = "The place where the list goes on: `next` of its part before")
+    ),
     responses((status = 200, description = "The steps", body = StepsView), Refusals)
 )]
-pub(super) async fn list_steps(State(web): State<Shared>, JobPath(id): JobPath) -> Answer<StepsView> {
-    let detail = web.client().await?.show(&id).await?;
-    let steps = detail.steps.into_iter().map(StepView::from).collect();
-    Ok(Json(StepsView { steps }))
+pub(super) async fn list_steps(
+    State(web): State<Shared>,
+    JobPath(id): JobPath,
+    mut params: Params,
+) -> Answer<StepsView> {
+    let limit = params
+        .read("limit", |text| up_to(text, MAX_STEPS))?
+        .unwrap_or(USUAL_STEPS);
+    let after = params.read("cursor", position)?;
+    params.end("limit and cursor")?;
+    // One more tells whether there are more.
+    let mut steps = web.client().await?.steps(&id, after, limit + 1).await?;
+    let has_more = steps.len() > limit as usize;
+    steps.truncate(limit as usize);
+    Ok(Json(StepsView {
+        next: steps.last().filter(|_| has_more).map(|step| step.id),
+        steps: steps.into_iter().map(StepView::from).collect(),
+    }))
 }
 
 /// Lists the starts of a job.

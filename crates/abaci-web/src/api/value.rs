@@ -15,7 +15,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use durable_jobs::JobId;
 use durable_jobs::artifact::{self, BucketAccess};
-use durable_jobs::record::{ArtifactRecord, JobDetail};
+use durable_jobs::record::{ArtifactRecord, JobSummary};
 use fibonacci_jobs::JobResult;
 use fibonacci_jobs::record::{VerifyError, WorkflowName};
 use futures_util::{StreamExt, stream};
@@ -92,7 +92,7 @@ pub(super) async fn show_value(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let part = Part::take(params)?;
-    let result = result_of(&web.client().await?.show(&id).await?)?;
+    let result = result_of(&web.client().await?.summary(&id).await?)?;
     let tag = part.tag(&result.certificate.blake3);
     if is_known(&headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
@@ -149,7 +149,7 @@ pub(super) async fn verify_job(State(web): State<Shared>, JobPath(id): JobPath) 
 
 /// Checks all digits of a job's value, wherever they are.
 pub(crate) async fn verification(web: &Web, id: &JobId) -> Result<VerificationView, Problem> {
-    let result = result_of(&web.client().await?.show(id).await?)?;
+    let result = result_of(&web.client().await?.summary(id).await?)?;
     let permit = permit(web)?;
     let (n, digits, access) = (result.n, result.digits, web.bucket_access.clone());
     let verified = spawn_blocking(move || {
@@ -185,13 +185,13 @@ fn panicked() -> Problem {
 }
 
 /// Reads the result of a job that has digits.
-fn result_of(detail: &JobDetail) -> Result<JobResult, Problem> {
-    let (workflow, state) = (&detail.job.workflow, detail.job.state);
+fn result_of(summary: &JobSummary) -> Result<JobResult, Problem> {
+    let (workflow, state) = (&summary.job.workflow, summary.job.state);
     if WorkflowName::parse(workflow).is_none() {
         let detail = format!("a job of the type {workflow:?} has no digits");
         return Err(Problem::new(Kind::Conflict, detail));
     }
-    let Some(result) = &detail.result else {
+    let Some(result) = &summary.result else {
         let detail = format!("the job has no value: it is {state}");
         return Err(Problem::new(Kind::Conflict, detail));
     };

@@ -177,6 +177,20 @@ fn the_steps_of_a_job_are_those_that_were_recorded() {
         assert_eq!(step["id"], position);
         assert!(step["completed_at_ms"].as_i64() >= step["started_at_ms"].as_i64());
     }
+    let mut parts = Vec::new();
+    let mut cursor = String::new();
+    for _ in 0..count {
+        let part = site.get(&format!("{path}?limit=1{cursor}")).send().expect(200);
+        parts.extend(part["steps"].as_array().unwrap().clone());
+        cursor = format!("&cursor={}", part["next"]);
+    }
+    assert_eq!(cursor, "&cursor=null");
+    assert_eq!(&parts, steps);
+    for wrong in ["limit=0", "limit=5001", "cursor=-1", "cursor=x", "after=1"] {
+        site.get(&format!("{path}?{wrong}"))
+            .send()
+            .problem(422, "invalid");
+    }
     site.get("/api/v1/jobs/none/steps")
         .send()
         .problem(404, "not-found");

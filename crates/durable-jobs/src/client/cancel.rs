@@ -52,8 +52,8 @@ impl Client {
         if !cancelled.is_empty() {
             return Ok(CancelOutcome::Cancelled);
         }
-        match self.show(id).await {
-            Ok(detail) => Ok(CancelOutcome::AlreadyFinal(detail.job.state)),
+        match self.summary(id).await {
+            Ok(summary) => Ok(CancelOutcome::AlreadyFinal(summary.job.state)),
             Err(Error::NotFound { .. }) => Ok(CancelOutcome::NotFound),
             Err(error) => Err(error),
         }

@@ -63,7 +63,7 @@ impl Client {
     pub async fn fork(&self, origin: &JobId, from: &StepName, fork: &JobId) -> Result<Forked, Error> {
         let detail = self.show(origin).await?;
         let start = start_of(&detail.steps, from)?;
-        match self.show(fork).await {
+        match self.summary(fork).await {
             Err(Error::NotFound { .. }) => {}
             Err(error) => return Err(error),
             Ok(_) => {

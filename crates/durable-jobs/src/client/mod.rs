@@ -52,6 +52,8 @@ pub use waiting::Waiting;
 
 use changes::Followed;
 
+use sqlx::postgres::PgRow;
+
 use crate::Error;
 use crate::database::{Access, Address, ConnectionLimit, Database, DatabaseClock, Tables, text};
 use crate::job::JobTypes;
@@ -158,6 +160,10 @@ impl Client {
             .database
             .bounded("listing workers", self.timeout, rows)
             .await?;
+        self.workers_in(&rows)
+    }
+
+    fn workers_in(&self, rows: &[PgRow]) -> Result<Vec<Presence>, Error> {
         let workers: Result<Vec<_>, _> = rows.iter().map(Presence::from_row).collect();
         let workers = workers.map_err(|error| unreadable(&error))?;
         Ok(match &self.host {

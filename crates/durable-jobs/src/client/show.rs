@@ -10,7 +10,10 @@ use super::job_row::Ending;
 use super::{Client, probe, unreadable};
 use crate::Error;
 use crate::database::workflow_rows::{INPUTS, JOB, STEPS};
-use crate::record::{JobDetail, JobId, StepRecord};
+use crate::record::{JobDetail, JobId, JobSummary, StepRecord};
+
+/// The position before that of every step.
+const FIRST: i32 = -1;
 
 /// The numbers of jobs of the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
@@ -68,42 +71,83 @@ impl Client {
         })
     }
 
-    /// Reads one job with its outcome and steps.
+    /// Reads one job with its outcome and steps, however many.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Unreachable`] or [`Error::Database`].
     pub async fn show(&self, id: &JobId) -> Result<JobDetail, Error> {
-        let row = sqlx::query(JOB)
-            .bind(id.as_str())
-            .fetch_optional(&self.database.pool);
-        let row = self.database.bounded("reading a job", self.timeout, row).await?;
-        let row = row.ok_or_else(|| Error::NotFound { id: id.to_string() })?;
-        let steps = self
-            .database
-            .bounded("reading the steps of a job", self.timeout, self.steps_of(id))
-            .await?;
-        self.detail_of(&row, steps).map_err(|error| unreadable(&error))
-    }
-
-    fn detail_of(&self, row: &PgRow, steps: Vec<StepRecord>) -> Result<JobDetail, sqlx::Error> {
-        let (result, error) = match Ending::of_row(row, row.try_get("output")?)?.outcome() {
-            Some(Ok(result)) => (Some(result), None),
-            Some(Err(failure)) => (None, Some(failure)),
-            None => (None, None),
-        };
+        let JobSummary {
+            job,
+            result,
+            error,
+            step_count: _,
+        } = self.summary(id).await?;
+        let steps = self.steps_after(id, FIRST, None).await?;
         Ok(JobDetail {
-            job: self.job_of(row)?,
+            job,
             result,
             error,
             steps,
         })
     }
 
+    /// Reads one job with its outcome and the number of its steps.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Unreachable`] or [`Error::Database`].
+    pub async fn summary(&self, id: &JobId) -> Result<JobSummary, Error> {
+        let row = sqlx::query(JOB)
+            .bind(id.as_str())
+            .fetch_optional(&self.database.pool);
+        let row = self.database.bounded("reading a job", self.timeout, row).await?;
+        let row = row.ok_or_else(|| Error::NotFound { id: id.to_string() })?;
+        self.summary_of(&row).map_err(|error| unreadable(&error))
+    }
+
+    /// Reads up to `limit` of the recorded steps of a job that come after the one at a position, or the first ones.
+    ///
+    /// # Errors
+    /// [`Error::NotFound`], [`Error::Unreachable`] or [`Error::Database`].
+    pub async fn steps(&self, id: &JobId, after: Option<i32>, limit: u32) -> Result<Vec<StepRecord>, Error> {
+        let steps = self.steps_after(id, after.unwrap_or(FIRST), Some(limit)).await?;
+        if steps.is_empty() {
+            self.summary(id).await?;
+        }
+        Ok(steps)
+    }
+
+    fn summary_of(&self, row: &PgRow) -> Result<JobSummary, sqlx::Error> {
+        let (result, error) = match Ending::of_row(row, row.try_get("output")?)?.outcome() {
+            Some(Ok(result)) => (Some(result), None),
+            Some(Err(failure)) => (None, Some(failure)),
+            None => (None, None),
+        };
+        Ok(JobSummary {
+            job: self.job_of(row)?,
+            result,
+            error,
+            step_count: row.try_get::<i64, _>("steps")?.unsigned_abs(),
+        })
+    }
+
     /// The recorded steps of a job without what they returned, which may be megabytes.
-    async fn steps_of(&self, id: &JobId) -> Result<Vec<StepRecord>, sqlx::Error> {
-        let steps = sqlx::query(STEPS);
-        let steps = steps.bind(id.as_str()).fetch_all(&self.database.pool).await?;
-        steps.iter().map(step_of).collect()
+    async fn steps_after(
+        &self,
+        id: &JobId,
+        after: i32,
+        limit: Option<u32>,
+    ) -> Result<Vec<StepRecord>, Error> {
+        let steps = sqlx::query(STEPS)
+            .bind(id.as_str())
+            .bind(after)
+            .bind(limit.map(i64::from))
+            .fetch_all(&self.database.pool);
+        let steps = self
+            .database
+            .bounded("reading the steps of a job", self.timeout, steps)
+            .await?;
+        let steps: Result<_, _> = steps.iter().map(step_of).collect();
+        steps.map_err(|error| unreadable(&error))
     }
 }
 

@@ -176,6 +176,19 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
+/// One job with its outcome.
+#[derive(Debug, Clone, PartialEq)]
+pub struct JobSummary {
+    /// The job as lists show it.
+    pub job: Job,
+    /// The recorded output, once it succeeded.
+    pub result: Option<JobOutput>,
+    /// The reason, once it failed.
+    pub error: Option<Failure>,
+    /// The number of its recorded steps.
+    pub step_count: u64,
+}
+
 /// One job with its outcome and its steps.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct JobDetail {

@@ -25,7 +25,7 @@ pub(crate) use attributes::Attributes;
 pub use details::Details;
 pub use failure::{Failure, FailureData, FailureKind};
 pub use filter::{Cursor, CursorError, DetailFilter, JobFilter, Order};
-pub use job::{Job, JobDetail, JobId, JobIdError, JobOutput, State, StepRecord};
+pub use job::{Job, JobDetail, JobId, JobIdError, JobOutput, JobSummary, State, StepRecord};
 pub use label::{Batch, BatchError, Label, LabelError};
 pub use names::{APPLICATION, DEFAULT_QUEUE, ENGINE_QUEUE, MAX_INPUT_BYTES};
 pub use running::RunningJob;

@@ -315,7 +315,7 @@ impl Submission {
                 output::talk(format_args!(
                     "job {id} holds the key {key} and is joined; nothing was queued"
                 ));
-                self.state = client.show(&id).await?.job.state;
+                self.state = client.summary(&id).await?.job.state;
                 job.id = id;
             }
         }

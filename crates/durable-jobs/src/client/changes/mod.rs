@@ -17,8 +17,9 @@
 mod follow;
 mod moment;
 
-use sqlx::Row;
+use futures_util::TryStreamExt;
 use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, Either, Row};
 
 pub(super) use follow::Followed;
 pub use moment::{Moment, MomentError};
@@ -27,9 +28,9 @@ use follow::{Place, Question, Seen};
 
 use super::{Client, unreadable};
 use crate::Error;
-use crate::database::workflow_rows::{BY_INDEX, CHANGES};
+use crate::database::workflow_rows::ChangesQuery;
 use crate::presence::Presence;
-use crate::record::{APPLICATION, Job};
+use crate::record::Job;
 
 /// The changes since a moment.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,7 +51,7 @@ pub struct Changes {
 impl Client {
     /// Asks what changed since a moment, or for the present moment alone.
     ///
-    /// Two statements of a few milliseconds, however many jobs there are: they read what was changed within the last minute.
+    /// One question of a few milliseconds, however many jobs there are: it reads what was changed within the last minute.
     /// Clones of this client follow the changes together: one of them at a time asks again and again.
     ///
     /// # Errors
@@ -58,8 +59,7 @@ impl Client {
     pub async fn changes(&self, since: Option<Moment>) -> Result<Changes, Error> {
         let mut followed = self.followed.lock().await;
         let question = Question::after(since, followed.as_ref(), self.clock().now_ms());
-        let seen = self.ask_for_changes(&question).await?;
-        let workers = self.workers().await?;
+        let (seen, workers) = self.ask_for_changes(&question).await?;
         let (answer, follow) = question.answer(seen, followed.as_ref());
         if let Some(follow) = follow {
             *followed = Some(follow);
@@ -90,7 +90,7 @@ impl Client {
         }
         let followed = self.followed.lock().await;
         let question = Question::between(since);
-        let seen = self.ask_for_changes(&question).await?;
+        let (seen, _) = self.ask_for_changes(&question).await?;
         let answer = question.missed(seen, followed.as_ref(), until);
         Ok(Changes {
             moment: answer.moment,
@@ -100,25 +100,33 @@ impl Client {
         })
     }
 
-    async fn ask_for_changes(&self, question: &Question) -> Result<Seen, Error> {
+    async fn ask_for_changes(&self, question: &Question) -> Result<(Seen, Vec<Presence>), Error> {
+        let query = ChangesQuery {
+            created_since_ms: question.created_since_ms(),
+            dated_since_ms: question.dated_since_ms(),
+            from: question.from(),
+            unseen_by: question.base(),
+            limit: question.limit(),
+        };
         let rows = async {
-            let mut by_index = self.database.pool.begin().await?;
-            sqlx::raw_sql(BY_INDEX).execute(&mut *by_index).await?;
-            let rows = sqlx::query(CHANGES)
-                .bind(question.created_since_ms())
-                .bind(question.dated_since_ms())
-                .bind(question.from())
-                .bind(question.is_ahead())
-                .bind(question.base())
-                .bind(question.limit())
-                .bind(APPLICATION)
-                .fetch_all(&mut *by_index)
-                .await?;
-            by_index.rollback().await?;
-            Ok::<_, sqlx::Error>(rows)
+            let mut answers = sqlx::raw_sql(AssertSqlSafe(query.text())).fetch_many(&self.database.pool);
+            // Those of each statement, the settings before the two questions among them.
+            let (mut rows, mut all) = (Vec::new(), Vec::new());
+            while let Some(answer) = answers.try_next().await? {
+                match answer {
+                    Either::Right(row) => rows.push(row),
+                    Either::Left(_) => all.push(std::mem::take(&mut rows)),
+                }
+            }
+            Ok::<_, sqlx::Error>(all)
         };
         let rows = self.database.bounded("asking for changes", self.timeout, rows);
-        self.seen_in(&rows.await?).map_err(|error| unreadable(&error))
+        let rows = rows.await?;
+        let [.., jobs, workers] = rows.as_slice() else {
+            return Err(unreadable(&sqlx::Error::RowNotFound));
+        };
+        let seen = self.seen_in(jobs).map_err(|error| unreadable(&error))?;
+        Ok((seen, self.workers_in(workers)?))
     }
 
     fn seen_in(&self, rows: &[PgRow]) -> Result<Seen, sqlx::Error> {

@@ -1,31 +1,84 @@
 //! Rows that changed since a moment.
 
-use super::select::columns;
+use super::select::{BY_INDEX, columns};
+use crate::presence;
+use crate::record::APPLICATION;
 
-/// Reads where the database stands, and up to `$6` of the rows that transactions from the number `$3` on have changed, in the
-/// order of these; one row without a job where there is none.
-///
-/// They are those of transactions below the horizon, or, where `$4` says so, all that a snapshot, `$5`, has not seen yet.
-/// No index knows the transactions: rows are found by the dates that every change sets, from `$1` on for the date of the
-/// submission, which other clients set by their own clocks, and from `$2` on for the others.
-/// The last of the four conditions is that of the index `abaci_changed_otherwise`, word by word.
-pub(crate) const CHANGES: &str = concat!(
-    "with place as materialized ( \
-        select pg_snapshot_xmin(snapshot)::text::bigint as horizon, pg_snapshot_xmax(snapshot)::text::bigint as next, \
-            snapshot::text as snapshot, (extract(epoch from statement_timestamp()) * 1000)::bigint as now_ms, \
-            (extract(epoch from pg_postmaster_start_time()) * 1000)::bigint as server_start_ms, pg_backend_pid() as session \
-        from pg_current_snapshot() as snapshot), \
-     changed as materialized ( \
-        select workflow_uuid, number from dbos.workflow_status, place, \
-            lateral (select (next & ~4294967295) + xmin::text::bigint as above) as in_epoch, \
-            lateral (select above - case when above >= next then 4294967296 else 0 end as number) as wide \
-        where (created_at >= $1 or started_at_epoch_ms >= $2 or completed_at >= $2 \
-                or updated_at > greatest(created_at, started_at_epoch_ms, completed_at) + 1000 and updated_at >= $2) \
-            and number >= $3 \
-            and case when $4 then not pg_visible_in_snapshot(number::text::xid8, $5::pg_snapshot) else number < horizon end \
-            and (application_name is null or application_name = $7) \
-        order by number, workflow_uuid limit $6) ",
-    columns!(),
-    ", number, place.* from place left join changed on true left join dbos.workflow_status job using (workflow_uuid) \
-     order by number, workflow_uuid"
-);
+/// What is asked for of the rows that changed.
+pub(crate) struct ChangesQuery<'a> {
+    /// Dates of submissions from here on, which other clients set by their own clocks.
+    pub(crate) created_since_ms: i64,
+    /// Other dates from here on.
+    pub(crate) dated_since_ms: i64,
+    /// The number of the first transaction.
+    pub(crate) from: i64,
+    /// What this snapshot has not seen yet, instead of what is below the horizon.
+    pub(crate) unseen_by: Option<&'a str>,
+    pub(crate) limit: i64,
+}
+
+impl ChangesQuery<'_> {
+    /// Reads where the database stands, and up to `limit` of the rows that transactions from the number `from` on have changed,
+    /// in the order of these, one row without a job where there is none; and then the workers.
+    ///
+    /// They are those of transactions below the horizon, or all that a snapshot has not seen yet.
+    /// No index knows the transactions: rows are found by the dates that every change sets.
+    /// The last of the four conditions is that of the index `abaci_changed_otherwise`, word by word.
+    ///
+    /// The statements go to the server as one text, which is one transaction and one round trip, so they have no parameters.
+    pub(crate) fn text(&self) -> String {
+        let Self {
+            created_since_ms,
+            dated_since_ms,
+            from,
+            unseen_by,
+            limit,
+        } = self;
+        let changed = match unseen_by {
+            None => "number < horizon".to_owned(),
+            Some(snapshot) => format!(
+                "not pg_visible_in_snapshot(number::text::xid8, '{}'::pg_snapshot)",
+                numbers_of(snapshot)
+            ),
+        };
+        format!(
+            concat!(
+                "{by_index}; with place as materialized ( \
+                    select pg_snapshot_xmin(snapshot)::text::bigint as horizon, pg_snapshot_xmax(snapshot)::text::bigint as next, \
+                        snapshot::text as snapshot, (extract(epoch from statement_timestamp()) * 1000)::bigint as now_ms, \
+                        (extract(epoch from pg_postmaster_start_time()) * 1000)::bigint as server_start_ms, pg_backend_pid() as session \
+                    from pg_current_snapshot() as snapshot), \
+                 changed as materialized ( \
+                    select workflow_uuid, number from dbos.workflow_status, place, \
+                        lateral (select (next & ~4294967295) + xmin::text::bigint as above) as in_epoch, \
+                        lateral (select above - case when above >= next then 4294967296 else 0 end as number) as wide \
+                    where (created_at >= '{created}'::bigint or started_at_epoch_ms >= '{dated}'::bigint \
+                            or completed_at >= '{dated}'::bigint \
+                            or updated_at > greatest(created_at, started_at_epoch_ms, completed_at) + 1000 \
+                                and updated_at >= '{dated}'::bigint) \
+                        and number >= '{from}'::bigint and {changed} \
+                        and (application_name is null or application_name = '{application}') \
+                    order by number, workflow_uuid limit {limit}) ",
+                columns!(),
+                ", number, place.* from place left join changed on true left join dbos.workflow_status job using (workflow_uuid) \
+                 order by number, workflow_uuid; {workers}"
+            ),
+            by_index = BY_INDEX,
+            created = created_since_ms,
+            from = from,
+            changed = changed,
+            limit = limit,
+            dated = dated_since_ms,
+            application = APPLICATION,
+            workers = presence::SELECT,
+        )
+    }
+}
+
+/// The signs of a snapshot, of which nothing else is to come into a statement.
+fn numbers_of(snapshot: &str) -> String {
+    snapshot
+        .chars()
+        .filter(|sign| sign.is_ascii_digit() || matches!(sign, ':' | ','))
+        .collect()
+}

@@ -19,7 +19,7 @@ mod submit;
 mod waiting;
 
 pub(crate) use attempts::{ATTEMPTS, KEEP_HOST_FAULT};
-pub(crate) use changes::CHANGES;
+pub(crate) use changes::ChangesQuery;
 pub(crate) use claim::{
     CLAIM, CLAIMED, CLAIMED_ROW, DEFUSE, HELD_ROWS, IN_ORDER, OWN_CLAIMED, RELABEL, RELEASE_DUE,
 };

@@ -21,7 +21,7 @@ pub(crate) const INPUTS: &str = concat!(
 
 /// The recorded steps of a job without what they returned, which may be megabytes.
 pub(crate) const STEPS: &str = "select function_id, function_name, started_at_epoch_ms, completed_at_epoch_ms, error \
-     from dbos.operation_outputs where workflow_uuid = $1 order by function_id";
+     from dbos.operation_outputs where workflow_uuid = $1 and function_id > $2 order by function_id limit $3";
 
 /// Counts what waits and runs in the queue `$1`, by priority as well, and reads its limits. A row without a version is taken to be of `$2`, which is ours.
 ///

@@ -36,10 +36,10 @@ pub(super) use {columns, former_queue};
 
 const FROM: &str = " from dbos.workflow_status job";
 
-/// One row with its outcome.
+/// One row with its outcome and the number of its steps.
 pub(crate) const JOB: &str = concat!(
     columns!(),
-    ", output from dbos.workflow_status job where workflow_uuid = $1"
+    ", output, (select count(*) from dbos.operation_outputs step where step.workflow_uuid = job.workflow_uuid) as steps from dbos.workflow_status job where workflow_uuid = $1"
 );
 
 /// For each of the texts `$1` the ids that begin so, two at most; read in one pass over the table, since no index has
