@@ -14,4 +14,7 @@ for line in urlopen(Request(f"{job}/events", headers=headers)):
     if state in ("succeeded", "failed", "parked", "cancelled"):
         break
 ended = json.load(urlopen(Request(job, headers=headers)))
-print(ended["result"]["value"] if "result" in ended else sys.exit(ended.get("error", {}).get("message", ended["state"])))
+if ended["state"] != "succeeded":
+    sys.exit(ended.get("error", {}).get("message", ended["state"]))
+# The result itself leaves out a value of over 10,000 digits.
+print(urlopen(Request(f"{job}/value", headers=headers)).read().decode())

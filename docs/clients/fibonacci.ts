@@ -13,6 +13,9 @@ for await (const part of (await fetch(`${job}/events`, { headers })).body?.pipeT
   text = text.slice(text.lastIndexOf("\n") + 1);
   if (["succeeded", "failed", "parked", "cancelled"].includes(state)) break;
 }
-const { result, error } = await (await fetch(job, { headers })).json();
-if (error) throw new Error(error.message);
-console.log(result.value);
+const { error, state: end } = await (await fetch(job, { headers })).json();
+if (end !== "succeeded") throw new Error(error?.message ?? end);
+// The result itself leaves out a value of over 10,000 digits.
+const digits = await fetch(`${job}/value`, { headers });
+if (!digits.ok) throw new Error(await digits.text());
+console.log(await digits.text());
