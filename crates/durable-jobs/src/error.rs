@@ -3,6 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
+
+/// The reply to a question, to be awaited.
+///
+/// It is boxed here: the body of an `async fn` would be compiled again, with all of the driver, in every crate that asks.
+pub type Reply<'a, T> = BoxFuture<'a, Result<T, Error>>;
+
 /// Why an operation of a client or a worker failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -125,7 +125,7 @@ pub mod record;
 pub mod worker;
 
 pub use client::Client;
-pub use error::{Difference, Error, Stated, Term};
+pub use error::{Difference, Error, Reply, Stated, Term};
 pub use job::{JobContext, JobEvent, JobType, JobTypes, StepOptions};
 pub use record::{APPLICATION, Advice, DEFAULT_QUEUE, ENGINE_QUEUE, Failure, Job, JobFilter, JobId, State};
 #[doc(hidden)]

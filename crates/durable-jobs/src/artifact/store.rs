@@ -1,5 +1,6 @@
 //! The place of the artifacts of one database: what puts them there, finds, lists and removes them.
 
+use futures_util::future::BoxFuture;
 use std::fs;
 use std::future::ready;
 use std::io::Write;
@@ -17,9 +18,9 @@ use url::Url;
 use super::bucket::{BucketAddress, Unsent, error_of, explained, send};
 use super::file::{ArtifactFile, UNSEEN_FOR, Unfinished, Written, writer_of};
 use super::{ArtifactPlace, BucketAccess, failed, failure_of, lost, refused};
-use crate::Error;
 use crate::presence::Sight;
 use crate::record::{ArtifactRecord, Failure};
+use crate::{Error, Reply};
 
 /// The time that a start waits for the bucket before it says so.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -152,21 +153,23 @@ impl Artifacts {
     ///
     /// # Errors
     /// A retryable failure with what the file system or the bucket said.
-    pub async fn keep(
-        &self,
-        file: &ArtifactFile,
-        written: &Written,
-        name: &str,
-    ) -> Result<ArtifactRecord, Failure> {
-        let kept = match &self.bucket {
-            None => self.rename(file, name).await,
-            Some(bucket) => self.upload(file, name, bucket).await,
-        };
-        let uri = kept.map_err(|error| failure_of(&error))?;
-        Ok(ArtifactRecord {
-            uri,
-            blake3: written.blake3.clone(),
-            bytes: written.bytes,
+    pub fn keep<'a>(
+        &'a self,
+        file: &'a ArtifactFile,
+        written: &'a Written,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<ArtifactRecord, Failure>> {
+        Box::pin(async move {
+            let kept = match &self.bucket {
+                None => self.rename(file, name).await,
+                Some(bucket) => self.upload(file, name, bucket).await,
+            };
+            let uri = kept.map_err(|error| failure_of(&error))?;
+            Ok(ArtifactRecord {
+                uri,
+                blake3: written.blake3.clone(),
+                bytes: written.bytes,
+            })
         })
     }
 
@@ -206,17 +209,19 @@ impl Artifacts {
     ///
     /// # Errors
     /// [`Error::ArtifactLost`] when it is missing, else why it cannot be read now.
-    pub async fn fetch(&self, record: &ArtifactRecord) -> Result<Fetched, Error> {
-        if self.bucket.is_some() {
-            return self.download(record).await;
-        }
-        let path = Url::parse(&record.uri)
-            .ok()
-            .and_then(|url| url.to_file_path().ok());
-        let path = path.ok_or_else(|| lost(&record.uri, "it is not a file of this host"))?;
-        Ok(Fetched {
-            path,
-            _download: None,
+    pub fn fetch<'a>(&'a self, record: &'a ArtifactRecord) -> Reply<'a, Fetched> {
+        Box::pin(async move {
+            if self.bucket.is_some() {
+                return self.download(record).await;
+            }
+            let path = Url::parse(&record.uri)
+                .ok()
+                .and_then(|url| url.to_file_path().ok());
+            let path = path.ok_or_else(|| lost(&record.uri, "it is not a file of this host"))?;
+            Ok(Fetched {
+                path,
+                _download: None,
+            })
         })
     }
 
@@ -250,11 +255,13 @@ impl Artifacts {
     ///
     /// # Errors
     /// [`Error::Artifacts`] with what the file system or the bucket said.
-    pub async fn remove(&self, name: &str) -> Result<(), Error> {
-        match self.objects.delete(&self.key(name)).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(error_of(&self.place(), &error)),
-        }
+    pub fn remove<'a>(&'a self, name: &'a str) -> Reply<'a, ()> {
+        Box::pin(async move {
+            match self.objects.delete(&self.key(name)).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+                Err(error) => Err(error_of(&self.place(), &error)),
+            }
+        })
     }
 
     /// Removes an artifact of this place unless it was written again since it was listed; whether it was removed.

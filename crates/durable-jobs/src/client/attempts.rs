@@ -12,9 +12,9 @@ use sqlx::postgres::PgRow;
 
 use super::job_row::{Ending, failure_of};
 use super::{Client, unreadable};
-use crate::Error;
 use crate::database::workflow_rows::ATTEMPTS;
 use crate::record::{Attempt, AttemptEnd, AttemptEndKind, JobId, State};
+use crate::{Error, Reply};
 
 /// A start as it is kept.
 #[derive(Deserialize)]
@@ -45,17 +45,19 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Unreachable`] or [`Error::Database`].
-    pub async fn attempts(&self, id: &JobId) -> Result<Vec<Attempt>, Error> {
-        let row = sqlx::query(ATTEMPTS)
-            .bind(id.as_str())
-            .fetch_optional(&self.database.pool);
-        let row = self
-            .database
-            .bounded("reading the starts of a job", self.timeout, row)
-            .await?;
-        let row = row.ok_or_else(|| Error::NotFound { id: id.to_string() })?;
-        let read = || -> Result<_, sqlx::Error> { Ok(all(kept_in(&row)?, Last::of_row(&row)?)) };
-        read().map_err(|error| unreadable(&error))
+    pub fn attempts<'a>(&'a self, id: &'a JobId) -> Reply<'a, Vec<Attempt>> {
+        Box::pin(async move {
+            let row = sqlx::query(ATTEMPTS)
+                .bind(id.as_str())
+                .fetch_optional(&self.database.pool);
+            let row = self
+                .database
+                .bounded("reading the starts of a job", self.timeout, row)
+                .await?;
+            let row = row.ok_or_else(|| Error::NotFound { id: id.to_string() })?;
+            let read = || -> Result<_, sqlx::Error> { Ok(all(kept_in(&row)?, Last::of_row(&row)?)) };
+            read().map_err(|error| unreadable(&error))
+        })
     }
 }
 

@@ -6,8 +6,8 @@
 use std::collections::HashSet;
 
 use super::{Client, ResumeOptions, ResumeOutcome};
-use crate::Error;
 use crate::record::{Job, JobFilter, JobId, State};
+use crate::{Error, Reply};
 
 /// The number of jobs that a preview names.
 const FIRST: u32 = 20;
@@ -69,27 +69,29 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unreachable`] or [`Error::Database`].
-    pub async fn bulk_preview(&self, filter: JobFilter, action: BulkAction) -> Result<BulkPreview, Error> {
-        let is_possible = |state: &State| filter.states.is_empty() || filter.states.contains(state);
-        let states: Vec<State> = action.states().iter().copied().filter(is_possible).collect();
-        if states.is_empty() {
-            return Ok(BulkPreview {
+    pub fn bulk_preview(&self, filter: JobFilter, action: BulkAction) -> Reply<'_, BulkPreview> {
+        Box::pin(async move {
+            let is_possible = |state: &State| filter.states.is_empty() || filter.states.contains(state);
+            let states: Vec<State> = action.states().iter().copied().filter(is_possible).collect();
+            if states.is_empty() {
+                return Ok(BulkPreview {
+                    action,
+                    count: 0,
+                    first: Vec::new(),
+                    frozen: filter,
+                });
+            }
+            let (frozen, count) = self.freeze(JobFilter { states, ..filter }).await?;
+            let first = JobFilter {
+                limit: Some(FIRST.min(frozen.limit.unwrap_or(FIRST))),
+                ..frozen.clone()
+            };
+            Ok(BulkPreview {
                 action,
-                count: 0,
-                first: Vec::new(),
-                frozen: filter,
-            });
-        }
-        let (frozen, count) = self.freeze(JobFilter { states, ..filter }).await?;
-        let first = JobFilter {
-            limit: Some(FIRST.min(frozen.limit.unwrap_or(FIRST))),
-            ..frozen.clone()
-        };
-        Ok(BulkPreview {
-            action,
-            count,
-            first: self.list(&first).await?,
-            frozen,
+                count,
+                first: self.list(&first).await?,
+                frozen,
+            })
         })
     }
 
@@ -97,24 +99,26 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unreachable`] or [`Error::Database`]; what was changed before stays so.
-    pub async fn bulk(&self, preview: BulkPreview) -> Result<BulkReport, Error> {
-        let mut report = BulkReport {
-            count: preview.count,
-            ..BulkReport::default()
-        };
-        if preview.count == 0 {
-            return Ok(report);
-        }
-        let mut pages = self.pages(&preview.frozen);
-        while let Some(page) = pages.next().await? {
-            let ids: Vec<JobId> = page.into_iter().map(|job| job.workflow_id).collect();
-            let changed = self.change_all(&ids, preview.action).await?;
-            report.changed += changed.len() as u64;
-            let others: Vec<JobId> = ids.into_iter().filter(|id| !changed.contains(id)).collect();
-            report.refused.extend(self.states_of(others).await?);
-            report.refused.truncate(MOST_REFUSED);
-        }
-        Ok(report)
+    pub fn bulk(&self, preview: BulkPreview) -> Reply<'_, BulkReport> {
+        Box::pin(async move {
+            let mut report = BulkReport {
+                count: preview.count,
+                ..BulkReport::default()
+            };
+            if preview.count == 0 {
+                return Ok(report);
+            }
+            let mut pages = self.pages(&preview.frozen);
+            while let Some(page) = pages.next().await? {
+                let ids: Vec<JobId> = page.into_iter().map(|job| job.workflow_id).collect();
+                let changed = self.change_all(&ids, preview.action).await?;
+                report.changed += changed.len() as u64;
+                let others: Vec<JobId> = ids.into_iter().filter(|id| !changed.contains(id)).collect();
+                report.refused.extend(self.states_of(others).await?);
+                report.refused.truncate(MOST_REFUSED);
+            }
+            Ok(report)
+        })
     }
 
     async fn change_all(&self, ids: &[JobId], action: BulkAction) -> Result<HashSet<JobId>, Error> {

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use dbos::sysdb::SystemDatabase;
 
 use super::Client;
-use crate::Error;
 use crate::record::{JobId, State};
+use crate::{Error, Reply};
 
 /// The number of jobs that one statement cancels.
 const CANCELLED_AT_ONCE: usize = 500;
@@ -27,35 +27,39 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unreachable`] or [`Error::Database`].
-    pub async fn cancel_all(&self, jobs: &[JobId]) -> Result<HashSet<JobId>, Error> {
-        let mut cancelled = HashSet::new();
-        for some in jobs.chunks(CANCELLED_AT_ONCE) {
-            let ids: Vec<&str> = some.iter().map(JobId::as_str).collect();
-            let cancel = self.database.engine.cancel_workflows(&ids, false, None);
-            let done = self.database.bounded("cancelling jobs", self.timeout, cancel);
-            cancelled.extend(done.await?.into_iter().map(JobId::new));
-        }
-        Ok(cancelled)
+    pub fn cancel_all<'a>(&'a self, jobs: &'a [JobId]) -> Reply<'a, HashSet<JobId>> {
+        Box::pin(async move {
+            let mut cancelled = HashSet::new();
+            for some in jobs.chunks(CANCELLED_AT_ONCE) {
+                let ids: Vec<&str> = some.iter().map(JobId::as_str).collect();
+                let cancel = self.database.engine.cancel_workflows(&ids, false, None);
+                let done = self.database.bounded("cancelling jobs", self.timeout, cancel);
+                cancelled.extend(done.await?.into_iter().map(JobId::new));
+            }
+            Ok(cancelled)
+        })
     }
 
     /// Cancels a job wherever it is.
     ///
     /// # Errors
     /// [`Error::Unreachable`] or [`Error::Database`].
-    pub async fn cancel(&self, id: &JobId) -> Result<CancelOutcome, Error> {
-        let ids = [id.as_str()];
-        let cancel = self.database.engine.cancel_workflows(&ids, false, None);
-        let cancelled = self
-            .database
-            .bounded("cancelling a job", self.timeout, cancel)
-            .await?;
-        if !cancelled.is_empty() {
-            return Ok(CancelOutcome::Cancelled);
-        }
-        match self.summary(id).await {
-            Ok(summary) => Ok(CancelOutcome::AlreadyFinal(summary.job.state)),
-            Err(Error::NotFound { .. }) => Ok(CancelOutcome::NotFound),
-            Err(error) => Err(error),
-        }
+    pub fn cancel<'a>(&'a self, id: &'a JobId) -> Reply<'a, CancelOutcome> {
+        Box::pin(async move {
+            let ids = [id.as_str()];
+            let cancel = self.database.engine.cancel_workflows(&ids, false, None);
+            let cancelled = self
+                .database
+                .bounded("cancelling a job", self.timeout, cancel)
+                .await?;
+            if !cancelled.is_empty() {
+                return Ok(CancelOutcome::Cancelled);
+            }
+            match self.summary(id).await {
+                Ok(summary) => Ok(CancelOutcome::AlreadyFinal(summary.job.state)),
+                Err(Error::NotFound { .. }) => Ok(CancelOutcome::NotFound),
+                Err(error) => Err(error),
+            }
+        })
     }
 }

@@ -12,8 +12,8 @@ use dbos::sysdb::SystemDatabase;
 use dbos::sysdb::types::{Fork, ForkOptions};
 
 use super::Client;
-use crate::Error;
 use crate::record::{JobId, StepRecord};
+use crate::{Error, Reply};
 
 /// A step of a job, by its position or by its name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,39 +60,41 @@ impl Client {
     /// # Errors
     /// [`Error::NotFound`] for an origin that is not there; [`Error::Fork`] where it has no such step, or one before it has
     /// failed, which the fork would only repeat; [`Error::IdTaken`]; [`Error::Unreachable`] or [`Error::Database`].
-    pub async fn fork(&self, origin: &JobId, from: &StepName, fork: &JobId) -> Result<Forked, Error> {
-        let detail = self.show(origin).await?;
-        let start = start_of(&detail.steps, from)?;
-        match self.summary(fork).await {
-            Err(Error::NotFound { .. }) => {}
-            Err(error) => return Err(error),
-            Ok(_) => {
-                return Err(Error::IdTaken {
-                    id: fork.to_string(),
-                    difference: None,
-                });
+    pub fn fork<'a>(&'a self, origin: &'a JobId, from: &'a StepName, fork: &'a JobId) -> Reply<'a, Forked> {
+        Box::pin(async move {
+            let detail = self.show(origin).await?;
+            let start = start_of(&detail.steps, from)?;
+            match self.summary(fork).await {
+                Err(Error::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+                Ok(_) => {
+                    return Err(Error::IdTaken {
+                        id: fork.to_string(),
+                        difference: None,
+                    });
+                }
             }
-        }
-        let queue = detail.job.queue.unwrap_or_else(|| self.queue.clone());
-        let forks = [Fork {
-            forked_id: Some(fork.as_str()),
-            start_step: start,
-            ..Fork::new(origin.as_str())
-        }];
-        let options = ForkOptions {
-            queue_name: Some(&queue),
-            ..ForkOptions::default()
-        };
-        let forked = self.database.engine.fork_workflows(&forks, &options, None);
-        self.database
-            .bounded("forking a job", self.timeout, forked)
-            .await?;
-        self.announce(&queue).await;
-        let kept = detail.steps.into_iter().filter(|step| step.id < start);
-        Ok(Forked {
-            id: fork.clone(),
-            queue,
-            kept: kept.collect(),
+            let queue = detail.job.queue.unwrap_or_else(|| self.queue.clone());
+            let forks = [Fork {
+                forked_id: Some(fork.as_str()),
+                start_step: start,
+                ..Fork::new(origin.as_str())
+            }];
+            let options = ForkOptions {
+                queue_name: Some(&queue),
+                ..ForkOptions::default()
+            };
+            let forked = self.database.engine.fork_workflows(&forks, &options, None);
+            self.database
+                .bounded("forking a job", self.timeout, forked)
+                .await?;
+            self.announce(&queue).await;
+            let kept = detail.steps.into_iter().filter(|step| step.id < start);
+            Ok(Forked {
+                id: fork.clone(),
+                queue,
+                kept: kept.collect(),
+            })
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::Client;
-use crate::Error;
+use crate::Reply;
 use crate::artifact::{ArtifactPlace, Artifacts};
 use crate::database::workflow_rows::DELETE_ENDED;
 use crate::gc::{GcOptions, GcReport, collect};
@@ -17,20 +17,22 @@ impl Client {
     /// stays so. The artifacts that they referred to are garbage then.
     ///
     /// # Errors
-    /// [`Error::Unreachable`] or [`Error::Database`].
-    pub async fn delete_all(&self, jobs: &[JobId]) -> Result<HashSet<JobId>, Error> {
-        let mut deleted = HashSet::new();
-        for some in jobs.chunks(DELETED_AT_ONCE) {
-            let ids: Vec<&str> = some.iter().map(JobId::as_str).collect();
-            let gone = sqlx::query_as(DELETE_ENDED)
-                .bind(ids)
-                .bind(APPLICATION)
-                .fetch_one(&self.database.pool);
-            let gone = self.database.bounded("deleting jobs", self.timeout, gone);
-            let (gone, _): (Vec<String>, Option<String>) = gone.await?;
-            deleted.extend(gone.into_iter().map(JobId::new));
-        }
-        Ok(deleted)
+    /// [`Error::Unreachable`](crate::Error::Unreachable) or [`Error::Database`](crate::Error::Database).
+    pub fn delete_all<'a>(&'a self, jobs: &'a [JobId]) -> Reply<'a, HashSet<JobId>> {
+        Box::pin(async move {
+            let mut deleted = HashSet::new();
+            for some in jobs.chunks(DELETED_AT_ONCE) {
+                let ids: Vec<&str> = some.iter().map(JobId::as_str).collect();
+                let gone = sqlx::query_as(DELETE_ENDED)
+                    .bind(ids)
+                    .bind(APPLICATION)
+                    .fetch_one(&self.database.pool);
+                let gone = self.database.bounded("deleting jobs", self.timeout, gone);
+                let (gone, _): (Vec<String>, Option<String>) = gone.await?;
+                deleted.extend(gone.into_iter().map(JobId::new));
+            }
+            Ok(deleted)
+        })
     }
 
     /// Deletes, or only reports, jobs that ended long ago and the artifacts in `place` that no job refers to.
@@ -38,15 +40,17 @@ impl Client {
     /// Only artifacts of this database are looked at. Repeating it is harmless, and so is doing it twice at a time.
     ///
     /// # Errors
-    /// [`Error::Artifacts`], [`Error::Unreachable`] or [`Error::Database`]; what was deleted before stays so.
-    pub async fn collect_garbage(
-        &self,
-        place: &ArtifactPlace,
+    /// [`Error::Artifacts`](crate::Error::Artifacts), [`Error::Unreachable`](crate::Error::Unreachable) or [`Error::Database`](crate::Error::Database); what was deleted before stays so.
+    pub fn collect_garbage<'a>(
+        &'a self,
+        place: &'a ArtifactPlace,
         options: GcOptions,
-    ) -> Result<GcReport, Error> {
-        let name = self.database.name().await?;
-        Artifacts::check_is_there(place)?;
-        let artifacts = Artifacts::open(place, &name)?;
-        collect(&self.database, &artifacts, options).await
+    ) -> Reply<'a, GcReport> {
+        Box::pin(async move {
+            let name = self.database.name().await?;
+            Artifacts::check_is_there(place)?;
+            let artifacts = Artifacts::open(place, &name)?;
+            collect(&self.database, &artifacts, options).await
+        })
     }
 }

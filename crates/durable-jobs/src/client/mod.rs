@@ -29,6 +29,7 @@ mod submit_once;
 mod wait;
 mod waiting;
 
+use futures_util::future::BoxFuture;
 use std::time::Duration;
 
 pub use crate::gc::{Collected, GcMode, GcOptions, GcReport};
@@ -54,11 +55,11 @@ use changes::Followed;
 
 use sqlx::postgres::PgRow;
 
-use crate::Error;
 use crate::database::{Access, Address, ConnectionLimit, Database, DatabaseClock, Tables, text};
 use crate::job::JobTypes;
 use crate::presence::{self, Presence};
 use crate::record::DEFAULT_QUEUE;
+use crate::{Error, Reply};
 
 /// The settings of a client.
 #[derive(Clone)]
@@ -112,29 +113,31 @@ impl Client {
     /// # Errors
     /// [`Error::Url`], [`Error::Unreachable`], [`Error::Refused`], [`Error::Unsuitable`], [`Error::SchemaNewer`],
     /// [`Error::SchemaOlder`] or [`Error::NoTables`].
-    pub async fn connect(settings: ClientSettings) -> Result<Self, Error> {
-        let ClientSettings {
-            database_url,
-            queue,
-            job_types,
-            tables,
-            timeout,
-            patience,
-            host,
-        } = settings;
-        let address = Address::parse(&database_url)?;
-        let access = Access {
-            tables,
-            scope: job_types.scope(),
-        };
-        let database = Database::open(address, access, timeout, patience).await?;
-        Ok(Self {
-            database,
-            queue,
-            job_types,
-            timeout,
-            host,
-            followed: Followed::default(),
+    pub fn connect(settings: ClientSettings) -> Reply<'static, Self> {
+        Box::pin(async move {
+            let ClientSettings {
+                database_url,
+                queue,
+                job_types,
+                tables,
+                timeout,
+                patience,
+                host,
+            } = settings;
+            let address = Address::parse(&database_url)?;
+            let access = Access {
+                tables,
+                scope: job_types.scope(),
+            };
+            let database = Database::open(address, access, timeout, patience).await?;
+            Ok(Self {
+                database,
+                queue,
+                job_types,
+                timeout,
+                host,
+                followed: Followed::default(),
+            })
         })
     }
 
@@ -154,13 +157,15 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unreachable`] or [`Error::Database`].
-    pub async fn workers(&self) -> Result<Vec<Presence>, Error> {
-        let rows = sqlx::query(presence::SELECT).fetch_all(&self.database.pool);
-        let rows = self
-            .database
-            .bounded("listing workers", self.timeout, rows)
-            .await?;
-        self.workers_in(&rows)
+    pub fn workers(&self) -> Reply<'_, Vec<Presence>> {
+        Box::pin(async move {
+            let rows = sqlx::query(presence::SELECT).fetch_all(&self.database.pool);
+            let rows = self
+                .database
+                .bounded("listing workers", self.timeout, rows)
+                .await?;
+            self.workers_in(&rows)
+        })
     }
 
     fn workers_in(&self, rows: &[PgRow]) -> Result<Vec<Presence>, Error> {
@@ -176,15 +181,17 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unreachable`] or [`Error::Database`].
-    pub async fn tightest_limit(&self) -> Result<ConnectionLimit, Error> {
-        let asked = async {
-            let mut connection = self.database.pool.acquire().await.map_err(text)?;
-            let limit = self.database.address.tightest_limit(&mut connection).await;
-            limit.map_err(text)
-        };
-        self.database
-            .bounded("counting connections", self.timeout, asked)
-            .await
+    pub fn tightest_limit(&self) -> Reply<'_, ConnectionLimit> {
+        Box::pin(async move {
+            let asked = async {
+                let mut connection = self.database.pool.acquire().await.map_err(text)?;
+                let limit = self.database.address.tightest_limit(&mut connection).await;
+                limit.map_err(text)
+            };
+            self.database
+                .bounded("counting connections", self.timeout, asked)
+                .await
+        })
     }
 
     /// The database's clock, as it was read when this client connected.
@@ -194,8 +201,10 @@ impl Client {
     }
 
     /// Closes the connections; what was submitted stays.
-    pub async fn close(&self) {
-        self.database.close().await;
+    pub fn close(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            self.database.close().await;
+        })
     }
 }
 

@@ -8,9 +8,9 @@
 use sqlx::postgres::PgRow;
 
 use super::{Client, unreadable};
-use crate::Error;
 use crate::database::workflow_rows::{BY_INDEX, count_up_to, dates, number_and_end, page};
 use crate::record::{Cursor, Job, JobFilter, Order, State};
+use crate::{Error, Reply};
 
 /// The number of rows that are read at once.
 const PAGE: usize = 500;
@@ -45,13 +45,15 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unreachable`] or [`Error::Database`].
-    pub async fn list(&self, filter: &JobFilter) -> Result<Vec<Job>, Error> {
-        let mut pages = self.pages(filter);
-        let mut jobs = Vec::new();
-        while let Some(page) = pages.next().await? {
-            jobs.extend(page);
-        }
-        Ok(jobs)
+    pub fn list<'a>(&'a self, filter: &'a JobFilter) -> Reply<'a, Vec<Job>> {
+        Box::pin(async move {
+            let mut pages = self.pages(filter);
+            let mut jobs = Vec::new();
+            while let Some(page) = pages.next().await? {
+                jobs.extend(page);
+            }
+            Ok(jobs)
+        })
     }
 
     /// Lists jobs as [`Client::list`] does, a page at a time.
@@ -70,16 +72,18 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unreachable`] or [`Error::Database`].
-    pub async fn count(&self, filter: &JobFilter, most: u64) -> Result<JobCount, Error> {
-        let counted = if filter.needs_jobs() {
-            self.count_jobs(filter, most).await?
-        } else {
-            self.count_rows(filter, most.saturating_add(1)).await?
-        };
-        Ok(if counted > most {
-            JobCount::Over(most)
-        } else {
-            JobCount::Exactly(counted)
+    pub fn count<'a>(&'a self, filter: &'a JobFilter, most: u64) -> Reply<'a, JobCount> {
+        Box::pin(async move {
+            let counted = if filter.needs_jobs() {
+                self.count_jobs(filter, most).await?
+            } else {
+                self.count_rows(filter, most.saturating_add(1)).await?
+            };
+            Ok(if counted > most {
+                JobCount::Over(most)
+            } else {
+                JobCount::Exactly(counted)
+            })
         })
     }
 
@@ -88,29 +92,31 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unreachable`] or [`Error::Database`].
-    pub async fn freeze(&self, filter: JobFilter) -> Result<(JobFilter, u64), Error> {
-        let counted = async {
-            let mut by_index = self.database.pool.begin().await?;
-            sqlx::raw_sql(BY_INDEX).execute(&mut *by_index).await?;
-            let mut query = number_and_end(&filter);
-            let counted: (i64, Option<i64>) = query.build_query_as().fetch_one(&mut *by_index).await?;
-            by_index.rollback().await?;
-            Ok::<_, sqlx::Error>(counted)
-        };
-        let counted = self.database.bounded("counting jobs", self.timeout, counted);
-        let (count, end) = counted.await?;
-        let mut frozen = JobFilter {
-            until_ms: end.or(filter.until_ms),
-            order: Order::OldestFirst,
-            ..filter
-        };
-        let count = if frozen.needs_jobs() {
-            self.count_jobs(&frozen, u64::MAX).await?
-        } else {
-            count.unsigned_abs()
-        };
-        frozen.limit = Some(u32::try_from(count).unwrap_or(u32::MAX));
-        Ok((frozen, count))
+    pub fn freeze(&self, filter: JobFilter) -> Reply<'_, (JobFilter, u64)> {
+        Box::pin(async move {
+            let counted = async {
+                let mut by_index = self.database.pool.begin().await?;
+                sqlx::raw_sql(BY_INDEX).execute(&mut *by_index).await?;
+                let mut query = number_and_end(&filter);
+                let counted: (i64, Option<i64>) = query.build_query_as().fetch_one(&mut *by_index).await?;
+                by_index.rollback().await?;
+                Ok::<_, sqlx::Error>(counted)
+            };
+            let counted = self.database.bounded("counting jobs", self.timeout, counted);
+            let (count, end) = counted.await?;
+            let mut frozen = JobFilter {
+                until_ms: end.or(filter.until_ms),
+                order: Order::OldestFirst,
+                ..filter
+            };
+            let count = if frozen.needs_jobs() {
+                self.count_jobs(&frozen, u64::MAX).await?
+            } else {
+                count.unsigned_abs()
+            };
+            frozen.limit = Some(u32::try_from(count).unwrap_or(u32::MAX));
+            Ok((frozen, count))
+        })
     }
 
     async fn count_rows(&self, filter: &JobFilter, most: u64) -> Result<u64, Error> {
@@ -169,18 +175,20 @@ impl Pages<'_> {
     ///
     /// # Errors
     /// [`Error::Unreachable`] or [`Error::Database`].
-    pub async fn next(&mut self) -> Result<Option<Vec<Job>>, Error> {
-        while self.left > 0 && !self.is_over {
-            let mut jobs = self.read().await?;
-            jobs.retain(|job| self.filter.admits(job));
-            jobs.truncate(self.left);
-            self.left -= jobs.len();
-            if let Some(last) = jobs.last() {
-                self.filter.after = Some(Cursor::within(self.filter.order, last));
-                return Ok(Some(jobs));
+    pub fn next(&mut self) -> Reply<'_, Option<Vec<Job>>> {
+        Box::pin(async move {
+            while self.left > 0 && !self.is_over {
+                let mut jobs = self.read().await?;
+                jobs.retain(|job| self.filter.admits(job));
+                jobs.truncate(self.left);
+                self.left -= jobs.len();
+                if let Some(last) = jobs.last() {
+                    self.filter.after = Some(Cursor::within(self.filter.order, last));
+                    return Ok(Some(jobs));
+                }
             }
-        }
-        Ok(None)
+            Ok(None)
+        })
     }
 
     /// The place from which another list goes on after the jobs of the last page; absent before the first.

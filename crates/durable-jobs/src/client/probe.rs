@@ -21,11 +21,11 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::queue_control::limits_in;
-use crate::Error;
 use crate::database::Address;
 use crate::database::workflow_rows::QUEUE_STATUS;
 use crate::presence::is_live;
 use crate::record::Limit;
+use crate::{Error, Reply};
 
 const OPERATION: &str = "asking how the queue stands";
 
@@ -109,11 +109,13 @@ impl QueueProbe {
     /// # Errors
     /// [`Error::Unreachable`] when nobody answers in time; [`Error::Refused`]; [`Error::Database`] when the statement
     /// fails, as it does in a database that no worker and no client has used yet.
-    pub async fn ask(&self, timeout: Duration) -> Result<QueueStatus, Error> {
-        match tokio::time::timeout(timeout, self.0.ask(timeout)).await {
-            Ok(answer) => answer,
-            Err(_) => Err(self.0.address.no_answer(timeout)),
-        }
+    pub fn ask(&self, timeout: Duration) -> Reply<'_, QueueStatus> {
+        Box::pin(async move {
+            match tokio::time::timeout(timeout, self.0.ask(timeout)).await {
+                Ok(answer) => answer,
+                Err(_) => Err(self.0.address.no_answer(timeout)),
+            }
+        })
     }
 }
 

@@ -12,7 +12,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::{Client, unreadable};
-use crate::Error;
+use crate::Reply;
 use crate::presence::is_live;
 use crate::record::{JobId, RunningJob};
 
@@ -33,24 +33,26 @@ impl Client {
     /// `seconds` is advanced by the age of the heartbeat, so it grows between two of them; the rest is as it was said.
     ///
     /// # Errors
-    /// [`Error::Unreachable`] or [`Error::Database`].
-    pub async fn progress(&self, ids: &[JobId]) -> Result<HashMap<JobId, RunningJob>, Error> {
-        let ids: Vec<&str> = ids.iter().map(JobId::as_str).collect();
-        let rows = sqlx::query(PROGRESS).bind(ids).fetch_all(&self.database.pool);
-        let rows = self
-            .database
-            .bounded("reading progress", self.timeout, rows)
-            .await?;
-        let said: Vec<_> = rows
-            .iter()
-            .map(job_of)
-            .collect::<Result<_, _>>()
-            .map_err(|error| unreadable(&error))?;
-        Ok(said
-            .into_iter()
-            .flatten()
-            .map(|job| (JobId::new(&job.workflow_id), job))
-            .collect())
+    /// [`Error::Unreachable`](crate::Error::Unreachable) or [`Error::Database`](crate::Error::Database).
+    pub fn progress<'a>(&'a self, ids: &'a [JobId]) -> Reply<'a, HashMap<JobId, RunningJob>> {
+        Box::pin(async move {
+            let ids: Vec<&str> = ids.iter().map(JobId::as_str).collect();
+            let rows = sqlx::query(PROGRESS).bind(ids).fetch_all(&self.database.pool);
+            let rows = self
+                .database
+                .bounded("reading progress", self.timeout, rows)
+                .await?;
+            let said: Vec<_> = rows
+                .iter()
+                .map(job_of)
+                .collect::<Result<_, _>>()
+                .map_err(|error| unreadable(&error))?;
+            Ok(said
+                .into_iter()
+                .flatten()
+                .map(|job| (JobId::new(&job.workflow_id), job))
+                .collect())
+        })
     }
 }
 

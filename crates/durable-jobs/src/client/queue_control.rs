@@ -8,9 +8,9 @@ use sqlx::Row;
 use sqlx::postgres::{PgQueryResult, PgRow};
 
 use super::Client;
-use crate::Error;
 use crate::database::workflow_rows::{LIMIT_QUEUE, PAUSE_QUEUE, QUEUES, RESUME_QUEUE};
 use crate::record::{APPLICATION, ENGINE_QUEUE, Rate, StartLimits};
+use crate::{Error, Reply};
 
 /// A queue as it is set, and what is in it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -34,54 +34,62 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unreachable`] or [`Error::Database`].
-    pub async fn queues(&self) -> Result<Vec<QueueView>, Error> {
-        let rows = sqlx::query(QUEUES)
-            .bind(ENGINE_QUEUE)
-            .fetch_all(&self.database.pool);
-        let rows = self
-            .database
-            .bounded("listing queues", self.timeout, rows)
-            .await?;
-        let views: Result<Vec<_>, _> = rows.iter().map(QueueView::from_row).collect();
-        views.map_err(|error| super::unreadable(&error))
+    pub fn queues(&self) -> Reply<'_, Vec<QueueView>> {
+        Box::pin(async move {
+            let rows = sqlx::query(QUEUES)
+                .bind(ENGINE_QUEUE)
+                .fetch_all(&self.database.pool);
+            let rows = self
+                .database
+                .bounded("listing queues", self.timeout, rows)
+                .await?;
+            let views: Result<Vec<_>, _> = rows.iter().map(QueueView::from_row).collect();
+            views.map_err(|error| super::unreadable(&error))
+        })
     }
 
     /// Lets no job of the queue start until it is resumed; one that is paused stays so.
     ///
     /// # Errors
     /// [`Error::Unreachable`] or [`Error::Database`].
-    pub async fn pause_queue(&self, queue: &str) -> Result<(), Error> {
-        let paused = sqlx::query(PAUSE_QUEUE)
-            .bind(queue)
-            .bind(APPLICATION)
-            .execute(&self.database.pool);
-        self.changed("pausing a queue", paused).await.map(drop)
+    pub fn pause_queue<'a>(&'a self, queue: &'a str) -> Reply<'a, ()> {
+        Box::pin(async move {
+            let paused = sqlx::query(PAUSE_QUEUE)
+                .bind(queue)
+                .bind(APPLICATION)
+                .execute(&self.database.pool);
+            self.changed("pausing a queue", paused).await.map(drop)
+        })
     }
 
     /// Lets the jobs of the queue start again, and tells whether it was paused.
     ///
     /// # Errors
     /// [`Error::Unreachable`] or [`Error::Database`].
-    pub async fn resume_queue(&self, queue: &str) -> Result<bool, Error> {
-        let resumed = sqlx::query(RESUME_QUEUE).bind(queue).execute(&self.database.pool);
-        let resumed = self.changed("resuming a queue", resumed).await?;
-        self.announce(queue).await;
-        Ok(resumed.rows_affected() > 0)
+    pub fn resume_queue<'a>(&'a self, queue: &'a str) -> Reply<'a, bool> {
+        Box::pin(async move {
+            let resumed = sqlx::query(RESUME_QUEUE).bind(queue).execute(&self.database.pool);
+            let resumed = self.changed("resuming a queue", resumed).await?;
+            self.announce(queue).await;
+            Ok(resumed.rows_affected() > 0)
+        })
     }
 
     /// Limits how fast jobs of the queue start; `None` takes the limit away.
     ///
     /// # Errors
     /// [`Error::Unreachable`] or [`Error::Database`].
-    pub async fn limit_queue(&self, queue: &str, rate: Option<Rate>) -> Result<(), Error> {
-        let starts = rate.map(|rate| i32::try_from(rate.starts).unwrap_or(i32::MAX));
-        let limited = sqlx::query(LIMIT_QUEUE)
-            .bind(queue)
-            .bind(starts)
-            .bind(rate.map(|rate| rate.seconds))
-            .bind(APPLICATION)
-            .execute(&self.database.pool);
-        self.changed("limiting a queue", limited).await.map(drop)
+    pub fn limit_queue<'a>(&'a self, queue: &'a str, rate: Option<Rate>) -> Reply<'a, ()> {
+        Box::pin(async move {
+            let starts = rate.map(|rate| i32::try_from(rate.starts).unwrap_or(i32::MAX));
+            let limited = sqlx::query(LIMIT_QUEUE)
+                .bind(queue)
+                .bind(starts)
+                .bind(rate.map(|rate| rate.seconds))
+                .bind(APPLICATION)
+                .execute(&self.database.pool);
+            self.changed("limiting a queue", limited).await.map(drop)
+        })
     }
 
     async fn changed(

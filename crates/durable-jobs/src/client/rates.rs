@@ -8,7 +8,7 @@ use sqlx::postgres::PgRow;
 
 use super::probe::{self, QueueStatus};
 use super::{Client, JobCount, unreadable};
-use crate::Error;
+use crate::Reply;
 use crate::database::workflow_rows::{BY_INDEX, ENDED_PER_BUCKET};
 use crate::record::{APPLICATION, JobFilter, State};
 
@@ -56,42 +56,46 @@ impl Client {
     /// Counts the jobs of all queues that ended in the last minutes, 1 to 1,440.
     ///
     /// # Errors
-    /// [`Error::Unreachable`] or [`Error::Database`].
-    pub async fn throughput(&self, minutes: u32) -> Result<Throughput, Error> {
-        let span = Duration::from_mins(minutes.clamp(1, 1_440).into()) / BUCKETS;
-        let span_ms = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
-        let rows = async {
-            let mut by_index = self.database.pool.begin().await?;
-            sqlx::raw_sql(BY_INDEX).execute(&mut *by_index).await?;
-            let rows = sqlx::query(ENDED_PER_BUCKET)
-                .bind(i64::from(BUCKETS))
-                .bind(span_ms)
-                .bind(MOST)
-                .bind(APPLICATION)
-                .fetch_all(&mut *by_index)
-                .await?;
-            by_index.rollback().await?;
-            Ok::<_, sqlx::Error>(rows)
-        };
-        let rows = self.database.bounded("counting ended jobs", self.timeout, rows);
-        Throughput::in_rows(&rows.await?, span_ms).map_err(|error| unreadable(&error))
+    /// [`Error::Unreachable`](crate::Error::Unreachable) or [`Error::Database`](crate::Error::Database).
+    pub fn throughput(&self, minutes: u32) -> Reply<'_, Throughput> {
+        Box::pin(async move {
+            let span = Duration::from_mins(minutes.clamp(1, 1_440).into()) / BUCKETS;
+            let span_ms = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+            let rows = async {
+                let mut by_index = self.database.pool.begin().await?;
+                sqlx::raw_sql(BY_INDEX).execute(&mut *by_index).await?;
+                let rows = sqlx::query(ENDED_PER_BUCKET)
+                    .bind(i64::from(BUCKETS))
+                    .bind(span_ms)
+                    .bind(MOST)
+                    .bind(APPLICATION)
+                    .fetch_all(&mut *by_index)
+                    .await?;
+                by_index.rollback().await?;
+                Ok::<_, sqlx::Error>(rows)
+            };
+            let rows = self.database.bounded("counting ended jobs", self.timeout, rows);
+            Throughput::in_rows(&rows.await?, span_ms).map_err(|error| unreadable(&error))
+        })
     }
 
     /// Reads how the client's queue stands, and counts the jobs that need somebody.
     ///
     /// # Errors
-    /// [`Error::Unreachable`] or [`Error::Database`].
-    pub async fn overview(&self) -> Result<Overview, Error> {
-        let status = probe::status(&self.database.pool, &self.queue, self.job_types.version());
-        let status = self.database.bounded("counting jobs", self.timeout, status);
-        let in_state = |state| JobFilter {
-            states: vec![state],
-            ..JobFilter::default()
-        };
-        Ok(Overview {
-            queue: status.await?,
-            failed: self.count(&in_state(State::Failed), MANY).await?,
-            parked: self.count(&in_state(State::Parked), MANY).await?,
+    /// [`Error::Unreachable`](crate::Error::Unreachable) or [`Error::Database`](crate::Error::Database).
+    pub fn overview(&self) -> Reply<'_, Overview> {
+        Box::pin(async move {
+            let status = probe::status(&self.database.pool, &self.queue, self.job_types.version());
+            let status = self.database.bounded("counting jobs", self.timeout, status);
+            let in_state = |state| JobFilter {
+                states: vec![state],
+                ..JobFilter::default()
+            };
+            Ok(Overview {
+                queue: status.await?,
+                failed: self.count(&in_state(State::Failed), MANY).await?,
+                parked: self.count(&in_state(State::Parked), MANY).await?,
+            })
         })
     }
 }

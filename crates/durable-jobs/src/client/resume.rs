@@ -21,7 +21,7 @@ use sqlx::{Postgres, Transaction};
 
 use super::Client;
 use super::job_row::Ending;
-use crate::Error;
+use crate::Reply;
 use crate::database::text;
 use crate::database::workflow_rows::{FORGET_FAILED_STEPS, REQUEUE};
 use crate::record::{JobId, State};
@@ -63,28 +63,32 @@ impl Client {
     /// Puts a job that failed, was parked or was cancelled back into its queue; its recorded steps are kept.
     ///
     /// # Errors
-    /// [`Error::Unreachable`] or [`Error::Database`]; the job is then as it was, or resumed.
-    pub async fn resume(&self, id: &JobId, options: ResumeOptions) -> Result<ResumeOutcome, Error> {
-        let mut outcomes = self.resume_all(std::slice::from_ref(id), options).await?;
-        Ok(outcomes.remove(id).unwrap_or(ResumeOutcome::NotFound))
+    /// [`Error::Unreachable`](crate::Error::Unreachable) or [`Error::Database`](crate::Error::Database); the job is then as it was, or resumed.
+    pub fn resume<'a>(&'a self, id: &'a JobId, options: ResumeOptions) -> Reply<'a, ResumeOutcome> {
+        Box::pin(async move {
+            let mut outcomes = self.resume_all(std::slice::from_ref(id), options).await?;
+            Ok(outcomes.remove(id).unwrap_or(ResumeOutcome::NotFound))
+        })
     }
 
     /// Puts jobs back as [`Client::resume`] does, hundreds by one statement; what was resumed before an error stays so.
     ///
     /// # Errors
-    /// [`Error::Unreachable`] or [`Error::Database`].
-    pub async fn resume_all(
-        &self,
-        jobs: &[JobId],
+    /// [`Error::Unreachable`](crate::Error::Unreachable) or [`Error::Database`](crate::Error::Database).
+    pub fn resume_all<'a>(
+        &'a self,
+        jobs: &'a [JobId],
         options: ResumeOptions,
-    ) -> Result<HashMap<JobId, ResumeOutcome>, Error> {
-        let mut outcomes = HashMap::with_capacity(jobs.len());
-        for some in jobs.chunks(RESUMED_AT_ONCE) {
-            let requeued = self.requeue_in_time(some, options);
-            let requeued = self.database.bounded("resuming jobs", self.timeout, requeued);
-            outcomes.extend(requeued.await?);
-        }
-        Ok(outcomes)
+    ) -> Reply<'a, HashMap<JobId, ResumeOutcome>> {
+        Box::pin(async move {
+            let mut outcomes = HashMap::with_capacity(jobs.len());
+            for some in jobs.chunks(RESUMED_AT_ONCE) {
+                let requeued = self.requeue_in_time(some, options);
+                let requeued = self.database.bounded("resuming jobs", self.timeout, requeued);
+                outcomes.extend(requeued.await?);
+            }
+            Ok(outcomes)
+        })
     }
 
     /// Puts the jobs back, those that were cancelled just now when their moment is over.

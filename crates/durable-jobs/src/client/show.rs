@@ -8,9 +8,9 @@ use sqlx::postgres::PgRow;
 
 use super::job_row::Ending;
 use super::{Client, probe, unreadable};
-use crate::Error;
 use crate::database::workflow_rows::{INPUTS, JOB, STEPS};
 use crate::record::{JobDetail, JobId, JobSummary, StepRecord};
+use crate::{Error, Reply};
 
 /// The position before that of every step.
 const FIRST: i32 = -1;
@@ -59,15 +59,17 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unreachable`] or [`Error::Database`].
-    pub async fn counts(&self) -> Result<QueueCounts, Error> {
-        let status = probe::status(&self.database.pool, &self.queue, self.job_types.version());
-        let status = self
-            .database
-            .bounded("counting jobs", self.timeout, status)
-            .await?;
-        Ok(QueueCounts {
-            queued: status.queued,
-            running: status.running,
+    pub fn counts(&self) -> Reply<'_, QueueCounts> {
+        Box::pin(async move {
+            let status = probe::status(&self.database.pool, &self.queue, self.job_types.version());
+            let status = self
+                .database
+                .bounded("counting jobs", self.timeout, status)
+                .await?;
+            Ok(QueueCounts {
+                queued: status.queued,
+                running: status.running,
+            })
         })
     }
 
@@ -75,19 +77,21 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Unreachable`] or [`Error::Database`].
-    pub async fn show(&self, id: &JobId) -> Result<JobDetail, Error> {
-        let JobSummary {
-            job,
-            result,
-            error,
-            step_count: _,
-        } = self.summary(id).await?;
-        let steps = self.steps_after(id, FIRST, None).await?;
-        Ok(JobDetail {
-            job,
-            result,
-            error,
-            steps,
+    pub fn show<'a>(&'a self, id: &'a JobId) -> Reply<'a, JobDetail> {
+        Box::pin(async move {
+            let JobSummary {
+                job,
+                result,
+                error,
+                step_count: _,
+            } = self.summary(id).await?;
+            let steps = self.steps_after(id, FIRST, None).await?;
+            Ok(JobDetail {
+                job,
+                result,
+                error,
+                steps,
+            })
         })
     }
 
@@ -95,25 +99,29 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Unreachable`] or [`Error::Database`].
-    pub async fn summary(&self, id: &JobId) -> Result<JobSummary, Error> {
-        let row = sqlx::query(JOB)
-            .bind(id.as_str())
-            .fetch_optional(&self.database.pool);
-        let row = self.database.bounded("reading a job", self.timeout, row).await?;
-        let row = row.ok_or_else(|| Error::NotFound { id: id.to_string() })?;
-        self.summary_of(&row).map_err(|error| unreadable(&error))
+    pub fn summary<'a>(&'a self, id: &'a JobId) -> Reply<'a, JobSummary> {
+        Box::pin(async move {
+            let row = sqlx::query(JOB)
+                .bind(id.as_str())
+                .fetch_optional(&self.database.pool);
+            let row = self.database.bounded("reading a job", self.timeout, row).await?;
+            let row = row.ok_or_else(|| Error::NotFound { id: id.to_string() })?;
+            self.summary_of(&row).map_err(|error| unreadable(&error))
+        })
     }
 
     /// Reads up to `limit` of the recorded steps of a job that come after the one at a position, or the first ones.
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Unreachable`] or [`Error::Database`].
-    pub async fn steps(&self, id: &JobId, after: Option<i32>, limit: u32) -> Result<Vec<StepRecord>, Error> {
-        let steps = self.steps_after(id, after.unwrap_or(FIRST), Some(limit)).await?;
-        if steps.is_empty() {
-            self.summary(id).await?;
-        }
-        Ok(steps)
+    pub fn steps<'a>(&'a self, id: &'a JobId, after: Option<i32>, limit: u32) -> Reply<'a, Vec<StepRecord>> {
+        Box::pin(async move {
+            let steps = self.steps_after(id, after.unwrap_or(FIRST), Some(limit)).await?;
+            if steps.is_empty() {
+                self.summary(id).await?;
+            }
+            Ok(steps)
+        })
     }
 
     fn summary_of(&self, row: &PgRow) -> Result<JobSummary, sqlx::Error> {

@@ -1,5 +1,6 @@
 //! Jobs of a submission that are there already: they are counted if they were submitted the same, and refused if not.
 
+use crate::Reply;
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
@@ -18,18 +19,20 @@ impl Client {
     /// # Errors
     /// [`Error::IdTwice`]; [`Error::IdTaken`] when one of them is there and was submitted otherwise; [`Error::Unreachable`] or
     /// [`Error::Database`].
-    pub async fn count_queued(&self, jobs: &[NewJob], options: SubmitOptions) -> Result<usize, Error> {
-        refuse_twice(jobs)?;
-        let is_known_new = |job: &&NewJob| {
-            let batch = job.batch.as_ref().filter(|_| options.has_fresh_batch);
-            batch.is_some_and(|batch| batch.numbers(&job.id))
-        };
-        let asked: Vec<&NewJob> = jobs.iter().filter(|job| !is_known_new(job)).collect();
-        let mut queued = 0;
-        for some in asked.chunks(AT_ONCE) {
-            queued += self.refuse_others(some, options).await?;
-        }
-        Ok(queued)
+    pub fn count_queued<'a>(&'a self, jobs: &'a [NewJob], options: SubmitOptions) -> Reply<'a, usize> {
+        Box::pin(async move {
+            refuse_twice(jobs)?;
+            let is_known_new = |job: &&NewJob| {
+                let batch = job.batch.as_ref().filter(|_| options.has_fresh_batch);
+                batch.is_some_and(|batch| batch.numbers(&job.id))
+            };
+            let asked: Vec<&NewJob> = jobs.iter().filter(|job| !is_known_new(job)).collect();
+            let mut queued = 0;
+            for some in asked.chunks(AT_ONCE) {
+                queued += self.refuse_others(some, options).await?;
+            }
+            Ok(queued)
+        })
     }
 
     /// Refuses an id that names a job which was submitted otherwise, and counts the jobs that are there.

@@ -10,12 +10,12 @@ use sqlx::query::QueryScalar;
 use tracing::debug;
 
 use super::{Client, Delay, NewJob, SubmitOptions};
-use crate::Error;
 use crate::database::is_broken;
 use crate::database::workflow_rows::WRITE;
 use crate::job::JobType;
 use crate::presence::CHANNEL;
 use crate::record::{APPLICATION, Failure, JobId, MAX_INPUT_BYTES};
+use crate::{Error, Reply};
 
 /// So many jobs are written by one statement.
 pub(super) const AT_ONCE: usize = 1_000;
@@ -45,10 +45,12 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::submit_all`].
-    pub async fn submit_job(&self, job: NewJob) -> Result<JobId, Error> {
-        self.submit_all(std::slice::from_ref(&job), SubmitOptions::default())
-            .await?;
-        Ok(job.id)
+    pub fn submit_job(&self, job: NewJob) -> Reply<'_, JobId> {
+        Box::pin(async move {
+            self.submit_all(std::slice::from_ref(&job), SubmitOptions::default())
+                .await?;
+            Ok(job.id)
+        })
     }
 
     /// Submits jobs under the ids given; submitting the same again changes nothing.
@@ -64,23 +66,25 @@ impl Client {
     /// [`Error::Database`] when the database could not be asked; [`Error::IdTaken`] when an id names a job that was
     /// submitted otherwise, [`Error::IdTwice`] when two of these have it (nothing is queued); [`Error::CutShort`] when some of several jobs were queued before another of these errors: the same
     /// call again completes them.
-    pub async fn submit_all(&self, jobs: &[NewJob], options: SubmitOptions) -> Result<(), Error> {
-        for job in jobs {
-            self.admit(job)?;
-        }
-        options.check()?;
-        if jobs.len() > 1 {
-            self.count_queued(jobs, options).await?;
-        }
-        for (position, some) in jobs.chunks(AT_ONCE).enumerate() {
-            let queued = position * AT_ONCE;
-            let mut rows = Rows::of(some, options);
-            rows.date_among(queued, jobs.len());
-            let written = self.enqueue(some, options, &rows).await;
-            written.map_err(|cause| cut_short(queued, jobs.len(), cause))?;
-        }
-        self.announce(&self.queue).await;
-        Ok(())
+    pub fn submit_all<'a>(&'a self, jobs: &'a [NewJob], options: SubmitOptions) -> Reply<'a, ()> {
+        Box::pin(async move {
+            for job in jobs {
+                self.admit(job)?;
+            }
+            options.check()?;
+            if jobs.len() > 1 {
+                self.count_queued(jobs, options).await?;
+            }
+            for (position, some) in jobs.chunks(AT_ONCE).enumerate() {
+                let queued = position * AT_ONCE;
+                let mut rows = Rows::of(some, options);
+                rows.date_among(queued, jobs.len());
+                let written = self.enqueue(some, options, &rows).await;
+                written.map_err(|cause| cut_short(queued, jobs.len(), cause))?;
+            }
+            self.announce(&self.queue).await;
+            Ok(())
+        })
     }
 
     /// Refuses a job that its type, as this client knows it, does not admit.

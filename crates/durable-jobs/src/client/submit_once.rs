@@ -6,8 +6,8 @@ use dbos::sysdb::types::{Applications, WorkflowFilter, WorkflowRecord};
 
 use super::submit::{RETRY_INTERVAL, Rows};
 use super::{Client, NewJob, SubmitOptions};
-use crate::Error;
 use crate::record::{JobId, Label};
+use crate::{Error, Reply};
 
 /// The outcome of a submission under a key.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,24 +23,26 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::submit_all`], and [`Error::KeyHeld`] when the other job asks for something else.
-    pub async fn submit_once(
-        &self,
-        job: &NewJob,
-        key: &Label,
+    pub fn submit_once<'a>(
+        &'a self,
+        job: &'a NewJob,
+        key: &'a Label,
         options: SubmitOptions,
-    ) -> Result<Submitted, Error> {
-        self.admit(job)?;
-        options.check()?;
-        let rows = Rows::of(std::slice::from_ref(job), options).under(key.as_str());
-        let submitted = self.write_or_join((job, options), key, &rows);
-        let submitted = match tokio::time::timeout(self.timeout, submitted).await {
-            Ok(submitted) => submitted?,
-            Err(_) => return Err(self.database.address.silence(self.timeout).await),
-        };
-        if submitted == Submitted::Queued {
-            self.announce(&self.queue).await;
-        }
-        Ok(submitted)
+    ) -> Reply<'a, Submitted> {
+        Box::pin(async move {
+            self.admit(job)?;
+            options.check()?;
+            let rows = Rows::of(std::slice::from_ref(job), options).under(key.as_str());
+            let submitted = self.write_or_join((job, options), key, &rows);
+            let submitted = match tokio::time::timeout(self.timeout, submitted).await {
+                Ok(submitted) => submitted?,
+                Err(_) => return Err(self.database.address.silence(self.timeout).await),
+            };
+            if submitted == Submitted::Queued {
+                self.announce(&self.queue).await;
+            }
+            Ok(submitted)
+        })
     }
 
     /// Writes the row, or finds the one that holds its key.

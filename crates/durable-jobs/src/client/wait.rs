@@ -7,6 +7,7 @@
 //! Once a second it looks whether somebody takes the jobs, each by its own queue and version, whatever the client's are.
 //! Where nobody does and connections are few, it gives its own back between two looks: a worker that starts needs four.
 
+use futures_util::future::BoxFuture;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
@@ -182,24 +183,26 @@ impl Waiter {
     ///
     /// Cancel-safe: dropping the future loses no event. It does lose the question under way, so a caller that drops it
     /// every few milliseconds may never get an answer; such a caller runs the wait in a task of its own.
-    pub async fn next(&mut self) -> Option<WaitEvent> {
-        loop {
-            if let Some(event) = self.ready.pop_front() {
-                return Some(event);
+    pub fn next(&mut self) -> BoxFuture<'_, Option<WaitEvent>> {
+        Box::pin(async move {
+            loop {
+                if let Some(event) = self.ready.pop_front() {
+                    return Some(event);
+                }
+                if self.open.is_empty() {
+                    return None;
+                }
+                tokio::time::sleep_until(self.next_question).await;
+                let asked = Instant::now();
+                let answer = self.ask().await;
+                self.note(answer);
+                self.plan(asked.elapsed());
+                if self.is_in_the_way {
+                    self.client.database.let_go().await;
+                    self.next_question = Instant::now() + LOOK_AROUND;
+                }
             }
-            if self.open.is_empty() {
-                return None;
-            }
-            tokio::time::sleep_until(self.next_question).await;
-            let asked = Instant::now();
-            let answer = self.ask().await;
-            self.note(answer);
-            self.plan(asked.elapsed());
-            if self.is_in_the_way {
-                self.client.database.let_go().await;
-                self.next_question = Instant::now() + LOOK_AROUND;
-            }
-        }
+        })
     }
 
     /// The same as a stream.

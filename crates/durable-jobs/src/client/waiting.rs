@@ -15,10 +15,10 @@ use sqlx::postgres::PgRow;
 use super::listeners::{QueueVersion, workflow_in};
 use super::queue_standing::Standing;
 use super::{Client, unreadable};
-use crate::Error;
 use crate::database::workflow_rows::{STANDING, WAITING_JOB};
 use crate::presence::Presence;
 use crate::record::{ENGINE_QUEUE, JobId, State, WaitReason};
+use crate::{Error, Reply};
 
 /// A job that waits.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -59,27 +59,29 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::NotFound`], [`Error::Unreachable`] or [`Error::Database`].
-    pub async fn waiting(&self, id: &JobId) -> Result<Option<Waiting>, Error> {
-        const OPERATION: &str = "asking why a job waits";
-        let row = sqlx::query(WAITING_JOB)
-            .bind(id.as_str())
-            .bind(ENGINE_QUEUE)
-            .bind(self.job_types.version())
-            .fetch_optional(&self.database.pool);
-        let row = self.database.bounded(OPERATION, self.timeout, row).await?;
-        let row = row.ok_or_else(|| Error::NotFound { id: id.to_string() })?;
-        let Some(job) = OpenJob::in_row(&row).map_err(|error| unreadable(&error))? else {
-            return Ok(None);
-        };
-        let workers = self.workers().await?;
-        let lacking = job.of.lacking(&job.workflow, job.state, &workers);
-        if job.state == State::Running && lacking.is_none() {
-            return Ok(None);
-        }
-        let takers: Vec<&Presence> = workers.iter().filter(|worker| job.is_for(worker)).collect();
-        let standing = self.standing(id, &job, &takers);
-        let standing = self.database.bounded(OPERATION, self.timeout, standing).await?;
-        Ok(Some(job.waiting(lacking, &workers, &standing)))
+    pub fn waiting<'a>(&'a self, id: &'a JobId) -> Reply<'a, Option<Waiting>> {
+        Box::pin(async move {
+            const OPERATION: &str = "asking why a job waits";
+            let row = sqlx::query(WAITING_JOB)
+                .bind(id.as_str())
+                .bind(ENGINE_QUEUE)
+                .bind(self.job_types.version())
+                .fetch_optional(&self.database.pool);
+            let row = self.database.bounded(OPERATION, self.timeout, row).await?;
+            let row = row.ok_or_else(|| Error::NotFound { id: id.to_string() })?;
+            let Some(job) = OpenJob::in_row(&row).map_err(|error| unreadable(&error))? else {
+                return Ok(None);
+            };
+            let workers = self.workers().await?;
+            let lacking = job.of.lacking(&job.workflow, job.state, &workers);
+            if job.state == State::Running && lacking.is_none() {
+                return Ok(None);
+            }
+            let takers: Vec<&Presence> = workers.iter().filter(|worker| job.is_for(worker)).collect();
+            let standing = self.standing(id, &job, &takers);
+            let standing = self.database.bounded(OPERATION, self.timeout, standing).await?;
+            Ok(Some(job.waiting(lacking, &workers, &standing)))
+        })
     }
 
     async fn standing(

@@ -35,8 +35,8 @@ pub(crate) use scope::{Access, Scope};
 pub use tables::Tables;
 
 use self::tables::{NEWEST_TESTED_SCHEMA, known_version, prepare, schema_version};
-use crate::Error;
 use crate::record::APPLICATION;
+use crate::{Error, Reply};
 
 /// Takes room on the server's disk and gives it back, by sorting more than fits into the memory allowed: half a millisecond,
 /// and nothing is left of it.
@@ -306,50 +306,52 @@ pub fn printable_url(url: &str) -> String {
 ///
 /// # Errors
 /// [`Error::Url`], [`Error::Unreachable`], [`Error::Refused`] or [`Error::Unsuitable`].
-pub async fn inspect(url: &str, timeout: Duration) -> Result<DatabaseReport, Error> {
-    let address = Address::parse(url)?;
-    let mut connection = address.connect(timeout).await?;
-    let asked = Instant::now();
-    let (server_version, now_ms) = sqlx::query_as(concat!(
-        "select split_part(current_setting('server_version'), ' ', 1), ",
-        now_ms!()
-    ))
-    .fetch_one(&mut connection)
-    .await
-    .map_err(|error| address.failure("asking for the version", &error))?;
-    let round_trip_ms = asked.elapsed().as_secs_f64() * 1e3;
-    let clock_offset_ms = DatabaseClock::read(now_ms, asked).offset();
-    address.check_writable(&mut connection).await?;
-    let connections = address.tightest_limit(&mut connection).await?;
-    // It takes two more.
-    if connections.left > 2 {
-        address.check_sessions().await?;
-    }
-    let schema_version = schema_version(&mut connection, &address).await?;
-    let (has_own_tables, may_make_tables, may_write) = sqlx::query_as(
-        "select to_regclass('abaci.presence') is not null, \
+pub fn inspect(url: &str, timeout: Duration) -> Reply<'_, DatabaseReport> {
+    Box::pin(async move {
+        let address = Address::parse(url)?;
+        let mut connection = address.connect(timeout).await?;
+        let asked = Instant::now();
+        let (server_version, now_ms) = sqlx::query_as(concat!(
+            "select split_part(current_setting('server_version'), ' ', 1), ",
+            now_ms!()
+        ))
+        .fetch_one(&mut connection)
+        .await
+        .map_err(|error| address.failure("asking for the version", &error))?;
+        let round_trip_ms = asked.elapsed().as_secs_f64() * 1e3;
+        let clock_offset_ms = DatabaseClock::read(now_ms, asked).offset();
+        address.check_writable(&mut connection).await?;
+        let connections = address.tightest_limit(&mut connection).await?;
+        // It takes two more.
+        if connections.left > 2 {
+            address.check_sessions().await?;
+        }
+        let schema_version = schema_version(&mut connection, &address).await?;
+        let (has_own_tables, may_make_tables, may_write) = sqlx::query_as(
+            "select to_regclass('abaci.presence') is not null, \
          has_database_privilege(current_database(), 'CREATE'), \
          coalesce(has_table_privilege(to_regclass('dbos.workflow_status'), 'INSERT'), true)",
-    )
-    .fetch_one(&mut connection)
-    .await
-    .map_err(|error| address.failure("looking for our tables", &error))?;
-    let write_failure = try_room(&mut connection)
+        )
+        .fetch_one(&mut connection)
         .await
-        .map_err(|error| address.failure("looking for room", &error))?;
-    Ok(DatabaseReport {
-        connections,
-        write_failure,
-        place: address.place,
-        server_version,
-        schema_version,
-        has_own_tables,
-        may_make_tables,
-        may_write,
-        known_schema_version: known_version(),
-        newest_schema_version: NEWEST_TESTED_SCHEMA,
-        round_trip_ms,
-        clock_offset_ms,
+        .map_err(|error| address.failure("looking for our tables", &error))?;
+        let write_failure = try_room(&mut connection)
+            .await
+            .map_err(|error| address.failure("looking for room", &error))?;
+        Ok(DatabaseReport {
+            connections,
+            write_failure,
+            place: address.place,
+            server_version,
+            schema_version,
+            has_own_tables,
+            may_make_tables,
+            may_write,
+            known_schema_version: known_version(),
+            newest_schema_version: NEWEST_TESTED_SCHEMA,
+            round_trip_ms,
+            clock_offset_ms,
+        })
     })
 }
 

@@ -22,6 +22,7 @@ mod setup;
 #[cfg(test)]
 mod tests;
 
+use futures_util::future::BoxFuture;
 use std::time::Duration;
 
 use dbos::DBOS;
@@ -44,7 +45,7 @@ pub use crate::presence::Slot;
 
 use self::host::Host;
 use self::setup::Setup;
-use crate::Error;
+use crate::Reply;
 use crate::database::Database;
 use crate::presence::Registration;
 use crate::process::Children;
@@ -71,17 +72,19 @@ impl Worker {
     /// Jobs that a former holder of the same executor id left behind go back to their queue first.
     ///
     /// # Errors
-    /// [`Error::Url`], [`Error::Unreachable`], [`Error::Refused`], [`Error::Unsuitable`], [`Error::SchemaNewer`],
-    /// [`Error::SchemaOlder`], [`Error::ExecutorTaken`] or [`Error::Artifacts`].
-    pub async fn start(settings: WorkerSettings) -> Result<Self, Error> {
-        let setup = Setup::begin(settings).await?;
-        match setup.launch().await {
-            Ok((dbos, workflows)) => Ok(setup.into_worker(dbos, workflows)),
-            Err(error) => {
-                setup.registration.end().await;
-                Err(error)
+    /// [`Error::Url`](crate::Error::Url), [`Error::Unreachable`](crate::Error::Unreachable), [`Error::Refused`](crate::Error::Refused), [`Error::Unsuitable`](crate::Error::Unsuitable), [`Error::SchemaNewer`](crate::Error::SchemaNewer),
+    /// [`Error::SchemaOlder`](crate::Error::SchemaOlder), [`Error::ExecutorTaken`](crate::Error::ExecutorTaken) or [`Error::Artifacts`](crate::Error::Artifacts).
+    pub fn start(settings: WorkerSettings) -> Reply<'static, Self> {
+        Box::pin(async move {
+            let setup = Setup::begin(settings).await?;
+            match setup.launch().await {
+                Ok((dbos, workflows)) => Ok(setup.into_worker(dbos, workflows)),
+                Err(error) => {
+                    setup.registration.end().await;
+                    Err(error)
+                }
             }
-        }
+        })
     }
 
     /// `<host>/<slot>`.
@@ -144,14 +147,14 @@ impl Worker {
     /// Nothing is finished, recorded or given back. The process may start another worker then.
     ///
     /// # Errors
-    /// [`Error::NotDiscarded`] when something of it cannot be ended: then the process has to end.
-    pub async fn discard(self) -> Result<(), Error> {
-        discard::discard(self).await
+    /// [`Error::NotDiscarded`](crate::Error::NotDiscarded) when something of it cannot be ended: then the process has to end.
+    pub fn discard(self) -> Reply<'static, ()> {
+        Box::pin(async move { discard::discard(self).await })
     }
 
     /// Stops claiming, lets what runs finish within `grace`, hands the rest back to the queue and stops.
-    pub async fn drain(self, grace: Duration) -> DrainReport {
-        self.drain_until(grace, std::future::pending()).await
+    pub fn drain(self, grace: Duration) -> BoxFuture<'static, DrainReport> {
+        Box::pin(async move { self.drain_until(grace, std::future::pending()).await })
     }
 
     /// Drains like [`Worker::drain`] until `hurry` completes, and then hands back at once whatever still runs.

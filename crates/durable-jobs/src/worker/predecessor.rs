@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::Worker;
-use crate::Error;
+use crate::Reply;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -20,18 +20,20 @@ impl Worker {
     /// Starts of which more is known than that their worker is gone stay as they are.
     ///
     /// # Errors
-    /// [`Error::Unreachable`] or [`Error::Database`].
-    pub async fn name_death(&self, pid: u32, how: &str, age: Duration) -> Result<(), Error> {
-        let name = sqlx::query(NAME_DEATH)
-            .bind(self.executor_id())
-            .bind(i32::try_from(pid).unwrap_or_default())
-            .bind(how)
-            .bind(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
-            .bind(i32::try_from(std::process::id()).unwrap_or_default())
-            .execute(&self.database.pool);
-        self.database
-            .bounded("keeping how a worker ended", TIMEOUT, name)
-            .await
-            .map(drop)
+    /// [`Error::Unreachable`](crate::Error::Unreachable) or [`Error::Database`](crate::Error::Database).
+    pub fn name_death<'a>(&'a self, pid: u32, how: &'a str, age: Duration) -> Reply<'a, ()> {
+        Box::pin(async move {
+            let name = sqlx::query(NAME_DEATH)
+                .bind(self.executor_id())
+                .bind(i32::try_from(pid).unwrap_or_default())
+                .bind(how)
+                .bind(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
+                .bind(i32::try_from(std::process::id()).unwrap_or_default())
+                .execute(&self.database.pool);
+            self.database
+                .bounded("keeping how a worker ended", TIMEOUT, name)
+                .await
+                .map(drop)
+        })
     }
 }

@@ -27,10 +27,10 @@ pub use moment::{Moment, MomentError};
 use follow::{Place, Question, Seen};
 
 use super::{Client, unreadable};
-use crate::Error;
 use crate::database::workflow_rows::ChangesQuery;
 use crate::presence::Presence;
 use crate::record::Job;
+use crate::{Error, Reply};
 
 /// The changes since a moment.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,19 +56,21 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unreachable`] or [`Error::Database`]; the same question may be asked again.
-    pub async fn changes(&self, since: Option<Moment>) -> Result<Changes, Error> {
-        let mut followed = self.followed.lock().await;
-        let question = Question::after(since, followed.as_ref(), self.clock().now_ms());
-        let (seen, workers) = self.ask_for_changes(&question).await?;
-        let (answer, follow) = question.answer(seen, followed.as_ref());
-        if let Some(follow) = follow {
-            *followed = Some(follow);
-        }
-        Ok(Changes {
-            moment: answer.moment,
-            jobs: answer.jobs,
-            workers,
-            is_cut: answer.is_cut,
+    pub fn changes(&self, since: Option<Moment>) -> Reply<'_, Changes> {
+        Box::pin(async move {
+            let mut followed = self.followed.lock().await;
+            let question = Question::after(since, followed.as_ref(), self.clock().now_ms());
+            let (seen, workers) = self.ask_for_changes(&question).await?;
+            let (answer, follow) = question.answer(seen, followed.as_ref());
+            if let Some(follow) = follow {
+                *followed = Some(follow);
+            }
+            Ok(Changes {
+                moment: answer.moment,
+                jobs: answer.jobs,
+                workers,
+                is_cut: answer.is_cut,
+            })
         })
     }
 
@@ -79,24 +81,26 @@ impl Client {
     ///
     /// # Errors
     /// As [`Client::changes`].
-    pub async fn missed(&self, since: Moment, until: Moment) -> Result<Changes, Error> {
-        if !since.is_in_reach(self.clock().now_ms()) {
-            return Ok(Changes {
-                moment: until,
-                jobs: Vec::new(),
+    pub fn missed(&self, since: Moment, until: Moment) -> Reply<'_, Changes> {
+        Box::pin(async move {
+            if !since.is_in_reach(self.clock().now_ms()) {
+                return Ok(Changes {
+                    moment: until,
+                    jobs: Vec::new(),
+                    workers: Vec::new(),
+                    is_cut: true,
+                });
+            }
+            let followed = self.followed.lock().await;
+            let question = Question::between(since);
+            let (seen, _) = self.ask_for_changes(&question).await?;
+            let answer = question.missed(seen, followed.as_ref(), until);
+            Ok(Changes {
+                moment: answer.moment,
+                jobs: answer.jobs,
                 workers: Vec::new(),
-                is_cut: true,
-            });
-        }
-        let followed = self.followed.lock().await;
-        let question = Question::between(since);
-        let (seen, _) = self.ask_for_changes(&question).await?;
-        let answer = question.missed(seen, followed.as_ref(), until);
-        Ok(Changes {
-            moment: answer.moment,
-            jobs: answer.jobs,
-            workers: Vec::new(),
-            is_cut: answer.is_cut,
+                is_cut: answer.is_cut,
+            })
         })
     }
 
