@@ -8,7 +8,9 @@ use crate::{
 };
 
 /// Every experiment, in order.
-pub const EXPERIMENTS: &[Experiment] = &[
+///
+/// A static and no constant, whose functions would be compiled again where it is used.
+pub static EXPERIMENTS: &[Experiment] = &[
     ex1_state_in_memory::EXPERIMENT,
     ex2_poisoned_workflow::EXPERIMENT,
     ex3_object_as_input::EXPERIMENT,

@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use futures_util::future::BoxFuture;
 use serde::Serialize;
 use sqlx::error::DatabaseError;
 use sqlx::postgres::{PgConnection, PgListener};
@@ -93,9 +94,14 @@ pub(crate) fn name(experiment: &str) -> String {
 ///
 /// # Errors
 /// When the database does not answer within a minute, or refuses; what was dropped before stays so.
-pub async fn remove_leftovers(database_url: &str, removal: Removal) -> anyhow::Result<Vec<Leftover>> {
-    let removed = tokio::time::timeout(REMOVAL_TIMEOUT, remove_all(database_url, removal)).await;
-    removed.context("the database did not answer within a minute")?
+pub fn remove_leftovers(
+    database_url: &str,
+    removal: Removal,
+) -> BoxFuture<'_, anyhow::Result<Vec<Leftover>>> {
+    Box::pin(async move {
+        let removed = tokio::time::timeout(REMOVAL_TIMEOUT, remove_all(database_url, removal)).await;
+        removed.context("the database did not answer within a minute")?
+    })
 }
 
 async fn remove_all(database_url: &str, removal: Removal) -> anyhow::Result<Vec<Leftover>> {
