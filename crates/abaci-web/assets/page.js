@@ -179,8 +179,10 @@ function listen() {
   };
 }
 
+let reloading;
+
 function recover() {
-  if ($('[data-retry]')) location.reload();
+  if ($('[data-retry]')) reloading ??= setTimeout(() => location.reload(), 2000);
   if (!wasLost) return;
   wasLost = false;
   outage.hidden = true;

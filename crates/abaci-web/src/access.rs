@@ -46,7 +46,10 @@ pub struct Access {
     /// True if reading needs the token, too.
     is_closed: bool,
     is_read_only: bool,
+    /// What counts no more, and when it would have been over: codes that were taken and sessions that were ended.
     spent: Arc<Mutex<HashMap<String, u64>>>,
+    /// When it was made, in seconds since 1970.
+    began: u64,
 }
 
 impl Token {
@@ -99,10 +102,6 @@ impl Token {
         self.signed("abaci web session", &nonce.replace('-', ""), after(SESSION_LIFE))
     }
 
-    pub(crate) fn is_session(&self, value: &str) -> bool {
-        self.read("abaci web session", value).is_some()
-    }
-
     /// Compares in constant time.
     pub(crate) fn is(&self, given: &str) -> bool {
         blake3::hash(given.as_bytes()) == blake3::hash(self.0.as_bytes())
@@ -141,6 +140,7 @@ impl Access {
             is_closed: false,
             is_read_only: false,
             spent: Arc::default(),
+            began: after(Duration::ZERO),
         }
     }
 
@@ -195,11 +195,36 @@ impl Access {
         self.is_read_only
     }
 
-    /// Takes a one-time code; a second time it is none.
+    /// Takes a one-time code; a second time it is none, nor is one from before this server, which may have been taken by the
+    /// one before.
     pub(crate) fn spend(&self, code: &str) -> bool {
         let Some((nonce, until)) = self.token().read("abaci web login", code) else {
             return false;
         };
+        if until < self.began + CODE_LIFE.as_secs() {
+            return false;
+        }
+        self.revoke(nonce, until)
+    }
+
+    /// Tests whether a session goes on.
+    pub(crate) fn is_session(&self, value: &str) -> bool {
+        let Some((nonce, _)) = self.token().read("abaci web session", value) else {
+            return false;
+        };
+        let spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
+        !spent.contains_key(&nonce)
+    }
+
+    /// Ends a session, for as long as this server runs.
+    pub(crate) fn end_session(&self, value: &str) {
+        if let Some((nonce, until)) = self.token().read("abaci web session", value) {
+            self.revoke(nonce, until);
+        }
+    }
+
+    /// Notes that a code or a session counts no more; returns false where it did not before.
+    fn revoke(&self, nonce: String, until: u64) -> bool {
         let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
         let now = after(Duration::ZERO);
         spent.retain(|_, until| *until > now);
@@ -230,37 +255,55 @@ mod tests {
         assert!(access.spend(&code));
         assert!(!access.spend(&code), "a code was taken twice");
         assert!(access.spend(&token().login_code([8; 16])));
+        let later = Access {
+            began: after(Duration::from_secs(1)),
+            ..Access::new(token())
+        };
+        assert!(
+            !later.spend(&token().login_code([9; 16])),
+            "the server before may have taken it"
+        );
+    }
+
+    #[test]
+    fn a_session_that_was_ended_is_none_in_any_clone() {
+        let access = Access::new(token());
+        let (ended, other) = (token().session(), token().session());
+        access.clone().end_session(&ended);
+        assert!(!access.is_session(&ended) && access.is_session(&other));
     }
 
     #[test]
     fn another_token_ends_the_sessions_of_the_one_before() {
         let access = Access::new(token());
         let (clone, code, session) = (access.clone(), token().login_code([7; 16]), token().session());
-        assert!(!clone.replace_token(token()) && access.token().is_session(&session));
+        assert!(!clone.replace_token(token()) && access.is_session(&session));
         assert!(clone.replace_token(Token::of_random([1; 32])));
-        assert!(!access.token().is_session(&session) && !access.spend(&code));
+        assert!(!access.is_session(&session) && !access.spend(&code));
         assert!(access.spend(&Token::of_random([1; 32]).login_code([7; 16])));
     }
 
     #[test]
     fn a_session_is_of_its_token_and_is_no_login_code() {
         let session = token().session();
-        assert!(token().is_session(&session));
-        assert!(!Token::of_random([1; 32]).is_session(&session));
-        assert!(!Access::new(token()).spend(&session));
-        assert!(!token().is_session(&token().login_code([1; 16])));
+        let access = Access::new(token());
+        assert!(access.is_session(&session));
+        assert!(!Access::new(Token::of_random([1; 32])).is_session(&session));
+        assert!(!access.spend(&session));
+        assert!(!access.is_session(&token().login_code([1; 16])));
         for wrong in ["", ".", "..", "a.1.b", &session[1..], &session.replace('.', ":")] {
-            assert!(!token().is_session(wrong), "{wrong:?}");
+            assert!(!access.is_session(wrong), "{wrong:?}");
         }
     }
 
     #[test]
     fn what_was_signed_is_over_at_its_end() {
         let old = token().signed("abaci web session", "a", after(Duration::ZERO));
-        assert!(!token().is_session(&old));
+        let access = Access::new(token());
+        assert!(!access.is_session(&old));
         let (_, until) = old.split_once('.').unwrap();
         let longer = old.replace(until.split('.').next().unwrap(), "99999999999");
-        assert!(!token().is_session(&longer), "the end was changed");
+        assert!(!access.is_session(&longer), "the end was changed");
     }
 
     #[test]

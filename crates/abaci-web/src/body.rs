@@ -1,5 +1,6 @@
 //! Bodies of requests: read within limits of size and time, and refused with the place that is wrong.
 
+use std::fmt;
 use std::time::Duration;
 
 use axum::body::{Body, to_bytes};
@@ -7,6 +8,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, header};
 use durable_jobs::record::shorten;
 use hyper::body::Body as _;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 use tokio::time::timeout;
 
@@ -20,6 +22,71 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The JSON of a body, if there is one.
 pub(crate) struct OptionalBody(pub(crate) Option<Value>);
+
+/// JSON in which no object has two fields of one name: which of them is meant nobody knows.
+struct Unique(Value);
+
+impl<'de> Deserialize<'de> for Unique {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(UniqueVisitor)
+    }
+}
+
+struct UniqueVisitor;
+
+impl<'de> Visitor<'de> for UniqueVisitor {
+    type Value = Unique;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Unique, E> {
+        Ok(Unique(value.into()))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Unique, E> {
+        Ok(Unique(value.into()))
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Unique, E> {
+        Ok(Unique(value.into()))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Unique, E> {
+        Ok(Unique(value.into()))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Unique, E> {
+        Ok(Unique(value.into()))
+    }
+
+    fn visit_unit<E>(self) -> Result<Unique, E> {
+        Ok(Unique(Value::Null))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Unique, A::Error> {
+        let mut values = Vec::new();
+        while let Some(Unique(value)) = parts.next_element()? {
+            values.push(value);
+        }
+        Ok(Unique(values.into()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut parts: A) -> Result<Unique, A::Error> {
+        let mut fields = Map::new();
+        while let Some((name, Unique(value))) = parts.next_entry::<String, Unique>()? {
+            if fields.contains_key(&name) {
+                return Err(A::Error::custom(format!(
+                    "field {:?} is there twice",
+                    shorten(&name)
+                )));
+            }
+            fields.insert(name, value);
+        }
+        Ok(Unique(fields.into()))
+    }
+}
 
 /// The fields of an object, taken one by one, so that what is left at the end is unknown.
 pub(crate) struct Fields {
@@ -40,10 +107,12 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
             return Err(Problem::new(Kind::MediaType, detail));
         }
         let bytes = bytes_of(body, &parts.headers).await?;
-        serde_json::from_slice(&bytes).map(Self).map_err(|error| {
-            let detail = format!("the body is not JSON: {error}");
-            Problem::new(Kind::Malformed, detail)
-        })
+        serde_json::from_slice(&bytes)
+            .map(|Unique(value)| Self(value))
+            .map_err(|error| {
+                let detail = format!("the body is not JSON: {error}");
+                Problem::new(Kind::Malformed, detail)
+            })
     }
 }
 
@@ -51,8 +120,7 @@ impl<S: Send + Sync> FromRequest<S> for OptionalBody {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        let is_said = request.headers().contains_key(header::CONTENT_TYPE);
-        if !is_said && request.body().is_end_stream() {
+        if request.body().is_end_stream() {
             return Ok(Self(None));
         }
         let JsonBody(body) = JsonBody::from_request(request, state).await?;

@@ -115,11 +115,11 @@ fn identify(access: &Access, headers: &HeaderMap) -> Result<Rights, Problem> {
         return Ok(Rights::Change);
     }
     let name = access.token().cookie_name();
-    let is_session = cookies(headers).any(|(key, value)| key == name && access.token().is_session(value));
+    let is_session = cookies(headers).any(|(key, value)| key == name && access.is_session(value));
     Ok(if is_session { Rights::Change } else { Rights::Read })
 }
 
-fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
+pub(crate) fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
     let all = headers.get_all(header::COOKIE).into_iter();
     all.filter_map(|line| line.to_str().ok())
         .flat_map(|line| line.split(';'))
@@ -129,12 +129,15 @@ fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
 /// Refuses a name that is not this server's: a foreign page may have its own name lead here. Says whether it is one of the
 /// loopback interface.
 fn check_host(access: &Access, request: &Request) -> Result<bool, Problem> {
-    let host = request
-        .headers()
-        .get(header::HOST)
-        .and_then(|host| host.to_str().ok());
-    let host = host.or_else(|| request.uri().authority().map(Authority::as_str));
-    let name = name_in(host.unwrap_or_default());
+    let given = request.headers().get_all(header::HOST).into_iter();
+    let given = given.map(|host| host.to_str().unwrap_or("?"));
+    let mut hosts = given.chain(request.uri().authority().map(Authority::as_str));
+    let host = hosts.next().unwrap_or_default();
+    if let Some(other) = hosts.find(|other| !other.eq_ignore_ascii_case(host)) {
+        let detail = format!("the request names two hosts, {host:?} and {other:?}; name one");
+        return Err(Problem::new(Kind::Malformed, detail));
+    }
+    let name = name_in(host);
     // No page can have an address for its name, so that one that leads here is meant.
     let address = name.trim_matches(['[', ']']).parse::<IpAddr>().ok();
     let is_local =
@@ -218,6 +221,25 @@ mod tests {
         assert!(check("null", Some("same-origin")));
         assert!(!check("null", None) && !check("null", Some("cross-site")) && !check("null", Some("none")));
         assert!(check("http://localhost:8081", None) && !check("http://localhost:8082", None));
+    }
+
+    #[test]
+    fn a_request_of_two_hosts_is_refused() {
+        let access = Access::new(crate::access::Token::new("a-token-of-some-length").unwrap());
+        let check = |uri: &str, hosts: &[&str]| {
+            let mut request = Request::builder().uri(uri);
+            for host in hosts {
+                request = request.header("host", *host);
+            }
+            check_host(&access, &request.body(axum::body::Body::empty()).unwrap())
+                .map_err(|problem| problem.status)
+        };
+        assert_eq!(check("/", &["localhost:80"]), Ok(true));
+        assert_eq!(check("http://LOCALHOST:80/", &["localhost:80"]), Ok(true));
+        assert_eq!(check("/", &["192.0.2.1"]), Ok(false));
+        assert_eq!(check("/", &["localhost", "evil.example"]), Err(400));
+        assert_eq!(check("http://evil.example/", &["localhost"]), Err(400));
+        assert_eq!(check("/", &[]), Err(421));
     }
 
     #[test]

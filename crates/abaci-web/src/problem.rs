@@ -182,6 +182,9 @@ impl IntoResponses for Refusals {
     }
 }
 
+/// The beginning of a reason that the database gave itself.
+const SERVERS_WORDS: &str = "error returned from database";
+
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
         let detail = error.to_string();
@@ -202,11 +205,20 @@ impl From<Error> for Problem {
                 );
                 Self { detail, ..cause }
             }
-            Error::Unreachable { .. }
-            | Error::Full { .. }
-            | Error::Refused { .. }
+            Error::Database { operation, reason } if reason.starts_with(SERVERS_WORDS) => {
+                warn!(error = detail, "the database refused");
+                let detail =
+                    format!("the database refused ({operation}); the log of this server has its words");
+                Self::new(Kind::Unavailable, detail)
+            }
+            Error::Full { .. }
             | Error::NoTables { .. }
-            | Error::Database { .. } => {
+            | Error::SchemaOlder { .. }
+            | Error::SchemaNewer { .. } => {
+                warn!(error = detail, "the database cannot be used");
+                Self::new(Kind::Unavailable, detail)
+            }
+            Error::Unreachable { .. } | Error::Refused { .. } | Error::Database { .. } => {
                 warn!(error = detail, "the database could not be asked");
                 Self::new(Kind::Unavailable, "the database does not answer; try again soon")
             }

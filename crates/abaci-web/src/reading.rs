@@ -14,6 +14,9 @@ use crate::problem::Problem;
 /// A reading is fresh for so many times the time that it took.
 const REST: u32 = 10;
 
+/// A failure is told for so long before it is tried again.
+const FAILURE: Duration = Duration::from_secs(1);
+
 /// The last reading of something.
 pub(crate) struct Reading<T> {
     last: Mutex<Option<Last<T>>>,
@@ -45,9 +48,12 @@ impl<T> Reading<T> {
             return last.read.clone();
         }
         let read = read.await.map(Arc::new);
-        let rest = began.elapsed().saturating_mul(REST);
+        let fresh_until = match read {
+            Ok(_) => began + began.elapsed().saturating_mul(REST).max(self.fresh_for),
+            Err(_) => Instant::now() + FAILURE,
+        };
         *last = Some(Last {
-            fresh_until: began + rest.max(self.fresh_for),
+            fresh_until,
             read: read.clone(),
         });
         read

@@ -16,6 +16,9 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~');
 
+/// A worker says something every two seconds; without a word for so long it may be stopped.
+const SILENT_SECONDS: f64 = 5.0;
+
 /// A job.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(crate) struct JobView {
@@ -40,7 +43,7 @@ pub(crate) struct JobView {
     pub(crate) tags: Vec<String>,
     /// The jobs that it was submitted with.
     pub(crate) batch: Option<String>,
-    /// The number of its starts.
+    /// The number of its starts since it was submitted or last resumed.
     pub(crate) attempts: u32,
     /// When it was submitted.
     pub(crate) created_at_ms: i64,
@@ -214,7 +217,7 @@ pub(crate) struct WorkerView {
     pub(crate) host: String,
     /// Its process on that host.
     pub(crate) pid: u32,
-    /// `idle`, `busy`, `draining` or `gone`.
+    /// `idle`, `busy`, `draining`, `silent` for one that has missed its heartbeats, or `gone`.
     pub(crate) state: &'static str,
     pub(crate) queue: String,
     /// The version of the steps that it runs.
@@ -256,6 +259,7 @@ impl From<&Presence> for WorkerView {
         let running: Vec<ProgressView> = worker.running.iter().map(ProgressView::from).collect();
         let state = match () {
             () if !worker.is_live() => "gone",
+            () if worker.heartbeat_age_seconds > SILENT_SECONDS => "silent",
             () if worker.draining => "draining",
             () if running.is_empty() => "idle",
             () => "busy",

@@ -2,10 +2,12 @@
 
 use std::convert::Infallible;
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use abaci_web::{Access, Token};
@@ -15,6 +17,12 @@ use tracing::{info, warn};
 use crate::bind_soon::bind_soon;
 use crate::config::{Config, ListenAddr, USUAL_WEB_ADDR, WEB_TOKEN};
 use crate::exit::Failed;
+
+/// The longest file that is read for a token; a longer one is none.
+const LONGEST_FILE: u64 = 4096;
+
+/// The time in which a token has to be there.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The time between two looks at the file of the token.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -121,8 +129,26 @@ fn own_path(data_dir: &Path) -> PathBuf {
 }
 
 fn read_token(path: &Path) -> Result<Token, String> {
-    let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
+    let text = read_soon(path).map_err(|error| error.to_string())?;
     Token::new(text.trim()).map_err(|error| error.to_string())
+}
+
+/// Reads a short file, such as a pipe that somebody is about to write into; one that never ends is no token.
+fn read_soon(path: &Path) -> io::Result<String> {
+    let (told, read) = mpsc::channel();
+    let of = path.to_owned();
+    let reads = move || {
+        let text = fs::File::open(of).and_then(|file| {
+            let mut text = String::new();
+            file.take(LONGEST_FILE).read_to_string(&mut text).map(|_| text)
+        });
+        // Nobody waits any more.
+        let _ = told.send(text);
+    };
+    // It stays behind where the file says nothing.
+    thread::spawn(reads);
+    let late = || io::Error::new(io::ErrorKind::TimedOut, "nothing came within 10 s");
+    read.recv_timeout(READ_TIMEOUT).map_err(|_| late())?
 }
 
 /// Makes a code that logs a browser in once.
@@ -152,7 +178,7 @@ fn given_token(config: &Config) -> anyhow::Result<Option<Token>> {
 fn own_token(data_dir: &Path) -> anyhow::Result<Token> {
     let path = own_path(data_dir);
     let failed = |error: io::Error| Failed::usage(format!("cannot use {}: {error}", path.display()));
-    match fs::read_to_string(&path) {
+    match read_soon(&path) {
         Ok(text) => {
             let token = Token::new(text.trim());
             let token = token.map_err(|error| {
@@ -164,7 +190,7 @@ fn own_token(data_dir: &Path) -> anyhow::Result<Token> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             make_token(&path).map_err(failed)?;
             // Of two first starts one has made it.
-            let text = fs::read_to_string(&path).map_err(failed)?;
+            let text = read_soon(&path).map_err(failed)?;
             Ok(Token::new(text.trim()).map_err(|error| Failed::usage(error.to_string()))?)
         }
         Err(error) => Err(failed(error).into()),

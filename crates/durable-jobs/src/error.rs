@@ -102,7 +102,7 @@ pub enum Error {
     #[error("timeout is under a millisecond or over a hundred years; give one between, or none")]
     Timeout,
     /// A delay that the database's clock cannot add; nothing was queued.
-    #[error("delay is over a hundred years; give less, or none")]
+    #[error("delay is over a hundred years or beyond the year 9999; give less, or none")]
     Delay,
     /// Another job holds the key and asks for something else; nothing was queued.
     #[error(

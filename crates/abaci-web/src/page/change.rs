@@ -142,12 +142,15 @@ impl RateForm {
             return Ok(None);
         }
         let wrong = |field: &str, message: String| Problem::of_part(format!("body.{field}"), message, None);
-        let count = starts.parse().ok().filter(|starts| *starts > 0);
+        let count = starts
+            .parse()
+            .ok()
+            .filter(|starts| (1..=i32::MAX.unsigned_abs()).contains(starts));
         let count: u32 = count.ok_or_else(|| {
             wrong(
                 "starts",
                 format!(
-                    "{starts:?} is no number of jobs; give one from 1, or leave both fields empty for no rate"
+                    "{starts:?} is no number of jobs; give one from 1 to 2147483647, or leave both fields empty for no rate"
                 ),
             )
         })?;

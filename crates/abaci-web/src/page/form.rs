@@ -4,6 +4,7 @@ use axum::Form;
 use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use serde::de::DeserializeOwned;
+use tracing::debug;
 
 use crate::body::bytes_of;
 use crate::problem::{Kind, Problem};
@@ -20,7 +21,11 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Fields<T> {
         let request = Request::from_parts(parts, Body::from(bytes));
         match Form::from_request(request, state).await {
             Ok(Form(fields)) => Ok(Self(fields)),
-            Err(error) => Err(Problem::new(Kind::Malformed, error.body_text())),
+            Err(error) => {
+                let detail = "the fields of the form are not those that are asked for, each once";
+                debug!(error = error.body_text(), "a form was refused");
+                Err(Problem::new(Kind::Malformed, detail))
+            }
         }
     }
 }

@@ -79,15 +79,16 @@ impl Situation<'_> {
     }
 
     fn others_in_words(&self, others: u64) -> String {
-        let gone = self
-            .workers
-            .iter()
-            .filter(|worker| worker.state == "gone")
-            .count() as u64;
-        let count = |count: u64, words: &str| (count > 0).then(|| format!("{} {words}", grouped(count)));
+        let in_state =
+            |state: &str| self.workers.iter().filter(|worker| worker.state == state).count() as u64;
+        let count = |count: u64, one: &str, several: &str| {
+            (count > 0).then(|| format!("{} {}", grouped(count), if count == 1 { one } else { several }))
+        };
+        let (gone, silent) = (in_state("gone"), in_state("silent"));
         let parts = [
-            count(gone, if gone == 1 { "is gone" } else { "are gone" }),
-            count(others - gone, if others - gone == 1 { "drains" } else { "drain" }),
+            count(gone, "is gone", "are gone"),
+            count(silent, "says nothing", "say nothing"),
+            count(others - gone - silent, "drains", "drain"),
         ];
         parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }

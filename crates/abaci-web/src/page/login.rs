@@ -2,14 +2,14 @@
 
 use askama::Template;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use serde::Deserialize;
 
 use super::form::Fields;
 use super::frame::{Frame, go, render};
 use crate::access::{Access, SESSION_LIFE};
-use crate::guard::is_by_tls;
+use crate::guard::{cookies, is_by_tls};
 use crate::problem::Problem;
 use crate::state::Shared;
 
@@ -43,11 +43,14 @@ struct LoginPage {
 pub(super) async fn login(
     State(web): State<Shared>,
     frame: Frame,
+    method: Method,
     headers: HeaderMap,
     Query(given): Query<Code>,
 ) -> Response {
     match given.code {
         None => form(frame, None),
+        // Whoever asks for the head alone, such as a preview of links, is not the one who logs in.
+        Some(_) if method == Method::HEAD => form(frame, None),
         Some(code) if web.access.spend(&code) => arrived(frame, &web.access, &headers),
         Some(_) => {
             let refusal = "This address was used before, is over ten minutes old or of another server; make a new one with: abaci web url";
@@ -79,6 +82,10 @@ pub(super) async fn take_token(
 
 /// Ends the session of this browser.
 pub(super) async fn logout(State(web): State<Shared>, headers: HeaderMap) -> Response {
+    let name = web.access.token().cookie_name();
+    for (_, session) in cookies(&headers).filter(|(key, _)| *key == name) {
+        web.access.end_session(session);
+    }
     let cookie = Cookie {
         value: "",
         seconds: 0,

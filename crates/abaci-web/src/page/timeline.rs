@@ -191,7 +191,7 @@ fn started(start: &Start, now_ms: i64, scale: &Scale) -> Row {
 fn earlier(detail: &JobDetail, starts: &[Start], scale: &Scale) -> Option<Row> {
     let first = starts
         .first()
-        .map_or(detail.job.attempts + 1, |start| start.number);
+        .map_or(detail.job.attempts.saturating_add(1), |start| start.number);
     let number = first.saturating_sub(1);
     let before = starts.first().map_or(i64::MAX, |start| start.from_ms);
     let row = recorded(&detail.steps, i64::MIN..before, scale);

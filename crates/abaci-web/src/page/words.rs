@@ -214,7 +214,7 @@ pub(super) fn reason(waiting: &Waiting, now_ms: i64) -> String {
         }
         WaitReason::Concurrency { limit } => format!("the queue runs {limit} at once at most, and they run"),
         WaitReason::Busy { slots, in_use } => format!("{in_use} of {slots} slots are in use"),
-        WaitReason::NoWorker => "no worker listens on the queue; start one with: abaci serve".to_owned(),
+        WaitReason::NoWorker => format!("no worker listens on the queue {}", shown(&waiting.queue)),
         WaitReason::Version => {
             format!(
                 "no worker of version {} is running; start the program of that version",
@@ -259,7 +259,7 @@ pub(super) fn class_of(state: &str) -> &'static str {
         "succeeded" => "ok",
         "running" | "busy" => "busy",
         "failed" | "parked" | "gone" => "bad",
-        "draining" | "delayed" => "warn",
+        "draining" | "delayed" | "silent" => "warn",
         _ => "idle",
     }
 }

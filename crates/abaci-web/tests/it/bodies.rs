@@ -32,6 +32,8 @@ fn a_body_that_cannot_be_read_is_refused_with_its_kind() {
         b"\xff\xfe{}",
         b"{\"n\": \"\xc3\x28\"}",
         b"{\"n\": NaN}",
+        b"{\"n\": 10, \"n\": 11}",
+        b"[{\"n\": 10, \"tags\": [], \"tags\": []}]",
         deep.as_bytes(),
         deep_object.as_bytes(),
     ] {

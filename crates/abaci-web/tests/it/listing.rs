@@ -164,6 +164,29 @@ fn the_attempts_of_a_job_have_their_workers_and_ends() {
 }
 
 #[test]
+fn a_row_of_an_unknown_status_hides_no_other() {
+    let site = Site::new();
+    site.submit(&json!(90));
+    for (id, status) in [("odd", "'WHAT_IS_THIS'"), ("none", "null")] {
+        site.database.psql(&format!(
+            "insert into dbos.workflow_status (workflow_uuid, status, name, created_at, updated_at, recovery_attempts) \
+             values ('{id}', {status}, 'mystery', 1, 1, -1)"
+        ));
+    }
+    let jobs = site.get("/api/v1/jobs").send().expect(200)["jobs"].clone();
+    assert_eq!(jobs.as_array().unwrap().len(), 3, "{jobs}");
+    for id in ["odd", "none"] {
+        let job = site.get(&format!("/api/v1/jobs/{id}")).send().expect(200);
+        let message = job["error"]["message"].as_str().unwrap();
+        assert!(message.contains("none that this program knows"), "{job}");
+        assert_eq!(site.get(&format!("/jobs/{id}")).send().status, 200);
+    }
+    for view in ["/", "/jobs"] {
+        assert_eq!(site.get(view).send().status, 200, "{view}");
+    }
+}
+
+#[test]
 fn the_steps_of_a_job_are_those_that_were_recorded() {
     let site = Site::new();
     let _worker = site.worker();

@@ -220,8 +220,19 @@ fn a_submission_says_when_and_how_long_its_jobs_run() {
         );
     }
     submit("delay=2000years").problem(422, "invalid");
+    submit("at=9223372036854775807").problem(422, "invalid");
     submit("timeout=0s").problem(422, "invalid");
     assert_eq!(jobs(&site), before);
+}
+
+#[test]
+fn a_new_id_is_no_place_in_a_path() {
+    let site = Site::new();
+    for id in [".", ".."] {
+        site.post("/api/v1/jobs", json!({"n": 5, "id": id}).to_string())
+            .send()
+            .problem(422, "invalid");
+    }
 }
 
 #[test]

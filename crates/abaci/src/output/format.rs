@@ -69,7 +69,11 @@ pub(crate) fn age(milliseconds: i64, now_ms: i64) -> String {
 
 fn instant(milliseconds: i64) -> Option<SystemTime> {
     let since_epoch = Duration::from_millis(u64::try_from(milliseconds).ok()?);
-    SystemTime::UNIX_EPOCH.checked_add(since_epoch)
+    // The last moment that has four digits for its year: others are not written at all.
+    let is_writable = since_epoch < Duration::from_secs(253_402_300_799);
+    is_writable
+        .then(|| SystemTime::UNIX_EPOCH.checked_add(since_epoch))
+        .flatten()
 }
 
 #[cfg(test)]

@@ -8,6 +8,9 @@ use sqlx::postgres::PgRow;
 use super::Client;
 use crate::record::{Attributes, Failure, FailureKind, Job, JobId, JobOutput, State};
 
+/// The failure of a job whose row nobody understands.
+const UNKNOWN_STATUS: &str = "its status in the database is none that this program knows";
+
 /// The end of a job as its row tells it.
 #[derive(Clone, Copy)]
 pub(super) struct Ending<'a> {
@@ -37,7 +40,7 @@ impl Client {
             priority: priority.max(0).unsigned_abs(),
             tags: attributes.tags,
             batch: attributes.batch,
-            attempts: u32::try_from(ending.attempts).unwrap_or(u32::MAX),
+            attempts: u32::try_from(ending.attempts.max(0)).unwrap_or(u32::MAX),
             created_at_ms: row.try_get("created_at")?,
             started_at_ms: row.try_get("started_at_epoch_ms")?,
             completed_at_ms: row.try_get("completed_at")?,
@@ -49,13 +52,16 @@ impl Client {
 impl<'a> Ending<'a> {
     /// Reads a row of ours, whose output may have been left in the database.
     pub(super) fn of_row(row: &'a PgRow, output: Option<&'a str>) -> Result<Self, sqlx::Error> {
-        let status: &str = row.try_get("status")?;
-        let status = WorkflowStatus::parse(status)
-            .ok_or_else(|| sqlx::Error::Decode(format!("unknown status {status:?}").into()))?;
+        let status: Option<&str> = row.try_get("status")?;
+        // One such row is no reason to show none of the others.
+        let (status, error) = match status.and_then(WorkflowStatus::parse) {
+            Some(status) => (status, row.try_get("error")?),
+            None => (WorkflowStatus::Error, Some(UNKNOWN_STATUS)),
+        };
         Ok(Self {
             status,
             output,
-            error: row.try_get("error")?,
+            error,
             attempts: row.try_get("attempts")?,
         })
     }

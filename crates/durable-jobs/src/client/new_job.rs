@@ -34,12 +34,16 @@ pub enum Delay {
     Until(i64),
 }
 
+/// The last moment to which a job is delayed: the end of the year 9999.
+const LAST_MS: i64 = 253_402_300_799_999;
+
 impl SubmitOptions {
     /// Refuses a timeout or a delay that no clock can hold, and a timeout that ends the job before it begins.
     pub(super) fn check(&self) -> Result<(), Error> {
         match (self.timeout, self.delay) {
             (Some(timeout), _) if timeout < MIN_TIMEOUT || timeout > MAX_PERIOD => Err(Error::Timeout),
             (_, Some(Delay::For(delay))) if delay > MAX_PERIOD => Err(Error::Delay),
+            (_, Some(Delay::Until(at_ms))) if at_ms > LAST_MS => Err(Error::Delay),
             _ => Ok(()),
         }
     }

@@ -40,7 +40,7 @@ impl JobId {
 /// The refusal of an id for a new job.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{given:?} is not an id; give 1 to {} letters, digits and signs of ASCII, without spaces and not beginning with -",
+    "{given:?} is not an id; give 1 to {} letters, digits and signs of ASCII, without spaces, not beginning with - and neither . nor ..",
     JobId::MAX_CHOSEN
 )]
 pub struct JobIdError {
@@ -51,9 +51,12 @@ pub struct JobIdError {
 impl FromStr for JobId {
     type Err = JobIdError;
 
-    /// Accepts an id that somebody chose for a new job: one that every list can show and no command takes for a flag.
+    /// Accepts an id that somebody chose for a new job: one that every list can show, that no command takes for a flag and no
+    /// browser for a place in a path.
     fn from_str(text: &str) -> Result<Self, JobIdError> {
-        let is_accepted = text.chars().all(|c| c.is_ascii_graphic()) && !text.starts_with('-');
+        let is_accepted = text.chars().all(|c| c.is_ascii_graphic())
+            && !text.starts_with('-')
+            && !matches!(text, "." | "..");
         if is_accepted && (1..=Self::MAX_CHOSEN).contains(&text.len()) {
             return Ok(Self::new(text));
         }

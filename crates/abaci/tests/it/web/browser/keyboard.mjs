@@ -40,6 +40,8 @@ await scenario(async (open) => {
   const view = await open();
   const { page } = view;
   const press = (key) => page.keyboard.press(key);
+  // A key that is pressed before the script of a new page listens is a browser's own.
+  const listens = () => page.locator('#live').getByText('live').waitFor();
   const focus = () => page.evaluate(() => document.activeElement.textContent);
   await logIn(view);
   const [done] = await submit({ n: 10 });
@@ -51,6 +53,7 @@ await scenario(async (open) => {
 
   await view.go('/jobs');
   await view.stays();
+  await listens();
   await press('j');
   assert.equal(await focus(), 'F(30)');
   await press('j');
@@ -73,16 +76,19 @@ await scenario(async (open) => {
   await press('Enter');
   await view.sees('heading', 'F(50) cancelled');
 
+  await listens();
   await press('r');
   assert.equal(await focus(), 'Resume');
   await press('Enter');
   await view.reads('Resumed: it waits');
   await page.locator('h1').getByText('running').waitFor();
+  await listens();
   await press('c');
   assert.equal(await focus(), 'Cancel');
   await press('Enter');
   await view.reads('Cancelled; what computes stops');
 
+  await listens();
   await press('?');
   await view.sees('dialog', 'Keyboard');
   await press('c');
