@@ -94,6 +94,10 @@ pub(crate) fn name(experiment: &str) -> String {
 ///
 /// # Errors
 /// When the database does not answer within a minute, or refuses; what was dropped before stays so.
+#[expect(
+    clippy::must_use_candidate,
+    reason = "a future that nobody awaits is warned of by itself"
+)]
 pub fn remove_leftovers(
     database_url: &str,
     removal: Removal,

@@ -46,7 +46,7 @@ pub struct Access {
     /// True if reading needs the token, too.
     is_closed: bool,
     is_read_only: bool,
-    /// What counts no more, and when it would have been over: codes that were taken and sessions that were ended.
+    /// The codes that were taken and the sessions that were ended, and when each would have been over.
     spent: Arc<Mutex<HashMap<String, u64>>>,
     /// When it was made, in seconds since 1970.
     began: u64,

@@ -112,6 +112,11 @@
 //! | [`record`] | the types that are written to rows or printed as JSON |
 //! | `error` | [`Error`], one variant for each decision of a caller |
 
+#![expect(
+    clippy::must_use_candidate,
+    reason = "a future that nobody awaits is warned of by itself"
+)]
+
 pub mod artifact;
 pub mod client;
 pub mod compute;

@@ -175,6 +175,7 @@ impl Pages<'_> {
     ///
     /// # Errors
     /// [`Error::Unreachable`] or [`Error::Database`].
+    #[expect(clippy::should_implement_trait, reason = "its answer is awaited")]
     pub fn next(&mut self) -> Reply<'_, Option<Vec<Job>>> {
         Box::pin(async move {
             while self.left > 0 && !self.is_over {

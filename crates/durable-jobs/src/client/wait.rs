@@ -183,6 +183,7 @@ impl Waiter {
     ///
     /// Cancel-safe: dropping the future loses no event. It does lose the question under way, so a caller that drops it
     /// every few milliseconds may never get an answer; such a caller runs the wait in a task of its own.
+    #[expect(clippy::should_implement_trait, reason = "its answer is awaited")]
     pub fn next(&mut self) -> BoxFuture<'_, Option<WaitEvent>> {
         Box::pin(async move {
             loop {

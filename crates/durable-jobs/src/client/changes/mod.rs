@@ -28,7 +28,7 @@ use follow::{Place, Question, Seen};
 
 use super::{Client, unreadable};
 use crate::database::workflow_rows::ChangesQuery;
-use crate::presence::Presence;
+use crate::presence::{self, Presence};
 use crate::record::Job;
 use crate::{Error, Reply};
 
@@ -112,8 +112,9 @@ impl Client {
             unseen_by: question.base(),
             limit: question.limit(),
         };
+        let text = format!("{}; {}", query.text(), presence::SELECT);
         let rows = async {
-            let mut answers = sqlx::raw_sql(AssertSqlSafe(query.text())).fetch_many(&self.database.pool);
+            let mut answers = sqlx::raw_sql(AssertSqlSafe(text)).fetch_many(&self.database.pool);
             // Those of each statement, the settings before the two questions among them.
             let (mut rows, mut all) = (Vec::new(), Vec::new());
             while let Some(answer) = answers.try_next().await? {

@@ -1,10 +1,9 @@
 //! Rows that changed since a moment.
 
 use super::select::{BY_INDEX, columns};
-use crate::presence;
 use crate::record::APPLICATION;
 
-/// What is asked for of the rows that changed.
+/// A question for rows that changed.
 pub(crate) struct ChangesQuery<'a> {
     /// Dates of submissions from here on, which other clients set by their own clocks.
     pub(crate) created_since_ms: i64,
@@ -12,20 +11,20 @@ pub(crate) struct ChangesQuery<'a> {
     pub(crate) dated_since_ms: i64,
     /// The number of the first transaction.
     pub(crate) from: i64,
-    /// What this snapshot has not seen yet, instead of what is below the horizon.
+    /// A snapshot; changes that it has not seen are asked for, instead of those below the horizon.
     pub(crate) unseen_by: Option<&'a str>,
     pub(crate) limit: i64,
 }
 
 impl ChangesQuery<'_> {
     /// Reads where the database stands, and up to `limit` of the rows that transactions from the number `from` on have changed,
-    /// in the order of these, one row without a job where there is none; and then the workers.
+    /// in the order of these; one row without a job where there is none.
     ///
     /// They are those of transactions below the horizon, or all that a snapshot has not seen yet.
     /// No index knows the transactions: rows are found by the dates that every change sets.
     /// The last of the four conditions is that of the index `abaci_changed_otherwise`, word by word.
     ///
-    /// The statements go to the server as one text, which is one transaction and one round trip, so they have no parameters.
+    /// Settings and question go to the server as one text, which is one transaction and one round trip, and takes no parameters.
     pub(crate) fn text(&self) -> String {
         let Self {
             created_since_ms,
@@ -61,7 +60,7 @@ impl ChangesQuery<'_> {
                     order by number, workflow_uuid limit {limit}) ",
                 columns!(),
                 ", number, place.* from place left join changed on true left join dbos.workflow_status job using (workflow_uuid) \
-                 order by number, workflow_uuid; {workers}"
+                 order by number, workflow_uuid"
             ),
             by_index = BY_INDEX,
             created = created_since_ms,
@@ -70,7 +69,6 @@ impl ChangesQuery<'_> {
             limit = limit,
             dated = dated_since_ms,
             application = APPLICATION,
-            workers = presence::SELECT,
         )
     }
 }
