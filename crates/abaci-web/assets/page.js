@@ -9,7 +9,7 @@ const $ = (selector, of = document) => of.querySelector(selector);
 const $$ = (selector, of = document) => [...of.querySelectorAll(selector)];
 const live = $('#live');
 const outage = $('#outage');
-const CLASSES = { succeeded: 'ok', running: 'busy', busy: 'busy', failed: 'bad', parked: 'bad', gone: 'bad', draining: 'warn', delayed: 'warn' };
+const CLASSES = { succeeded: 'ok', running: 'busy', busy: 'busy', failed: 'bad', parked: 'bad', gone: 'bad', draining: 'warn', delayed: 'warn', silent: 'warn' };
 
 // The regions as the server last wrote them: what was patched since is no difference.
 const written = new Map($$('[data-live]').map((region) => [region.id, region.outerHTML]));

@@ -78,13 +78,10 @@ pub(crate) async fn refusals(State(web): State<Shared>, request: Request, next: 
     let Some(problem) = problem.filter(|_| is_for_people) else {
         return response;
     };
+    // One who was not let in has none, and learns nothing.
     let rights = response.extensions().get::<Rights>().copied();
     let mut frame = Frame::new(&web.access, rights.unwrap_or(Rights::LogIn), &web.database);
     frame.is_address = method == Method::GET;
-    if rights.is_none() {
-        // One who was not let in learns nothing.
-        frame.database.clear();
-    }
     let page = RefusalPage::of(frame, problem).render();
     let (mut parts, body) = response.into_parts();
     let Ok(text) = page else {

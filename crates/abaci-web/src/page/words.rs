@@ -214,7 +214,10 @@ pub(super) fn reason(waiting: &Waiting, now_ms: i64) -> String {
         }
         WaitReason::Concurrency { limit } => format!("the queue runs {limit} at once at most, and they run"),
         WaitReason::Busy { slots, in_use } => format!("{in_use} of {slots} slots are in use"),
-        WaitReason::NoWorker => format!("no worker listens on the queue {}", shown(&waiting.queue)),
+        WaitReason::NoWorker => {
+            let queue = shown(&waiting.queue);
+            format!("no worker listens on queue {queue}; start one with: abaci serve --queue {queue}")
+        }
         WaitReason::Version => {
             format!(
                 "no worker of version {} is running; start the program of that version",

@@ -1,6 +1,5 @@
 //! The place of the artifacts of one database: what puts them there, finds, lists and removes them.
 
-use futures_util::future::BoxFuture;
 use std::fs;
 use std::future::ready;
 use std::io::Write;
@@ -8,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use futures_util::future::BoxFuture;
 use futures_util::{StreamExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;

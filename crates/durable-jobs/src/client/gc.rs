@@ -40,7 +40,8 @@ impl Client {
     /// Only artifacts of this database are looked at. Repeating it is harmless, and so is doing it twice at a time.
     ///
     /// # Errors
-    /// [`Error::Artifacts`](crate::Error::Artifacts), [`Error::Unreachable`](crate::Error::Unreachable) or [`Error::Database`](crate::Error::Database); what was deleted before stays so.
+    /// [`Error::Artifacts`](crate::Error::Artifacts), [`Error::Unreachable`](crate::Error::Unreachable) or
+    /// [`Error::Database`](crate::Error::Database); what was deleted before stays so.
     pub fn collect_garbage<'a>(
         &'a self,
         place: &'a ArtifactPlace,

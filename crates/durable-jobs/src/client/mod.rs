@@ -29,8 +29,10 @@ mod submit_once;
 mod wait;
 mod waiting;
 
-use futures_util::future::BoxFuture;
 use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use sqlx::postgres::PgRow;
 
 pub use crate::gc::{Collected, GcMode, GcOptions, GcReport};
 pub use crate::record::{Limit, Rate};
@@ -52,8 +54,6 @@ pub use wait::{Others, Outcome, WaitEvent, Waiter};
 pub use waiting::Waiting;
 
 use changes::Followed;
-
-use sqlx::postgres::PgRow;
 
 use crate::database::{Access, Address, ConnectionLimit, Database, DatabaseClock, Tables, text};
 use crate::job::JobTypes;

@@ -63,7 +63,8 @@ impl Client {
     /// Puts a job that failed, was parked or was cancelled back into its queue; its recorded steps are kept.
     ///
     /// # Errors
-    /// [`Error::Unreachable`](crate::Error::Unreachable) or [`Error::Database`](crate::Error::Database); the job is then as it was, or resumed.
+    /// [`Error::Unreachable`](crate::Error::Unreachable) or [`Error::Database`](crate::Error::Database); the job is then as it
+    /// was, or resumed.
     pub fn resume<'a>(&'a self, id: &'a JobId, options: ResumeOptions) -> Reply<'a, ResumeOutcome> {
         Box::pin(async move {
             let mut outcomes = self.resume_all(std::slice::from_ref(id), options).await?;

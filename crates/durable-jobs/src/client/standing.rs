@@ -1,6 +1,5 @@
 //! Jobs of a submission that are there already: they are counted if they were submitted the same, and refused if not.
 
-use crate::Reply;
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
@@ -11,7 +10,7 @@ use serde_json::Value;
 use super::submit::{AT_ONCE, OLDEST_MS};
 use super::{Client, Delay, NewJob, SubmitOptions};
 use crate::record::{Attributes, ENGINE_QUEUE, Label, shorten};
-use crate::{Difference, Error, Stated, Term};
+use crate::{Difference, Error, Reply, Stated, Term};
 
 impl Client {
     /// Counts those of the jobs that were queued before, such as by the same submission when it was cut short.

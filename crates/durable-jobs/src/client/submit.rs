@@ -62,10 +62,10 @@ impl Client {
     /// Every job is checked before the first is queued.
     ///
     /// # Errors
-    /// [`Error::Input`] or [`Error::Timeout`] when something is refused (nothing is queued); [`Error::Unreachable`] or
-    /// [`Error::Database`] when the database could not be asked; [`Error::IdTaken`] when an id names a job that was
-    /// submitted otherwise, [`Error::IdTwice`] when two of these have it (nothing is queued); [`Error::CutShort`] when some of several jobs were queued before another of these errors: the same
-    /// call again completes them.
+    /// [`Error::Input`], [`Error::Timeout`] or [`Error::Delay`] when something is refused (nothing is queued);
+    /// [`Error::Unreachable`] or [`Error::Database`] when the database could not be asked; [`Error::IdTaken`] when an id names a
+    /// job that was submitted otherwise, [`Error::IdTwice`] when two of these have it (nothing is queued); [`Error::CutShort`]
+    /// when some of several jobs were queued before another of these errors: the same call again completes them.
     pub fn submit_all<'a>(&'a self, jobs: &'a [NewJob], options: SubmitOptions) -> Reply<'a, ()> {
         Box::pin(async move {
             for job in jobs {

@@ -7,13 +7,13 @@
 //! Once a second it looks whether somebody takes the jobs, each by its own queue and version, whatever the client's are.
 //! Where nobody does and connections are few, it gives its own back between two looks: a worker that starts needs four.
 
-use futures_util::future::BoxFuture;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use dbos::sysdb::SystemDatabase;
 use dbos::sysdb::types::{WorkflowFilter, WorkflowRecord};
 use futures_util::Stream;
+use futures_util::future::BoxFuture;
 use sqlx::Row;
 use tokio::time::Instant;
 

@@ -22,10 +22,10 @@ mod setup;
 #[cfg(test)]
 mod tests;
 
-use futures_util::future::BoxFuture;
 use std::time::Duration;
 
 use dbos::DBOS;
+use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -72,8 +72,10 @@ impl Worker {
     /// Jobs that a former holder of the same executor id left behind go back to their queue first.
     ///
     /// # Errors
-    /// [`Error::Url`](crate::Error::Url), [`Error::Unreachable`](crate::Error::Unreachable), [`Error::Refused`](crate::Error::Refused), [`Error::Unsuitable`](crate::Error::Unsuitable), [`Error::SchemaNewer`](crate::Error::SchemaNewer),
-    /// [`Error::SchemaOlder`](crate::Error::SchemaOlder), [`Error::ExecutorTaken`](crate::Error::ExecutorTaken) or [`Error::Artifacts`](crate::Error::Artifacts).
+    /// [`Error::Url`](crate::Error::Url), [`Error::Unreachable`](crate::Error::Unreachable),
+    /// [`Error::Refused`](crate::Error::Refused), [`Error::Unsuitable`](crate::Error::Unsuitable),
+    /// [`Error::SchemaNewer`](crate::Error::SchemaNewer), [`Error::SchemaOlder`](crate::Error::SchemaOlder),
+    /// [`Error::ExecutorTaken`](crate::Error::ExecutorTaken) or [`Error::Artifacts`](crate::Error::Artifacts).
     pub fn start(settings: WorkerSettings) -> Reply<'static, Self> {
         Box::pin(async move {
             let setup = Setup::begin(settings).await?;
