@@ -33,7 +33,7 @@ fn a_body_that_cannot_be_read_is_refused_with_its_kind() {
         b"{\"n\": \"\xc3\x28\"}",
         b"{\"n\": NaN}",
         b"{\"n\": 10, \"n\": 11}",
-        b"[{\"n\": 10, \"tags\": [], \"tags\": []}]",
+        b"[{\"n\": 10, \"tag\": \"a\", \"tag\": \"b\"}]",
         deep.as_bytes(),
         deep_object.as_bytes(),
     ] {

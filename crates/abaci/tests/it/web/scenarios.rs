@@ -134,6 +134,11 @@ fn an_open_page_tells_an_outage_and_goes_on() {
 }
 
 #[test]
+fn many_jobs_are_changed_after_a_preview_of_them() {
+    passes("bulk");
+}
+
+#[test]
 fn the_keyboard_alone_does_everything() {
     passes("keyboard");
 }

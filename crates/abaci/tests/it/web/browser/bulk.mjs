@@ -1,0 +1,50 @@
+// Many jobs at once, each time after a preview: some that are selected, and all that match; what comes or changes meanwhile is spared.
+
+import assert from 'node:assert/strict';
+import { scenario } from './page.mjs';
+import { change, logIn, shown, submit } from './server.mjs';
+
+await scenario(async (open) => {
+  const night = (n) => ({ n, tag: 'night' });
+  const ids = await submit([1, 2, 3, 4, 5].map(night), '?delay=1h');
+  const [other] = await submit([{ n: 6, tag: 'day' }], '?delay=1h');
+  const state = async (id) => (await shown(id)).state;
+  const view = await open();
+  const { page } = view;
+  const click = (role, name) => view.get(role, name, { exact: true }).click();
+  await logIn(view);
+
+  await view.go('/jobs?tag=night');
+  const box = (n) => page.locator('tr', { has: view.get('link', `F(${n})`, { exact: true }) }).getByRole('checkbox');
+  for (const n of [2, 4]) await box(n).check();
+  await click('button', 'Cancel the selected jobs');
+  await view.sees('heading', 'Cancel 2 jobs?');
+  await view.auditAllWays();
+  await click('link', 'Change nothing');
+  await view.sees('link', 'F(5)');
+  assert.equal(await state(ids[1]), 'delayed');
+  for (const n of [2, 4]) await box(n).check();
+  await click('button', 'Cancel the selected jobs');
+  await click('button', 'Cancel 2 jobs');
+  await view.sees('heading', '2 jobs were cancelled');
+  await view.auditAllWays();
+  assert.deepEqual(await Promise.all(ids.map(state)), ['delayed', 'cancelled', 'delayed', 'cancelled', 'delayed']);
+
+  await click('link', 'Back to the jobs');
+  await click('link', 'Cancel all 5 that match');
+  await view.sees('heading', 'Cancel 3 jobs?');
+  const [late] = await submit([night(7)], '?delay=1h');
+  await click('button', 'Cancel 3 jobs');
+  await view.sees('heading', '3 jobs were cancelled');
+  assert.deepEqual(await Promise.all([...ids, late, other].map(state)), [...ids.map(() => 'cancelled'), 'delayed', 'delayed']);
+
+  await view.go('/jobs?tag=night&state=cancelled');
+  await click('link', 'Delete all 5 that match');
+  await view.sees('heading', 'Delete 5 jobs?');
+  // It does not match any more.
+  await change(ids[0], 'resume');
+  await click('button', 'Delete 5 jobs');
+  await view.sees('heading', '4 jobs were deleted');
+  await view.auditAllWays();
+  assert.ok(await state(ids[0]), 'one that was taken up again meanwhile is gone');
+});
