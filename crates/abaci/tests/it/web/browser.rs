@@ -38,6 +38,14 @@ impl Scenario {
         }
     }
 
+    /// Lets it take longer than most.
+    pub(super) fn within(self, longest: Duration) -> Self {
+        Self {
+            process: self.process.with_deadline(Deadline::after(longest)),
+            ..self
+        }
+    }
+
     /// Waits until the scenario asks this.
     #[track_caller]
     pub(super) fn asks(&self, question: &str) {

@@ -1,6 +1,7 @@
 //! Scenarios in a real browser, one test each.
 
 use std::process::Command;
+use std::time::Duration;
 
 use testkit::{PrivateServer, Signal, TempDir};
 
@@ -151,4 +152,13 @@ fn a_browser_without_scripts_does_everything() {
 #[test]
 fn no_view_weighs_over_60_kb() {
     passes("weight");
+}
+
+#[test]
+#[ignore = "it takes a minute of a quiet machine; run it by its name"]
+fn an_open_list_follows_five_thousand_jobs_in_a_minute() {
+    let rig = WebRig::new();
+    let web = rig.fleet(&["--workers", "2", "--concurrency", "4"]);
+    let crowd = web.scenario("crowd").within(Duration::from_mins(3));
+    crowd.passes();
 }
