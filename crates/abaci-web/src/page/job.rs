@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::extract::State;
-use durable_jobs::client::Waiting;
+use durable_jobs::client::{BulkAction, Waiting};
 use durable_jobs::record::{JobDetail, RunningJob, StepRecord};
 use durable_jobs::{Client, Error, JobId, State as JobState};
 use fibonacci_jobs::JobResult;
@@ -167,11 +167,8 @@ impl Seen {
             failure: error.map(|failure| (shown(&failure.name), shown(&failure.message))),
             started: job.started_at_ms.map(|at| Moment::of(at, now_ms)),
             ended: job.completed_at_ms.map(|at| Moment::of(at, now_ms)),
-            can_cancel: !job.state.is_final(),
-            can_resume: matches!(
-                job.state,
-                JobState::Failed | JobState::Parked | JobState::Cancelled
-            ),
+            can_cancel: BulkAction::Cancel.states().contains(&job.state),
+            can_resume: BulkAction::Resume.states().contains(&job.state),
             timeline,
             step_count: words::counted(steps.len() as u64, "step"),
             last_step: steps.last().map_or(0, |step| step.id),

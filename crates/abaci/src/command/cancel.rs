@@ -1,6 +1,7 @@
 //! `abaci cancel`: stops jobs, waiting or running.
 
 use clap::Args;
+use durable_jobs::client::BulkAction;
 use durable_jobs::{Client, JobId, State};
 
 use crate::config::Config;
@@ -11,7 +12,7 @@ use crate::selection::{Change, Changed, ConsentFlags, JobsArgs, Named, SelectedQ
 const CANCEL: Change = Change {
     verb: "cancel",
     done: "cancelled",
-    states: &[State::Queued, State::Delayed, State::Running],
+    states: BulkAction::Cancel.states(),
     named: Named::Each,
 };
 

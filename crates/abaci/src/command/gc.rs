@@ -5,8 +5,8 @@ use std::time::Duration;
 use abaci_lab::{Leftover, Removal, remove_leftovers};
 use anyhow::Context;
 use clap::Args;
-use durable_jobs::client::{GcMode, GcOptions, GcReport};
-use durable_jobs::{Client, JobId, State};
+use durable_jobs::client::{BulkAction, GcMode, GcOptions, GcReport};
+use durable_jobs::{Client, JobId};
 use serde::Serialize;
 
 use crate::config::{Config, Period};
@@ -22,7 +22,7 @@ fn deletion(format: Format) -> Change {
     Change {
         verb: "delete",
         done: "deleted",
-        states: &[State::Succeeded, State::Failed, State::Parked, State::Cancelled],
+        states: BulkAction::Delete.states(),
         named: match format {
             Format::Human => Named::Each,
             // The report is one object, which counts them.

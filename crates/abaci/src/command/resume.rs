@@ -1,8 +1,8 @@
 //! `abaci resume`: puts jobs that ended without a value back into their queue.
 
 use clap::Args;
-use durable_jobs::client::{ResumeOptions, ResumeOutcome};
-use durable_jobs::{Client, JobId, State};
+use durable_jobs::client::{BulkAction, ResumeOptions, ResumeOutcome};
+use durable_jobs::{Client, JobId};
 
 use crate::config::{Bytes, Config, Source};
 use crate::database_access::DatabaseAccess;
@@ -14,7 +14,7 @@ use crate::selection::{Change, Changed, ConsentFlags, JobsArgs, Named};
 const RESUME: Change = Change {
     verb: "resume",
     done: "resumed",
-    states: &[State::Failed, State::Parked, State::Cancelled],
+    states: BulkAction::Resume.states(),
     named: Named::Each,
 };
 

@@ -25,17 +25,6 @@ use crate::index_range::IndexRange;
 use crate::output;
 use moment::Moment;
 
-/// Every state, in the order of a job's life.
-const STATES: [State; 7] = [
-    State::Queued,
-    State::Delayed,
-    State::Running,
-    State::Succeeded,
-    State::Failed,
-    State::Parked,
-    State::Cancelled,
-];
-
 /// Printed where flags select nothing.
 pub(crate) const NO_MATCH: &str = "no job matches; all of them: abaci list";
 
@@ -53,7 +42,7 @@ struct SelectionFlags {
         long = "state",
         value_name = "STATE",
         value_delimiter = ',',
-        value_parser = one_of(STATES, State::name)
+        value_parser = one_of(State::ALL, State::name)
     )]
     states: Vec<State>,
     /// Only jobs that were parked, as --state parked

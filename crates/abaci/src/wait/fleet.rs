@@ -10,7 +10,7 @@ use durable_jobs::ENGINE_QUEUE;
 use durable_jobs::client::QueueVersion;
 use fibonacci_jobs::VERSION;
 use worker_fleet::snapshot::{Phase, Snapshot, WorkerState, WorkerView};
-use worker_fleet::supervisor::{FleetAnswer, FleetRequest, ask, directory_in};
+use worker_fleet::supervisor::{directory_in, look};
 
 use crate::config::Config;
 use crate::database_access::place_of;
@@ -40,11 +40,11 @@ impl LocalFleet {
             return None;
         }
         let directory = self.directory.as_ref()?;
-        let answer = tokio::time::timeout(TIMEOUT, ask(directory, FleetRequest::Status)).await;
-        match answer.ok()?.ok()?? {
-            FleetAnswer::Status { snapshot } => prospect(&snapshot, &of.queue, self.database.as_deref()),
-            _ => None,
-        }
+        let fleet = tokio::time::timeout(TIMEOUT, look(directory))
+            .await
+            .ok()?
+            .ok()??;
+        prospect(&fleet, &of.queue, self.database.as_deref())
     }
 }
 

@@ -53,7 +53,7 @@ pub struct BulkReport {
 impl BulkAction {
     /// The states in which a job can be changed so.
     #[must_use]
-    pub fn states(self) -> &'static [State] {
+    pub const fn states(self) -> &'static [State] {
         match self {
             Self::Cancel => &[State::Queued, State::Delayed, State::Running],
             Self::Resume => &[State::Failed, State::Parked, State::Cancelled],

@@ -8,7 +8,7 @@
 use sqlx::postgres::PgRow;
 
 use super::{Client, unreadable};
-use crate::database::workflow_rows::{BY_INDEX, count_up_to, dates, number_and_end, page};
+use crate::database::workflow_rows::{count_up_to, dates, number_and_end, page};
 use crate::record::{Cursor, Job, JobFilter, Order, State};
 use crate::{Error, Reply};
 
@@ -94,16 +94,13 @@ impl Client {
     /// [`Error::Unreachable`] or [`Error::Database`].
     pub fn freeze(&self, filter: JobFilter) -> Reply<'_, (JobFilter, u64)> {
         Box::pin(async move {
-            let counted = async {
-                let mut by_index = self.database.pool.begin().await?;
-                sqlx::raw_sql(BY_INDEX).execute(&mut *by_index).await?;
-                let mut query = number_and_end(&filter);
-                let counted: (i64, Option<i64>) = query.build_query_as().fetch_one(&mut *by_index).await?;
-                by_index.rollback().await?;
-                Ok::<_, sqlx::Error>(counted)
-            };
-            let counted = self.database.bounded("counting jobs", self.timeout, counted);
-            let (count, end) = counted.await?;
+            let mut query = number_and_end(&filter);
+            let counted = self
+                .database
+                .by_index("counting jobs", self.timeout, |connection| {
+                    Box::pin(async move { query.build_query_as().fetch_one(connection).await })
+                });
+            let (count, end): (i64, Option<i64>) = counted.await?;
             let mut frozen = JobFilter {
                 until_ms: end.or(filter.until_ms),
                 order: Order::OldestFirst,
@@ -120,30 +117,24 @@ impl Client {
     }
 
     async fn count_rows(&self, filter: &JobFilter, most: u64) -> Result<u64, Error> {
-        let count = async {
-            let mut by_index = self.database.pool.begin().await?;
-            sqlx::raw_sql(BY_INDEX).execute(&mut *by_index).await?;
-            let mut query = count_up_to(filter, i64::try_from(most).unwrap_or(i64::MAX));
-            let count: i64 = query.build_query_scalar().fetch_one(&mut *by_index).await?;
-            by_index.rollback().await?;
-            Ok::<_, sqlx::Error>(count.unsigned_abs())
-        };
-        self.database.bounded("counting jobs", self.timeout, count).await
+        let mut query = count_up_to(filter, i64::try_from(most).unwrap_or(i64::MAX));
+        let counted = self
+            .database
+            .by_index("counting jobs", self.timeout, |connection| {
+                Box::pin(async move { query.build_query_scalar::<i64>().fetch_one(connection).await })
+            });
+        Ok(counted.await?.unsigned_abs())
     }
 
     /// Adds the dates between which jobs were submitted of which there are few; without them, a page of a batch of last year is
     /// looked for among all jobs since.
     async fn narrowed(&self, filter: JobFilter) -> Result<JobFilter, Error> {
-        let dates = async {
-            let mut by_index = self.database.pool.begin().await?;
-            sqlx::raw_sql(BY_INDEX).execute(&mut *by_index).await?;
-            let mut query = dates(&filter, FEW);
-            let dates: (i64, Option<i64>, Option<i64>) =
-                query.build_query_as().fetch_one(&mut *by_index).await?;
-            by_index.rollback().await?;
-            Ok::<_, sqlx::Error>(dates)
-        };
-        let dates = self.database.bounded("looking for jobs", self.timeout, dates);
+        let mut query = dates(&filter, FEW);
+        let dates = self
+            .database
+            .by_index("looking for jobs", self.timeout, |connection| {
+                Box::pin(async move { query.build_query_as().fetch_one(connection).await })
+            });
         Ok(match dates.await? {
             (FEW.., ..) => filter,
             (_, first, last) => JobFilter {

@@ -9,7 +9,7 @@ use sqlx::postgres::PgRow;
 use super::probe::{self, QueueStatus};
 use super::{Client, JobCount, unreadable};
 use crate::Reply;
-use crate::database::workflow_rows::{BY_INDEX, ENDED_PER_BUCKET};
+use crate::database::workflow_rows::ENDED_PER_BUCKET;
 use crate::record::{APPLICATION, JobFilter, State};
 
 /// So many buckets are a chart.
@@ -61,20 +61,16 @@ impl Client {
         Box::pin(async move {
             let span = Duration::from_mins(minutes.clamp(1, 1_440).into()) / BUCKETS;
             let span_ms = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
-            let rows = async {
-                let mut by_index = self.database.pool.begin().await?;
-                sqlx::raw_sql(BY_INDEX).execute(&mut *by_index).await?;
-                let rows = sqlx::query(ENDED_PER_BUCKET)
-                    .bind(i64::from(BUCKETS))
-                    .bind(span_ms)
-                    .bind(MOST)
-                    .bind(APPLICATION)
-                    .fetch_all(&mut *by_index)
-                    .await?;
-                by_index.rollback().await?;
-                Ok::<_, sqlx::Error>(rows)
-            };
-            let rows = self.database.bounded("counting ended jobs", self.timeout, rows);
+            let rows = self
+                .database
+                .by_index("counting ended jobs", self.timeout, |connection| {
+                    let query = sqlx::query(ENDED_PER_BUCKET)
+                        .bind(i64::from(BUCKETS))
+                        .bind(span_ms)
+                        .bind(MOST)
+                        .bind(APPLICATION);
+                    Box::pin(query.fetch_all(connection))
+                });
             Throughput::in_rows(&rows.await?, span_ms).map_err(|error| unreadable(&error))
         })
     }

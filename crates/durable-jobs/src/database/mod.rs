@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use dbos::sysdb::SystemDatabase;
 use dbos::sysdb::postgres::{PostgresSystemDatabase, Settings};
 use dbos::sysdb::retry::RetryPolicy;
+use futures_util::future::BoxFuture;
 use sqlx::Connection;
 use sqlx::postgres::{PgConnection, PgPool};
 use tracing::warn;
@@ -35,6 +36,7 @@ pub(crate) use scope::{Access, Scope};
 pub use tables::Tables;
 
 use self::tables::{NEWEST_TESTED_SCHEMA, known_version, prepare, schema_version};
+use self::workflow_rows::BY_INDEX;
 use crate::record::APPLICATION;
 use crate::{Error, Reply};
 
@@ -165,6 +167,23 @@ impl Database {
             clock,
             scope,
         }
+    }
+
+    /// Runs one question with a bound, in a transaction whose statements use indexes: see [`BY_INDEX`].
+    pub(crate) async fn by_index<T>(
+        &self,
+        operation: &'static str,
+        timeout: Duration,
+        question: impl for<'c> FnOnce(&'c mut PgConnection) -> BoxFuture<'c, Result<T, sqlx::Error>>,
+    ) -> Result<T, Error> {
+        let answer = async {
+            let mut transaction = self.pool.begin().await?;
+            sqlx::raw_sql(BY_INDEX).execute(&mut *transaction).await?;
+            let answer = question(&mut transaction).await?;
+            transaction.rollback().await?;
+            Ok::<_, sqlx::Error>(answer)
+        };
+        self.bounded(operation, timeout, answer).await
     }
 
     /// Runs one question with a bound, since the engine's own statements retry an outage for ever.

@@ -20,7 +20,7 @@ use serde::Serialize;
 use tokio::time::timeout;
 use worker_fleet::signals::Signals;
 use worker_fleet::snapshot::{Snapshot, WorkerView};
-use worker_fleet::supervisor::{self, FleetAnswer, FleetRequest};
+use worker_fleet::supervisor;
 
 use crate::clocks::{WrongClock, wrong_clocks};
 use crate::config::Config;
@@ -155,10 +155,8 @@ impl StatusReport {
 
 async fn look(config: &Config) -> anyhow::Result<StatusReport> {
     let directory = supervisor::directory_in(&config.data_dir.value)?;
-    let (fleet, fleet_reason) = match supervisor::ask(&directory, FleetRequest::Status).await {
-        Ok(Some(FleetAnswer::Status { snapshot })) => (Some(*snapshot), None),
-        Ok(Some(_)) => (None, Some("the fleet answered something else".to_owned())),
-        Ok(None) => (None, None),
+    let (fleet, fleet_reason) = match supervisor::look(&directory).await {
+        Ok(fleet) => (fleet, None),
         Err(error) => (None, Some(exit::one_line(&error.into()))),
     };
     let is_elsewhere = fleet
