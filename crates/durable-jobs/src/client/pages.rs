@@ -135,7 +135,8 @@ impl Client {
             .by_index("looking for jobs", self.timeout, |connection| {
                 Box::pin(async move { query.build_query_as().fetch_one(connection).await })
             });
-        Ok(match dates.await? {
+        let dates: (i64, Option<i64>, Option<i64>) = dates.await?;
+        Ok(match dates {
             (FEW.., ..) => filter,
             (_, first, last) => JobFilter {
                 since_ms: first.or(filter.since_ms),
