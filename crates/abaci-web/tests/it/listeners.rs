@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{Shutdown, TcpStream};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -51,7 +52,7 @@ fn a_listener_that_never_reads_is_ended_and_others_go_on() {
     eventually("a listener", || is_kept(&silent));
     let other = listen();
     let end = EndOnPanic(other.try_clone().unwrap());
-    let last = OnceLock::new();
+    let (last, is_heard) = (OnceLock::new(), AtomicBool::new(false));
     let (mut times, mut resets) = (HashMap::<String, u32>::new(), 0);
     thread::scope(|threads| {
         threads.spawn(|| {
@@ -66,6 +67,9 @@ fn a_listener_that_never_reads_is_ended_and_others_go_on() {
             last.set(site.submit(&json!({"n": 1})).remove(0)).unwrap();
             // The listener may have heard of that one before it looks.
             site.submit(&json!({"n": 1}));
+            eventually("the last job at the other listener", || {
+                is_heard.load(Ordering::Relaxed)
+            });
         });
         for json in data(other) {
             let told: Value = serde_json::from_str(&json).unwrap();
@@ -81,6 +85,7 @@ fn a_listener_that_never_reads_is_ended_and_others_go_on() {
                 break;
             }
         }
+        is_heard.store(true, Ordering::Relaxed);
     });
     assert!(
         times.values().all(|times| *times == 1),
