@@ -267,3 +267,29 @@ impl IntoResponse for Problem {
         response
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_that_refuses_or_is_too_new_is_no_outage() {
+        let of = |reason: &str| {
+            Problem::from(Error::Database {
+                operation: "listing jobs",
+                reason: reason.to_owned(),
+            })
+        };
+        let refused = of("error returned from database: permission denied for table jobs");
+        assert!(refused.detail.starts_with("the database refused (listing jobs)"));
+        assert!(!refused.detail.contains("permission"), "an internal text is told");
+        assert!(of("connection reset by peer").detail.contains("does not answer"));
+        let newer = Problem::from(Error::SchemaNewer {
+            place: "db".to_owned(),
+            found: 999,
+            newest: 125,
+        });
+        assert_eq!(newer.status, 503);
+        assert!(newer.detail.contains("use a newer program"), "{}", newer.detail);
+    }
+}

@@ -107,6 +107,9 @@ mod tests {
         assert!(tokio::time::timeout(Duration::ZERO, never).await.is_err());
         let failed = reading.get(async { Err(Problem::new(Kind::Unavailable, "gone")) });
         assert!(failed.await.is_err());
+        // However long what was read is fresh.
+        let until = reading.last.lock().await.as_ref().map(|last| last.fresh_until);
+        assert!(until.is_some_and(|until| until <= Instant::now() + FAILURE));
         assert!(
             reading.get(async { Ok(1) }).await.is_err(),
             "each asked by itself"

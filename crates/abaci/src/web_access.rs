@@ -129,21 +129,28 @@ fn own_path(data_dir: &Path) -> PathBuf {
 }
 
 fn read_token(path: &Path) -> Result<Token, String> {
-    let text = read_soon(path).map_err(|error| error.to_string())?;
+    token_in(read_short(path))
+}
+
+fn token_in(text: io::Result<String>) -> Result<Token, String> {
+    let text = text.map_err(|error| error.to_string())?;
     Token::new(text.trim()).map_err(|error| error.to_string())
 }
 
-/// Reads a short file, such as a pipe that somebody is about to write into; one that never ends is no token.
+/// Reads the beginning of a file: one that never ends is no token.
+fn read_short(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let file = fs::File::open(path)?;
+    file.take(LONGEST_FILE).read_to_string(&mut text).map(|_| text)
+}
+
+/// Reads what may be a pipe, which somebody is about to write into or not.
 fn read_soon(path: &Path) -> io::Result<String> {
     let (told, read) = mpsc::channel();
     let of = path.to_owned();
     let reads = move || {
-        let text = fs::File::open(of).and_then(|file| {
-            let mut text = String::new();
-            file.take(LONGEST_FILE).read_to_string(&mut text).map(|_| text)
-        });
-        // Nobody waits any more.
-        let _ = told.send(text);
+        // Nobody waits any more, perhaps.
+        let _ = told.send(read_short(&of));
     };
     // It stays behind where the file says nothing.
     thread::spawn(reads);
@@ -170,7 +177,7 @@ fn given_token(config: &Config) -> anyhow::Result<Option<Token>> {
         return Ok(None);
     };
     let named = || config.token_file.named(path.display());
-    let token = read_token(path).map_err(|error| Failed::usage(format!("{}: {error}", named())));
+    let token = token_in(read_soon(path)).map_err(|error| Failed::usage(format!("{}: {error}", named())));
     Ok(Some(token?))
 }
 
@@ -178,7 +185,7 @@ fn given_token(config: &Config) -> anyhow::Result<Option<Token>> {
 fn own_token(data_dir: &Path) -> anyhow::Result<Token> {
     let path = own_path(data_dir);
     let failed = |error: io::Error| Failed::usage(format!("cannot use {}: {error}", path.display()));
-    match read_soon(&path) {
+    match read_short(&path) {
         Ok(text) => {
             let token = Token::new(text.trim());
             let token = token.map_err(|error| {
@@ -190,7 +197,7 @@ fn own_token(data_dir: &Path) -> anyhow::Result<Token> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             make_token(&path).map_err(failed)?;
             // Of two first starts one has made it.
-            let text = read_soon(&path).map_err(failed)?;
+            let text = read_short(&path).map_err(failed)?;
             Ok(Token::new(text.trim()).map_err(|error| Failed::usage(error.to_string()))?)
         }
         Err(error) => Err(failed(error).into()),

@@ -49,7 +49,7 @@ pub(super) async fn login(
 ) -> Response {
     match given.code {
         None => form(frame, None),
-        // Whoever asks for the head alone, such as a preview of links, is not the one who logs in.
+        // A preview of links asks for the head alone, and logs nobody in.
         Some(_) if method == Method::HEAD => form(frame, None),
         Some(code) if web.access.spend(&code) => arrived(frame, &web.access, &headers),
         Some(_) => {

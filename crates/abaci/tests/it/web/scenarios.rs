@@ -3,11 +3,12 @@
 use std::process::Command;
 use std::time::Duration;
 
-use testkit::{PrivateServer, Signal, TempDir};
+use testkit::{PrivateServer, Signal, TempDir, eventually};
 
 use super::browser::Scenario;
 use super::rig::{TOKEN, WebFleet, WebRig};
-use crate::fleet_rig::{pid_of, signal};
+use crate::fleet_rig::{pid_of, signal, stop};
+use crate::http;
 use crate::rig::{Program, bare, run};
 
 /// A fleet on a database server of its own, which can be stopped.
@@ -85,6 +86,18 @@ fn an_open_job_shows_a_killed_worker_and_the_next_start() {
     let name = worker["executor_id"].as_str().map(str::to_owned);
     scenario.answer(&name.unwrap_or_else(|| panic!("no name: {worker}")));
     scenario.passes();
+}
+
+#[test]
+fn a_worker_that_is_stopped_is_shown_as_silent() {
+    let rig = WebRig::new();
+    let web = rig.fleet(&["--workers", "1"]);
+    stop(pid_of(&web.fleet.await_health()["workers"][0]));
+    // Its supervisor kills it after ten seconds.
+    eventually("a silent worker", || {
+        let listed = http::get(web.address(), "/api/v1/workers").json();
+        listed["workers"][0]["state"] == "silent"
+    });
 }
 
 #[test]
