@@ -111,13 +111,13 @@ pub(crate) async fn job_events(
     // Both are taken before the job is read, so that nothing falls between.
     let watch = web.feed.watch(id.clone());
     let last = last_event(&since, &headers)?;
+    let comes_back = last.is_some();
     let mut seat = match join(&web, last).await?.next().await {
         Word::Seat(seat) => seat,
         Word::Outage(_) => return Err(Problem::new(Kind::Unavailable, UNANSWERED)),
         Word::End => return Err(ending()),
     };
     let detail = web.detail(&id).await?;
-    let comes_back = last.is_some();
     let was_told = comes_back && !seat.missed.iter().any(|told| told.is_cut || told.has(&id));
     if was_told && detail.job.is_final() {
         return Ok(StatusCode::NO_CONTENT.into_response());
@@ -254,7 +254,7 @@ impl Listener {
             Topic::Job(web, watch) => {
                 let (web, job) = (Arc::clone(web), watch.id().clone());
                 if told.is_cut || told.has(&job) {
-                    let read = watch.read(told.moment, Box::pin(web.detail(&job))).await;
+                    let read = watch.read(&told.moment, Box::pin(web.detail(&job))).await;
                     match read {
                         Ok(detail) => self.say_state(&detail),
                         Err(problem) if problem.status() == StatusCode::NOT_FOUND => self.end(DELETED),

@@ -164,7 +164,7 @@ impl FeedLoop {
 
     async fn ask(&mut self, clients: &Clients) -> Result<Changes, Problem> {
         self.asked = Instant::now();
-        Ok(clients.get().await?.changes(self.moment).await?)
+        Ok(clients.get().await?.changes(self.moment.clone()).await?)
     }
 
     /// Tells all what has changed.
@@ -215,7 +215,7 @@ impl FeedLoop {
             workers,
             is_cut,
         } = changes;
-        self.moment = Some(moment);
+        self.moment = Some(moment.clone());
         let jobs: Vec<JobView> = jobs.into_iter().map(JobView::from).collect();
         let workers: Vec<WorkerView> = workers.iter().map(WorkerView::from).collect();
         let view = ageless(&workers);
@@ -244,13 +244,13 @@ impl FeedLoop {
     async fn seat(&mut self, clients: &Clients, waiting: &mut Vec<Joining>) {
         let mut asked: HashMap<Moment, Arc<Told>> = HashMap::new();
         for Joining { after, seat } in waiting.drain(..) {
-            let missed = match after.map(|after| (after, self.kept_after(after))) {
+            let missed = match after.map(|after| (self.kept_after(&after), after)) {
                 None => self.standing().map(Arc::new).into_iter().collect(),
-                Some((_, Some(kept))) => kept,
-                Some((after, None)) => {
+                Some((Some(kept), _)) => kept,
+                Some((None, after)) => {
                     let told = match asked.get(&after) {
                         Some(told) => Arc::clone(told),
-                        None => Arc::new(self.missed(clients, after).await),
+                        None => Arc::new(self.missed(clients, after.clone()).await),
                     };
                     asked.insert(after, Arc::clone(&told));
                     VecDeque::from([told])
@@ -264,7 +264,7 @@ impl FeedLoop {
 
     /// Tells one who has heard nothing how the workers stand, and which moment that is.
     fn standing(&self) -> Option<Told> {
-        let moment = self.moment?;
+        let moment = self.moment.clone()?;
         Some(Told {
             moment,
             json: Some(
@@ -282,15 +282,16 @@ impl FeedLoop {
     }
 
     /// Returns the messages after a moment, if it is one of theirs.
-    fn kept_after(&self, after: Moment) -> Option<VecDeque<Arc<Told>>> {
-        let position = self.kept.iter().position(|told| told.moment == after)?;
+    fn kept_after(&self, after: &Moment) -> Option<VecDeque<Arc<Told>>> {
+        let position = self.kept.iter().position(|told| told.moment == *after)?;
         Some(self.kept.iter().skip(position + 1).cloned().collect())
     }
 
     /// Asks what has changed between a moment and the last message.
     async fn missed(&self, clients: &Clients, after: Moment) -> Told {
-        let moment = self.moment.unwrap_or(after);
-        let asked = async { Ok::<_, Problem>(clients.get().await?.missed(after, moment).await?) };
+        let moment = self.moment.clone().unwrap_or_else(|| after.clone());
+        let asked =
+            async { Ok::<_, Problem>(clients.get().await?.missed(after, moment.clone()).await?) };
         let (jobs, is_cut) = match asked.await {
             Ok(changes) => (changes.jobs, changes.is_cut),
             // What cannot be told is to be read anew.

@@ -60,7 +60,7 @@ impl Watch {
     /// Reads the job for all who hear of it at this moment: the first one to come does, and the others wait for it.
     pub(crate) async fn read(
         &self,
-        moment: Moment,
+        moment: &Moment,
         read: impl Future<Output = Result<JobDetailView, Problem>>,
     ) -> Result<Arc<JobDetailView>, Problem> {
         let cell = self.cell(moment);
@@ -68,14 +68,14 @@ impl Watch {
         cell.get_or_init(|| read).await.clone()
     }
 
-    fn cell(&self, moment: Moment) -> Read {
+    fn cell(&self, moment: &Moment) -> Read {
         let mut watched = self.watched.lock();
         let listened = watched.entry(self.id.clone()).or_default();
         match &listened.last {
-            Some((last, cell)) if *last == moment => Arc::clone(cell),
+            Some((last, cell)) if last == moment => Arc::clone(cell),
             _ => {
                 let cell = Read::default();
-                listened.last = Some((moment, Arc::clone(&cell)));
+                listened.last = Some((moment.clone(), Arc::clone(&cell)));
                 cell
             }
         }
@@ -125,9 +125,9 @@ mod tests {
             let moment: Moment = format!("{moment:034}").parse().unwrap();
             let [first, second, third] = &listeners;
             let (first, second, third) = tokio::join!(
-                first.read(moment, read()),
-                second.read(moment, read()),
-                third.read(moment, read())
+                first.read(&moment, read()),
+                second.read(&moment, read()),
+                third.read(&moment, read())
             );
             assert!([first, second, third].iter().all(Result::is_err));
         }

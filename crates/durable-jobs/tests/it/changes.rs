@@ -37,10 +37,10 @@ impl Follower {
     }
 
     async fn ask(&mut self) -> Changes {
-        let changes = self.client.changes(Some(self.moment)).await.unwrap();
+        let changes = self.client.changes(Some(self.moment.clone())).await.unwrap();
         assert!(changes.moment > self.moment, "{} stands", self.moment);
         assert!(!changes.is_cut || changes.jobs.is_empty());
-        self.moment = changes.moment;
+        self.moment = changes.moment.clone();
         self.told.extend(changes.jobs.iter().cloned());
         changes
     }
@@ -169,30 +169,27 @@ async fn one_open_transaction_silences_nobody() {
     let client = rig.client().await;
     let mut follower = Follower::start(rig.client().await).await;
     let mut foreign = Foreign::with_transaction(rig.database.url()).await;
-    let before = follower.moment;
-    let began = Instant::now();
+    let before = follower.moment.clone();
     let ids = [(); 3].map(|()| JobId::fresh());
     for id in &ids {
         client.submit_job(echo_as(id.clone(), 1)).await.unwrap();
-        follower
-            .until(|told| told.iter().any(|job| job.workflow_id == *id))
-            .await;
+        let told = follower.ask().await.jobs;
+        assert!(told.iter().any(|job| job.workflow_id == *id), "{told:?}");
     }
-    assert!(began.elapsed() > Duration::from_millis(900), "told ahead at once");
-    // It is told once, also after the other one's end, and so is what that did.
+    // It is told once, also after the other one's end and by another process, and so is what that did.
     let mut other = Follower::from(rig.client().await, before);
-    let mut resumed = Follower::from(rig.client().await, follower.moment);
+    let mut resumed = Follower::from(rig.client().await, follower.moment.clone());
     foreign.run("savepoint a").await;
     rig.insert_old("late", "ENQUEUED");
     foreign.run("update dbos.workflow_status set priority = 9, updated_at = extract(epoch from now()) * 1000 where workflow_uuid = 'late'").await;
     follower.ask().await;
     foreign.run("commit").await;
-    for follower in [&mut follower, &mut other, &mut resumed] {
+    for (follower, times) in [(&mut follower, 1), (&mut other, 1), (&mut resumed, 0)] {
         follower
             .until(|told| told.iter().any(|job| job.priority == 9))
             .await;
         for id in &ids {
-            assert_eq!(follower.of(id.as_str()).len(), 1, "{:?}", follower.told);
+            assert_eq!(follower.of(id.as_str()).len(), times, "{:?}", follower.told);
         }
     }
     assert!(follower.of("late").len() <= 1, "{:?}", follower.told);
@@ -333,7 +330,6 @@ async fn write(url: String, writer: usize) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_many_writers_do_at_once_is_told_once() {
-    // Of its own: another's open transaction makes the one who goes on hear again what was told ahead of its end.
     let server = PrivateServer::new();
     let url = server.create_database("jobs");
     let client = Client::connect(client_settings(&*url)).await.unwrap();
@@ -383,6 +379,34 @@ async fn what_many_writers_do_at_once_is_told_once() {
     );
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_long_transaction_did_at_its_beginning_is_told() {
+    let rig = Rig::new();
+    let client = rig.client().await;
+    rig.insert_old("late", "ENQUEUED");
+    let mut follower = Follower::start(client).await;
+    let mut foreign = Foreign::connect(rig.database.url()).await;
+    foreign
+        .run(
+            "begin; update dbos.workflow_status set priority = 9, updated_at = extract(epoch from now()) * 1000 - 9000 \
+                where workflow_uuid = 'late'",
+        )
+        .await;
+    // So long that its date is not looked at any more.
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(11_500) {
+        follower.ask().await;
+    }
+    let mut other = Follower::from(rig.client().await, follower.moment.clone());
+    foreign.run("commit").await;
+    for follower in [&mut follower, &mut other] {
+        let told = follower.ask().await.jobs;
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert_eq!(told[0].priority, 9);
+        assert!(follower.ask().await.jobs.is_empty());
+    }
+}
+
 /// Submits more jobs than one answer has.
 async fn submit_too_many(client: &Client) {
     let jobs: Vec<_> = (0..10_000).map(echo).collect();
@@ -401,14 +425,25 @@ async fn too_many_changes_are_read_anew_and_then_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn too_many_told_ahead_are_read_anew_twice() {
+async fn what_too_many_transactions_did_is_told_and_read_anew() {
     let rig = Rig::new();
     let client = rig.client().await;
     let mut follower = Follower::start(client.clone()).await;
     let mut foreign = Foreign::with_transaction(rig.database.url()).await;
-    submit_too_many(&client).await;
-    follower.until_cut().await;
-    follower.reads(&client).await;
+    let mut ids = BTreeSet::new();
+    for _ in 0..600 {
+        ids.insert(client.submit_job(echo(1)).await.unwrap());
+        if ids.len() % 100 == 0 {
+            follower.ask().await;
+        }
+    }
+    follower.until(|told| told.len() >= ids.len()).await;
+    let told: Vec<&JobId> = follower.told.iter().map(|job| &job.workflow_id).collect();
+    assert_eq!(told.len(), ids.len(), "something was told twice");
+    assert!(told.into_iter().all(|id| ids.contains(id)));
+    let mut other = Follower::from(rig.client().await, follower.moment.clone());
+    assert!(other.ask().await.is_cut, "what was told is not known elsewhere");
+    other.reads(&client).await;
     foreign.run("commit").await;
     follower.until_cut().await;
     follower.reads(&client).await;
@@ -453,7 +488,7 @@ async fn what_follows_a_silence_is_told_once_by_two_processes() {
     client.submit_job(echo(1)).await.unwrap();
     follower.until(|told| !told.is_empty()).await;
     let other = Client::connect(client_settings(&*url)).await.unwrap();
-    let mut other = Follower::from(other, follower.moment);
+    let mut other = Follower::from(other, follower.moment.clone());
     let told = other.ask().await.jobs;
     assert!(told.is_empty(), "told again: {told:?}");
 }
@@ -472,7 +507,7 @@ async fn a_restart_of_the_server_is_read_anew() {
     server.start();
     let cut = async {
         loop {
-            match client.changes(Some(follower.moment)).await {
+            match client.changes(Some(follower.moment.clone())).await {
                 Ok(changes) => break changes,
                 Err(error) => drop(error),
             }
@@ -499,7 +534,7 @@ async fn a_moment_out_of_reach_is_answered_without_a_look() {
         .run("lock table dbos.workflow_status in access exclusive mode")
         .await;
     let missed = client
-        .missed(first, until)
+        .missed(first.clone(), until.clone())
         .await
         .expect("it waited for the table");
     assert!(missed.is_cut && missed.moment == until);

@@ -1,19 +1,16 @@
 //! Questions and answers of one who asks again and again.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::Moment;
-use crate::record::{Job, JobId};
+use crate::record::Job;
 
-/// The most jobs of one answer, and the most that are remembered as told ahead.
+/// The most jobs of one answer.
 const MOST: usize = 2_000;
-
-/// The longest that a horizon stands before what is beyond it is told.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The dates of longer ago are not looked at.
 const REACH_MS: i64 = 15 * 60 * 1000;
@@ -50,21 +47,10 @@ pub(super) struct Follow {
     last: Moment,
     session: i32,
     asked: Instant,
-    /// Since when an open transaction has kept the horizon where it is.
-    standing: Instant,
-    /// The database as it was when jobs were last told ahead.
+    /// The snapshot whose changes were told, where they are too many for the moment to say.
     base: Option<String>,
-    ahead: Ahead,
     /// At these times, transactions from these numbers on had not begun.
     marks: VecDeque<(i64, i64)>,
-}
-
-/// The changes that were told though the horizon is not beyond them.
-#[derive(Clone, Default)]
-struct Ahead {
-    told: HashMap<JobId, i64>,
-    /// True if there were too many to remember.
-    is_forgotten: bool,
 }
 
 /// The database's place in its history.
@@ -85,18 +71,18 @@ pub(super) struct Seen {
 }
 
 /// One question.
-pub(super) enum Question {
-    /// For the present moment.
-    Start,
-    /// For the present moment, by one whose own is out of reach.
-    StartAnew,
-    /// For what is between two horizons, and the number of jobs that were told ahead.
-    Between(Moment, usize),
-    /// For what was committed since the snapshot, all of which is beyond the horizon; dated since then; and the same number.
-    Beyond(Moment, String, i64, usize),
+pub(super) struct Question {
+    /// The moment after which changes are asked for; for the present one alone where it is absent.
+    since: Option<Moment>,
+    /// As in [`Follow::base`].
+    base: Option<String>,
+    /// Changes that are dated before are not found.
+    dated_since_ms: i64,
+    /// True if the moment that was given is out of reach.
+    is_anew: bool,
 }
 
-/// The part of it that is told.
+/// The part of an answer that is told.
 pub(super) struct Answer {
     pub(super) moment: Moment,
     pub(super) jobs: Vec<Job>,
@@ -104,137 +90,186 @@ pub(super) struct Answer {
 }
 
 impl Question {
+    /// The most rows of an answer: one more than are told.
+    pub(super) const LIMIT: usize = MOST + 1;
+
     /// Settles what is asked after `since`, by one who may have asked before.
     pub(super) fn after(since: Option<Moment>, follow: Option<&Follow>, now_ms: i64) -> Self {
         let Some(since) = since else {
-            return Self::Start;
+            return Self::start(now_ms, false);
         };
-        let Some(follow) = follow.filter(|follow| follow.last == since) else {
-            // A statement that looks back so far reads the whole table.
-            return if since.is_in_reach(now_ms) {
-                Self::Between(since, 0)
-            } else {
-                Self::StartAnew
+        if let Some(follow) = follow.filter(|follow| follow.last == since) {
+            return Self {
+                base: follow.base.clone(),
+                // While a transaction stays open for long, what it wrote before is not looked for.
+                dated_since_ms: since.begun_ms().max(since.ms - MARGIN_MS),
+                since: Some(since),
+                is_anew: false,
             };
-        };
-        let told = follow.ahead.told.len();
-        if follow.standing.elapsed() < PATIENCE {
-            return Self::Between(since, told);
         }
-        if let Some(base) = &follow.base {
-            return Self::Beyond(since, base.clone(), since.ms, told);
+        // A statement that looks back so far reads the whole table.
+        if since.ahead.is_none() || !since.is_in_reach(now_ms) {
+            return Self::start(now_ms, true);
         }
-        // All from the horizon on, of which some may have been told ahead of an earlier one.
-        let nothing = format!("{0}:{0}:", since.horizon);
-        Self::Beyond(since, nothing, since.begun_ms(), told)
+        Self::between(since)
     }
 
     /// Asks for what one missed who joins those who have heard of the rest.
     pub(super) fn between(since: Moment) -> Self {
-        Self::Between(since, 0)
-    }
-
-    /// Settles what one missed who hears of everything after `until`.
-    pub(super) fn missed(&self, seen: Seen, follow: Option<&Follow>, until: Moment) -> Answer {
-        let since = self.since().unwrap_or(until);
-        let follow = follow.filter(|follow| follow.last == until);
-        // What was told ahead is beyond the horizon, and is told to nobody again.
-        let is_told = since > until
-            || follow.is_none_or(|follow| !follow.ahead.told.is_empty() || follow.ahead.is_forgotten);
-        if is_told || !since.is_in_reach(seen.place.now_ms) || seen.place.is_another_history(since, follow) {
-            return Answer::cut(until, true);
+        Self {
+            base: None,
+            dated_since_ms: since.begun_ms(),
+            since: Some(since),
+            is_anew: false,
         }
-        if seen.jobs.len() > MOST {
-            return Answer::cut(until, true);
+    }
+
+    fn start(now_ms: i64, is_anew: bool) -> Self {
+        Self {
+            since: None,
+            base: None,
+            dated_since_ms: now_ms,
+            is_anew,
         }
-        let jobs = seen
-            .jobs
-            .into_iter()
-            .filter(|(number, _)| *number < until.horizon);
-        Answer::with(until, jobs.map(|(_, job)| job).collect())
     }
 
-    /// The number of the first transaction that is asked for.
-    pub(super) fn from(&self) -> i64 {
-        self.since().map_or(i64::MAX, |since| since.horizon)
+    /// Returns the question to ask instead, where a transaction has ended that wrote before the dates that were looked at.
+    pub(super) fn instead(&self, place: &Place) -> Option<Self> {
+        let since = self.since.as_ref()?;
+        let is_enough = place.horizon == since.horizon || self.dated_since_ms == since.begun_ms();
+        if is_enough || self.base.is_some() {
+            return None;
+        }
+        if since.is_in_reach(place.now_ms) {
+            return Some(Self::between(since.clone()));
+        }
+        Some(Self::start(place.now_ms, true))
     }
 
-    pub(super) fn is_ahead(&self) -> bool {
-        matches!(self, Self::Beyond(..))
+    /// The number of the first transaction that is asked for; the horizon's where it is absent.
+    pub(super) fn from(&self) -> Option<i64> {
+        self.since.as_ref().map(|since| since.horizon)
+    }
+
+    /// The transactions from there on that are not asked for.
+    pub(super) fn told(&self) -> &[i64] {
+        let since = self.since.as_ref();
+        since.and_then(|since| since.ahead.as_deref()).unwrap_or_default()
     }
 
     pub(super) fn base(&self) -> Option<&str> {
-        match self {
-            Self::Beyond(_, base, ..) => Some(base),
-            Self::Start | Self::StartAnew | Self::Between(..) => None,
-        }
-    }
-
-    pub(super) fn limit(&self) -> i64 {
-        let told = match self {
-            Self::Between(_, told) | Self::Beyond(.., told) => *told,
-            Self::Start | Self::StartAnew => 0,
-        };
-        i64::try_from(MOST + 1 + told).unwrap_or(i64::MAX)
+        self.base.as_deref()
     }
 
     /// The date from which changes are looked for.
     pub(super) fn dated_since_ms(&self) -> i64 {
-        match self {
-            Self::Start | Self::StartAnew => i64::MAX,
-            Self::Between(since, _) => since.begun_ms() - MARGIN_MS,
-            Self::Beyond(_, _, dated_ms, _) => dated_ms - MARGIN_MS,
-        }
+        self.dated_since_ms - MARGIN_MS
     }
 
     /// The same for submissions.
     pub(super) fn created_since_ms(&self) -> i64 {
-        self.dated_since_ms()
-            .saturating_sub(MARGIN_OF_CLIENTS_MS - MARGIN_MS)
+        self.dated_since_ms - MARGIN_OF_CLIENTS_MS
     }
 
-    fn since(&self) -> Option<Moment> {
-        match self {
-            Self::Start | Self::StartAnew => None,
-            Self::Between(since, _) | Self::Beyond(since, ..) => Some(*since),
+    /// Settles what one missed who hears of everything after `until`.
+    pub(super) fn missed(self, seen: Seen, follow: Option<&Follow>, until: Moment) -> Answer {
+        let Seen { place, jobs } = seen;
+        let follow = follow.filter(|follow| follow.last == until);
+        let (Some(since), Some(told)) = (self.since, until.ahead.clone()) else {
+            return Answer::cut(until);
+        };
+        let is_known = since.ahead.is_some() && since <= until && since.is_in_reach(place.now_ms);
+        if !is_known || jobs.len() > MOST || place.is_another_history(&since, follow) {
+            return Answer::cut(until);
+        }
+        let is_told = |number: i64| number < until.horizon || told.binary_search(&number).is_ok();
+        let jobs = jobs.into_iter().filter(|(number, _)| is_told(*number));
+        Answer {
+            jobs: jobs.map(|(_, job)| job).collect(),
+            moment: until,
+            is_cut: false,
         }
     }
 
     /// Settles what is told, and what is remembered; nothing of one who asks in between.
     pub(super) fn answer(&self, seen: Seen, follow: Option<&Follow>) -> (Answer, Option<Follow>) {
-        let is_other = follow
-            .is_some_and(|follow| self.since() != Some(follow.last) && follow.asked.elapsed() < SILENCE);
-        let (answer, next) = self.told(seen, follow);
+        let is_other = follow.is_some_and(|follow| {
+            self.since.as_ref() != Some(&follow.last) && follow.asked.elapsed() < SILENCE
+        });
+        let (answer, next) = self.told_of(seen, follow);
         (answer, (!is_other).then_some(next))
     }
 
-    fn told(&self, seen: Seen, follow: Option<&Follow>) -> (Answer, Follow) {
-        let first = Follow::new(Moment::first(&seen.place), &seen.place);
-        let Some(since) = self.since() else {
-            return (Answer::cut(first.last, matches!(self, Self::StartAnew)), first);
-        };
-        let live = follow.filter(|follow| follow.last == since);
-        if seen.place.is_another_history(since, live) {
-            return (Answer::cut(first.last, true), first);
+    fn told_of(&self, seen: Seen, follow: Option<&Follow>) -> (Answer, Follow) {
+        let Seen { place, jobs } = seen;
+        let live = follow.filter(|follow| self.since.as_ref() == Some(&follow.last));
+        let goes_on = |since: &&Moment| !place.is_another_history(since, live);
+        let since = self.since.as_ref().filter(goes_on);
+        let stands = since.is_some_and(|since| since.horizon == place.horizon);
+        // Whether a part of what the base sees was written within a transaction that was open then is not known.
+        let is_forgotten = self.base.is_some() && !stands;
+        let is_cut = self.is_anew
+            || self.since.is_some() && (since.is_none() || is_forgotten || jobs.len() > MOST);
+        // All that was seen is told, or read anew by whoever is told so.
+        let mut ahead: Vec<i64> = self.told().iter().copied().filter(|_| since.is_some()).collect();
+        ahead.extend(jobs.iter().map(|(number, _)| *number));
+        ahead.retain(|number| *number >= place.horizon);
+        ahead.sort_unstable();
+        ahead.dedup();
+        let marks = live.filter(|_| since.is_some()).map(|follow| follow.marks.clone());
+        let mut marks = marks.unwrap_or_default();
+        marks.push_back((place.now_ms, place.next));
+        if marks.len() > MOST_MARKS {
+            marks.pop_front();
         }
-        let mut next = live.cloned().unwrap_or(first);
-        let answer = if self.is_ahead() {
-            next.go_ahead(since, seen)
+        let begun_ms = place.begun_ms(&mut marks, since);
+        let ms = since.map_or(place.now_ms, |since| place.now_ms.max(since.ms + 1));
+        let mut moment = Moment::new(place.horizon, ms, begun_ms);
+        if self.base.is_some() && stands {
+            moment.ahead = None;
         } else {
-            next.go_on(since, seen, live.is_some())
+            moment = moment.with_ahead(ahead);
+        }
+        let next = Follow {
+            base: moment.ahead.is_none().then_some(place.snapshot),
+            last: moment.clone(),
+            session: place.session,
+            asked: Instant::now(),
+            marks,
         };
-        next.last = answer.moment;
+        if is_cut {
+            return (Answer::cut(moment), next);
+        }
+        let jobs = jobs.into_iter().filter(|_| since.is_some());
+        let answer = Answer {
+            moment,
+            jobs: jobs.map(|(_, job)| job).collect(),
+            is_cut,
+        };
         (answer, next)
     }
 }
 
 impl Place {
     /// Tests whether numbers and times of before mean nothing any more. A server that crashed may give numbers out again.
-    fn is_another_history(&self, since: Moment, live: Option<&Follow>) -> bool {
+    fn is_another_history(&self, since: &Moment, live: Option<&Follow>) -> bool {
         self.server_start_ms > since.ms
             || self.next < since.horizon
             || self.now_ms < since.ms - SETBACK_MS
             || live.is_some_and(|follow| follow.session != self.session)
+    }
+
+    /// The latest time of which it is known that no transaction from the horizon on had begun.
+    fn begun_ms(&self, marks: &mut VecDeque<(i64, i64)>, since: Option<&Moment>) -> i64 {
+        if self.horizon == self.next {
+            return self.now_ms;
+        }
+        while marks.get(1).is_some_and(|(_, next)| *next <= self.horizon) {
+            marks.pop_front();
+        }
+        let mark = marks.front().filter(|(_, next)| *next <= self.horizon);
+        let known_ms = since.map_or(self.now_ms - UNKNOWN_AGE_MS, Moment::begun_ms);
+        mark.map_or(known_ms, |(ms, _)| known_ms.max(*ms))
     }
 }
 
@@ -243,134 +278,15 @@ impl Moment {
     pub(super) fn is_in_reach(&self, now_ms: i64) -> bool {
         now_ms - self.begun_ms() <= REACH_MS
     }
-
-    /// The present moment, for one who knows of none before.
-    fn first(place: &Place) -> Self {
-        let begun_ms = if place.horizon == place.next {
-            place.now_ms
-        } else {
-            place.now_ms - UNKNOWN_AGE_MS
-        };
-        Self::new(place.horizon, place.now_ms, begun_ms)
-    }
 }
 
 impl Answer {
-    /// An answer without jobs.
-    fn cut(moment: Moment, is_cut: bool) -> Self {
+    /// An answer to one who is to read anew.
+    fn cut(moment: Moment) -> Self {
         Self {
             moment,
             jobs: Vec::new(),
-            is_cut,
+            is_cut: true,
         }
-    }
-
-    /// An answer with these jobs, unless they are too many.
-    fn with(moment: Moment, jobs: Vec<Job>) -> Self {
-        if jobs.len() > MOST {
-            return Self::cut(moment, true);
-        }
-        Self {
-            moment,
-            jobs,
-            is_cut: false,
-        }
-    }
-}
-
-impl Follow {
-    fn new(last: Moment, place: &Place) -> Self {
-        let now = Instant::now();
-        Self {
-            last,
-            session: place.session,
-            asked: now,
-            standing: now,
-            base: None,
-            ahead: Ahead::default(),
-            marks: VecDeque::from([(place.now_ms, place.next)]),
-        }
-    }
-
-    /// Tells what is between the horizons, but for what was told ahead.
-    fn go_on(&mut self, since: Moment, seen: Seen, is_live: bool) -> Answer {
-        let Seen { place, jobs } = seen;
-        let stands = place.horizon == since.horizon;
-        let begun_ms = self.begun_ms(&place, since);
-        let moment = Moment::new(place.horizon, place.now_ms.max(since.ms + 1), begun_ms);
-        self.note(&place, stands);
-        self.base = None;
-        if stands && is_live {
-            return Answer::cut(moment, false);
-        }
-        let answer = if !since.is_in_reach(place.now_ms) || self.ahead.is_forgotten {
-            Answer::cut(moment, true)
-        } else {
-            let jobs = self.ahead.untold(jobs);
-            Answer::with(moment, jobs.into_iter().map(|(_, job)| job).collect())
-        };
-        self.ahead.settle(place.horizon);
-        answer
-    }
-
-    /// Tells what is beyond the horizon, and leaves the moment behind.
-    fn go_ahead(&mut self, since: Moment, seen: Seen) -> Answer {
-        let Seen { place, jobs } = seen;
-        let stands = place.horizon == since.horizon;
-        let moment = Moment::new(since.horizon, place.now_ms.max(since.ms + 1), since.begun_ms());
-        self.note(&place, stands);
-        self.base = stands.then_some(place.snapshot);
-        let jobs = self.ahead.untold(jobs);
-        self.ahead.remember(&jobs);
-        Answer::with(moment, jobs.into_iter().map(|(_, job)| job).collect())
-    }
-
-    fn note(&mut self, place: &Place, stands: bool) {
-        self.asked = Instant::now();
-        // Where nothing is open, nothing is kept back, and what comes next is told in its turn.
-        if !stands || place.horizon == place.next {
-            self.standing = self.asked;
-        }
-        self.marks.push_back((place.now_ms, place.next));
-        if self.marks.len() > MOST_MARKS {
-            self.marks.pop_front();
-        }
-    }
-
-    /// The latest time of which it is known that no transaction from the horizon on had begun.
-    fn begun_ms(&mut self, place: &Place, since: Moment) -> i64 {
-        if place.horizon == place.next {
-            return place.now_ms;
-        }
-        while self.marks.get(1).is_some_and(|(_, next)| *next <= place.horizon) {
-            self.marks.pop_front();
-        }
-        let mark = self.marks.front().filter(|(_, next)| *next <= place.horizon);
-        mark.map_or(since.begun_ms(), |(ms, _)| since.begun_ms().max(*ms))
-    }
-}
-
-impl Ahead {
-    fn remember(&mut self, jobs: &[(i64, Job)]) {
-        let told = jobs
-            .iter()
-            .map(|(number, job)| (job.workflow_id.clone(), *number));
-        self.told.extend(told);
-        if self.told.len() > MOST {
-            self.told.clear();
-            self.is_forgotten = true;
-        }
-    }
-
-    /// Leaves those out that were told ahead.
-    fn untold(&self, mut jobs: Vec<(i64, Job)>) -> Vec<(i64, Job)> {
-        jobs.retain(|(number, job)| self.told.get(&job.workflow_id) != Some(number));
-        jobs
-    }
-
-    /// Forgets what the horizon has passed.
-    fn settle(&mut self, horizon: i64) {
-        self.told.retain(|_, number| *number >= horizon);
-        self.is_forgotten = false;
     }
 }

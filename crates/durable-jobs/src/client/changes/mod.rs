@@ -1,12 +1,13 @@
 //! Jobs that changed since a moment, for whoever shows them as they change.
 //!
-//! A moment is a number of a transaction, the horizon: all transactions below it had ended. An answer has each job whose row was
-//! changed by a transaction between the horizon of the moment given and the present one, so that what is committed late is
-//! told late instead of never, and nothing is told twice, whoever asks, in whichever process, at whatever pace.
+//! A moment is a number of a transaction, the horizon, below which all transactions had ended, and the transactions from there on
+//! whose changes were told nevertheless. An answer has each job whose row was changed by another transaction from the horizon on
+//! that has been committed, so that nothing waits for a transaction that stays open, what is committed late is told late instead
+//! of never, and nothing is told twice, whoever asks, in whichever process, at whatever pace.
 //!
-//! One open transaction, of whatever program in whatever database of the server, keeps the horizon where it is. After a second
-//! of that, whoever asks again and again is told ahead what others have committed, and does not hear it again later. The moment
-//! stays behind meanwhile: another process that goes on from it hears again what was told ahead.
+//! A snapshot of the database would say the same in fewer words, but for the parts of a transaction that savepoints begin.
+//! Where one transaction, of whatever program in whatever database of the server, is open while over five hundred others end, the
+//! snapshot is used, and whoever asks is told at its end to read anew.
 //!
 //! Rows are found by their dates, since no index knows transactions. A row's last change is never dated more than ten seconds
 //! before its transaction began to write; its submission, which another client dates by its own clock, no more than a minute.
@@ -51,7 +52,8 @@ pub struct Changes {
 impl Client {
     /// Asks what changed since a moment, or for the present moment alone.
     ///
-    /// One question of a few milliseconds, however many jobs there are: it reads what was changed within the last minute.
+    /// One question of a few milliseconds, however many jobs there are: it reads what was changed within the last minute, or since a
+    /// transaction began that has ended now.
     /// Clones of this client follow the changes together: one of them at a time asks again and again.
     ///
     /// # Errors
@@ -59,8 +61,12 @@ impl Client {
     pub fn changes(&self, since: Option<Moment>) -> Reply<'_, Changes> {
         Box::pin(async move {
             let mut followed = self.followed.lock().await;
-            let question = Question::after(since, followed.as_ref(), self.clock().now_ms());
-            let (seen, workers) = self.ask_for_changes(&question).await?;
+            let mut question = Question::after(since, followed.as_ref(), self.clock().now_ms());
+            let (mut seen, mut workers) = self.ask_for_changes(&question).await?;
+            if let Some(other) = question.instead(&seen.place) {
+                question = other;
+                (seen, workers) = self.ask_for_changes(&question).await?;
+            }
             let (answer, follow) = question.answer(seen, followed.as_ref());
             if let Some(follow) = follow {
                 *followed = Some(follow);
@@ -109,8 +115,9 @@ impl Client {
             created_since_ms: question.created_since_ms(),
             dated_since_ms: question.dated_since_ms(),
             from: question.from(),
-            unseen_by: question.base(),
-            limit: question.limit(),
+            told: question.told(),
+            seen_by: question.base(),
+            limit: Question::LIMIT,
         };
         let text = format!("{}; {}", query.text(), presence::SELECT);
         let rows = async {

@@ -2,13 +2,20 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use crate::record::shorten;
 
+/// So many transactions may have been told ahead of the horizon for a moment to say which.
+const MOST_AHEAD: usize = 500;
+
+/// So far they may be from the horizon.
+const FARTHEST: i64 = 999_999_999;
+
 /// A moment in the database's history: all that was committed before it has been told.
 ///
-/// It is written as a number of 34 digits; a later one is larger.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+/// It is written as a number of at least 34 digits, mostly of fewer than 100.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Moment {
     /// The number of the first transaction that had not ended, or that nobody had begun.
     pub(super) horizon: i64,
@@ -16,6 +23,8 @@ pub struct Moment {
     pub(super) ms: i64,
     /// So many milliseconds before, no transaction from the horizon on had written anything.
     pub(super) behind_ms: i64,
+    /// The transactions from the horizon on whose changes were told, in their order; absent where they are too many.
+    pub(super) ahead: Option<Arc<[i64]>>,
 }
 
 /// The refusal of a text that is no moment.
@@ -32,6 +41,17 @@ impl Moment {
             horizon,
             ms,
             behind_ms: (ms - begun_ms).clamp(0, 999_999),
+            ahead: Some(Arc::default()),
+        }
+    }
+
+    /// Adds the transactions that were told ahead, in their order, or that they are too many.
+    pub(super) fn with_ahead(self, ahead: Vec<i64>) -> Self {
+        let is_short = ahead.len() <= MOST_AHEAD
+            && ahead.last().is_none_or(|last| last - self.horizon <= FARTHEST);
+        Self {
+            ahead: is_short.then(|| ahead.into()),
+            ..self
         }
     }
 
@@ -41,14 +61,27 @@ impl Moment {
     }
 }
 
+/// After three parts of fixed lengths, each transaction that was told ahead: the number of digits, in one digit, and how far it is
+/// from the one before it, or from the horizon. A zero stands for too many.
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             horizon,
             ms,
             behind_ms,
+            ahead,
         } = self;
-        write!(f, "{horizon:015}{ms:013}{behind_ms:06}")
+        write!(f, "{horizon:015}{ms:013}{behind_ms:06}")?;
+        let Some(ahead) = ahead else {
+            return f.write_str("0");
+        };
+        let mut last = *horizon;
+        for number in ahead.iter() {
+            let digits = (number - last).to_string();
+            write!(f, "{}{digits}", digits.len())?;
+            last = *number;
+        }
+        Ok(())
     }
 }
 
@@ -56,24 +89,47 @@ impl FromStr for Moment {
     type Err = MomentError;
 
     fn from_str(text: &str) -> Result<Self, MomentError> {
-        let is_one =
-            text.len() == Self::DIGITS.iter().sum::<usize>() && text.bytes().all(|c| c.is_ascii_digit());
+        Self::read(text).ok_or_else(|| MomentError(shorten(text)))
+    }
+}
+
+impl Moment {
+    fn read(text: &str) -> Option<Self> {
+        if !text.bytes().all(|sign| sign.is_ascii_digit()) {
+            return None;
+        }
         let mut rest = text;
-        let mut part = |digits: usize| {
+        let mut part = |digits: usize| -> Option<i64> {
             let (part, others) = rest.split_at_checked(digits)?;
             rest = others;
             part.parse().ok()
         };
         let [horizon, ms, behind_ms] = Self::DIGITS.map(&mut part);
-        match (is_one, horizon, ms, behind_ms) {
-            (true, Some(horizon), Some(ms), Some(behind_ms)) => Ok(Self {
-                horizon,
-                ms,
-                behind_ms,
-            }),
-            _ => Err(MomentError(shorten(text))),
+        let (horizon, ms, behind_ms) = (horizon?, ms?, behind_ms?);
+        let moment = Self {
+            horizon,
+            ms,
+            behind_ms,
+            ahead: None,
+        };
+        if rest == "0" {
+            return Some(moment);
         }
+        let moment = moment.with_ahead(read_ahead(horizon, rest)?);
+        moment.ahead.is_some().then_some(moment)
     }
+}
+
+fn read_ahead(horizon: i64, mut rest: &str) -> Option<Vec<i64>> {
+    let (mut ahead, mut last) = (Vec::new(), horizon);
+    while let Some((length, others)) = rest.split_at_checked(1) {
+        let length = length.parse().ok().filter(|length| *length > 0)?;
+        let (digits, others) = others.split_at_checked(length)?;
+        last += digits.parse::<i64>().ok()?;
+        ahead.push(last);
+        rest = others;
+    }
+    ahead.is_sorted_by(|a, b| a < b).then_some(ahead)
 }
 
 #[cfg(test)]
@@ -81,28 +137,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_is_read_as_it_is_written_and_sorts_so() {
+    fn a_moment_is_read_as_it_is_written() {
         let moments = [
-            (7, 1_795_762_150_348, 0),
-            (10, 1_795_762_150_000, 999),
-            (10, 1_795_762_150_001, 2),
+            (7, 1_795_762_150_348, 0, Some(vec![])),
+            (10, 1_795_762_150_000, 999, Some(vec![10, 11, 31, 400_000_031])),
+            (10, 1_795_762_150_001, 2, None),
+            (10, 1_795_762_150_001, 2, Some((10..510).collect())),
         ];
-        let moments = moments.map(|(horizon, ms, behind_ms)| Moment {
-            horizon,
-            ms,
-            behind_ms,
+        let texts = moments.map(|(horizon, ms, behind_ms, ahead)| {
+            let moment = Moment::new(horizon, ms, ms - behind_ms);
+            let moment = moment.with_ahead(ahead.unwrap_or_else(|| vec![10, 4_000_000_000]));
+            let text = moment.to_string();
+            assert_eq!(text.parse().as_ref(), Ok(&moment));
+            text
         });
-        let texts = moments.map(|moment| moment.to_string());
-        assert!(texts.is_sorted() && moments.is_sorted(), "{texts:?}");
-        for (moment, text) in moments.iter().zip(&texts) {
-            assert_eq!(text.parse().as_ref(), Ok(moment));
-        }
+        assert_eq!(texts[1], "000000000000010179576215000000099910112209400000000");
+    }
+
+    #[test]
+    fn a_text_that_is_no_moment_is_refused() {
+        let begun = |rest: &str| format!("{}{rest}", "1".repeat(34));
         for text in [
             "",
             "7",
             &"9".repeat(35),
             &"ü".repeat(17),
             &format!("-{}", "1".repeat(33)),
+            &begun("00"),
+            &begun("2"),
+            &begun("110"),
+            &begun("1510"),
+            &begun(&"11".repeat(MOST_AHEAD + 1)),
         ] {
             assert!(text.parse::<Moment>().is_err(), "{text}");
         }

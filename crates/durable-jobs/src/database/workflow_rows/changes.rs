@@ -9,18 +9,18 @@ pub(crate) struct ChangesQuery<'a> {
     pub(crate) created_since_ms: i64,
     /// Other dates from here on.
     pub(crate) dated_since_ms: i64,
-    /// The number of the first transaction.
-    pub(crate) from: i64,
-    /// A snapshot; changes that it has not seen are asked for, instead of those below the horizon.
-    pub(crate) unseen_by: Option<&'a str>,
-    pub(crate) limit: i64,
+    /// The number of the first transaction; that of the first one that has not ended where it is absent.
+    pub(crate) from: Option<i64>,
+    /// The transactions from there on that are not asked for, or a snapshot that has seen what is not asked for.
+    pub(crate) told: &'a [i64],
+    pub(crate) seen_by: Option<&'a str>,
+    pub(crate) limit: usize,
 }
 
 impl ChangesQuery<'_> {
     /// Reads where the database stands, and up to `limit` of the rows that transactions from the number `from` on have changed,
     /// in the order of these; one row without a job where there is none.
     ///
-    /// They are those of transactions below the horizon, or all that a snapshot has not seen yet.
     /// No index knows the transactions: rows are found by the dates that every change sets.
     /// The last of the four conditions is that of the index `abaci_changed_otherwise`, word by word.
     ///
@@ -30,11 +30,16 @@ impl ChangesQuery<'_> {
             created_since_ms,
             dated_since_ms,
             from,
-            unseen_by,
+            told,
+            seen_by,
             limit,
         } = self;
-        let changed = match unseen_by {
-            None => "number < horizon".to_owned(),
+        let from = from.map_or_else(|| "horizon".to_owned(), |from| format!("'{from}'::bigint"));
+        let untold = match seen_by {
+            None => {
+                let told: Vec<String> = told.iter().map(ToString::to_string).collect();
+                format!("number <> all ('{{{}}}'::bigint[])", told.join(","))
+            }
             Some(snapshot) => format!(
                 "not pg_visible_in_snapshot(number::text::xid8, '{}'::pg_snapshot)",
                 numbers_of(snapshot)
@@ -55,7 +60,7 @@ impl ChangesQuery<'_> {
                             or completed_at >= '{dated}'::bigint \
                             or updated_at > greatest(created_at, started_at_epoch_ms, completed_at) + 1000 \
                                 and updated_at >= '{dated}'::bigint) \
-                        and number >= '{from}'::bigint and {changed} \
+                        and number >= {from} and {untold} \
                         and (application_name is null or application_name = '{application}') \
                     order by number, workflow_uuid limit {limit}) ",
                 columns!(),
@@ -65,7 +70,7 @@ impl ChangesQuery<'_> {
             by_index = BY_INDEX,
             created = created_since_ms,
             from = from,
-            changed = changed,
+            untold = untold,
             limit = limit,
             dated = dated_since_ms,
             application = APPLICATION,

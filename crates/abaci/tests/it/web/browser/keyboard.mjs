@@ -6,31 +6,26 @@ import { change, logIn, submit, until } from './server.mjs';
 
 const REACHABLE = 'a[href], button, input:not([type=hidden]), select, textarea, summary, [tabindex="0"]';
 
-/** The elements that can be reached, in the order of the document. */
-const reachable = (view) => view.page.evaluate((selector) => {
-  window.reachable = [...document.querySelectorAll(selector)].filter((part) => part.checkVisibility() && !part.matches(':disabled'));
-  return reachable.map((part) => part.outerHTML.slice(0, 120));
-}, REACHABLE);
-
-const focused = (view) => view.page.evaluate(() => {
+/** The elements that can be reached, in the order of the document, and which of them has the focus: those that are live come and go. */
+const look = (view) => view.page.evaluate((selector) => {
+  const all = [...document.querySelectorAll(selector)].filter((part) => part.checkVisibility() && !part.matches(':disabled'));
   const part = document.activeElement;
   const { outlineStyle, outlineWidth } = getComputedStyle(part);
   const box = part.getBoundingClientRect();
   return {
-    place: reachable.indexOf(part),
+    parts: all.map((part) => part.outerHTML.slice(0, 120)),
+    place: all.indexOf(part),
     isVisible: outlineStyle !== 'none' && parseFloat(outlineWidth) > 0 && box.right > 0 && box.bottom > 0,
-    words: part.textContent,
   };
-});
+}, REACHABLE);
 
 /** Presses Tab from the top to the end of a page. */
 async function walk(view, path) {
   await view.go(path);
-  const all = await reachable(view);
-  const { page } = view;
-  for (const [place, part] of all.entries()) {
-    await page.keyboard.press('Tab');
-    const at = await focused(view);
+  const { parts } = await look(view);
+  for (const [place, part] of parts.entries()) {
+    await view.page.keyboard.press('Tab');
+    const at = await look(view);
     assert.equal(at.place, place, `on ${path} the tab order leaves out or misplaces ${part}`);
     assert.ok(at.isVisible, `on ${path} the focus does not show on ${part}`);
   }
