@@ -290,8 +290,7 @@ impl FeedLoop {
     /// Asks what has changed between a moment and the last message.
     async fn missed(&self, clients: &Clients, after: Moment) -> Told {
         let moment = self.moment.clone().unwrap_or_else(|| after.clone());
-        let asked =
-            async { Ok::<_, Problem>(clients.get().await?.missed(after, moment.clone()).await?) };
+        let asked = async { Ok::<_, Problem>(clients.get().await?.missed(after, moment.clone()).await?) };
         let (jobs, is_cut) = match asked.await {
             Ok(changes) => (changes.jobs, changes.is_cut),
             // What cannot be told is to be read anew.

@@ -208,15 +208,17 @@ impl Question {
         let stands = since.is_some_and(|since| since.horizon == place.horizon);
         // Whether a part of what the base sees was written within a transaction that was open then is not known.
         let is_forgotten = self.base.is_some() && !stands;
-        let is_cut = self.is_anew
-            || self.since.is_some() && (since.is_none() || is_forgotten || jobs.len() > MOST);
+        let is_cut =
+            self.is_anew || self.since.is_some() && (since.is_none() || is_forgotten || jobs.len() > MOST);
         // All that was seen is told, or read anew by whoever is told so.
         let mut ahead: Vec<i64> = self.told().iter().copied().filter(|_| since.is_some()).collect();
         ahead.extend(jobs.iter().map(|(number, _)| *number));
         ahead.retain(|number| *number >= place.horizon);
         ahead.sort_unstable();
         ahead.dedup();
-        let marks = live.filter(|_| since.is_some()).map(|follow| follow.marks.clone());
+        let marks = live
+            .filter(|_| since.is_some())
+            .map(|follow| follow.marks.clone());
         let mut marks = marks.unwrap_or_default();
         marks.push_back((place.now_ms, place.next));
         if marks.len() > MOST_MARKS {

@@ -47,8 +47,8 @@ impl Moment {
 
     /// Adds the transactions that were told ahead, in their order, or that they are too many.
     pub(super) fn with_ahead(self, ahead: Vec<i64>) -> Self {
-        let is_short = ahead.len() <= MOST_AHEAD
-            && ahead.last().is_none_or(|last| last - self.horizon <= FARTHEST);
+        let is_short =
+            ahead.len() <= MOST_AHEAD && ahead.last().is_none_or(|last| last - self.horizon <= FARTHEST);
         Self {
             ahead: is_short.then(|| ahead.into()),
             ..self
