@@ -66,7 +66,10 @@ pub(crate) struct Actor {
 /// The error of an actor's steps and workflows.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{0}")]
-pub(crate) struct Failed(pub(crate) String);
+pub(crate) struct StepFailed(pub(crate) String);
+
+/// The outcome of an actor's step or workflow.
+pub(crate) type StepResult<T> = dbos::Result<T, StepFailed>;
 
 impl Actor {
     /// Takes the assignment that is on standard input; the process ends when standard input does.

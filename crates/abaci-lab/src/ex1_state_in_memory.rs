@@ -11,11 +11,11 @@ use dbos::step;
 use futures_util::FutureExt;
 use serde_json::{Value, json};
 
-use crate::actor::{Actor, Failed, Form};
+use crate::actor::{Actor, Form, StepFailed};
 use crate::crash::segfault;
 use crate::experiment::Experiment;
 use crate::report::Findings;
-use crate::sandbox::{Ended, RunConfig, Sandbox};
+use crate::sandbox::{EndedActor, RunConfig, Sandbox};
 
 pub(crate) const EXPERIMENT: Experiment = Experiment {
     name: "ex1",
@@ -45,7 +45,7 @@ async fn conduct(sandbox: &Sandbox<'_>) -> anyhow::Result<Findings> {
     findings.fact("crash_index", index);
     let broken = crash_and_recover(sandbox, Form::Broken, index, &mut findings).await?;
     let right = crash_and_recover(sandbox, Form::Right, index, &mut findings).await?;
-    let is_crashed = |[first, second]: &[Ended; 2]| {
+    let is_crashed = |[first, second]: &[EndedActor; 2]| {
         // The step that was running runs again, the recorded ones do not.
         first.how() == "SIGSEGV" && ran(first) == range(2, index) && ran(second) == range(index, N)
     };
@@ -82,7 +82,7 @@ async fn crash_and_recover(
     form: Form,
     index: u64,
     findings: &mut Findings,
-) -> anyhow::Result<[Ended; 2]> {
+) -> anyhow::Result<[EndedActor; 2]> {
     let executor_id = format!("lab/{}", form.name());
     let run = |crash_index: Option<u64>| {
         let arguments = json!({ "crash_index": crash_index });
@@ -99,7 +99,7 @@ async fn crash_and_recover(
 }
 
 /// The indices whose step an actor really ran.
-fn ran(ended: &Ended) -> Vec<u64> {
+fn ran(ended: &EndedActor) -> Vec<u64> {
     ended
         .all("step")
         .filter_map(|details| details["index"].as_u64())
@@ -140,7 +140,12 @@ async fn act(actor: Actor) -> anyhow::Result<()> {
 }
 
 /// The broken form: each step leaves its result in the map for the next ones.
-async fn from_memory(actor: &Actor, n: u64, memo: &Memo, crash: Option<u64>) -> dbos::Result<u64, Failed> {
+async fn from_memory(
+    actor: &Actor,
+    n: u64,
+    memo: &Memo,
+    crash: Option<u64>,
+) -> dbos::Result<u64, StepFailed> {
     let mut last = n;
     for i in 2..=n {
         // ANCHOR: broken
@@ -158,7 +163,7 @@ async fn from_memory(actor: &Actor, n: u64, memo: &Memo, crash: Option<u64>) -> 
 }
 
 /// The right form: each step is given what the two before it returned.
-async fn from_results(actor: &Actor, n: u64, crash: Option<u64>) -> dbos::Result<u64, Failed> {
+async fn from_results(actor: &Actor, n: u64, crash: Option<u64>) -> dbos::Result<u64, StepFailed> {
     let (mut before, mut last) = (0, 1);
     for i in 2..=n {
         // ANCHOR: right

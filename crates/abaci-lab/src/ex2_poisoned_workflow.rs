@@ -14,12 +14,12 @@ use dbos::{StepOptions, step_status, step_with};
 use futures_util::FutureExt;
 use serde_json::{Map, Value, json};
 
-use crate::actor::{Actor, Failed, Form};
+use crate::actor::{Actor, Form, StepFailed, StepResult};
 use crate::crash::segfault;
 use crate::experiment::Experiment;
 use crate::parking::{DEATHS_TO_PARK, POISON, poison, starts};
 use crate::report::{Findings, listed};
-use crate::sandbox::{Ended, RunConfig, Sandbox};
+use crate::sandbox::{EndedActor, RunConfig, Sandbox};
 
 pub(crate) const EXPERIMENT: Experiment = Experiment {
     name: "ex2",
@@ -54,7 +54,7 @@ async fn conduct(sandbox: &Sandbox<'_>) -> anyhow::Result<Findings> {
     for form in [Form::Broken, Form::Right] {
         let id = format!("lab/{}", form.name());
         let mut starts = Vec::new();
-        while starts.len() < STARTS && starts.iter().all(|ended: &Ended| ended.how() == "SIGSEGV") {
+        while starts.len() < STARTS && starts.iter().all(|ended: &EndedActor| ended.how() == "SIGSEGV") {
             starts.push(
                 sandbox
                     .run(form, RunConfig::new(&id, arguments(Some(page), None)))
@@ -63,7 +63,7 @@ async fn conduct(sandbox: &Sandbox<'_>) -> anyhow::Result<Findings> {
         }
         let row = row(sandbox, &id).await?;
         let mut fact = |name, value: Value| findings.fact(&format!("{}_{name}", form.name()), value);
-        fact("ends", starts.iter().map(Ended::how).collect());
+        fact("ends", starts.iter().map(EndedActor::how).collect());
         fact("row", row.into());
         fact("error", starts[starts.len() - 1].last("outcome", "error"));
         fact("fetched", details(&starts, "fetched", "page"));
@@ -88,7 +88,7 @@ async fn row(sandbox: &Sandbox<'_>, id: &str) -> anyhow::Result<String> {
     sandbox.text(&query).await?.context("there is no such row")
 }
 
-fn details(starts: &[Ended], event: &str, detail: &str) -> Value {
+fn details(starts: &[EndedActor], event: &str, detail: &str) -> Value {
     let events = starts.iter().flat_map(|ended| ended.all(event));
     events.map(|details| details[detail].clone()).collect()
 }
@@ -161,7 +161,7 @@ async fn act(actor: Actor) -> anyhow::Result<()> {
     if let Some(by) = actor.argument::<Option<String>>("resume")? {
         actor.send("resume", json!({ "by": by }));
         if by == "engine" {
-            client.resume::<Value, Failed>(actor.executor_id()).await?;
+            client.resume::<Value, StepFailed>(actor.executor_id()).await?;
         } else {
             sqlx::query(RESUME).execute(&mut actor.session().await?).await?;
         }
@@ -173,16 +173,14 @@ async fn act(actor: Actor) -> anyhow::Result<()> {
     Ok(())
 }
 
-type Pages = dbos::Result<Vec<String>, Failed>;
-
-async fn fetch_whatever_it_did(fetcher: &Fetcher) -> Pages {
+async fn fetch_whatever_it_did(fetcher: &Fetcher) -> StepResult<Vec<String>> {
     // ANCHOR: broken
     // The only limit is of attempts, counted in memory.
     fetcher.fetch_all(MAX_ATTEMPTS).await
     // ANCHOR_END: broken
 }
 
-async fn park_after_three_deaths(fetcher: &Fetcher) -> Pages {
+async fn park_after_three_deaths(fetcher: &Fetcher) -> StepResult<Vec<String>> {
     // ANCHOR: right
     // Not a step: a recorded count would never grow.
     if starts(&fetcher.actor).await > DEATHS_TO_PARK {
@@ -198,7 +196,7 @@ struct Fetcher {
 }
 
 impl Fetcher {
-    async fn fetch_all(&self, max_attempts: u32) -> Pages {
+    async fn fetch_all(&self, max_attempts: u32) -> StepResult<Vec<String>> {
         let mut pages = Vec::new();
         for page in 1..=PAGES {
             let options = StepOptions {
@@ -213,7 +211,7 @@ impl Fetcher {
         Ok(pages)
     }
 
-    fn fetch(&self, page: u64, began: &OnceLock<Instant>) -> dbos::Result<String, Failed> {
+    fn fetch(&self, page: u64, began: &OnceLock<Instant>) -> dbos::Result<String, StepFailed> {
         let actor = &self.actor;
         if actor.argument::<u64>("poisoned").ok() != Some(page) {
             actor.send("fetched", json!({ "page": page }));
@@ -225,6 +223,6 @@ impl Fetcher {
         if attempt == Some(MAX_ATTEMPTS) {
             segfault();
         }
-        Err(Failed("no answer".to_owned()).into())
+        Err(StepFailed("no answer".to_owned()).into())
     }
 }

@@ -10,10 +10,10 @@ use futures_util::FutureExt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::actor::{Actor, Failed, Form};
+use crate::actor::{Actor, Form, StepFailed};
 use crate::experiment::Experiment;
 use crate::report::{Findings, listed};
-use crate::sandbox::{Ended, RunConfig, Sandbox};
+use crate::sandbox::{EndedActor, RunConfig, Sandbox};
 
 pub(crate) const EXPERIMENT: Experiment = Experiment {
     name: "ex3",
@@ -34,7 +34,7 @@ const STEPS: u64 = 3;
 const REFUSED: &str = "refused: this secret was replaced";
 
 #[derive(Serialize, Deserialize)]
-struct Account {
+struct BankAccount {
     user: String,
     secret: Secret,
     #[serde(skip)]
@@ -66,7 +66,7 @@ async fn conduct(sandbox: &Sandbox<'_>) -> anyhow::Result<Findings> {
         let row = format!("regexp_replace(inputs, '{mark}-[a-z]+', 'sk-…') from workflow_status");
         let row = format!("select {row} where workflow_uuid = '{id}'");
         let mut fact = |name, value: Value| findings.fact(&format!("{}_{name}", form.name()), value);
-        fact("ends", processes.iter().map(Ended::how).collect());
+        fact("ends", processes.iter().map(EndedActor::how).collect());
         fact("is_connected", details(&processes, "input", "is_connected"));
         fact("resolved", details(&processes, "resolved", "name"));
         fact("charged", details(&processes, "charged", "step"));
@@ -81,8 +81,8 @@ async fn conduct(sandbox: &Sandbox<'_>) -> anyhow::Result<Findings> {
 }
 
 /// One detail of all events of a kind, by process.
-fn details(processes: &[Ended], event: &str, detail: &str) -> Value {
-    let of_one = |ended: &Ended| -> Value {
+fn details(processes: &[EndedActor], event: &str, detail: &str) -> Value {
+    let of_one = |ended: &EndedActor| -> Value {
         let events = ended.all(event);
         events.map(|details| details[detail].clone()).collect()
     };
@@ -149,7 +149,7 @@ async fn act(actor: Actor) -> anyhow::Result<()> {
     let dbos = actor.engine();
     let workflow = dbos.register_workflow("charge_all", {
         let actor = actor.clone();
-        move |account: Account| charge_all(actor.clone(), account)
+        move |account: BankAccount| charge_all(actor.clone(), account)
     })?;
     dbos.launch().await?;
     let secret = match actor.form() {
@@ -162,7 +162,7 @@ async fn act(actor: Actor) -> anyhow::Result<()> {
         Form::Right => Secret::Name("billing".to_owned()),
         // ANCHOR_END: right
     };
-    let account = Account {
+    let account = BankAccount {
         user: "alice".to_owned(),
         secret,
         connection: Some(actor.client().await?),
@@ -173,7 +173,7 @@ async fn act(actor: Actor) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn charge_all(actor: Actor, account: Account) -> dbos::Result<Vec<String>, Failed> {
+async fn charge_all(actor: Actor, account: BankAccount) -> dbos::Result<Vec<String>, StepFailed> {
     actor.send("input", json!({ "is_connected": account.connection.is_some() }));
     let mut receipts = Vec::new();
     for step in 1..=STEPS {
@@ -184,7 +184,7 @@ async fn charge_all(actor: Actor, account: Account) -> dbos::Result<Vec<String>,
 }
 
 /// Charges once; what is charged takes the secret of today, and no other.
-fn charge(actor: &Actor, account: &Account, step: u64) -> Result<String, Failed> {
+fn charge(actor: &Actor, account: &BankAccount, step: u64) -> Result<String, StepFailed> {
     let secret = match &account.secret {
         // ANCHOR: broken
         // In a step: the value that the row has, of any age.
@@ -199,7 +199,7 @@ fn charge(actor: &Actor, account: &Account, step: u64) -> Result<String, Failed>
         std::process::abort();
     }
     if secret != of_process(actor, "billing") {
-        return Err(Failed(REFUSED.to_owned()));
+        return Err(StepFailed(REFUSED.to_owned()));
     }
     actor.send("charged", json!({ "step": step }));
     Ok(format!("receipt {step} for {}", account.user))

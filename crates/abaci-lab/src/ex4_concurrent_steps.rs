@@ -17,10 +17,10 @@ use serde_json::json;
 use tokio::sync::{Mutex, watch};
 use tokio::time::sleep;
 
-use crate::actor::{Actor, Failed, Form};
+use crate::actor::{Actor, Form, StepFailed, StepResult};
 use crate::experiment::Experiment;
 use crate::report::{Findings, listed};
-use crate::sandbox::{Ended, RunConfig, Sandbox};
+use crate::sandbox::{EndedActor, RunConfig, Sandbox};
 
 pub(crate) const EXPERIMENT: Experiment = Experiment {
     name: "ex4",
@@ -37,8 +37,6 @@ pub(crate) const EXPERIMENT: Experiment = Experiment {
     conduct: |sandbox| conduct(sandbox).boxed(),
     act: |actor| act(actor).boxed(),
 };
-
-type Outcome = dbos::Result<Vec<char>, Failed>;
 
 const ITEMS: [char; 6] = ['A', 'B', 'C', 'D', 'E', 'F'];
 
@@ -86,12 +84,12 @@ async fn conduct(sandbox: &Sandbox<'_>) -> anyhow::Result<Findings> {
 }
 
 /// Describes what a process really stored, in that order, and how it ended.
-fn stored(ended: &Ended) -> String {
+fn stored(ended: &EndedActor) -> String {
     let items: Vec<_> = ended.all("stored").map(|stored| &stored["item"]).collect();
     format!("stored {}; {}", listed(&items), ended.how())
 }
 
-fn outcome(ended: &Ended) -> String {
+fn outcome(ended: &EndedActor) -> String {
     let items: Vec<char> = serde_json::from_value(ended.last("outcome", "value")).unwrap_or_default();
     let distinct = items.iter().collect::<BTreeSet<_>>().len();
     let status = ended.last("outcome", "status");
@@ -126,7 +124,7 @@ async fn act(actor: Actor) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn as_waits_end(store: &Store) -> Outcome {
+async fn as_waits_end(store: &Store) -> StepResult<Vec<char>> {
     let (items, mut stored) = (ITEMS.into_iter(), Vec::new());
     // ANCHOR: broken
     let waits = items.map(|item| store.wait(item));
@@ -140,7 +138,7 @@ async fn as_waits_end(store: &Store) -> Outcome {
     Ok(stored)
 }
 
-async fn all_at_once(store: &Store) -> Outcome {
+async fn all_at_once(store: &Store) -> StepResult<Vec<char>> {
     let items = ITEMS.into_iter();
     // ANCHOR: right
     let build = |item| {
@@ -176,11 +174,11 @@ impl Store {
         item
     }
 
-    async fn wait_and_put(&self, item: char) -> dbos::Result<char, Failed> {
+    async fn wait_and_put(&self, item: char) -> dbos::Result<char, StepFailed> {
         self.put(self.wait(item).await).await
     }
 
-    async fn put(&self, item: char) -> dbos::Result<char, Failed> {
+    async fn put(&self, item: char) -> dbos::Result<char, StepFailed> {
         self.stored.lock().await.push(item);
         self.actor
             .send("stored", json!({ "item": item, "place": step_id() }));
@@ -188,7 +186,11 @@ impl Store {
     }
 
     /// Completes the step of an item, and tells if it did not run, as its place has a record.
-    async fn traced(&self, item: char, step: PendingStep<'_, char, Failed>) -> dbos::Result<char, Failed> {
+    async fn traced(
+        &self,
+        item: char,
+        step: PendingStep<'_, char, StepFailed>,
+    ) -> dbos::Result<char, StepFailed> {
         let place = step.step_id();
         let recorded = step.await?;
         if !self.stored.lock().await.contains(&item) {

@@ -11,11 +11,11 @@ use serde_json::{Map, Value, json};
 use tokio::spawn;
 use tokio::task::JoinHandle;
 
-use crate::actor::{Actor, Failed, Form};
+use crate::actor::{Actor, Form, StepFailed, StepResult};
 use crate::crash::segfault;
 use crate::experiment::Experiment;
 use crate::report::{Findings, listed};
-use crate::sandbox::{Ended, RunConfig, Sandbox};
+use crate::sandbox::{EndedActor, RunConfig, Sandbox};
 
 pub(crate) const EXPERIMENT: Experiment = Experiment {
     name: "ex5",
@@ -34,9 +34,7 @@ pub(crate) const EXPERIMENT: Experiment = Experiment {
 const PARTS: u64 = 5;
 
 /// The place and the part in which a process is to die.
-type Crash = Option<(String, u64)>;
-
-type Outcome = dbos::Result<u64, Failed>;
+type CrashPoint = Option<(String, u64)>;
 
 /// Conducts both forms: a process dies in each place that can go on after it, and the last one finishes.
 async fn conduct(sandbox: &Sandbox<'_>) -> anyhow::Result<Findings> {
@@ -55,7 +53,7 @@ async fn conduct(sandbox: &Sandbox<'_>) -> anyhow::Result<Findings> {
             run_form.push(sandbox.run(form, config).await?);
         }
         let mut fact = |name: &str, value: Value| findings.fact(&format!("{}_{name}", form.name()), value);
-        fact("ends", run_form.iter().map(Ended::how).collect());
+        fact("ends", run_form.iter().map(EndedActor::how).collect());
         for place in ["step", "task", "function", "child"] {
             fact(place, run_form.iter().map(|ended| ran(ended, place)).collect());
         }
@@ -76,7 +74,7 @@ async fn conduct(sandbox: &Sandbox<'_>) -> anyhow::Result<Findings> {
 }
 
 /// The parts that a process really ran in a place.
-fn ran(ended: &Ended, place: &str) -> Vec<u64> {
+fn ran(ended: &EndedActor, place: &str) -> Vec<u64> {
     let ran = ended.all("ran").filter(|details| details["in"] == place);
     ran.filter_map(|details| details["part"].as_u64()).collect()
 }
@@ -136,7 +134,7 @@ fn tell_cases(findings: &mut Findings) {
 
 /// One process: runs the parent, or goes on with it and its child.
 async fn act(actor: Actor) -> anyhow::Result<()> {
-    let parts = Parts {
+    let parts = FiveSteps {
         crash: actor.argument("crash")?,
         actor: actor.clone(),
     };
@@ -160,7 +158,7 @@ async fn act(actor: Actor) -> anyhow::Result<()> {
 }
 
 /// The broken form: a workflow inside a step, steps in a task, steps inside a step.
-async fn nested(parts: &Parts, child: &WorkflowRef<(), u64, Failed>) -> Outcome {
+async fn nested(parts: &FiveSteps, child: &WorkflowRef<(), u64, StepFailed>) -> StepResult<u64> {
     // ANCHOR: broken
     // Inside a step no workflow can start.
     let refused = step("start_child", || child.run(())).await;
@@ -181,7 +179,7 @@ async fn nested(parts: &Parts, child: &WorkflowRef<(), u64, Failed>) -> Outcome 
 }
 
 /// The right form: the body calls a plain function, and starts a child.
-async fn flat(parts: &Parts, child: &WorkflowRef<(), u64, Failed>) -> Outcome {
+async fn flat(parts: &FiveSteps, child: &WorkflowRef<(), u64, StepFailed>) -> StepResult<u64> {
     // ANCHOR: right
     // The steps of a plain function are the body's own.
     let of_body = parts.clone().run("function").await?;
@@ -193,19 +191,19 @@ async fn flat(parts: &Parts, child: &WorkflowRef<(), u64, Failed>) -> Outcome {
     Ok(of_body + of_child)
 }
 
-async fn joined(task: JoinHandle<Outcome>) -> Outcome {
-    task.await.map_err(|error| Failed(error.to_string()))?
+async fn joined(task: JoinHandle<StepResult<u64>>) -> StepResult<u64> {
+    task.await.map_err(|error| StepFailed(error.to_string()))?
 }
 
 /// Five steps; in which place they are called decides what they are.
 #[derive(Clone)]
-struct Parts {
+struct FiveSteps {
     actor: Actor,
-    crash: Crash,
+    crash: CrashPoint,
 }
 
-impl Parts {
-    async fn run(self, place: &'static str) -> Outcome {
+impl FiveSteps {
+    async fn run(self, place: &'static str) -> StepResult<u64> {
         let mut sum = 0;
         for part in 1..=PARTS {
             sum += step("part", || async {

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 
-use crate::actor::{Actor, Failed, Form};
+use crate::actor::{Actor, Form, StepFailed, StepResult};
 use crate::crash::starve;
 use crate::experiment::Experiment;
 use crate::report::Findings;
@@ -39,13 +39,11 @@ pub(crate) const EXPERIMENT: Experiment = Experiment {
     act: |actor| act(actor).boxed(),
 };
 
-type Outcome = dbos::Result<(), Failed>;
-
 /// The time that a caller still waits for an outcome after a panic.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A line of the matrix: claimed are process, caller and row; texts are the case, what one might expect, and why.
-struct Line {
+struct MatrixLine {
     form: Form,
     fault: &'static str,
     claimed: [&'static str; 3],
@@ -53,19 +51,19 @@ struct Line {
 }
 
 #[rustfmt::skip]
-const MATRIX: [Line; 5] = [
-    Line { form: Form::Broken, fault: "error", claimed: ["exit 0", "bad input", "ERROR"], texts: [
+const MATRIX: [MatrixLine; 5] = [
+    MatrixLine { form: Form::Broken, fault: "error", claimed: ["exit 0", "bad input", "ERROR"], texts: [
         "an error", "it is recorded", "an error is an outcome, as a value is; there is nothing to recover" ] },
-    Line { form: Form::Broken, fault: "panic", claimed: ["exit 0", "waits", "PENDING"], texts: [
+    MatrixLine { form: Form::Broken, fault: "panic", claimed: ["exit 0", "waits", "PENDING"], texts: [
         "a panic", "an error, or a crash that is recovered",
         "it ends the task of the workflow, not the process: nothing is recorded, and only a launch recovers the row" ] },
-    Line { form: Form::Broken, fault: "oom", claimed: ["SIGABRT", "died with it", "PENDING"], texts: [
+    MatrixLine { form: Form::Broken, fault: "oom", claimed: ["SIGABRT", "died with it", "PENDING"], texts: [
         "out of memory", "an error, or a recovery that helps",
         "the process aborts, with all other work in it; recovery runs the same code, which aborts again" ] },
-    Line { form: Form::Right, fault: "panic", claimed: ["exit 0", "panic: bad luck", "ERROR"], texts: [
+    MatrixLine { form: Form::Right, fault: "panic", claimed: ["exit 0", "panic: bad luck", "ERROR"], texts: [
         "a panic, caught", "an error",
         "`spawn_blocking` (in a step) and `catch_unwind` (in a body) give the panic back, to be returned as an error" ] },
-    Line { form: Form::Right, fault: "oom", claimed: ["exit 0", "its own process ended: SIGABRT", "ERROR"], texts: [
+    MatrixLine { form: Form::Right, fault: "oom", claimed: ["exit 0", "its own process ended: SIGABRT", "ERROR"], texts: [
         "out of memory, in a process of its own", "an error",
         "only that process dies; what eats memory in a body has to become a step first" ] },
 ];
@@ -99,7 +97,7 @@ async fn conduct(sandbox: &Sandbox<'_>) -> anyhow::Result<Findings> {
 }
 
 /// Runs a process that meets the fault, then one that recovers it, and returns what both leave.
-async fn recovered(sandbox: &Sandbox<'_>, line: &Line, place: &str) -> anyhow::Result<[Value; 2]> {
+async fn recovered(sandbox: &Sandbox<'_>, line: &MatrixLine, place: &str) -> anyhow::Result<[Value; 2]> {
     let id = format!("lab/{}/{}/{place}", line.form.name(), line.fault);
     let arguments = json!({ "fault": line.fault, "place": place, "good_steps": 1 + sandbox.seed() % 3 });
     let config = || RunConfig {
@@ -153,7 +151,7 @@ async fn act(actor: Actor) -> anyhow::Result<()> {
     let input = (caller.argument("good_steps")?, fault, place);
     workflow.start_with(input, caller.start_options()).await?;
     // The handle of `start` would panic in its turn; this one asks the database.
-    let outcome = dbos.retrieve_workflow::<(), Failed>(caller.executor_id())?;
+    let outcome = dbos.retrieve_workflow::<(), StepFailed>(caller.executor_id())?;
     let told = tokio::select! {
         outcome = outcome.result() => outcome.map_or_else(|error| error.to_string(), |()| "done".to_owned()),
         () = panicked.notified().then(|()| tokio::time::sleep(PATIENCE)) => "waits".to_owned(),
@@ -164,10 +162,10 @@ async fn act(actor: Actor) -> anyhow::Result<()> {
 }
 
 /// Some good steps, then the fault.
-async fn body(actor: &Actor, input: &(u64, String, String)) -> Outcome {
+async fn body(actor: &Actor, input: &(u64, String, String)) -> StepResult<()> {
     let (good_steps, fault, place) = input;
     for _ in 0..*good_steps {
-        step("prepare", || async { Outcome::Ok(()) }).await?;
+        step("prepare", || async { StepResult::Ok(()) }).await?;
     }
     match actor.form() {
         Form::Broken if place == "step" => in_the_workflow(actor, fault).await,
@@ -177,14 +175,14 @@ async fn body(actor: &Actor, input: &(u64, String, String)) -> Outcome {
     }
 }
 
-async fn in_the_workflow(actor: &Actor, fault: &str) -> Outcome {
+async fn in_the_workflow(actor: &Actor, fault: &str) -> StepResult<()> {
     // ANCHOR: broken
     // Here too; a lack of memory ends the process.
     step("work", || ready(work(actor, fault))).await
     // ANCHOR_END: broken
 }
 
-async fn caught_around(body: impl Future<Output = Outcome>) -> Outcome {
+async fn caught_around(body: impl Future<Output = StepResult<()>>) -> StepResult<()> {
     // ANCHOR: right
     // A panic in the body becomes its error.
     let outcome = AssertUnwindSafe(body).catch_unwind().await;
@@ -192,7 +190,7 @@ async fn caught_around(body: impl Future<Output = Outcome>) -> Outcome {
     // ANCHOR_END: right
 }
 
-async fn in_own_thread(actor: &Actor, fault: &str) -> Outcome {
+async fn in_own_thread(actor: &Actor, fault: &str) -> StepResult<()> {
     let (actor, fault) = (actor.clone(), fault.to_owned());
     // ANCHOR: right
     // So does a panic in a step's own thread.
@@ -201,7 +199,7 @@ async fn in_own_thread(actor: &Actor, fault: &str) -> Outcome {
     // ANCHOR_END: right
 }
 
-async fn in_own_process(actor: &Actor, fault: &str) -> Outcome {
+async fn in_own_process(actor: &Actor, fault: &str) -> StepResult<()> {
     actor.send("work", json!({ "fault": fault, "in": "a process of its own" }));
     let arguments = json!({ "fault": fault, "place": "process" });
     // ANCHOR: right
@@ -210,20 +208,20 @@ async fn in_own_process(actor: &Actor, fault: &str) -> Outcome {
     // ANCHOR_END: right
 }
 
-fn work(actor: &Actor, fault: &str) -> Outcome {
+fn work(actor: &Actor, fault: &str) -> StepResult<()> {
     actor.send("work", json!({ "fault": fault }));
     match fault {
         "panic" => panic!("bad luck"),
         "oom" => starve(),
-        _ => Err(Failed("bad input".to_owned()).into()),
+        _ => Err(StepFailed("bad input".to_owned()).into()),
     }
 }
 
-fn caught(panic: &(dyn Any + Send)) -> dbos::Error<Failed> {
-    Failed(format!("panic: {}", panic.downcast_ref().unwrap_or(&"no words"))).into()
+fn caught(panic: &(dyn Any + Send)) -> dbos::Error<StepFailed> {
+    StepFailed(format!("panic: {}", panic.downcast_ref().unwrap_or(&"no words"))).into()
 }
 
-fn died(ended: anyhow::Result<ExitStatus>) -> dbos::Error<Failed> {
+fn died(ended: anyhow::Result<ExitStatus>) -> dbos::Error<StepFailed> {
     let ended = ended.map_or_else(|error| error.to_string(), how);
-    Failed(format!("its own process ended: {ended}")).into()
+    StepFailed(format!("its own process ended: {ended}")).into()
 }

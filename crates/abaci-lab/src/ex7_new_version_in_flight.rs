@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use crate::actor::{Actor, Failed, Form};
+use crate::actor::{Actor, Form, StepFailed};
 use crate::crash::segfault;
 use crate::experiment::Experiment;
 use crate::report::Findings;
@@ -42,7 +42,7 @@ const CHARGES: [(&str, u64); 7] =
     [("fee", 100), ("item 1", 1), ("item 2", 4), ("item 3", 9), ("item 4", 16), ("item 5", 25), ("item 6", 36)];
 
 /// The code of a process: its true version, whether its steps have names of their `own` or `one`, and where it dies.
-type Code = (String, String, Option<String>);
+type ProcessCode = (String, String, Option<String>);
 
 /// A process that goes on with an order in flight: fact, form, version of the code, names of steps, attempt, and texts.
 type Deployment = (
@@ -139,7 +139,7 @@ fn in_words(row: &Value) -> String {
 
 /// One process: a deployment of its code.
 async fn act(actor: Actor) -> anyhow::Result<()> {
-    let code: Code = actor.argument("code")?;
+    let code: ProcessCode = actor.argument("code")?;
     let is_apart = actor.form() == Form::Right && code.0 == NEW;
     let mut config = actor.engine().config().clone();
     config.app_version = match actor.form() {
@@ -175,7 +175,7 @@ async fn act(actor: Actor) -> anyhow::Result<()> {
             app_version: Some(NEW),
             ..Default::default()
         };
-        let order = dbos.fork_with::<u64, Failed>(id, ForkFrom::Beginning, options);
+        let order = dbos.fork_with::<u64, StepFailed>(id, ForkFrom::Beginning, options);
         caller.send_outcome(&order.await?.result().await);
     }
     dbos.shutdown().await;
@@ -186,9 +186,9 @@ async fn act(actor: Actor) -> anyhow::Result<()> {
 fn register(
     dbos: &DBOS,
     actor: Actor,
-    code: Code,
+    code: ProcessCode,
     stuck: Arc<Notify>,
-) -> dbos::Result<WorkflowRef<(), u64, Failed>> {
+) -> dbos::Result<WorkflowRef<(), u64, StepFailed>> {
     dbos.register_workflow("total", move |(): ()| {
         let (actor, code, stuck) = (actor.clone(), code.clone(), Arc::clone(&stuck));
         async move {
@@ -203,7 +203,7 @@ fn register(
 }
 
 /// The workflow, in the code of either version: adds up what an order costs, a step for each charge.
-async fn total(actor: &Actor, (version, names, crash_at): &Code) -> dbos::Result<u64, Failed> {
+async fn total(actor: &Actor, (version, names, crash_at): &ProcessCode) -> dbos::Result<u64, StepFailed> {
     let mut total = 0;
     for (charge, price) in &CHARGES[usize::from(version == OLD)..] {
         let name = if names == "own" { charge } else { "charge" };
@@ -212,7 +212,7 @@ async fn total(actor: &Actor, (version, names, crash_at): &Code) -> dbos::Result
             if crash_at.as_deref() == Some(charge) {
                 segfault();
             }
-            Ok::<_, dbos::Error<Failed>>(*price)
+            Ok::<_, dbos::Error<StepFailed>>(*price)
         })
         .await?;
     }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, postgres::PgConnection};
 use tokio::{sync::RwLock, time::sleep};
 
-use crate::actor::{Actor, Failed, Form};
+use crate::actor::{Actor, Form, StepFailed};
 use crate::experiment::Experiment;
 use crate::report::Findings;
 use crate::sandbox::{RunConfig, Sandbox};
@@ -184,11 +184,11 @@ fn in_use(id: &str) -> String {
     format!("executor id {id} is in use by another process; start this one under another id")
 }
 
-async fn fulfil(actor: Actor, order_id: String) -> dbos::Result<String, Failed> {
+async fn fulfil(actor: Actor, order_id: String) -> dbos::Result<String, StepFailed> {
     let _busy = BUSY.read().await;
     let mut done = Vec::new();
     for step in ["charge", "pack"] {
-        let work = || work(&actor, &order_id, step).map_err(|error| Failed(error.to_string()).into());
+        let work = || work(&actor, &order_id, step).map_err(|error| StepFailed(error.to_string()).into());
         let name = step_with(step, StepOptions::default(), work).await;
         let name = name.inspect_err(|error| actor.send("lost", json!({ "error": error.to_string() })))?;
         done.push(format!("{step} by {name}"));

@@ -14,7 +14,7 @@ use dbos::{QueueConflict, QueueOptions, step};
 use futures_util::FutureExt;
 use serde_json::json;
 
-use crate::actor::{Actor, Failed, Form};
+use crate::actor::{Actor, Form, StepFailed};
 use crate::crash::segfault;
 use crate::experiment::Experiment;
 use crate::parking::{DEATHS_TO_PARK, POISON, poison, starts};
@@ -129,7 +129,7 @@ async fn act(actor: Actor) -> anyhow::Result<()> {
     dbos.register_workflow("square", move |n: u64| square(player.clone(), n, poison))?;
     dbos.launch().await?;
     for job in JOBS {
-        let outcome = dbos.retrieve_workflow::<u64, Failed>(&format!("{queue}/{job}"))?;
+        let outcome = dbos.retrieve_workflow::<u64, StepFailed>(&format!("{queue}/{job}"))?;
         let outcome = outcome.result().await.map(|value| value.to_string());
         let outcome = outcome.unwrap_or_else(|error| error.to_string());
         actor.send(job, json!({ "outcome": outcome }));
@@ -164,7 +164,7 @@ async fn fill(config: Config, queue: &str, poison: u64) -> anyhow::Result<()> {
             })
         };
         client
-            .enqueue_with::<_, u64, Failed>("square", n, options)
+            .enqueue_with::<_, u64, StepFailed>("square", n, options)
             .await?;
     }
     client.close().await;
@@ -172,21 +172,21 @@ async fn fill(config: Config, queue: &str, poison: u64) -> anyhow::Result<()> {
 }
 
 /// The body of a job.
-async fn square(actor: Actor, n: u64, poison: u64) -> dbos::Result<u64, Failed> {
+async fn square(actor: Actor, n: u64, poison: u64) -> dbos::Result<u64, StepFailed> {
     match actor.form() {
         Form::Broken => run_whatever_it_did(&actor, n, poison).await,
         Form::Right => park_after_three_deaths(&actor, n, poison).await,
     }
 }
 
-async fn run_whatever_it_did(actor: &Actor, n: u64, killer: u64) -> dbos::Result<u64, Failed> {
+async fn run_whatever_it_did(actor: &Actor, n: u64, killer: u64) -> dbos::Result<u64, StepFailed> {
     // ANCHOR: broken
     // Every start runs the job that the last worker died of.
     step("square", || work(actor, n, killer)).await
     // ANCHOR_END: broken
 }
 
-async fn park_after_three_deaths(actor: &Actor, n: u64, killer: u64) -> dbos::Result<u64, Failed> {
+async fn park_after_three_deaths(actor: &Actor, n: u64, killer: u64) -> dbos::Result<u64, StepFailed> {
     // ANCHOR: right
     // Not a step: a recorded count would never grow.
     if starts(actor).await > DEATHS_TO_PARK {
@@ -196,7 +196,7 @@ async fn park_after_three_deaths(actor: &Actor, n: u64, killer: u64) -> dbos::Re
     // ANCHOR_END: right
 }
 
-fn work(actor: &Actor, n: u64, killer: u64) -> Ready<dbos::Result<u64, Failed>> {
+fn work(actor: &Actor, n: u64, killer: u64) -> Ready<dbos::Result<u64, StepFailed>> {
     actor.send("step", json!({ "n": n }));
     if n == killer {
         actor.send("crash", json!({ "n": n, "by": "SIGSEGV" }));

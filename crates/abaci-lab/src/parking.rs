@@ -1,6 +1,6 @@
 //! Parks a job that its workers die of, as abaci does and in its words.
 
-use crate::actor::{Actor, Failed};
+use crate::actor::{Actor, StepFailed};
 
 /// A job that was started this often before is not run any more.
 pub(crate) const DEATHS_TO_PARK: i64 = 3;
@@ -23,6 +23,6 @@ pub(crate) async fn starts(actor: &Actor) -> i64 {
     asked.await.unwrap_or_default()
 }
 
-pub(crate) fn poison() -> Failed {
-    Failed(POISON.to_owned())
+pub(crate) fn poison() -> StepFailed {
+    StepFailed(POISON.to_owned())
 }

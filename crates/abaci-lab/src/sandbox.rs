@@ -65,7 +65,7 @@ pub(crate) struct ActorEvent {
 
 /// An actor that has ended, with all its events.
 #[derive(Debug)]
-pub(crate) struct Ended {
+pub(crate) struct EndedActor {
     status: ExitStatus,
     pub(crate) events: Vec<ActorEvent>,
     pub(crate) stderr: String,
@@ -128,7 +128,13 @@ impl<'l> Sandbox<'l> {
         let seconds = self.began.elapsed().as_secs_f64();
         let drop_schema = async {
             let mut connection = self.pool.acquire().await?;
-            schema::drop_schema(&mut connection, &self.schema).await
+            loop {
+                match schema::drop_schema(&mut connection, &self.schema).await {
+                    // With a statement of a process that was killed, which goes on now and is its last.
+                    Err(error) if schema::is_deadlock(&error) => {}
+                    dropped => break dropped,
+                }
+            }
         };
         let dropped = timeout(schema::DROP_TIMEOUT, drop_schema).await;
         let dropped = dropped
@@ -207,7 +213,7 @@ impl<'l> Sandbox<'l> {
     }
 
     /// Runs an actor to its end, whatever that is.
-    pub(crate) async fn run(&self, form: Form, config: RunConfig<'_>) -> anyhow::Result<Ended> {
+    pub(crate) async fn run(&self, form: Form, config: RunConfig<'_>) -> anyhow::Result<EndedActor> {
         self.start(form, config).await?.end().await
     }
 
@@ -262,12 +268,12 @@ impl RunningActor<'_> {
     }
 
     /// Receives all events to the actor's end.
-    pub(crate) async fn end(mut self) -> anyhow::Result<Ended> {
+    pub(crate) async fn end(mut self) -> anyhow::Result<EndedActor> {
         while self.receive().await?.is_some() {}
         let mut stderr = String::new();
         self.stderr.read_to_string(&mut stderr).await?;
         let status = self.process.wait().await?;
-        let ended = Ended {
+        let ended = EndedActor {
             status,
             events: std::mem::take(&mut self.events),
             stderr: stderr.trim().to_owned(),
@@ -294,7 +300,7 @@ impl RunningActor<'_> {
     }
 }
 
-impl Ended {
+impl EndedActor {
     /// The way it ended: `SIGSEGV`, or `exit 0`.
     pub(crate) fn how(&self) -> String {
         how(self.status)

@@ -161,7 +161,15 @@ pub(crate) async fn drop_schema(connection: &mut PgConnection, schema: &str) -> 
 
 /// Returns whether a schema could not be dropped because somebody uses one of its tables.
 fn is_in_use(error: &sqlx::Error) -> bool {
-    const LOCK_NOT_AVAILABLE: &str = "55P03";
-    let code = error.as_database_error().and_then(DatabaseError::code);
-    code.is_some_and(|code| code == LOCK_NOT_AVAILABLE)
+    has_code(error, "55P03") || is_deadlock(error)
+}
+
+/// Returns whether a drop and a statement of somebody else waited for each other's locks.
+pub(crate) fn is_deadlock(error: &sqlx::Error) -> bool {
+    has_code(error, "40P01")
+}
+
+fn has_code(error: &sqlx::Error, code: &str) -> bool {
+    let given = error.as_database_error().and_then(DatabaseError::code);
+    given.is_some_and(|given| given == code)
 }

@@ -23,12 +23,12 @@ const FAILURE_COUNTS: Duration = Duration::from_secs(1);
 /// The client, once somebody asked something.
 pub(crate) struct Clients {
     connect: Connect,
-    standing: Mutex<Standing>,
+    standing: Mutex<Connection>,
 }
 
 /// The client, or the last failure to connect one.
 #[derive(Default)]
-struct Standing {
+struct Connection {
     client: Option<Client>,
     failed: Option<(Instant, Problem)>,
 }

@@ -24,7 +24,7 @@ use crate::problem::{Kind, Problem};
 use crate::state::{Shared, Web};
 use crate::told::{Message, NO_CHANGES, Queuing, Seat, Told, Word};
 use crate::views::{JobDetailView, ProgressView};
-use crate::watched::Watch;
+use crate::watched::JobWatch;
 
 /// A comment is sent after so long without an event.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -84,7 +84,7 @@ pub(crate) async fn all_events(
 ) -> Result<Response, Problem> {
     let since = Since::read(params)?;
     let queuing = join(&web, last_event(&since, &headers)?).await?;
-    Ok(streamed(Listener::new(Place::Queue(queuing), Topic::All)))
+    Ok(streamed(Listener::new(ListenerStage::Queue(queuing), Topic::All)))
 }
 
 /// Tells what becomes of a job: events `state`, `progress`, at last `result`, and then `end`. A listener that comes back
@@ -128,7 +128,7 @@ pub(crate) async fn job_events(
     } else {
         seat.missed.drain(..).next_back()
     };
-    let mut listener = Listener::new(Place::Seat(seat), Topic::Job(web, watch));
+    let mut listener = Listener::new(ListenerStage::Seat(seat), Topic::Job(web, watch));
     if !was_told {
         listener.say_state(&detail);
         if let Some(told) = last {
@@ -168,18 +168,18 @@ fn streamed(listener: Listener) -> Response {
 /// The jobs that a listener wants to hear of.
 enum Topic {
     All,
-    Job(Shared, Watch),
+    Job(Shared, JobWatch),
 }
 
 /// Where a listener stands.
-enum Place {
+enum ListenerStage {
     Queue(Queuing),
     Seat(Seat),
 }
 
 /// Somebody who listens.
 struct Listener {
-    place: Place,
+    place: ListenerStage,
     topic: Topic,
     /// The events that are to be said next.
     next: VecDeque<Event>,
@@ -193,7 +193,7 @@ struct Listener {
 }
 
 impl Listener {
-    fn new(place: Place, topic: Topic) -> Self {
+    fn new(place: ListenerStage, topic: Topic) -> Self {
         Self {
             place,
             topic,
@@ -215,12 +215,12 @@ impl Listener {
                 return None;
             }
             match &mut self.place {
-                Place::Queue(queuing) => match queuing.next().await {
-                    Word::Seat(seat) => self.place = Place::Seat(seat),
+                ListenerStage::Queue(queuing) => match queuing.next().await {
+                    Word::Seat(seat) => self.place = ListenerStage::Seat(seat),
                     Word::Outage(since_ms) => self.say_outage(since_ms),
                     Word::End => self.end(ENDING),
                 },
-                Place::Seat(seat) => match next_of(seat).await {
+                ListenerStage::Seat(seat) => match next_of(seat).await {
                     Ok(Message::Changes(told)) => self.hear(&told).await,
                     Ok(Message::Gone(ids)) => self.hear_of_gone(&ids),
                     Ok(Message::Outage(since_ms)) => self.say_outage(since_ms),

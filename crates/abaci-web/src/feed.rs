@@ -20,7 +20,7 @@ use crate::clients::Clients;
 use crate::problem::Problem;
 use crate::told::{Message, Queuing, Seat, TellJson, Told};
 use crate::views::{JobView, ProgressView, WorkerView};
-use crate::watched::{Watch, Watched};
+use crate::watched::{JobWatch, Watched};
 
 /// The time between two questions.
 const INTERVAL: Duration = Duration::from_millis(250);
@@ -71,7 +71,7 @@ impl Feed {
     }
 
     /// Has those who listen told if this job is deleted, for as long as the watch lives.
-    pub(crate) fn watch(&self, id: JobId) -> Watch {
+    pub(crate) fn watch(&self, id: JobId) -> JobWatch {
         self.watched.watch(id)
     }
 

@@ -22,7 +22,7 @@ pub(crate) struct Load {
 }
 
 /// The place of one request.
-pub(crate) enum Place {
+pub(crate) enum LoadPlace {
     #[expect(dead_code, reason = "it is held")]
     Request(OwnedSemaphorePermit),
     Listener(OwnedSemaphorePermit),
@@ -38,7 +38,7 @@ impl Load {
     }
 
     /// Takes a place for a request of this path.
-    pub(crate) fn place(&self, path: &str) -> Result<Place, Problem> {
+    pub(crate) fn place(&self, path: &str) -> Result<LoadPlace, Problem> {
         let is_listener = path.starts_with("/api/") && path.ends_with("/events");
         let (places, what) = if is_listener {
             (&self.listeners, "as many listen as may at once; try again soon")
@@ -49,14 +49,14 @@ impl Load {
             )
         };
         match Arc::clone(places).try_acquire_owned() {
-            Ok(place) if is_listener => Ok(Place::Listener(place)),
-            Ok(place) => Ok(Place::Request(place)),
+            Ok(place) if is_listener => Ok(LoadPlace::Listener(place)),
+            Ok(place) => Ok(LoadPlace::Request(place)),
             Err(_) => Err(Problem::new(Kind::TooMany, what)),
         }
     }
 }
 
-impl Place {
+impl LoadPlace {
     /// Gives the place back with the beginning of the answer, or with the end of a stream.
     pub(crate) fn leave_with(self, response: Response) -> Response {
         match self {

@@ -21,7 +21,7 @@ pub(crate) struct NamePath(pub(crate) String);
 
 /// The fields of an object that may be more than a text.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Forms {
+pub(crate) struct FieldTypes {
     /// They may be lists of texts.
     pub(crate) lists: &'static [&'static str],
     /// They may be whole numbers.
@@ -73,7 +73,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
     }
 }
 
-impl Forms {
+impl FieldTypes {
     /// Returns the texts of a field; nothing where it is of another form.
     fn texts(self, name: &str, value: &Value) -> Option<Vec<String>> {
         match value {
@@ -103,7 +103,11 @@ impl Forms {
 
 impl Params {
     /// Takes the fields of an object for parameters: texts, and what else their forms allow.
-    pub(crate) fn of_fields(place: &str, fields: Map<String, Value>, forms: Forms) -> Result<Self, Problem> {
+    pub(crate) fn of_fields(
+        place: &str,
+        fields: Map<String, Value>,
+        forms: FieldTypes,
+    ) -> Result<Self, Problem> {
         let mut pairs = Vec::new();
         for (name, value) in fields {
             let Some(texts) = forms.texts(&name, &value) else {

@@ -18,17 +18,17 @@ const REST: u32 = 10;
 const FAILURE: Duration = Duration::from_secs(1);
 
 /// The last reading of something.
-pub(crate) struct Reading<T> {
-    last: Mutex<Option<Last<T>>>,
+pub(crate) struct CachedReading<T> {
+    last: Mutex<Option<LastReading<T>>>,
     fresh_for: Duration,
 }
 
-struct Last<T> {
+struct LastReading<T> {
     fresh_until: Instant,
     read: Result<Arc<T>, Problem>,
 }
 
-impl<T> Reading<T> {
+impl<T> CachedReading<T> {
     /// Makes a reading that is fresh for so long.
     pub(crate) fn new(fresh_for: Duration) -> Self {
         Self {
@@ -52,7 +52,7 @@ impl<T> Reading<T> {
             Ok(_) => began + began.elapsed().saturating_mul(REST).max(self.fresh_for),
             Err(_) => Instant::now() + FAILURE,
         };
-        *last = Some(Last {
+        *last = Some(LastReading {
             fresh_until,
             read: read.clone(),
         });
@@ -72,7 +72,7 @@ mod tests {
 
     #[tokio::test]
     async fn many_who_look_at_once_cost_one_reading() {
-        let (reading, count) = (Reading::new(Duration::from_mins(1)), AtomicU32::new(0));
+        let (reading, count) = (CachedReading::new(Duration::from_mins(1)), AtomicU32::new(0));
         let look = || {
             reading.get(async {
                 yield_now().await;
@@ -86,7 +86,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_reading_that_is_not_fresh_is_made_anew() {
-        let reading = Reading::new(Duration::ZERO);
+        let reading = CachedReading::new(Duration::ZERO);
         assert_eq!(reading.get(async { Ok(1) }).await.as_deref(), Ok(&1));
         while reading
             .last
@@ -102,7 +102,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_is_shared_and_a_reading_cut_off_is_none() {
-        let reading = Reading::<u32>::new(Duration::from_mins(1));
+        let reading = CachedReading::<u32>::new(Duration::from_mins(1));
         let never = reading.get(std::future::pending());
         assert!(tokio::time::timeout(Duration::ZERO, never).await.is_err());
         let failed = reading.get(async { Err(Problem::new(Kind::Unavailable, "gone")) });

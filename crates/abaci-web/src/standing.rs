@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use durable_jobs::client::{JobCount, QueueView, Throughput, Waiting};
+use durable_jobs::client::{JobCount, QueueInfo, Throughput, Waiting};
 use durable_jobs::presence::Presence;
 use durable_jobs::record::Order;
 use durable_jobs::{Client, Error, Job, JobFilter, State};
@@ -13,7 +13,7 @@ use futures_util::try_join;
 
 use crate::clients::Clients;
 use crate::problem::Problem;
-use crate::reading::Reading;
+use crate::reading::CachedReading;
 
 /// The number of jobs that are shown.
 const LATEST: u32 = 12;
@@ -30,7 +30,7 @@ const MINUTES: u32 = 15;
 /// The facts of the overview.
 pub(crate) struct Standing {
     pub(crate) workers: Vec<Presence>,
-    pub(crate) queues: Vec<QueueView>,
+    pub(crate) queues: Vec<QueueInfo>,
     /// The job that has waited for the longest time, and why it does; absent where none waits.
     pub(crate) oldest: Option<(Job, Option<Waiting>)>,
     pub(crate) parked: JobCount,
@@ -41,15 +41,15 @@ pub(crate) struct Standing {
 
 /// The last readings of all that.
 pub(crate) struct Readings {
-    now: Reading<Standing>,
-    ended: Reading<Throughput>,
+    now: CachedReading<Standing>,
+    ended: CachedReading<Throughput>,
 }
 
 impl Default for Readings {
     fn default() -> Self {
         Self {
-            now: Reading::new(Duration::from_secs(1)),
-            ended: Reading::new(Duration::from_secs(5)),
+            now: CachedReading::new(Duration::from_secs(1)),
+            ended: CachedReading::new(Duration::from_secs(5)),
         }
     }
 }

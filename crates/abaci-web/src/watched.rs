@@ -17,26 +17,26 @@ use crate::views::JobDetailView;
 pub(crate) struct Watched(Arc<Mutex<HashMap<JobId, Listened>>>);
 
 /// A job as it was read once, or why it could not be.
-type Read = Arc<OnceCell<Result<Arc<JobDetailView>, Problem>>>;
+type SharedRead = Arc<OnceCell<Result<Arc<JobDetailView>, Problem>>>;
 
 /// A job that somebody listens to.
 #[derive(Default)]
 struct Listened {
     listeners: usize,
     /// The job as it was read when the last message about it came.
-    last: Option<(Moment, Read)>,
+    last: Option<(Moment, SharedRead)>,
 }
 
 /// One listener of a job; dropped with it.
-pub(crate) struct Watch {
+pub(crate) struct JobWatch {
     watched: Watched,
     id: JobId,
 }
 
 impl Watched {
-    pub(crate) fn watch(&self, id: JobId) -> Watch {
+    pub(crate) fn watch(&self, id: JobId) -> JobWatch {
         self.lock().entry(id.clone()).or_default().listeners += 1;
-        Watch {
+        JobWatch {
             watched: self.clone(),
             id,
         }
@@ -52,7 +52,7 @@ impl Watched {
     }
 }
 
-impl Watch {
+impl JobWatch {
     pub(crate) fn id(&self) -> &JobId {
         &self.id
     }
@@ -68,13 +68,13 @@ impl Watch {
         cell.get_or_init(|| read).await.clone()
     }
 
-    fn cell(&self, moment: &Moment) -> Read {
+    fn cell(&self, moment: &Moment) -> SharedRead {
         let mut watched = self.watched.lock();
         let listened = watched.entry(self.id.clone()).or_default();
         match &listened.last {
             Some((last, cell)) if last == moment => Arc::clone(cell),
             _ => {
-                let cell = Read::default();
+                let cell = SharedRead::default();
                 listened.last = Some((moment.clone(), Arc::clone(&cell)));
                 cell
             }
@@ -82,7 +82,7 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for JobWatch {
     fn drop(&mut self) {
         let mut watched = self.watched.lock();
         if let Some(listened) = watched.get_mut(&self.id) {

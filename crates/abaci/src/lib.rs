@@ -22,7 +22,6 @@
 //! | `database_access` | the database of a command, given or private |
 //! | `flags`, `telemetry` | flags that several commands share; the log |
 //! | `config` | all settings in one table, and their sources |
-//! | `index_range` | ranges of indices as people write them |
 //! | `recorded` | the recorded outputs of jobs |
 //! | `exit` | exit codes, and the one place that prints an error |
 //! | `output` | stdout and stderr: tables, colours, JSON, nothing that steers a terminal |
@@ -50,7 +49,6 @@ mod config;
 mod database_access;
 mod exit;
 mod flags;
-mod index_range;
 mod output;
 mod recorded;
 mod selection;

@@ -21,7 +21,7 @@ use durable_jobs::JobId;
 use durable_jobs::client::NewJob;
 use durable_jobs::process::TaskKind;
 
-pub use record::{Algorithm, JobResult, Limits, Request};
+pub use record::{Algorithm, IndexRange, JobResult, Limits, Request};
 pub use workflow::{VERSION, client_types, server_types};
 
 /// The queue that Fibonacci jobs wait in unless another one is named.

@@ -28,7 +28,7 @@ use fearless_simd::dispatch;
 
 pub(crate) use block::{Block, LANES};
 pub(crate) use bound::size;
-pub(crate) use product::Form;
+pub(crate) use product::QuadraticForm;
 pub(crate) use roots::Roots;
 
 use crate::instructions::level;
@@ -119,19 +119,19 @@ fn squared_norm<T: Copy + Into<i64>>(integers: &[T]) -> f64 {
 }
 
 /// Returns whether rounding the coefficients of `form` of these two gives the exact ones.
-pub(crate) fn is_proven(form: Form, f: &Vector, g: &Vector) -> bool {
+pub(crate) fn is_proven(form: QuadraticForm, f: &Vector, g: &Vector) -> bool {
     is_proven_for(form, f.blocks.len(), [f.norm, g.norm])
 }
 
 /// The same for vectors with these squared norms in a ring of `blocks` blocks.
-pub(crate) fn is_proven_for(form: Form, blocks: usize, norms: [f64; 2]) -> bool {
+pub(crate) fn is_proven_for(form: QuadraticForm, blocks: usize, norms: [f64; 2]) -> bool {
     let levels = blocks.ilog2() + LANES.ilog2();
     bound::error(form, levels, norms) < LARGEST_ERROR
 }
 
 /// Replaces two vectors of one ring by their forms, on both threads; an unwanted one is left empty.
 pub(crate) fn transform(
-    (form, wanted): (Form, Wanted),
+    (form, wanted): (QuadraticForm, Wanted),
     [f, g]: [&mut Vec<Block>; 2],
     roots: &mut Roots,
     task: &Task<'_>,
@@ -195,7 +195,7 @@ mod tests {
     /// Compares with sums of products, and returns the largest error and its bound.
     ///
     /// Operations and roots err by `times` as much as they may, besides what they do by themselves.
-    fn error(times: f64, form: Form, [f, g]: [&[i16]; 2]) -> (f64, f64) {
+    fn error(times: f64, form: QuadraticForm, [f, g]: [&[i16]; 2]) -> (f64, f64) {
         let ledger = Ledger::new(0, 1);
         let task = Task::new(&ledger, &unobserved, 1);
         let vector = |integers: &[i16]| Vector::new(integers, MIN_BLOCKS, Vec::new(), &task).unwrap();
@@ -215,8 +215,8 @@ mod tests {
         for place in (0..2 * N).step_by(7) {
             let [ff, fg, gg] = [product(f, f, place), product(f, g, place), product(g, g, place)];
             let (first, second) = match form {
-                Form::Even => (2 * fg - ff, ff + gg),
-                Form::Odd => (ff + gg, 2 * fg + gg),
+                QuadraticForm::Even => (2 * fg - ff, ff + gg),
+                QuadraticForm::Odd => (ff + gg, 2 * fg + gg),
             };
             for (blocks, exact) in [(&x.blocks, first), (&y.blocks, second)] {
                 #[expect(clippy::cast_precision_loss, reason = "below 2^53")]
@@ -242,7 +242,7 @@ mod tests {
         for (f, g) in inputs.iter().flat_map(|f| inputs.iter().map(move |g| (f, g))) {
             for (times, form) in [0.0, LARGER]
                 .into_iter()
-                .flat_map(|times| [(times, Form::Even), (times, Form::Odd)])
+                .flat_map(|times| [(times, QuadraticForm::Even), (times, QuadraticForm::Odd)])
             {
                 let (error, bound) = error(times, form, [f, g]);
                 assert!(
@@ -255,13 +255,13 @@ mod tests {
 
     #[test]
     fn what_is_not_proven_is_known_before_it_is_multiplied() {
-        let for_one = bound::error(Form::Even, N.ilog2(), [1.0; 2]);
+        let for_one = bound::error(QuadraticForm::Even, N.ilog2(), [1.0; 2]);
         let is_proven = |error: f64| {
             let vector = || Vector {
                 blocks: vec![Block::default(); MIN_BLOCKS],
                 norm: error / for_one,
             };
-            is_proven(Form::Even, &vector(), &vector())
+            is_proven(QuadraticForm::Even, &vector(), &vector())
         };
         assert!(
             is_proven(0.48),

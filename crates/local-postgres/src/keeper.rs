@@ -25,7 +25,7 @@ use crate::log;
 use crate::place::Place;
 use crate::programs::Programs;
 use crate::removal::Watch;
-use crate::server::{self, End, Server};
+use crate::server::{self, Server, ServerEnd};
 use crate::settings::KeeperSettings;
 use crate::wait::Deadline;
 
@@ -117,7 +117,7 @@ fn leave_directory() {
     let _ = std::env::set_current_dir("/");
 }
 
-enum State {
+enum KeeperState {
     Down { until: Instant },
     Starting(Server),
     Ready { server: Server, since: Instant },
@@ -130,7 +130,7 @@ struct Supervisor {
     watch: Watch,
     programs: Programs,
     account: Account,
-    state: State,
+    state: KeeperState,
     was_ready: bool,
     pause: Duration,
     log_mark_bytes: u64,
@@ -139,7 +139,7 @@ struct Supervisor {
 impl Supervisor {
     fn new(place: Place, programs: Programs, account: Account) -> Result<Self, Error> {
         let users_lock = LockFile::open(&place.users_lock())?;
-        let state = State::Down {
+        let state = KeeperState::Down {
             until: Instant::now(),
         };
         Ok(Self {
@@ -173,7 +173,7 @@ impl Supervisor {
                 self.stop();
                 return Ok(users_lock);
             }
-            thread::sleep(if let State::Ready { .. } = self.state {
+            thread::sleep(if let KeeperState::Ready { .. } = self.state {
                 LOOK_WHILE_READY
             } else {
                 LOOK_WHILE_STARTING
@@ -182,39 +182,39 @@ impl Supervisor {
     }
 
     /// Moves the state one step.
-    fn look(&mut self) -> Result<State, Error> {
+    fn look(&mut self) -> Result<KeeperState, Error> {
         let now = Instant::now();
-        match std::mem::replace(&mut self.state, State::Down { until: now }) {
-            State::Down { until } if until <= now => self.start(),
-            State::Down { until } => Ok(State::Down { until }),
-            State::Starting(server) => self.look_at_starting(server),
-            State::Ready { server, since } => Ok(self.look_at_ready(server, since)),
+        match std::mem::replace(&mut self.state, KeeperState::Down { until: now }) {
+            KeeperState::Down { until } if until <= now => self.start(),
+            KeeperState::Down { until } => Ok(KeeperState::Down { until }),
+            KeeperState::Starting(server) => self.look_at_starting(server),
+            KeeperState::Ready { server, since } => Ok(self.look_at_ready(server, since)),
         }
     }
 
-    fn start(&mut self) -> Result<State, Error> {
+    fn start(&mut self) -> Result<KeeperState, Error> {
         self.log_mark_bytes = log::size(&self.place.log());
         if let Some(server) = Server::adopt(&self.place) {
             say(&format!(
                 "adopted the running server, pid {}",
                 server.pid().as_raw_pid()
             ));
-            return Ok(State::Starting(server));
+            return Ok(KeeperState::Starting(server));
         }
-        Server::start(&self.place, &self.programs, &self.account).map(State::Starting)
+        Server::start(&self.place, &self.programs, &self.account).map(KeeperState::Starting)
     }
 
-    fn look_at_starting(&mut self, mut server: Server) -> Result<State, Error> {
+    fn look_at_starting(&mut self, mut server: Server) -> Result<KeeperState, Error> {
         if server.is_ready(&self.place) {
             self.was_ready = true;
-            return Ok(State::Ready {
+            return Ok(KeeperState::Ready {
                 server,
                 since: Instant::now(),
             });
         }
         match server.ended() {
-            None => Ok(State::Starting(server)),
-            Some(End::Known(status)) if !self.was_ready && !self.previous_is_still_ending() => {
+            None => Ok(KeeperState::Starting(server)),
+            Some(ServerEnd::Known(status)) if !self.was_ready && !self.previous_is_still_ending() => {
                 Err(Error::EndedEarly {
                     program: "postgres",
                     status,
@@ -224,11 +224,13 @@ impl Supervisor {
         }
     }
 
-    fn look_at_ready(&mut self, mut server: Server, since: Instant) -> State {
+    fn look_at_ready(&mut self, mut server: Server, since: Instant) -> KeeperState {
         match server.ended() {
-            None => return State::Ready { server, since },
-            Some(End::Known(status)) => say(&format!("the server ended ({status}) while it was in use")),
-            Some(End::Unknown) => say("the adopted server ended while it was in use"),
+            None => return KeeperState::Ready { server, since },
+            Some(ServerEnd::Known(status)) => {
+                say(&format!("the server ended ({status}) while it was in use"));
+            }
+            Some(ServerEnd::Unknown) => say("the adopted server ended while it was in use"),
         }
         if since.elapsed() >= STABLE_AFTER {
             self.pause = Duration::ZERO;
@@ -236,10 +238,10 @@ impl Supervisor {
         self.down()
     }
 
-    fn down(&mut self) -> State {
+    fn down(&mut self) -> KeeperState {
         let until = Instant::now() + self.pause;
         self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
-        State::Down { until }
+        KeeperState::Down { until }
     }
 
     /// Says whether PostgreSQL refused to start only for the sake of its predecessor, by its words: its exit status
@@ -251,10 +253,10 @@ impl Supervisor {
     }
 
     fn stop(&mut self) {
-        let down = State::Down {
+        let down = KeeperState::Down {
             until: Instant::now(),
         };
-        if let State::Starting(server) | State::Ready { server, .. } =
+        if let KeeperState::Starting(server) | KeeperState::Ready { server, .. } =
             std::mem::replace(&mut self.state, down)
         {
             server.stop();

@@ -33,7 +33,7 @@ pub(crate) enum Server {
 }
 
 /// The end of a server.
-pub(crate) enum End {
+pub(crate) enum ServerEnd {
     Known(ExitStatus),
     /// Nobody tells more of a process that is not our child.
     Unknown,
@@ -79,11 +79,11 @@ impl Server {
     }
 
     /// Returns how it ended, once it has.
-    pub(crate) fn ended(&mut self) -> Option<End> {
+    pub(crate) fn ended(&mut self) -> Option<ServerEnd> {
         match self {
             // Asking also reaps it: PostgreSQL takes a zombie for a living server and refuses to start another.
-            Server::Own(child) => child.try_wait().ok().flatten().map(End::Known),
-            Server::Adopted(pid) => (!is_alive(*pid)).then_some(End::Unknown),
+            Server::Own(child) => child.try_wait().ok().flatten().map(ServerEnd::Known),
+            Server::Adopted(pid) => (!is_alive(*pid)).then_some(ServerEnd::Unknown),
         }
     }
 

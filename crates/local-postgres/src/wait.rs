@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// A point in time after which waiting is an error.
+///
+/// The `Deadline` of `testkit` is another type: it also says what a test waited for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadline {
     pub(crate) after: Duration,

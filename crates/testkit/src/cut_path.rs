@@ -20,13 +20,13 @@ use crate::temp_dir::TempDir;
 #[derive(Debug)]
 pub struct CutPath {
     url: String,
-    state: Arc<State>,
+    state: Arc<CutState>,
     socket: PathBuf,
     _dir: TempDir,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct CutState {
     /// Number of cuts so far.
     cuts: AtomicU32,
     /// Both ends of all connections there ever were, so that none is closed before the value.
@@ -52,7 +52,7 @@ impl CutPath {
         let name = format!(".s.PGSQL.{}", of("port"));
         let (server, socket) = (Path::new(&of("host")).join(&name), dir.path().join(&name));
         let listener = UnixListener::bind(&socket).expect("the directory is ours");
-        let state = Arc::new(State::default());
+        let state = Arc::new(CutState::default());
         let passing = Arc::clone(&state);
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
@@ -99,7 +99,7 @@ impl Drop for CutPath {
     }
 }
 
-impl State {
+impl CutState {
     fn connect(self: &Arc<Self>, client: &UnixStream, server: &UnixStream) {
         let cuts = self.cuts.load(Ordering::SeqCst);
         let clone = |stream: &UnixStream| stream.try_clone().expect("there are descriptors left");

@@ -28,13 +28,13 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 ///
 /// The test binary must declare [`child_process!`](crate::child_process) at its root.
 #[derive(Debug)]
-pub struct Database {
+pub struct TestDatabase {
     name: String,
     url: String,
     maintenance_url: String,
 }
 
-impl Database {
+impl TestDatabase {
     /// Creates a database; the first call of a process may start the server.
     ///
     /// # Panics
@@ -91,7 +91,7 @@ impl Database {
     }
 }
 
-impl Drop for Database {
+impl Drop for TestDatabase {
     fn drop(&mut self) {
         if let Err(error) = drop_database(&self.maintenance_url, &self.name) {
             eprintln!("database {} stays until the next test run: {error}", self.name);

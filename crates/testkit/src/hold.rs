@@ -1,6 +1,6 @@
 //! Holding up the sessions of others at a chosen place in a database, for as long as a value lives.
 
-use crate::database::Database;
+use crate::database::TestDatabase;
 use crate::process::Process;
 use crate::psql::{PROGRAMS, try_run};
 use crate::wait::eventually;
@@ -19,7 +19,7 @@ const HELD: &str = "pg_locks where locktype = 'advisory' and not granted and obj
 #[derive(Debug)]
 #[must_use = "it holds only while it lives"]
 pub struct InsertHold<'d> {
-    database: &'d Database,
+    database: &'d TestDatabase,
     table: &'static str,
     /// Has the lock that the others wait for; gone before the trigger is dropped.
     session: Option<Process>,
@@ -32,7 +32,7 @@ pub struct TableLock {
     _session: Process,
 }
 
-impl Database {
+impl TestDatabase {
     /// Holds whoever inserts a row into `table` for which `condition` is true; the row is `new` in it.
     ///
     /// # Panics

@@ -6,8 +6,8 @@
 //!
 //! | for | use |
 //! |---|---|
-//! | a database of the test's own on the shared server | [`Database`] |
-//! | holding up whoever writes there, at a chosen moment | [`Database::hold_inserts`], [`Database::lock`] |
+//! | a database of the test's own on the shared server | [`TestDatabase`] |
+//! | holding up whoever writes there, at a chosen moment | [`TestDatabase::hold_inserts`], [`TestDatabase::lock`] |
 //! | a server of the test's own, to stop and kill | [`PrivateServer`] |
 //! | a pgbouncer before a server | [`Pooler`] |
 //! | a path to a server, to cut without a word | [`CutPath`] |
@@ -19,7 +19,7 @@
 //! | a directory that the server's account can enter | [`TempDir`] |
 //! | running code of the test binary in another process | [`child_process!`], [`child`] |
 //!
-//! A test binary that uses [`Database`] declares [`child_process!`] at its root: the shared server's keeper is the test
+//! A test binary that uses [`TestDatabase`] declares [`child_process!`] at its root: the shared server's keeper is the test
 //! binary itself. All of this works under `cargo nextest` (a process per test) and `cargo test` (threads).
 //!
 //! It does not promise to clean up at once after a test process that is itself killed: a private server goes with it,
@@ -57,7 +57,7 @@ mod wait;
 
 pub use clock::with_clock;
 pub use cut_path::CutPath;
-pub use database::Database;
+pub use database::TestDatabase;
 pub use hold::{InsertHold, TableLock};
 pub use object_server::ObjectServer;
 pub use pooler::{PoolMode, Pooler};

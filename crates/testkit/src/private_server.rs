@@ -26,14 +26,14 @@ const WATCHDOG: &str = r#"
 #[derive(Debug)]
 pub struct PrivateServer {
     // Before the directory, which is removed after the server has ended.
-    running: Option<Running>,
+    running: Option<RunningServer>,
     small_disk: Option<SmallDisk>,
     account: Account,
     dir: TempDir,
 }
 
 #[derive(Debug)]
-struct Running {
+struct RunningServer {
     server: Child,
     watchdog: Child,
 }
@@ -135,7 +135,7 @@ impl PrivateServer {
             psql::try_run(&self.url("postgres"), "select 1").map_err(|error| (error, self.log()))
         });
         let watchdog = self.watch(&child);
-        self.running = Some(Running {
+        self.running = Some(RunningServer {
             server: child,
             watchdog,
         });

@@ -27,7 +27,7 @@ pub struct Snapshot {
     /// The number of workers that there should be.
     pub wanted: u32,
     /// The workers, by slot.
-    pub workers: Vec<WorkerView>,
+    pub workers: Vec<WorkerSnapshot>,
     /// The health process, where there is one.
     pub health: Option<ServingView>,
     /// The web process, where there is one.
@@ -63,7 +63,7 @@ pub struct SupervisorView {
 
 /// One worker, or the empty place of one.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct WorkerView {
+pub struct WorkerSnapshot {
     /// Its number on this machine, the second half of the executor id.
     pub slot: u32,
     /// `<host>/<slot>`; absent before its first report.
@@ -89,7 +89,7 @@ pub struct WorkerView {
     /// The reason why its process could not be started, while there is none.
     pub start_failure: Option<String>,
     /// The end of its last process.
-    pub last_exit: Option<LastExit>,
+    pub last_exit: Option<WorkerExit>,
     /// The jobs that it has in hand, as of its last heartbeat.
     pub running: Vec<RunningJob>,
 }
@@ -118,7 +118,7 @@ pub enum WorkerState {
 
 /// The end of a process.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LastExit {
+pub struct WorkerExit {
     /// The process.
     pub pid: u32,
     /// Its exit code, if it exited.
@@ -143,7 +143,7 @@ pub struct ServingView {
     /// The number of times that it was started again.
     pub restarts: u32,
     /// The end of its last process.
-    pub last_exit: Option<LastExit>,
+    pub last_exit: Option<WorkerExit>,
 }
 
 /// The private database, as seen without connecting to it.
@@ -177,7 +177,7 @@ impl PrivateDatabase {
     }
 }
 
-impl LastExit {
+impl WorkerExit {
     /// Describes the end and its reason in words.
     #[must_use]
     pub fn how(&self) -> String {
@@ -193,7 +193,7 @@ impl LastExit {
     }
 }
 
-impl WorkerView {
+impl WorkerSnapshot {
     /// Says whether it takes jobs, reaches the database and is not failed by its host.
     #[must_use]
     pub fn takes_jobs(&self) -> bool {

@@ -1,16 +1,13 @@
 //! A choice among jobs, as the parameters of a list or the filter of a bulk change.
 
-use std::ops::RangeInclusive;
-use std::time::{Duration, SystemTime};
-
-use durable_jobs::record::{Cursor, DetailFilter, Order};
+use durable_jobs::record::{Cursor, Date, DateError, DetailFilter, Order};
 use durable_jobs::{JobFilter, State};
-use fibonacci_jobs::{Algorithm, Request};
+use fibonacci_jobs::{Algorithm, IndexRange};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::forms::{IndexBody, TagBody};
-use crate::place::{Forms, Params};
+use crate::place::{FieldTypes, Params};
 use crate::problem::Problem;
 
 /// The names of a choice, for those who give another one.
@@ -18,7 +15,7 @@ pub(super) const NAMES: &str = "state, parked, workflow, algorithm, n, queue, ex
      until, ended_since and ended_until";
 
 /// The fields of a choice in a body that may be more than a text.
-pub(super) const FORMS: Forms = Forms {
+pub(super) const FORMS: FieldTypes = FieldTypes {
     lists: &["state", "tag"],
     numbers: &["n", "since", "until", "ended_since", "ended_until"],
 };
@@ -97,11 +94,11 @@ pub(super) struct FilterBody {
 /// Takes a choice from parameters; `now_ms` is the time of the database.
 pub(super) fn take(params: &mut Params, now_ms: i64) -> Result<JobFilter, Problem> {
     let algorithm = params.read("algorithm", str::parse::<Algorithm>)?;
-    let n = params.read("n", indices)?;
+    let n = params.read("n", IndexRange::or_index)?;
     let moment = |text: &str| moment(text, now_ms);
     let details = [
         algorithm.map(|algorithm| DetailFilter::Is("algorithm".to_owned(), algorithm.name().into())),
-        n.map(|range| DetailFilter::Within("n".to_owned(), range)),
+        n.map(|range| DetailFilter::Within("n".to_owned(), range.indices())),
     ];
     Ok(JobFilter {
         states: states(params)?,
@@ -186,34 +183,10 @@ fn all<T, E: std::fmt::Display>(
     read.collect()
 }
 
-/// Reads an index, `A..=B`, or `A..B` without B.
-fn indices(text: &str) -> Result<RangeInclusive<u64>, String> {
-    let index = |text: &str| Request::parse_n(text).map_err(|error| error.to_string());
-    let Some((first, end)) = text.split_once("..") else {
-        return index(text).map(|n| n..=n);
-    };
-    let (last, is_left_out) = end.strip_prefix('=').map_or((end, 1), |last| (last, 0));
-    let (first, last) = (index(first)?, index(last)?);
-    match last.checked_sub(is_left_out).filter(|last| first <= *last) {
-        Some(last) => Ok(first..=last),
-        None => Err("the range is empty; write it such as 1000..=2000".to_owned()),
-    }
-}
-
 /// Reads a moment, in milliseconds since 1970.
-pub(crate) fn moment(text: &str, now_ms: i64) -> Result<i64, &'static str> {
-    let ms = |span: Duration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
-    if let Ok(at_ms) = text.parse() {
-        return Ok(at_ms);
+pub(crate) fn moment(text: &str, now_ms: i64) -> Result<i64, DateError> {
+    match text.parse() {
+        Ok(at_ms) => Ok(at_ms),
+        Err(_) => text.parse().map(|date: Date| date.milliseconds(now_ms)),
     }
-    if let Ok(at) = humantime::parse_rfc3339_weak(text) {
-        return Ok(match at.duration_since(SystemTime::UNIX_EPOCH) {
-            Ok(since) => ms(since),
-            Err(before) => -ms(before.duration()),
-        });
-    }
-    let ago = humantime::parse_duration(text).map(|span| now_ms.saturating_sub(ms(span)));
-    ago.map_err(
-        |_| "not a moment; write it in UTC, such as 2026-12-24T18:00:00Z, or how long ago it was, such as 2h",
-    )
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use durable_jobs::client::{QueueView as Queue, Rate};
+use durable_jobs::client::{QueueInfo, Rate};
 use fibonacci_jobs::{Algorithm, Request};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -246,8 +246,8 @@ fn rate_in(body: Value) -> Result<Option<Rate>, Problem> {
     rate.ok_or_else(|| Problem::of_part("body.rate", format!("rate is missing; give {FORM}"), None))
 }
 
-impl From<Queue> for QueueView {
-    fn from(queue: Queue) -> Self {
+impl From<QueueInfo> for QueueView {
+    fn from(queue: QueueInfo) -> Self {
         Self {
             name: queue.name,
             paused: queue.paused,

@@ -1,10 +1,10 @@
 //! What a submission says beside its jobs: when they may start, how long they may take, a key, and a wait for the result.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use axum::http::HeaderMap;
 use durable_jobs::client::{Delay, SubmitOptions};
-use durable_jobs::record::Label;
+use durable_jobs::record::{Date, DateError, Label};
 use utoipa::IntoParams;
 
 use crate::place::Params;
@@ -83,14 +83,8 @@ fn period(text: &str) -> Result<Duration, &'static str> {
     humantime::parse_duration(text).map_err(|_| "not a duration; write it such as 20ms, 30s or 5m")
 }
 
-fn moment(text: &str) -> Result<i64, &'static str> {
-    if let Ok(at_ms) = text.parse() {
-        return Ok(at_ms);
-    }
-    let at = humantime::parse_rfc3339_weak(text).ok();
-    let since = at.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
-    let at_ms = since.and_then(|since| i64::try_from(since.as_millis()).ok());
-    at_ms.ok_or("not a moment; write it in UTC, such as 2026-12-24T18:00:00Z")
+fn moment(text: &str) -> Result<i64, DateError> {
+    text.parse().or_else(|_| Date::utc(text))
 }
 
 #[cfg(test)]

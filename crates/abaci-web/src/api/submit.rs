@@ -107,7 +107,7 @@ pub(super) async fn submit_jobs(
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
     let options = Options::read(params, &headers)?;
-    let mut submission = Submission::read(body, &headers, &web)?;
+    let mut submission = SubmittedJobs::read(body, &headers, &web)?;
     submission.queue(&web, &options).await?;
     let waited = match (options.wait, submission.jobs.as_slice()) {
         (Some(wait), [job]) if submission.batch.is_none() => ended(&web, &job.id, wait).await,
@@ -170,14 +170,14 @@ async fn ended(web: &Web, id: &JobId, wait: Duration) -> Waited {
 }
 
 /// Jobs to be queued.
-struct Submission {
+struct SubmittedJobs {
     jobs: Vec<NewJob>,
     batch: Option<Batch>,
     /// True if the batch was made for it.
     is_fresh: bool,
 }
 
-impl Submission {
+impl SubmittedJobs {
     fn read(body: Value, headers: &HeaderMap, web: &Web) -> Result<Self, Problem> {
         let key = key_in(headers)?;
         let is_list = body.is_array();
@@ -263,7 +263,7 @@ impl Submission {
     }
 }
 
-impl Submission {
+impl SubmittedJobs {
     /// Queues the jobs; under a key, the only one is from then on the job that holds it.
     async fn queue(&mut self, web: &Web, options: &Options) -> Result<(), Problem> {
         let submit = SubmitOptions {

@@ -57,7 +57,7 @@ pub(crate) struct VerificationView {
 }
 
 /// The digits of a value, wherever they are.
-enum Source {
+enum DigitSource {
     Row(Bytes),
     Artifact(ArtifactRecord, BucketAccess),
 }
@@ -107,7 +107,7 @@ pub(super) async fn show_value(
         let problem = Problem::new(Kind::Range, detail);
         return Ok(([(header::CONTENT_RANGE, all)], problem).into_response());
     };
-    let source = Source::of(result, web.bucket_access.clone())?;
+    let source = DigitSource::of(result, web.bucket_access.clone())?;
     let described = [
         (header::CONTENT_TYPE, "text/plain; charset=utf-8".to_owned()),
         (header::CONTENT_LENGTH, (range.end - range.start).to_string()),
@@ -219,7 +219,7 @@ fn permit(web: &Web) -> Result<OwnedSemaphorePermit, Problem> {
     })
 }
 
-impl Source {
+impl DigitSource {
     fn of(result: JobResult, access: BucketAccess) -> Result<Self, Problem> {
         match (result.value, result.artifact) {
             (Some(value), _) => Ok(Self::Row(value.into())),

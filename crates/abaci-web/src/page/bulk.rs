@@ -9,7 +9,7 @@ use durable_jobs::client::{BulkAction, BulkPreview, BulkReport, JobCount};
 use durable_jobs::{Client, JobFilter, JobId, State as JobState};
 
 use super::choice::{self, Choice, Field};
-use super::form::Fields;
+use super::form::FormFields;
 use super::frame::{Frame, render};
 use super::refusal::{Refusal, View};
 use super::rows::{JobRow, job_path};
@@ -18,21 +18,18 @@ use crate::place::Params;
 use crate::problem::Problem;
 use crate::state::Shared;
 
-/// The changes.
-const ACTIONS: [BulkAction; 3] = [BulkAction::Cancel, BulkAction::Resume, BulkAction::Delete];
-
 /// The changes that a list leads to.
 #[derive(Default)]
 pub(super) struct Offer {
     /// The fields of the form of those that are selected.
     pub(super) fields: Vec<Field>,
-    pub(super) links: Vec<Link>,
+    pub(super) links: Vec<PreviewLink>,
     /// All jobs in words; absent where no condition means fewer than every job.
     pub(super) all: Option<String>,
 }
 
 /// A change, with the address of its preview for all jobs of a choice.
-pub(super) struct Link {
+pub(super) struct PreviewLink {
     pub(super) action: &'static str,
     pub(super) verb: &'static str,
     pub(super) href: String,
@@ -92,13 +89,15 @@ pub(super) struct LeftOut {
 
 /// Says which changes a list of this choice can lead to.
 pub(super) fn offer(choice: &Choice, count: Option<JobCount>) -> Offer {
-    let possible = ACTIONS.into_iter().filter(|action| is_possible(*action, choice));
-    let links = possible.map(|action| Link {
-        action: name(action),
+    let possible = BulkAction::ALL
+        .into_iter()
+        .filter(|action| is_possible(*action, choice));
+    let links = possible.map(|action| PreviewLink {
+        action: action.name(),
         verb: verb(action),
         href: choice.path(
             "/bulk",
-            &[("action", name(action).to_owned()), ("of", "all".to_owned())],
+            &[("action", action.name().to_owned()), ("of", "all".to_owned())],
         ),
     });
     let words = match count {
@@ -138,13 +137,13 @@ pub(super) async fn preview(
 pub(super) async fn change(
     State(web): State<Shared>,
     frame: Frame,
-    fields: Result<Fields<Vec<(String, String)>>, Problem>,
+    fields: Result<FormFields<Vec<(String, String)>>, Problem>,
 ) -> View {
     let frame = frame.at("Jobs");
     let page = async {
-        let (Fields(pairs), client) = (fields?, web.client().await?);
+        let (FormFields(pairs), client) = (fields?, web.client().await?);
         let asked = Asked::take(Params::checked("body", pairs)?, client.clock().now_ms())?;
-        let Seen {
+        let SeenPreview {
             preview, left_out, ..
         } = asked.seen(&client).await?;
         let report = Box::pin(client.bulk(preview)).await?;
@@ -157,7 +156,7 @@ pub(super) async fn change(
 }
 
 /// The jobs of a preview.
-struct Seen {
+struct SeenPreview {
     preview: BulkPreview,
     /// The ones of those that were selected; absent where all are meant.
     ids: Option<Vec<JobId>>,
@@ -168,7 +167,7 @@ struct Seen {
 impl Asked {
     fn take(mut params: Params, now_ms: i64) -> Result<Self, Problem> {
         let action = params.read("action", |given| {
-            let known = ACTIONS.into_iter().find(|action| name(*action) == given);
+            let known = BulkAction::ALL.into_iter().find(|action| action.name() == given);
             known.ok_or("no change of jobs; give cancel, resume or delete")
         })?;
         let as_of_ms = params.read("as_of", |given| {
@@ -212,11 +211,11 @@ impl Asked {
         })
     }
 
-    async fn seen(&self, client: &Client) -> Result<Seen, Problem> {
+    async fn seen(&self, client: &Client) -> Result<SeenPreview, Problem> {
         let filter = self.filter()?;
         let preview = client.bulk_preview(filter.clone(), self.action).await?;
         let Some(ids) = &self.ids else {
-            return Ok(Seen {
+            return Ok(SeenPreview {
                 preview,
                 ids: None,
                 left_out: Vec::new(),
@@ -238,21 +237,21 @@ impl Asked {
                 .find(|job| job.workflow_id == *id)
                 .map(|job| job.state)
         };
-        Ok(Seen {
+        Ok(SeenPreview {
             preview,
             ids: Some(meant.into_iter().cloned().collect()),
             left_out: others.into_iter().map(|id| LeftOut::of(id, state(id))).collect(),
         })
     }
 
-    fn preview_page(&self, frame: Frame, seen: Seen) -> PreviewPage {
+    fn preview_page(&self, frame: Frame, seen: SeenPreview) -> PreviewPage {
         let (count, now) = (seen.preview.count, now_ms());
         let (verb, jobs) = (verb(self.action), counted(count, "job"));
         let shown = seen.preview.first.len() as u64;
         PreviewPage {
             frame,
             heading: match count {
-                0 => format!("There is no job to {}", name(self.action)),
+                0 => format!("There is no job to {}", self.action.name()),
                 _ => format!("{verb} {jobs}?"),
             },
             conditions: self.choice.fields().iter().map(choice::words).collect(),
@@ -268,7 +267,7 @@ impl Asked {
             more: some(count.saturating_sub(shown)),
             left_out: seen.left_out,
             button: (count > 0).then(|| format!("{verb} {jobs}")),
-            is_danger: self.action != BulkAction::Resume,
+            is_danger: !matches!(self.action, BulkAction::Resume(_)),
             back: self.choice.path("/jobs", &[]),
         }
     }
@@ -277,7 +276,7 @@ impl Asked {
     fn fields(&self, ids: Vec<JobId>) -> Vec<Field> {
         let of = if self.ids.is_some() { "selected" } else { "all" };
         let mut fields = vec![
-            ("action", name(self.action).to_owned()),
+            ("action", self.action.name().to_owned()),
             ("of", of.to_owned()),
             ("as_of", self.as_of_ms.to_string()),
         ];
@@ -288,7 +287,7 @@ impl Asked {
 
     fn done_page(&self, frame: Frame, report: &BulkReport, mut left_out: Vec<LeftOut>) -> DonePage {
         let unchanged = report.count.saturating_sub(report.changed);
-        let done = done(self.action);
+        let done = self.action.done();
         let heading = match (report.changed, unchanged + left_out.len() as u64) {
             (0, _) => format!("No job was {done}"),
             (1, 0) => format!("1 job was {done}"),
@@ -336,27 +335,11 @@ fn some(count: u64) -> Option<String> {
     (count > 0).then(|| grouped(count))
 }
 
-fn name(action: BulkAction) -> &'static str {
-    match action {
-        BulkAction::Cancel => "cancel",
-        BulkAction::Resume => "resume",
-        BulkAction::Delete => "delete",
-    }
-}
-
 fn verb(action: BulkAction) -> &'static str {
     match action {
         BulkAction::Cancel => "Cancel",
-        BulkAction::Resume => "Resume",
+        BulkAction::Resume(_) => "Resume",
         BulkAction::Delete => "Delete",
-    }
-}
-
-fn done(action: BulkAction) -> &'static str {
-    match action {
-        BulkAction::Cancel => "cancelled",
-        BulkAction::Resume => "resumed",
-        BulkAction::Delete => "deleted",
     }
 }
 
@@ -366,7 +349,7 @@ fn effect(action: BulkAction) -> &'static str {
         BulkAction::Cancel => {
             "Those that wait are not started, and what computes stops within half a second. Recorded steps are kept, so that each can be resumed."
         }
-        BulkAction::Resume => "Each waits in its queue again and goes on after its recorded steps.",
+        BulkAction::Resume(_) => "Each waits in its queue again and goes on after its recorded steps.",
         BulkAction::Delete => "Each is deleted with its steps and its value. Nothing brings it back.",
     }
 }

@@ -7,7 +7,7 @@ use durable_jobs::client::{CancelOutcome, Rate, ResumeOptions, ResumeOutcome, St
 use serde::Deserialize;
 use std::time::Duration;
 
-use super::form::Fields;
+use super::form::FormFields;
 use super::frame::{Frame, go};
 use super::refusal::{Refusal, View};
 use super::rows::job_path;
@@ -69,10 +69,10 @@ pub(super) async fn fork(
     State(web): State<Shared>,
     frame: Frame,
     JobPath(id): JobPath,
-    fields: Result<Fields<ForkForm>, Problem>,
+    fields: Result<FormFields<ForkForm>, Problem>,
 ) -> View {
     changed(&frame, async {
-        let Fields(ForkForm { from_step }) = fields?;
+        let FormFields(ForkForm { from_step }) = fields?;
         let Ok(position) = from_step.trim().parse() else {
             let message = format!("{from_step:?} is no step; give its number as the table has it");
             return Err(Problem::of_part("body.from_step", message, None));
@@ -120,10 +120,10 @@ pub(super) async fn limit(
     State(web): State<Shared>,
     frame: Frame,
     NamePath(queue): NamePath,
-    fields: Result<Fields<RateForm>, Problem>,
+    fields: Result<FormFields<RateForm>, Problem>,
 ) -> View {
     changed(&frame, async {
-        let Fields(form) = fields?;
+        let FormFields(form) = fields?;
         let rate = form.rate()?;
         queue_of(&web, &queue).await?;
         web.client().await?.limit_queue(&queue, rate).await?;
@@ -173,10 +173,10 @@ impl RateForm {
 pub(super) async fn kill(
     State(web): State<Shared>,
     frame: Frame,
-    fields: Result<Fields<KillForm>, Problem>,
+    fields: Result<FormFields<KillForm>, Problem>,
 ) -> View {
     changed(&frame, async {
-        let Fields(KillForm { worker }) = fields?;
+        let FormFields(KillForm { worker }) = fields?;
         let absent = || Problem::new(Kind::NotFound, "this is no demonstration");
         let kill = web.kill.as_ref().ok_or_else(absent)?;
         let killed = kill(worker).await;

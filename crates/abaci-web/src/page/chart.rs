@@ -33,13 +33,13 @@ pub(super) struct Minute {
     pub(super) x: String,
     pub(super) width: String,
     /// The top and the height of the part of those that succeeded.
-    pub(super) ok: Part,
-    pub(super) bad: Part,
+    pub(super) ok: BarPart,
+    pub(super) bad: BarPart,
 }
 
 /// A part of a bar, in pixels.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Part {
+pub(super) struct BarPart {
     pub(super) y: String,
     pub(super) height: String,
 }
@@ -112,13 +112,13 @@ fn add(one: Ended, other: Ended) -> Ended {
 
 /// Places so many on top of those below; what is there is seen.
 #[expect(clippy::cast_precision_loss, reason = "a tenth of a pixel is shown")]
-fn part(below: u64, count: u64, most: u64) -> Part {
+fn part(below: u64, count: u64, most: u64) -> BarPart {
     let pixels = |count: u64| {
         let height = count as f64 / most as f64 * HEIGHT;
         if count > 0 { height.max(2.0) } else { 0.0 }
     };
     let (below, height) = (pixels(below), pixels(count));
-    Part {
+    BarPart {
         y: format!("{:.1}", HEIGHT + 4.0 - below - height),
         height: format!("{height:.1}"),
     }
@@ -192,7 +192,7 @@ mod tests {
         let (high, low) = (&chart.minutes[13], &chart.minutes[14]);
         assert_eq!(
             high.bad,
-            Part {
+            BarPart {
                 y: "4.0".to_owned(),
                 height: "28.0".to_owned()
             }

@@ -3,8 +3,9 @@
 use std::fmt::{Display, Write};
 use std::ops::RangeInclusive;
 
-use durable_jobs::record::DetailFilter;
+use durable_jobs::record::{DateError, DetailFilter};
 use durable_jobs::{JobFilter, State};
+use fibonacci_jobs::IndexRange;
 
 use super::words::{grouped, shown, whole_moment};
 use crate::api;
@@ -184,27 +185,18 @@ fn state(name: &str) -> Result<State, &'static str> {
 }
 
 /// Reads a moment, also one that is a date, or a time of the day without its seconds.
-fn moment(text: &str, now_ms: i64) -> Result<i64, &'static str> {
+fn moment(text: &str, now_ms: i64) -> Result<i64, DateError> {
     api::moment(&whole_moment(text), now_ms)
 }
 
 /// Reads a search for indices: digits, which may be in groups, with `n=` or without, or a range of them. The beginning of an
 /// id may be of digits, too, but begins with a zero for the next centuries.
 fn indices_in(text: &str) -> Option<RangeInclusive<u64>> {
-    let text = text.strip_prefix("n=").unwrap_or(text).replace(',', "");
-    let Some((first, last)) = text.split_once("..") else {
-        return index(&text).map(|n| n..=n);
-    };
-    let (first, last) = (
-        index(first.trim())?,
-        index(last.trim_start_matches(['.', '=']).trim())?,
-    );
-    (first <= last).then_some(first..=last)
-}
-
-fn index(text: &str) -> Option<u64> {
-    let is_index = text == "0" || !text.starts_with('0');
-    text.parse().ok().filter(|_| is_index)
+    let text = text.strip_prefix("n=").unwrap_or(text);
+    let text: String = text.chars().filter(|sign| !matches!(sign, ',' | ' ')).collect();
+    let is_index = text == "0" || text.starts_with("0..") || !text.starts_with('0');
+    let range = IndexRange::or_index(&text).ok().filter(|_| is_index);
+    range.map(IndexRange::indices)
 }
 
 #[cfg(test)]
@@ -228,7 +220,8 @@ mod tests {
             ("1,000", Some(1000..=1000)),
             ("0", Some(0..=0)),
             ("10..=20", Some(10..=20)),
-            ("10 .. 20", Some(10..=20)),
+            ("10 .. 20", Some(10..=19)),
+            ("0..=9", Some(0..=9)),
             ("20..10", None),
             ("01", None),
             ("01a2", None),
@@ -298,7 +291,7 @@ mod tests {
         assert_eq!(filter.completed_since_ms, Some(1_795_409_700_000));
         assert_eq!(filter.completed_until_ms, Some(NOW));
         let words: Vec<String> = choice.fields().iter().map(words).collect();
-        assert_eq!(words[0], "n 5 to 9");
+        assert_eq!(words[0], "n 5 to 8");
         assert!(words.contains(&"submitted since 2h ago".to_owned()), "{words:?}");
         assert!(words.contains(&"worker laptop/1".to_owned()), "{words:?}");
     }

@@ -10,9 +10,9 @@ use crate::body::bytes_of;
 use crate::problem::{Kind, Problem};
 
 /// The fields of a form.
-pub(super) struct Fields<T>(pub(super) T);
+pub(super) struct FormFields<T>(pub(super) T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Fields<T> {
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for FormFields<T> {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {

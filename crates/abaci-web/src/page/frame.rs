@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tracing::error;
 
 use super::assets::{ICON, SCRIPT, STYLE};
-use super::words::{Moment, now_ms};
+use super::words::{ShownTime, now_ms};
 use crate::access::Access;
 use crate::guard::Rights;
 use crate::state::Shared;
@@ -28,7 +28,7 @@ const VIEWS: [(&str, &str); 5] = [
 pub(super) struct Frame {
     /// The view in the head that this one belongs to.
     pub(super) place: &'static str,
-    pub(super) role: Role,
+    pub(super) role: PageRole,
     /// True if this is a demonstration, where workers may be killed.
     pub(super) is_show: bool,
     /// The sentence on the change just made.
@@ -37,12 +37,12 @@ pub(super) struct Frame {
     pub(super) database: String,
     /// True if the address alone shows the same again.
     pub(super) is_address: bool,
-    pub(super) shown_at: Moment,
+    pub(super) shown_at: ShownTime,
 }
 
 /// The rights of the reader, as views need them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Role {
+pub(super) enum PageRole {
     /// Look; the server changes nothing for anybody.
     ReadOnly,
     /// Look; and change something after logging in.
@@ -58,7 +58,7 @@ struct Did {
 }
 
 /// A link in the head of a page.
-pub(super) struct Link {
+pub(super) struct HeadLink {
     pub(super) name: &'static str,
     pub(super) href: &'static str,
     pub(super) is_here: bool,
@@ -71,9 +71,9 @@ impl Frame {
 
     pub(super) fn new(access: &Access, rights: Rights, database: &str) -> Self {
         let role = match rights {
-            _ if access.is_read_only() => Role::ReadOnly,
-            Rights::LogIn | Rights::Read => Role::Reader,
-            Rights::Change => Role::Operator,
+            _ if access.is_read_only() => PageRole::ReadOnly,
+            Rights::LogIn | Rights::Read => PageRole::Reader,
+            Rights::Change => PageRole::Operator,
         };
         let now = now_ms();
         Self {
@@ -87,15 +87,15 @@ impl Frame {
                 database.to_owned()
             },
             is_address: true,
-            shown_at: Moment::of(now, now),
+            shown_at: ShownTime::of(now, now),
         }
     }
 
-    pub(super) fn views(&self) -> Vec<Link> {
+    pub(super) fn views(&self) -> Vec<HeadLink> {
         let links = VIEWS
             .into_iter()
-            .filter(|(name, _)| *name != "Submit" || self.role != Role::ReadOnly);
-        let links = links.map(|(name, href)| Link {
+            .filter(|(name, _)| *name != "Submit" || self.role != PageRole::ReadOnly);
+        let links = links.map(|(name, href)| HeadLink {
             name,
             href,
             is_here: name == self.place,
@@ -104,7 +104,7 @@ impl Frame {
     }
 
     pub(super) fn can_change(&self) -> bool {
-        self.role == Role::Operator
+        self.role == PageRole::Operator
     }
 
     pub(super) fn can_kill(&self) -> bool {
@@ -112,7 +112,7 @@ impl Frame {
     }
 
     pub(super) fn can_log_in(&self) -> bool {
-        self.role == Role::Reader
+        self.role == PageRole::Reader
     }
 
     pub(super) fn style() -> String {

@@ -1,10 +1,8 @@
 //! The fields of the form of new jobs, read and refused one by one.
 
-use std::time::UNIX_EPOCH;
-
 use durable_jobs::JobId;
 use durable_jobs::client::{Delay, NewJob, Priority};
-use durable_jobs::record::Label;
+use durable_jobs::record::{Date, Label};
 use fibonacci_jobs::Limits;
 use fibonacci_jobs::record::{Algorithm, Entry, parse_priority};
 use serde::Deserialize;
@@ -45,14 +43,14 @@ pub(super) struct Errors {
 }
 
 /// Jobs that were read from the form.
-pub(super) struct Read {
+pub(super) struct ReadJobs {
     pub(super) entries: Vec<Entry>,
     pub(super) delay: Option<Delay>,
     priority: Priority,
     tags: Vec<Label>,
 }
 
-impl Read {
+impl ReadJobs {
     /// Makes the job of an entry.
     pub(super) fn job(&self, entry: &Entry, id: JobId) -> NewJob {
         let mut job = entry.request.job_as(id);
@@ -71,7 +69,7 @@ impl Given {
     }
 
     /// Reads the form; every refusal at once.
-    pub(super) fn read(&self, limits: Limits) -> Result<Read, Box<Errors>> {
+    pub(super) fn read(&self, limits: Limits) -> Result<ReadJobs, Box<Errors>> {
         let mut errors = Errors::default();
         let algorithm = match self.algorithm.trim() {
             "" => None,
@@ -103,7 +101,7 @@ impl Given {
         let (entries, refused) = self.entries(algorithm, limits);
         errors.numbers = refused;
         if errors == Errors::default() {
-            return Ok(Read {
+            return Ok(ReadJobs {
                 entries,
                 delay,
                 priority,
@@ -172,10 +170,8 @@ fn delay_in(text: &str) -> Result<Option<Delay>, String> {
     if let Ok(time) = humantime::parse_duration(text) {
         return Ok(Some(Delay::For(time)));
     }
-    let moment = humantime::parse_rfc3339_weak(&words::whole_moment(text)).ok();
-    let since = moment.and_then(|moment| moment.duration_since(UNIX_EPOCH).ok());
-    let at_ms = since.and_then(|since| i64::try_from(since.as_millis()).ok());
-    at_ms.map(|at_ms| Some(Delay::Until(at_ms))).ok_or_else(|| {
+    let date = Date::utc(&words::whole_moment(text));
+    date.map(|at_ms| Some(Delay::Until(at_ms))).map_err(|_| {
         format!("{text:?} is no time; give how long to wait, such as 30s or 2h, or a moment in UTC, such as 2026-12-24 18:00")
     })
 }

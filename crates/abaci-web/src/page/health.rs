@@ -1,13 +1,13 @@
 //! One sentence that says how things are.
 
-use durable_jobs::client::{QueueView, Waiting};
+use durable_jobs::client::{QueueInfo, Waiting};
 
 use super::rows::WorkerCard;
 use super::words::{counted, grouped, reason, shown};
 
 /// The verdict on workers and queues.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Health {
+pub(super) struct FleetHealth {
     /// `ok`, `warn` or `bad`.
     pub(super) class: &'static str,
     pub(super) sentence: String,
@@ -16,7 +16,7 @@ pub(super) struct Health {
 /// The facts that the sentence is drawn from.
 pub(super) struct Situation<'a> {
     pub(super) workers: &'a [WorkerCard],
-    pub(super) queues: &'a [QueueView],
+    pub(super) queues: &'a [QueueInfo],
     /// Why the oldest waiting job waits; absent where none waits.
     pub(super) oldest: Option<&'a Waiting>,
     pub(super) now_ms: i64,
@@ -24,7 +24,7 @@ pub(super) struct Situation<'a> {
 
 impl Situation<'_> {
     /// Says the worst of what there is to be said.
-    pub(super) fn health(&self) -> Health {
+    pub(super) fn health(&self) -> FleetHealth {
         let waiting: u64 = self.queues.iter().map(|queue| queue.queued).sum();
         let taking = self.workers.iter().filter(|worker| worker.takes_jobs()).count();
         let (class, sentence) = match (taking, waiting) {
@@ -43,7 +43,7 @@ impl Situation<'_> {
             _ => self.working(u64::try_from(taking).unwrap_or(u64::MAX)),
         };
         let sentence = capitalized(sentence);
-        Health { class, sentence }
+        FleetHealth { class, sentence }
     }
 
     fn working(&self, taking: u64) -> (&'static str, String) {

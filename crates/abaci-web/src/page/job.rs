@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::extract::State;
-use durable_jobs::client::{BulkAction, Waiting};
+use durable_jobs::client::{BulkAction, ResumeOptions, Waiting};
 use durable_jobs::record::{JobDetail, RunningJob, StepRecord};
 use durable_jobs::{Client, Error, JobId, State as JobState};
 use fibonacci_jobs::JobResult;
@@ -11,7 +11,7 @@ use super::frame::{Frame, render};
 use super::refusal::{Refusal, View};
 use super::rows::{JobRow, Share, Tag};
 use super::timeline::{BAND, Start, Timeline};
-use super::words::{self, Moment, grouped, now_ms, shown};
+use super::words::{self, ShownTime, grouped, now_ms, shown};
 use crate::place::JobPath;
 use crate::state::Shared;
 use crate::views::{fields_of, segment};
@@ -42,8 +42,8 @@ pub(super) struct JobPage {
     pub(super) value: Option<Value>,
     pub(super) output: Option<String>,
     pub(super) failure: Option<(String, String)>,
-    pub(super) started: Option<Moment>,
-    pub(super) ended: Option<Moment>,
+    pub(super) started: Option<ShownTime>,
+    pub(super) ended: Option<ShownTime>,
     pub(super) can_cancel: bool,
     pub(super) can_resume: bool,
     pub(super) timeline: Timeline,
@@ -86,7 +86,7 @@ pub(super) struct StepRow {
 }
 
 /// A job, as it was read.
-pub(super) struct Seen {
+pub(super) struct SeenJob {
     pub(super) detail: JobDetail,
     pub(super) waiting: Option<Waiting>,
     pub(super) progress: Option<RunningJob>,
@@ -100,12 +100,12 @@ pub(super) async fn job(State(web): State<Shared>, frame: Frame, JobPath(id): Jo
         .client()
         .await
         .map_err(|problem| Refusal::new(&frame, problem))?;
-    let seen = Seen::read(&client, &id).await;
+    let seen = SeenJob::read(&client, &id).await;
     let seen = seen.map_err(|error| Refusal::new(&frame, error))?;
     Ok(render(&seen.page(frame, now_ms())))
 }
 
-impl Seen {
+impl SeenJob {
     async fn read(client: &Client, id: &JobId) -> Result<Self, Error> {
         let detail = client.show(id).await?;
         let waiting = match detail.job.state {
@@ -165,10 +165,12 @@ impl Seen {
             value: known.map(|result| Value::of(result, job.workflow_id.as_str())),
             output,
             failure: error.map(|failure| (shown(&failure.name), shown(&failure.message))),
-            started: job.started_at_ms.map(|at| Moment::of(at, now_ms)),
-            ended: job.completed_at_ms.map(|at| Moment::of(at, now_ms)),
+            started: job.started_at_ms.map(|at| ShownTime::of(at, now_ms)),
+            ended: job.completed_at_ms.map(|at| ShownTime::of(at, now_ms)),
             can_cancel: BulkAction::Cancel.states().contains(&job.state),
-            can_resume: BulkAction::Resume.states().contains(&job.state),
+            can_resume: BulkAction::Resume(ResumeOptions::default())
+                .states()
+                .contains(&job.state),
             timeline,
             step_count: words::counted(steps.len() as u64, "step"),
             last_step: steps.last().map_or(0, |step| step.id),
@@ -257,6 +259,6 @@ impl StepRow {
 }
 
 fn clock(at: Option<i64>, now_ms: i64) -> String {
-    at.map(|at| Moment::of(at, now_ms).clock().to_owned())
+    at.map(|at| ShownTime::of(at, now_ms).clock().to_owned())
         .unwrap_or_default()
 }

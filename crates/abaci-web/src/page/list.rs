@@ -77,7 +77,7 @@ pub(super) struct Chip {
 }
 
 /// The jobs that were found.
-struct Found {
+struct FoundJobs {
     jobs: Vec<Job>,
     next: Option<Cursor>,
     /// True if the time was over before all were looked at.
@@ -104,12 +104,12 @@ pub(super) async fn jobs(State(web): State<Shared>, frame: Frame, params: Result
     let client = web.client().await.map_err(refuse)?;
     let filter = choice.filter(client.clock().now_ms()).map_err(refuse)?;
     let is_first = after.is_none();
-    let found = Found::read(&client, JobFilter { after, ..filter }).await;
+    let found = FoundJobs::read(&client, JobFilter { after, ..filter }).await;
     let found = found.map_err(|error| refuse(error.into()))?;
     Ok(render(&found.page(frame, &choice, is_first)))
 }
 
-impl Found {
+impl FoundJobs {
     async fn read(client: &Client, filter: JobFilter) -> Result<Self, Error> {
         let began = Instant::now();
         // One more tells whether there are more.

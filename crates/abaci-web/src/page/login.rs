@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use serde::Deserialize;
 
-use super::form::Fields;
+use super::form::FormFields;
 use super::frame::{Frame, go, render};
 use crate::access::{Access, SESSION_LIFE};
 use crate::guard::{cookies, is_by_tls};
@@ -15,13 +15,13 @@ use crate::state::Shared;
 
 /// The query of a login.
 #[derive(Deserialize)]
-pub(super) struct Code {
+pub(super) struct LoginQuery {
     code: Option<String>,
 }
 
 /// The form of a login.
 #[derive(Deserialize)]
-pub(super) struct Given {
+pub(super) struct LoginForm {
     token: String,
 }
 
@@ -45,7 +45,7 @@ pub(super) async fn login(
     frame: Frame,
     method: Method,
     headers: HeaderMap,
-    Query(given): Query<Code>,
+    Query(given): Query<LoginQuery>,
 ) -> Response {
     match given.code {
         None => form(frame, None),
@@ -64,10 +64,10 @@ pub(super) async fn take_token(
     State(web): State<Shared>,
     frame: Frame,
     headers: HeaderMap,
-    fields: Result<Fields<Given>, Problem>,
+    fields: Result<FormFields<LoginForm>, Problem>,
 ) -> Response {
     match fields {
-        Ok(Fields(Given { token })) if web.access.token().is(token.trim()) => {
+        Ok(FormFields(LoginForm { token })) if web.access.token().is(token.trim()) => {
             logged_in(&web.access, &headers)
         }
         Ok(_) => form(

@@ -2,11 +2,11 @@
 
 use askama::Template;
 use axum::extract::State;
-use durable_jobs::client::{JobCount, QueueView, Throughput};
+use durable_jobs::client::{JobCount, QueueInfo, Throughput};
 
 use super::chart::Chart;
 use super::frame::{Frame, render};
-use super::health::{Health, Situation};
+use super::health::{FleetHealth, Situation};
 use super::refusal::{Refusal, View};
 use super::rows::{JobRow, WorkerCard};
 use super::words::{self, grouped, now_ms};
@@ -17,7 +17,7 @@ use crate::state::Shared;
 #[template(path = "overview.html")]
 pub(super) struct OverviewPage {
     pub(super) frame: Frame,
-    pub(super) health: Health,
+    pub(super) health: FleetHealth,
     pub(super) workers: Vec<WorkerCard>,
     pub(super) waiting: String,
     /// Since when the oldest one waits, and why; absent where none does.
@@ -59,7 +59,7 @@ fn page(frame: Frame, standing: &Standing, ended: &Throughput) -> OverviewPage {
         oldest: oldest.and_then(|(_, waiting)| waiting.as_ref()),
         now_ms,
     };
-    let sum = |count: fn(&QueueView) -> u64| grouped(standing.queues.iter().map(count).sum());
+    let sum = |count: fn(&QueueInfo) -> u64| grouped(standing.queues.iter().map(count).sum());
     OverviewPage {
         frame,
         health: situation.health(),

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::extract::State;
-use durable_jobs::client::QueueView;
+use durable_jobs::client::QueueInfo;
 use durable_jobs::record::Limit;
 
 use super::frame::{Frame, render};
@@ -36,7 +36,7 @@ pub(super) struct QueueRow {
 }
 
 impl QueueRow {
-    fn of(queue: &QueueView) -> Self {
+    fn of(queue: &QueueInfo) -> Self {
         let limits = Limit {
             rate: queue.rate,
             concurrency: queue.concurrency,
@@ -76,7 +76,7 @@ pub(super) async fn queues(State(web): State<Shared>, frame: Frame) -> View {
     }))
 }
 
-fn sentence(queues: &[QueueView]) -> String {
+fn sentence(queues: &[QueueInfo]) -> String {
     let waiting: u64 = queues.iter().map(|queue| queue.queued).sum();
     let paused = queues.iter().filter(|queue| queue.paused).count();
     let (count, waiting) = (counted(queues.len() as u64, "queue"), counted(waiting, "job"));

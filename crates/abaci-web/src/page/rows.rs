@@ -3,7 +3,7 @@
 use durable_jobs::presence::Presence;
 use durable_jobs::record::{Job, RunningJob};
 
-use super::words::{self, Moment};
+use super::words::{self, ShownTime};
 use crate::views::{WorkerView, fields_of, segment};
 
 /// A job in a table.
@@ -17,7 +17,7 @@ pub(super) struct JobRow {
     pub(super) class: &'static str,
     pub(super) algorithm: String,
     pub(super) tags: Vec<Tag>,
-    pub(super) submitted: Moment,
+    pub(super) submitted: ShownTime,
     /// The time from its start to its end, or to now.
     pub(super) took: String,
     pub(super) attempts: u32,
@@ -54,7 +54,7 @@ pub(super) struct WorkerCard {
 pub(super) struct CardExit {
     pub(super) pid: u32,
     pub(super) how: String,
-    pub(super) at: Moment,
+    pub(super) at: ShownTime,
 }
 
 /// A job on the card of its worker.
@@ -95,7 +95,7 @@ impl JobRow {
             class: words::class_of(state),
             algorithm: input.get("algorithm").map(words::detail).unwrap_or_default(),
             tags: job.tags.iter().map(|tag| Tag::of(tag.as_str())).collect(),
-            submitted: Moment::of(job.created_at_ms, now_ms),
+            submitted: ShownTime::of(job.created_at_ms, now_ms),
             took: took.unwrap_or_default(),
             attempts: job.attempts,
             worker: job.executor_id.as_deref().map(words::shown).unwrap_or_default(),
@@ -128,7 +128,7 @@ impl WorkerCard {
             last_exit: view.last_exit.map(|exit| CardExit {
                 pid: exit.pid,
                 how: words::shown(&exit.how),
-                at: Moment::of(exit.at_ms, now_ms),
+                at: ShownTime::of(exit.at_ms, now_ms),
             }),
             // What a worker that is gone was at is not what happens now.
             jobs: if view.state == "gone" {

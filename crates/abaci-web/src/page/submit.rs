@@ -10,9 +10,9 @@ use durable_jobs::{Error, JobId};
 use fibonacci_jobs::record::Algorithm;
 
 use super::estimate::estimate;
-use super::form::Fields;
+use super::form::FormFields;
 use super::frame::{Frame, go, render};
-use super::given::{Errors, Given, Read};
+use super::given::{Errors, Given, ReadJobs};
 use super::refusal::{Refusal, View};
 use super::rows::job_path;
 use crate::problem::Problem;
@@ -43,10 +43,10 @@ pub(super) async fn form(frame: Frame) -> Response {
 pub(super) async fn submit(
     State(web): State<Shared>,
     frame: Frame,
-    fields: Result<Fields<Given>, Problem>,
+    fields: Result<FormFields<Given>, Problem>,
 ) -> View {
     let frame = frame.at("Submit");
-    let Fields(given) = fields.map_err(|problem| Refusal::new(&frame, problem))?;
+    let FormFields(given) = fields.map_err(|problem| Refusal::new(&frame, problem))?;
     let read = match given.read(web.limits) {
         Ok(read) => read,
         Err(errors) => return Ok(page(frame, given, *errors, Vec::new())),
@@ -71,7 +71,7 @@ pub(super) async fn submit(
 
 fn page(frame: Frame, given: Given, errors: Errors, estimate: Vec<String>) -> Response {
     let is_refused = errors != Errors::default();
-    let algorithms = Algorithm::ALL.map(|algorithm| (algorithm.name(), about(algorithm)));
+    let algorithms = Algorithm::ALL.map(|algorithm| (algorithm.name(), algorithm.about()));
     let mut response = render(&SubmitPage {
         frame,
         given,
@@ -86,7 +86,7 @@ fn page(frame: Frame, given: Given, errors: Errors, estimate: Vec<String>) -> Re
 }
 
 /// Queues the jobs under ids that follow from the key, and returns the path that shows them.
-async fn queue(web: &Web, read: &Read, key: &str) -> Result<String, Problem> {
+async fn queue(web: &Web, read: &ReadJobs, key: &str) -> Result<String, Problem> {
     let client = web.client().await?;
     let options = SubmitOptions {
         delay: read.delay,
@@ -125,15 +125,4 @@ fn taken(error: Error) -> Problem {
         problem.detail
     );
     Problem { detail, ..problem }
-}
-
-/// Says what an algorithm is for.
-fn about(algorithm: Algorithm) -> &'static str {
-    match algorithm {
-        Algorithm::Doubling => "for any n, fast",
-        Algorithm::Iterative => "n additions",
-        Algorithm::Recursive => "work that burns a processor",
-        Algorithm::Stepwise => "each addition a recorded step",
-        Algorithm::Giant => "goes on where it was after a crash",
-    }
 }

@@ -1,7 +1,7 @@
 //! The views as HTML, without a script and without a database.
 
 use askama::Template;
-use durable_jobs::client::{Ended, QueueView, Throughput, Waiting};
+use durable_jobs::client::{Ended, QueueInfo, Throughput, Waiting};
 use durable_jobs::record::{
     Attempt, AttemptEnd, AttemptEndKind, Details, Job, JobDetail, StepRecord, WaitReason,
 };
@@ -12,7 +12,7 @@ use super::bulk::Offer;
 use super::chart::Chart;
 use super::frame::Frame;
 use super::health::Situation;
-use super::job::Seen;
+use super::job::SeenJob;
 use super::list::{JobsPage, SearchForm};
 use super::overview::OverviewPage;
 use super::rows::{CardJob, JobRow, Share, WorkerCard, job_path};
@@ -97,8 +97,8 @@ fn start(job: &Job) -> Option<Attempt> {
     })
 }
 
-fn seen(job: Job) -> Seen {
-    Seen {
+fn seen(job: Job) -> SeenJob {
+    SeenJob {
         starts: start(&job).iter().map(Start::of).collect(),
         detail: JobDetail {
             job,
@@ -111,7 +111,7 @@ fn seen(job: Job) -> Seen {
     }
 }
 
-fn written(seen: Seen, rights: Rights) -> String {
+fn written(seen: SeenJob, rights: Rights) -> String {
     seen.page(frame(rights), NOW).render().unwrap()
 }
 
@@ -346,7 +346,7 @@ fn who_may_only_read_is_told_how_to_log_in_instead() {
 
 #[test]
 fn the_sentence_says_the_worst_of_all() {
-    let queue = |paused, queued| QueueView {
+    let queue = |paused, queued| QueueInfo {
         name: "fibonacci".to_owned(),
         paused,
         rate: None,
@@ -362,7 +362,7 @@ fn the_sentence_says_the_worst_of_all() {
         reason: WaitReason::Version,
         estimate_seconds: None,
     };
-    let say = |workers: &[WorkerCard], queues: &[QueueView], oldest: Option<&Waiting>| {
+    let say = |workers: &[WorkerCard], queues: &[QueueInfo], oldest: Option<&Waiting>| {
         let situation = Situation {
             workers,
             queues,

@@ -4,7 +4,7 @@
 
 use durable_jobs::record::{Attempt, AttemptEndKind, Job, JobDetail, StepRecord};
 
-use super::words::{self, Moment, grouped, span};
+use super::words::{self, ShownTime, grouped, span};
 
 /// The wait before the first start takes at most this share of the width: what ran is what one looks for.
 const WIDEST_WAIT: f64 = 0.2;
@@ -147,7 +147,7 @@ impl Timeline {
         }
         Self {
             rows,
-            from: Moment::of(scale.from, now_ms).clock().to_owned(),
+            from: ShownTime::of(scale.from, now_ms).clock().to_owned(),
             length: span(scale.from, scale.to),
         }
     }

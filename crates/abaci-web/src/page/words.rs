@@ -3,12 +3,12 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use durable_jobs::client::{Limit, Rate, Waiting};
-use durable_jobs::record::{WaitReason, visible};
+use durable_jobs::record::{Date, WaitReason, visible};
 use serde_json::{Map, Value};
 
 /// A moment, as text and as machines read it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Moment {
+pub(super) struct ShownTime {
     /// RFC 3339, in UTC.
     pub(super) machine: String,
     /// In UTC to the second, such as `2026-11-23 04:55:29 UTC`.
@@ -17,10 +17,10 @@ pub(super) struct Moment {
     pub(super) ago: String,
 }
 
-impl Moment {
+impl ShownTime {
     /// Writes a moment in milliseconds since 1970, seen from another one.
     pub(super) fn of(milliseconds: i64, now_ms: i64) -> Self {
-        let machine = match instant(milliseconds) {
+        let machine = match Date::time(milliseconds) {
             Some(instant) => humantime::format_rfc3339_millis(instant).to_string(),
             None => "1970-01-01T00:00:00Z".to_owned(),
         };
@@ -204,11 +204,11 @@ pub(super) fn reason(waiting: &Waiting, now_ms: i64) -> String {
     match &waiting.reason {
         WaitReason::Paused => "the queue is paused".to_owned(),
         WaitReason::Delayed { until_ms } => {
-            let until = Moment::of(*until_ms, now_ms);
+            let until = ShownTime::of(*until_ms, now_ms);
             format!("it is to start at {}, {}", until.text, until.ago)
         }
         WaitReason::RateLimited { limit, next_start_ms } => {
-            let next = next_start_ms.map(|next| Moment::of(next, now_ms).clock().to_owned());
+            let next = next_start_ms.map(|next| ShownTime::of(next, now_ms).clock().to_owned());
             let next = next.map_or_else(String::new, |next| format!(", the next one at {next} UTC"));
             format!("the queue starts {}{next}", rate(*limit))
         }
@@ -312,13 +312,6 @@ fn relative(milliseconds: i64, now_ms: i64) -> String {
     }
 }
 
-fn instant(milliseconds: i64) -> Option<SystemTime> {
-    let since_epoch = Duration::from_millis(u64::try_from(milliseconds).ok()?);
-    // The last moment that has four digits for its year.
-    let is_writable = since_epoch < Duration::from_secs(253_402_300_799);
-    is_writable.then(|| UNIX_EPOCH.checked_add(since_epoch)).flatten()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -340,13 +333,13 @@ mod tests {
 
     #[test]
     fn a_moment_is_in_utc_and_relative() {
-        let moment = Moment::of(1_795_409_729_100, 1_795_409_743_100);
+        let moment = ShownTime::of(1_795_409_729_100, 1_795_409_743_100);
         assert_eq!(moment.text, "2026-11-23 04:55:29 UTC");
         assert_eq!(moment.machine, "2026-11-23T04:55:29.100Z");
         assert_eq!((moment.ago.as_str(), moment.clock()), ("14 s ago", "04:55:29"));
-        assert_eq!(Moment::of(9_000, 1_000).ago, "in 8 s");
+        assert_eq!(ShownTime::of(9_000, 1_000).ago, "in 8 s");
         for wrong in [i64::MIN, i64::MAX, -1] {
-            assert!(!Moment::of(wrong, 0).text.is_empty());
+            assert!(!ShownTime::of(wrong, 0).text.is_empty());
         }
     }
 

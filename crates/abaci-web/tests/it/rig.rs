@@ -10,7 +10,7 @@ use durable_jobs::worker::WorkerSettings;
 use durable_jobs::{Client, JobId, Worker};
 use fibonacci_jobs::{DEFAULT_QUEUE, Limits, client_types, server_types};
 use serde_json::Value;
-use testkit::{Database, TempDir};
+use testkit::{TempDir, TestDatabase};
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -22,7 +22,7 @@ pub(crate) const TOKEN: &str = "the-token-of-this-test";
 
 /// A server, and what it stands on.
 pub(crate) struct Site {
-    pub(crate) database: Database,
+    pub(crate) database: TestDatabase,
     pub(crate) artifacts: TempDir,
     pub(crate) runtime: Runtime,
     address: SocketAddr,
@@ -43,7 +43,7 @@ impl Site {
     /// Starts a server that `shape` has had.
     pub(crate) fn shaped(access: Access, shape: impl FnOnce(WebServer) -> WebServer) -> Self {
         let runtime = Runtime::new().unwrap();
-        let database = Database::create();
+        let database = TestDatabase::create();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let settings = client_settings(database.url());

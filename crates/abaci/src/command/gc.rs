@@ -6,23 +6,20 @@ use abaci_lab::{Leftover, Removal, remove_leftovers};
 use anyhow::Context;
 use clap::Args;
 use durable_jobs::client::{BulkAction, GcMode, GcOptions, GcReport};
-use durable_jobs::{Client, JobId};
+use durable_jobs::{Client, JobId, State};
 use serde::Serialize;
 
 use crate::config::{Config, Period};
 use crate::database_access::DatabaseAccess;
 use crate::exit::{Exit, Failed};
-use crate::output::{self, Format};
-use crate::selection::{
-    Change, Changed, Changes, ConsentFlags, JobsArgs, Named, SelectedQueueFlag, outcomes,
-};
+use crate::output::{self, Format, counted};
+use crate::selection::{Change, ChangeReport, ConsentFlags, JobsArgs, Left, Named, SelectedQueueFlag};
 
 /// A deletion of jobs.
 fn deletion(format: Format) -> Change {
     Change {
-        verb: "delete",
-        done: "deleted",
-        states: BulkAction::Delete.states(),
+        action: BulkAction::Delete,
+        left,
         named: match format {
             Format::Human => Named::Each,
             // The report is one object, which counts them.
@@ -91,7 +88,7 @@ impl GcArgs {
         let deleted = if self.jobs {
             self.delete(&client).await?
         } else {
-            Changes::default()
+            ChangeReport::default()
         };
         if self.jobs && mode == GcMode::Delete && deleted.jobs == 0 {
             client.close().await;
@@ -117,25 +114,19 @@ impl GcArgs {
     }
 
     /// Deletes the jobs that are selected.
-    async fn delete(&self, client: &Client) -> anyhow::Result<Changes> {
-        let delete = async |ids: &[JobId]| delete(client, ids).await;
-        let jobs = (&self.selected, self.on.queue.clone());
-        deletion(Format::of_flag(self.json))
-            .run(client, jobs, &self.consent, delete)
-            .await
+    async fn delete(&self, client: &Client) -> anyhow::Result<ChangeReport> {
+        let deletion = deletion(Format::of_flag(self.json));
+        let queue = self.on.queue.clone();
+        deletion.run(client, &self.selected, queue, &self.consent).await
     }
 }
 
-async fn delete(client: &Client, ids: &[JobId]) -> anyhow::Result<Vec<(JobId, Changed)>> {
-    let deleted = client.delete_all(ids).await?;
-    outcomes(client, ids, &deleted, |id, state| {
-        Changed::Refused(if state.is_final() {
-            format!("job {id} is of another application")
-        } else {
-            format!("job {id} is {state}; cancel it first")
-        })
+fn left(id: &JobId, state: State) -> Left {
+    Left::Refused(if state.is_final() {
+        format!("job {id} is of another application")
+    } else {
+        format!("job {id} is {state}; cancel it first")
     })
-    .await
 }
 
 fn print(removed: &Removed, mode: GcMode) -> anyhow::Result<()> {
@@ -163,9 +154,4 @@ fn print(removed: &Removed, mode: GcMode) -> anyhow::Result<()> {
     }
     output::talk(summary);
     Ok(())
-}
-
-fn counted(count: u64, noun: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {noun}{plural}")
 }

@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::database_access::DatabaseAccess;
 use crate::exit::Exit;
 use crate::output::{self, Format, Table};
-use crate::selection::{AT_ONCE, JobsArgs, NO_MATCH, SelectedQueueFlag, states_of};
+use crate::selection::{AT_ONCE, JobsArgs, NO_MATCH, SelectedQueueFlag};
 
 /// The most jobs that are counted to say how many there are.
 const COUNTED: u64 = 10_000;
@@ -86,7 +86,7 @@ impl ListArgs {
 async fn print_named(client: &Client, filter: &JobFilter, format: Format) -> anyhow::Result<Exit> {
     let mut exit = Exit::Done;
     for some in filter.ids.chunks(AT_ONCE) {
-        let states = states_of(client, some).await?;
+        let states = client.states_of(some).await?;
         for id in some.iter().filter(|id| !states.contains_key(id)) {
             output::error(output::no_such_job(id));
             exit = Exit::No;

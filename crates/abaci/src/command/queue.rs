@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use clap::{Args, Subcommand};
 use durable_jobs::Client;
-use durable_jobs::client::{QueueView, Rate};
+use durable_jobs::client::{QueueInfo, Rate};
 
 use crate::config::{Config, Period};
 use crate::database_access::DatabaseAccess;
@@ -17,7 +17,7 @@ use crate::output::{self, Format, Table};
 #[derive(Debug, Subcommand)]
 pub(crate) enum QueueCommand {
     /// List the queues: what waits, what runs, what holds them up
-    List(ListArgs),
+    List(QueueListArgs),
     /// Let no job of a queue start until it is resumed; what runs goes on
     Pause(NameArgs),
     /// Let the jobs of a paused queue start again
@@ -28,7 +28,7 @@ pub(crate) enum QueueCommand {
 
 /// List the queues.
 #[derive(Debug, Args)]
-pub(crate) struct ListArgs {
+pub(crate) struct QueueListArgs {
     /// Print one JSON object per queue
     #[arg(long)]
     json: bool,
@@ -49,14 +49,14 @@ pub(crate) struct LimitArgs {
     queue: NameArgs,
     /// So many starts in a time, such as 100/1m; off for no limit
     #[arg(long, value_name = "COUNT/TIME")]
-    rate: Limit,
+    rate: StartLimit,
 }
 
 /// A limit of starts, or none.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Limit(Option<Rate>);
+struct StartLimit(Option<Rate>);
 
-impl FromStr for Limit {
+impl FromStr for StartLimit {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -84,14 +84,16 @@ impl QueueCommand {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         match self {
             Self::List(list) => list.run(config).await,
-            Self::Pause(queue) => queue.change(config, Change::Pause).await,
-            Self::Resume(queue) => queue.change(config, Change::Resume).await,
-            Self::Limit(LimitArgs { queue, rate }) => queue.change(config, Change::Limit(rate)).await,
+            Self::Pause(queue) => queue.change(config, QueueChange::Pause).await,
+            Self::Resume(queue) => queue.change(config, QueueChange::Resume).await,
+            Self::Limit(LimitArgs { queue, rate }) => {
+                queue.change(config, QueueChange::Limit(rate)).await
+            }
         }
     }
 }
 
-impl ListArgs {
+impl QueueListArgs {
     async fn run(self, config: &Config) -> anyhow::Result<Exit> {
         let Some((_access, client)) = DatabaseAccess::connect_if_used(config).await? else {
             output::talk("no queues; the first server or job makes one");
@@ -109,14 +111,14 @@ impl ListArgs {
 
 /// A change of a queue.
 #[derive(Clone, Copy)]
-enum Change {
+enum QueueChange {
     Pause,
     Resume,
-    Limit(Limit),
+    Limit(StartLimit),
 }
 
 impl NameArgs {
-    async fn change(self, config: &Config, change: Change) -> anyhow::Result<Exit> {
+    async fn change(self, config: &Config, change: QueueChange) -> anyhow::Result<Exit> {
         let name = self.name.unwrap_or_else(|| config.queue.value.clone());
         let (_access, client) = DatabaseAccess::connect_to_write(config).await?;
         let done = make(&client, &name, change).await;
@@ -127,29 +129,29 @@ impl NameArgs {
 }
 
 /// Makes a change of a queue that is there, and says how the queue stands.
-async fn make(client: &Client, name: &str, change: Change) -> anyhow::Result<String> {
+async fn make(client: &Client, name: &str, change: QueueChange) -> anyhow::Result<String> {
     if !client.queues().await?.iter().any(|queue| queue.name == name) {
         let message = format!("no queue is called {name:?}; see: abaci queue list");
         return Err(Failed::no(message).into());
     }
     Ok(match change {
-        Change::Pause => {
+        QueueChange::Pause => {
             client.pause_queue(name).await?;
             format!(
                 "queue {name} is paused; what runs goes on; resume it with: {}",
                 output::resume_queue_command(name)
             )
         }
-        Change::Resume if client.resume_queue(name).await? => format!("queue {name} goes on"),
-        Change::Resume => format!("queue {name} was not paused"),
-        Change::Limit(Limit(rate)) => {
+        QueueChange::Resume if client.resume_queue(name).await? => format!("queue {name} goes on"),
+        QueueChange::Resume => format!("queue {name} was not paused"),
+        QueueChange::Limit(StartLimit(rate)) => {
             client.limit_queue(name, rate).await?;
             format!("queue {name} starts {}", shown_rate(rate))
         }
     })
 }
 
-fn table(queues: &[QueueView]) -> Table {
+fn table(queues: &[QueueInfo]) -> Table {
     let mut table = Table::new(["QUEUE", "STATE", "WAITING", "RUNNING", "STARTS", "AT ONCE"]);
     for queue in queues {
         table.row([
@@ -178,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_rate_is_a_count_in_a_time_or_off() {
-        let rate = |text: &str| text.parse::<Limit>().map(|limit| limit.0);
+        let rate = |text: &str| text.parse::<StartLimit>().map(|limit| limit.0);
         assert_eq!(rate("100/1m"), Ok(Some(Rate::new(100, Duration::from_mins(1)))));
         assert_eq!(
             rate("1/250ms"),

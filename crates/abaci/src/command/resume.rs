@@ -1,22 +1,14 @@
 //! `abaci resume`: puts jobs that ended without a value back into their queue.
 
 use clap::Args;
-use durable_jobs::client::{BulkAction, ResumeOptions, ResumeOutcome};
-use durable_jobs::{Client, JobId};
+use durable_jobs::client::{BulkAction, ResumeOptions};
+use durable_jobs::{JobId, State};
 
 use crate::config::{Bytes, Config, Source};
 use crate::database_access::DatabaseAccess;
 use crate::exit::Exit;
 use crate::flags::ResumeFlags;
-use crate::output;
-use crate::selection::{Change, Changed, ConsentFlags, JobsArgs, Named};
-
-const RESUME: Change = Change {
-    verb: "resume",
-    done: "resumed",
-    states: BulkAction::Resume.states(),
-    named: Named::Each,
-};
+use crate::selection::{Change, ConsentFlags, JobsArgs, Left, Named};
 
 /// Put jobs that failed, were parked or were cancelled back into their queue; recorded steps are kept.
 ///
@@ -44,31 +36,19 @@ impl ResumeArgs {
         // As a flag it also names the queue of jobs that are selected; those whose own is not known have none.
         let queue =
             (config.queue.source == Source::Flag && !jobs.are_named()).then(|| config.queue.value.clone());
-        let resume = async |ids: &[JobId]| resume(&client, ids, options).await;
-        let changes = RESUME.run(&client, (&jobs, queue), &self.consent, resume).await;
+        let change = Change {
+            action: BulkAction::Resume(options),
+            left,
+            named: Named::Each,
+        };
+        let changes = change.run(&client, &jobs, queue, &self.consent).await;
         client.close().await;
         changes.map(|changes| changes.exit)
     }
 }
 
-async fn resume(
-    client: &Client,
-    ids: &[JobId],
-    options: ResumeOptions,
-) -> anyhow::Result<Vec<(JobId, Changed)>> {
-    let mut outcomes = client.resume_all(ids, options).await?;
-    let mut outcome = |id: &JobId| match outcomes.remove(id).unwrap_or(ResumeOutcome::NotFound) {
-        ResumeOutcome::Resumed => Changed::Now,
-        ResumeOutcome::ResumedOn(queue) => {
-            output::talk(format_args!(
-                "the queue of job {id} is not known any more; it waits on {queue:?}"
-            ));
-            Changed::Now
-        }
-        ResumeOutcome::Refused(state) => Changed::Refused(format!(
-            "job {id} is {state}; only one that failed, was parked or was cancelled can be resumed"
-        )),
-        ResumeOutcome::NotFound => Changed::Refused(output::no_such_job(id)),
-    };
-    Ok(ids.iter().map(|id| (id.clone(), outcome(id))).collect())
+fn left(id: &JobId, state: State) -> Left {
+    Left::Refused(format!(
+        "job {id} is {state}; only one that failed, was parked or was cancelled can be resumed"
+    ))
 }

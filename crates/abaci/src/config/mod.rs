@@ -46,7 +46,7 @@ pub(crate) use log_format::LogFormat;
 pub(crate) use settings::{
     Config, FLEET_HEALTH_ADDR, LOG_LEVEL_OF_COMMANDS, LONGEST_POLL_INTERVAL, Layer, USUAL_WEB_ADDR,
 };
-pub(crate) use source::{Entry, Setting, Source};
+pub(crate) use source::{Setting, ShownSetting, Source};
 pub(crate) use units::{Bytes, Period};
 
 use source::Layers;
@@ -197,7 +197,7 @@ impl Config {
     }
 
     /// Returns every setting with its source, fit to be shown: passwords are left out.
-    pub(crate) fn entries(&self) -> Vec<Entry> {
+    pub(crate) fn entries(&self) -> Vec<ShownSetting> {
         let mut entries = self.all();
         for entry in entries.iter_mut().filter(|entry| entry.key == "database_url") {
             entry.value = entry.value.as_deref().map(redacted_url);

@@ -15,9 +15,9 @@ use fibonacci_jobs::{DEFAULT_QUEUE, Limits};
 use serde::Deserialize;
 
 use super::groups::Group;
-use super::source::{Entry, Layers, Setting};
-use super::table::{Row, settings};
-use super::value::{Kind, SettingValue};
+use super::source::{Layers, Setting, ShownSetting};
+use super::table::{SettingTexts, settings};
+use super::value::{SettingType, SettingValue};
 use super::{Bytes, Environment, ListenAddr, LogFormat, Period, Surroundings};
 use crate::exit::Failed;
 

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::settings::Layer;
-use super::value::Kind;
+use super::value::SettingType;
 
 /// The source of a setting.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl<T: Clone> Setting<Option<T>> {
 
 /// One line of `abaci config show`.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Entry {
+pub(crate) struct ShownSetting {
     /// The key, as in the file.
     pub(crate) key: &'static str,
     /// The value; absent where nothing is set.
@@ -62,9 +62,9 @@ pub(crate) struct Entry {
     pub(crate) source: String,
 }
 
-impl<T: Kind> Setting<T> {
-    pub(super) fn entry(&self) -> Entry {
-        Entry {
+impl<T: SettingType> Setting<T> {
+    pub(super) fn entry(&self) -> ShownSetting {
+        ShownSetting {
             key: self.key,
             value: self.value.shown(),
             source: self.source.to_string(),
@@ -83,7 +83,7 @@ pub(super) struct Layers {
 
 impl Layers {
     /// Takes a setting, with this key and variable, from the strongest source that gives it, or else its default.
-    pub(super) fn settle<T: Kind>(
+    pub(super) fn settle<T: SettingType>(
         &self,
         (key, variable): (&'static str, &'static str),
         field: impl Fn(&Layer) -> &Option<T::Given>,

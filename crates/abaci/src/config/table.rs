@@ -9,7 +9,7 @@ use super::groups::Group;
 
 /// The texts of one setting.
 #[derive(Debug)]
-pub(crate) struct Row {
+pub(crate) struct SettingTexts {
     /// The name of the setting, which is its key in the file.
     pub(crate) key: &'static str,
     /// The environment variable; also the id of the flag.
@@ -27,7 +27,7 @@ pub(crate) struct Row {
     pub(super) sample: &'static str,
 }
 
-impl Row {
+impl SettingTexts {
     /// Builds the flag of this setting for a group, if the group has it.
     pub(super) fn flag_in(&self, group: Group) -> Option<Arg> {
         let (_, help) = self.groups.iter().find(|(of, _)| *of == group)?;
@@ -69,15 +69,15 @@ macro_rules! settings {
         $variable:literal, $flag:literal, $($group:ident $help:literal),+;
     )*) => {
         /// All settings, in the order in which they are shown.
-        pub(crate) const TABLE: &[Row] = &[$(Row {
+        pub(crate) const TABLE: &[SettingTexts] = &[$(SettingTexts {
             key: stringify!($key),
             variable: $variable,
             flag: $flag,
             groups: &[$((Group::$group, $help)),+],
             default: || settings!(@shown $type, $default $(, $shown)?),
-            takes: <<$type as Kind>::Given as SettingValue>::takes,
+            takes: <<$type as SettingType>::Given as SettingValue>::takes,
             #[cfg(test)]
-            sample: <<$type as Kind>::Given as SettingValue>::SAMPLE,
+            sample: <<$type as SettingType>::Given as SettingValue>::SAMPLE,
         },)*];
 
         /// Settings that one source gives; the absent ones are left to the next.
@@ -86,7 +86,7 @@ macro_rules! settings {
         #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
         #[serde(deny_unknown_fields)]
         pub(crate) struct Layer {
-            $(pub(crate) $key: Option<<$type as Kind>::Given>,)*
+            $(pub(crate) $key: Option<<$type as SettingType>::Given>,)*
         }
 
         impl Layer {
@@ -132,13 +132,13 @@ macro_rules! settings {
             }
 
             /// Returns every setting with its source, as it is; there may be a password in it.
-            pub(super) fn all(&self) -> Vec<Entry> {
+            pub(super) fn all(&self) -> Vec<ShownSetting> {
                 vec![$(self.$key.entry(),)*]
             }
         }
     };
     (@shown $type:ty, $default:expr) => {
-        <$type as Kind>::shown(&$default)
+        <$type as SettingType>::shown(&$default)
     };
     (@shown $type:ty, $default:expr, $shown:expr) => {
         Some(String::from($shown))

@@ -3,23 +3,23 @@
 use clap::Command;
 
 use super::settings::TABLE;
-use super::table::Row;
+use super::table::SettingTexts;
 use super::{Config, Environment, FILE, Flags, Layer};
 
 /// Settles a configuration in which one setting is given, and returns how that is shown.
-fn shown(row: &Row, flags: Flags, environment: &Environment) -> (Option<String>, String) {
+fn shown(row: &SettingTexts, flags: Flags, environment: &Environment) -> (Option<String>, String) {
     let entries = Config::resolve(flags, environment).unwrap().entries();
     let entry = entries.into_iter().find(|entry| entry.key == row.key).unwrap();
     (entry.value, entry.source)
 }
 
 /// Rows whose values are not any text.
-fn numbers_and_their_like() -> impl Iterator<Item = &'static Row> {
+fn numbers_and_their_like() -> impl Iterator<Item = &'static SettingTexts> {
     TABLE.iter().filter(|row| !row.sample.contains("text"))
 }
 
 /// Writes the sample of a setting as a line of the file.
-fn line(row: &Row) -> String {
+fn line(row: &SettingTexts) -> String {
     let is_bare = row.sample.parse::<u32>().is_ok() || row.sample.parse::<bool>().is_ok();
     if is_bare {
         format!("{} = {}\n", row.key, row.sample)
@@ -77,7 +77,7 @@ fn every_setting_survives_the_way_through_an_environment() {
 
 #[test]
 fn a_variable_that_cannot_be_read_is_named_with_its_value() {
-    for Row { variable, .. } in numbers_and_their_like() {
+    for SettingTexts { variable, .. } in numbers_and_their_like() {
         let given = Environment::of_user([(variable, "n/a")]);
         let refusal = Layer::from_environment(&given).unwrap_err().to_string();
         assert!(
@@ -90,7 +90,7 @@ fn a_variable_that_cannot_be_read_is_named_with_its_value() {
 #[test]
 fn a_key_that_cannot_be_read_is_named_with_its_value_and_line() {
     let file = tempfile::NamedTempFile::new().unwrap();
-    for Row { key, .. } in numbers_and_their_like() {
+    for SettingTexts { key, .. } in numbers_and_their_like() {
         std::fs::write(file.path(), format!("# mine\n{key} = \"n/a\"\n")).unwrap();
         let refusal = Layer::from_file(file.path()).unwrap_err().to_string();
         let place = format!("{}:2: {key} is \"n/a\": ", file.path().display());

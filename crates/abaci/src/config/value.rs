@@ -43,7 +43,7 @@ pub(crate) trait SettingValue: Clone + Send + Sync + 'static {
 }
 
 /// The type of a setting: a [`SettingValue`], or an [`Option`] of one where nothing is a setting, too.
-pub(crate) trait Kind {
+pub(crate) trait SettingType {
     /// The value that a source gives.
     type Given: SettingValue;
 
@@ -54,7 +54,7 @@ pub(crate) trait Kind {
     fn shown(&self) -> Option<String>;
 }
 
-impl<T: SettingValue> Kind for T {
+impl<T: SettingValue> SettingType for T {
     type Given = T;
 
     fn of(given: T) -> T {
@@ -66,7 +66,7 @@ impl<T: SettingValue> Kind for T {
     }
 }
 
-impl<T: SettingValue> Kind for Option<T> {
+impl<T: SettingValue> SettingType for Option<T> {
     type Given = T;
 
     fn of(given: T) -> Self {

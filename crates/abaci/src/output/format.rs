@@ -1,8 +1,9 @@
 //! Numbers and times as people read them.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use durable_jobs::client::{Limit, Rate};
+use durable_jobs::record::Date;
 use fibonacci_jobs::JobResult;
 use indicatif::HumanCount;
 
@@ -30,6 +31,12 @@ pub(crate) fn digits_of(result: &JobResult) -> String {
     }
 }
 
+/// Writes a number of things, such as `1 job` or `12 jobs`.
+pub(crate) fn counted(number: u64, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{plural}")
+}
+
 /// A rate, such as `100 in 1m`.
 pub(crate) fn rate(rate: Rate) -> String {
     let time = Duration::try_from_secs_f64(rate.seconds).unwrap_or_default();
@@ -51,7 +58,7 @@ pub(crate) fn limit(limit: &Limit) -> String {
 
 /// A moment in milliseconds since 1970, in UTC to the second.
 pub(crate) fn time(milliseconds: i64) -> String {
-    match instant(milliseconds) {
+    match Date::time(milliseconds) {
         Some(moment) => humantime::format_rfc3339_seconds(moment).to_string(),
         None => format!("{milliseconds} ms"),
     }
@@ -65,15 +72,6 @@ pub(crate) fn age(milliseconds: i64, now_ms: i64) -> String {
         seconds @ 3600..86_400 => format!("{}h", seconds / 3600),
         seconds => format!("{}d", seconds / 86_400),
     }
-}
-
-fn instant(milliseconds: i64) -> Option<SystemTime> {
-    let since_epoch = Duration::from_millis(u64::try_from(milliseconds).ok()?);
-    // The last moment that has four digits for its year: others are not written at all.
-    let is_writable = since_epoch < Duration::from_secs(253_402_300_799);
-    is_writable
-        .then(|| SystemTime::UNIX_EPOCH.checked_add(since_epoch))
-        .flatten()
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ pub(crate) use advice::{
     batch_flag, list_command, no_such_job, resume_queue_command, serve_command, show_command, wait_command,
 };
 pub(crate) use durable_jobs::record::{visible, visible_json};
-pub(crate) use format::{age, digits_of, limit, rate, seconds, time};
+pub(crate) use format::{age, counted, digits_of, limit, rate, seconds, time};
 pub(crate) use job::{detail, name, progress, size};
 pub(crate) use paint::{Paint, unpainted};
 pub(crate) use table::{Table, with_bold_header};

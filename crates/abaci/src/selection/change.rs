@@ -9,17 +9,16 @@
     reason = "the docs of flags are the help texts, which show no backticks"
 )]
 
-use std::collections::{HashMap, HashSet};
 use std::io::{self, BufRead, IsTerminal};
 
 use anyhow::Context;
 use clap::Args;
-use durable_jobs::client::JobCount;
+use durable_jobs::client::{BulkAction, BulkOutcome, BulkPreview, JobCount};
 use durable_jobs::{Client, JobFilter, JobId, State};
 
 use super::{JobsArgs, NO_MATCH};
 use crate::exit::{Exit, Failed};
-use crate::output;
+use crate::output::{self, counted};
 
 /// The number of jobs that are changed, or looked at, at once.
 pub(crate) const AT_ONCE: usize = 500;
@@ -37,12 +36,9 @@ pub(crate) struct ConsentFlags {
 
 /// A way in which jobs are changed.
 pub(crate) struct Change {
-    /// In the words of a command: `cancel`.
-    pub(crate) verb: &'static str,
-    /// In the words of a report: `cancelled`.
-    pub(crate) done: &'static str,
-    /// The states in which a job can be changed so.
-    pub(crate) states: &'static [State],
+    pub(crate) action: BulkAction,
+    /// Says what became of a job that was not changed, by its state.
+    pub(crate) left: fn(&JobId, State) -> Left,
     /// The jobs that are named on stdout once they are changed.
     pub(crate) named: Named,
 }
@@ -56,19 +52,17 @@ pub(crate) enum Named {
 
 /// The outcome for all jobs.
 #[derive(Clone, Copy)]
-pub(crate) struct Changes {
+pub(crate) struct ChangeReport {
     /// The number of jobs that were changed, or would be.
     pub(crate) jobs: u64,
     pub(crate) exit: Exit,
 }
 
-/// The outcome for one job.
-pub(crate) enum Changed {
-    /// It was changed.
-    Now,
+/// The outcome for a job that was not changed.
+pub(crate) enum Left {
     /// It was so before.
-    Before,
-    /// It was not changed, for this reason.
+    AsWished,
+    /// It could not be changed, for this reason.
     Refused(String),
 }
 
@@ -79,13 +73,13 @@ impl ConsentFlags {
     }
 }
 
-impl Default for Changes {
+impl Default for ChangeReport {
     fn default() -> Self {
         Self::to(0)
     }
 }
 
-impl Changes {
+impl ChangeReport {
     fn to(jobs: u64) -> Self {
         Self {
             jobs,
@@ -95,32 +89,33 @@ impl Changes {
 }
 
 impl Change {
-    /// Changes the jobs by `act`, which says of each of its jobs what became of it.
+    /// Changes the jobs.
     ///
     /// # Errors
     /// A usage error where the jobs cannot be changed so, or where there is nobody to ask; no job where none matches.
     pub(crate) async fn run(
         &self,
         client: &Client,
-        (jobs, queue): (&JobsArgs, Option<String>),
+        jobs: &JobsArgs,
+        queue: Option<String>,
         consent: &ConsentFlags,
-        act: impl AsyncFnMut(&[JobId]) -> anyhow::Result<Vec<(JobId, Changed)>>,
-    ) -> anyhow::Result<Changes> {
+    ) -> anyhow::Result<ChangeReport> {
         let filter = jobs.filter(client, queue).await?;
         match (jobs.are_named(), consent.dry_run) {
             (true, true) => self.preview_named(client, &filter).await,
-            (true, false) => self.change_named(&filter.ids, act).await,
+            (true, false) => self.change_named(client, &filter.ids).await,
             (false, true) => self.preview(client, &self.narrowed(filter)?).await,
             (false, false) => {
-                let (filter, count) = client.freeze(self.narrowed(filter)?).await?;
-                if count == 0 {
+                let filter = self.narrowed(filter)?;
+                let preview = client.bulk_preview(filter.clone(), self.action).await?;
+                if preview.count == 0 {
                     return Err(self.nothing_to_change(client, &filter).await?.into());
                 }
-                if consent.yes || self.is_agreed(count)? {
-                    return self.change_matching(client, &filter, count, act).await;
+                if consent.yes || self.is_agreed(preview.count)? {
+                    return self.change_matching(client, &preview).await;
                 }
                 output::talk("nothing was changed");
-                Ok(Changes {
+                Ok(ChangeReport {
                     jobs: 0,
                     exit: Exit::No,
                 })
@@ -128,16 +123,12 @@ impl Change {
         }
     }
 
-    async fn change_named(
-        &self,
-        ids: &[JobId],
-        mut act: impl AsyncFnMut(&[JobId]) -> anyhow::Result<Vec<(JobId, Changed)>>,
-    ) -> anyhow::Result<Changes> {
-        let (mut changes, mut written) = (Changes::to(0), Ok(()));
+    async fn change_named(&self, client: &Client, ids: &[JobId]) -> anyhow::Result<ChangeReport> {
+        let (mut changes, mut written) = (ChangeReport::to(0), Ok(()));
         for some in ids.chunks(AT_ONCE) {
-            let outcomes = act(some).await;
+            let outcomes = client.change_all(some, self.action).await;
             for (id, outcome) in outcomes.with_context(|| self.so_far(changes.jobs, ids.len() as u64))? {
-                if let Changed::Refused(reason) = outcome {
+                if let Some(reason) = self.refusal(&id, &outcome) {
                     output::error(reason);
                     changes.exit = Exit::No;
                     continue;
@@ -150,30 +141,25 @@ impl Change {
         written.map(|()| changes)
     }
 
-    async fn change_matching(
-        &self,
-        client: &Client,
-        filter: &JobFilter,
-        count: u64,
-        mut act: impl AsyncFnMut(&[JobId]) -> anyhow::Result<Vec<(JobId, Changed)>>,
-    ) -> anyhow::Result<Changes> {
-        let (mut pages, mut changes, mut written) = (client.pages(filter), Changes::to(0), Ok(()));
+    async fn change_matching(&self, client: &Client, preview: &BulkPreview) -> anyhow::Result<ChangeReport> {
+        let (mut change, mut changes, mut written) =
+            (client.bulk_change(preview), ChangeReport::to(0), Ok(()));
+        let count = preview.count;
         loop {
-            let page = pages.next().await;
-            let Some(page) = page.with_context(|| self.so_far(changes.jobs, count))? else {
+            let outcomes = change.next().await;
+            let Some(outcomes) = outcomes.with_context(|| self.so_far(changes.jobs, count))? else {
                 break;
             };
-            let ids: Vec<JobId> = page.into_iter().map(|job| job.workflow_id).collect();
-            let outcomes = act(&ids).await;
-            for (id, outcome) in outcomes.with_context(|| self.so_far(changes.jobs, count))? {
-                if matches!(outcome, Changed::Now) {
+            for (id, outcome) in outcomes {
+                if !matches!(outcome, BulkOutcome::Refused(_)) {
+                    say_other_queue(&id, &outcome);
                     changes.jobs += 1;
                     written = written.and_then(|()| self.report(&id));
                 }
             }
         }
         if changes.jobs < count {
-            let (done, jobs, of) = (self.done, changes.jobs, counted(count));
+            let (done, jobs, of) = (self.action.done(), changes.jobs, counted(count, "job"));
             output::talk(format_args!(
                 "{done} {jobs} of {of}; the others changed meanwhile"
             ));
@@ -184,29 +170,44 @@ impl Change {
         written.map(|()| changes)
     }
 
+    /// Says why a job that was named is not as it was wished to be.
+    fn refusal(&self, id: &JobId, outcome: &BulkOutcome) -> Option<String> {
+        match outcome {
+            BulkOutcome::Changed | BulkOutcome::ResumedOn(_) => {
+                say_other_queue(id, outcome);
+                None
+            }
+            BulkOutcome::Refused(None) => Some(output::no_such_job(id)),
+            BulkOutcome::Refused(Some(state)) => match (self.left)(id, *state) {
+                Left::AsWished => None,
+                Left::Refused(reason) => Some(reason),
+            },
+        }
+    }
+
     /// Says how far a change came that failed.
     fn so_far(&self, jobs: u64, count: u64) -> String {
         format!(
             "{} {jobs} of {}; the same command goes on with the others",
-            self.done,
-            counted(count)
+            self.action.done(),
+            counted(count, "job")
         )
     }
 
     fn report(&self, id: &JobId) -> anyhow::Result<()> {
         match self.named {
-            Named::Each => output::line(format_args!("{} {id}", self.done)),
+            Named::Each => output::line(format_args!("{} {id}", self.action.done())),
             Named::Nobody => Ok(()),
         }
     }
 
-    async fn preview_named(&self, client: &Client, filter: &JobFilter) -> anyhow::Result<Changes> {
-        let mut changes = Changes::to(0);
+    async fn preview_named(&self, client: &Client, filter: &JobFilter) -> anyhow::Result<ChangeReport> {
+        let mut changes = ChangeReport::to(0);
         for some in filter.ids.chunks(AT_ONCE) {
-            let states = states_of(client, some).await?;
+            let states = client.states_of(some).await?;
             for id in some {
                 match states.get(id) {
-                    Some(state) if self.states.contains(state) => {
+                    Some(state) if self.action.states().contains(state) => {
                         self.preview_one(id)?;
                         changes.jobs += 1;
                         continue;
@@ -221,7 +222,7 @@ impl Change {
         Ok(changes)
     }
 
-    async fn preview(&self, client: &Client, filter: &JobFilter) -> anyhow::Result<Changes> {
+    async fn preview(&self, client: &Client, filter: &JobFilter) -> anyhow::Result<ChangeReport> {
         let (mut pages, mut count) = (client.pages(filter), 0);
         while let Some(page) = pages.next().await? {
             count += page.len() as u64;
@@ -232,7 +233,7 @@ impl Change {
             return Err(self.nothing_to_change(client, filter).await?.into());
         }
         self.preview_ends(count);
-        Ok(Changes::to(count))
+        Ok(ChangeReport::to(count))
     }
 
     fn preview_one(&self, id: &JobId) -> anyhow::Result<()> {
@@ -243,21 +244,29 @@ impl Change {
     }
 
     fn preview_ends(&self, count: u64) {
-        output::talk(format_args!("would {} {}", self.verb, counted(count)));
+        output::talk(format_args!(
+            "would {} {}",
+            self.action.name(),
+            counted(count, "job")
+        ));
     }
 
     /// Leaves those out that cannot be changed so.
     fn narrowed(&self, filter: JobFilter) -> anyhow::Result<JobFilter> {
-        if let Some(state) = filter.states.iter().find(|state| !self.states.contains(state)) {
+        if let Some(state) = filter
+            .states
+            .iter()
+            .find(|state| !self.action.states().contains(state))
+        {
             return Err(Failed::usage(format!(
                 "no {state} job can be {}; {}",
-                self.done,
+                self.action.done(),
                 self.condition()
             ))
             .into());
         }
         let states = if filter.states.is_empty() {
-            self.states.to_vec()
+            self.action.states().to_vec()
         } else {
             filter.states
         };
@@ -278,7 +287,7 @@ impl Change {
             _ if !filter.details.is_empty() => Failed::no(NO_MATCH),
             _ => Failed::no(format!(
                 "no job that matches can be {}; {}",
-                self.done,
+                self.action.done(),
                 self.condition()
             )),
         })
@@ -286,13 +295,13 @@ impl Change {
 
     /// Says in which states jobs can be changed so.
     fn condition(&self) -> String {
-        let names: Vec<&str> = self.states.iter().map(|state| state.name()).collect();
+        let names: Vec<&str> = self.action.states().iter().map(|state| state.name()).collect();
         let (last, others) = names.split_last().unwrap_or((&"", &[]));
         format!("only one that is {} or {last}", others.join(", "))
     }
 
     fn is_agreed(&self, count: u64) -> anyhow::Result<bool> {
-        let question = format!("{} {}", self.verb, counted(count));
+        let question = format!("{} {}", self.action.name(), counted(count, "job"));
         if !io::stdin().is_terminal() {
             let message = format!("{question}? add --yes to do it, or --dry-run to see which");
             return Err(Failed::usage(message).into());
@@ -304,40 +313,10 @@ impl Change {
     }
 }
 
-/// Says of each job what became of it: of those that a statement changed, and by their states of the others.
-pub(crate) async fn outcomes(
-    client: &Client,
-    ids: &[JobId],
-    changed: &HashSet<JobId>,
-    of_state: fn(&JobId, State) -> Changed,
-) -> anyhow::Result<Vec<(JobId, Changed)>> {
-    let others: Vec<JobId> = ids.iter().filter(|id| !changed.contains(id)).cloned().collect();
-    let states = states_of(client, &others).await?;
-    let outcome = |id: &JobId| match states.get(id) {
-        _ if changed.contains(id) => Changed::Now,
-        Some(state) => of_state(id, *state),
-        None => Changed::Refused(output::no_such_job(id)),
-    };
-    Ok(ids.iter().map(|id| (id.clone(), outcome(id))).collect())
-}
-
-/// Reads the states of those of the jobs that there are.
-pub(crate) async fn states_of(client: &Client, ids: &[JobId]) -> anyhow::Result<HashMap<JobId, State>> {
-    // No ids would mean all jobs.
-    if ids.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let named = JobFilter {
-        ids: ids.to_vec(),
-        ..JobFilter::default()
-    };
-    let jobs = client.list(&named).await?;
-    Ok(jobs.into_iter().map(|job| (job.workflow_id, job.state)).collect())
-}
-
-fn counted(jobs: u64) -> String {
-    match jobs {
-        1 => "1 job".to_owned(),
-        jobs => format!("{jobs} jobs"),
+fn say_other_queue(id: &JobId, outcome: &BulkOutcome) {
+    if let BulkOutcome::ResumedOn(queue) = outcome {
+        output::talk(format_args!(
+            "the queue of job {id} is not known any more; it waits on {queue:?}"
+        ));
     }
 }

@@ -6,24 +6,21 @@
 )]
 
 mod change;
-mod moment;
 
 use std::collections::HashSet;
 use std::io::{self, BufRead};
 
 use clap::Args;
 use durable_jobs::client::{Found, MOST_BEGINNINGS};
-use durable_jobs::record::{Batch, DetailFilter, Label, Order, shorten};
+use durable_jobs::record::{Batch, Date, DetailFilter, Label, Order, shorten};
 use durable_jobs::{Client, JobFilter, JobId, State};
-use fibonacci_jobs::Algorithm;
+use fibonacci_jobs::{Algorithm, IndexRange};
 
-pub(crate) use change::{AT_ONCE, Change, Changed, Changes, ConsentFlags, Named, outcomes, states_of};
+pub(crate) use change::{AT_ONCE, Change, ChangeReport, ConsentFlags, Left, Named};
 
 use crate::exit::Failed;
 use crate::flags::one_of;
-use crate::index_range::IndexRange;
 use crate::output;
-use moment::Moment;
 
 /// Printed where flags select nothing.
 pub(crate) const NO_MATCH: &str = "no job matches; all of them: abaci list";
@@ -56,10 +53,10 @@ struct SelectionFlags {
     n: Option<IndexRange>,
     /// Only jobs that were submitted at this moment or later: of UTC, or so long ago, such as 2h
     #[arg(long, value_name = "MOMENT")]
-    since: Option<Moment>,
+    since: Option<Date>,
     /// Only jobs that were submitted at this moment or earlier
     #[arg(long, value_name = "MOMENT")]
-    until: Option<Moment>,
+    until: Option<Date>,
 }
 
 /// The queue of the jobs; apart from the others, since it is a setting of some commands.
@@ -110,8 +107,8 @@ impl SelectionFlags {
             batch: self.batch.clone(),
             tags: self.tags.clone(),
             queue,
-            since_ms: self.since.map(|moment| moment.milliseconds(now_ms)),
-            until_ms: self.until.map(|moment| moment.milliseconds(now_ms)),
+            since_ms: self.since.map(|date| date.milliseconds(now_ms)),
+            until_ms: self.until.map(|date| date.milliseconds(now_ms)),
             details: algorithm.into_iter().chain(n).collect(),
             ..JobFilter::default()
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use durable_jobs::ENGINE_QUEUE;
 use durable_jobs::client::QueueVersion;
 use fibonacci_jobs::VERSION;
-use worker_fleet::snapshot::{Phase, Snapshot, WorkerState, WorkerView};
+use worker_fleet::snapshot::{Phase, Snapshot, WorkerSnapshot, WorkerState};
 use worker_fleet::supervisor::{directory_in, look};
 
 use crate::config::Config;
@@ -70,10 +70,10 @@ fn prospect(fleet: &Snapshot, queue: &str, database: Option<&str>) -> Option<Str
 }
 
 /// Names the worker that takes jobs next, as far as it is known.
-fn next_worker(workers: &[WorkerView]) -> String {
-    let restart_in = |worker: &WorkerView| worker.restart_in_seconds;
+fn next_worker(workers: &[WorkerSnapshot]) -> String {
+    let restart_in = |worker: &WorkerSnapshot| worker.restart_in_seconds;
     let soonest = workers.iter().filter_map(restart_in).min_by(f64::total_cmp);
-    let named = |worker: &WorkerView| format!("worker {} is {}", worker.slot, worker.state.name());
+    let named = |worker: &WorkerSnapshot| format!("worker {} is {}", worker.slot, worker.state.name());
     let starting = workers
         .iter()
         .find(|worker| worker.pid.is_some() && worker.state == WorkerState::Starting);
@@ -86,7 +86,7 @@ fn next_worker(workers: &[WorkerView]) -> String {
 }
 
 /// Names the end of the last worker that ended.
-fn last_exit(workers: &[WorkerView]) -> String {
+fn last_exit(workers: &[WorkerSnapshot]) -> String {
     let ends = workers.iter().filter_map(|worker| worker.last_exit.as_ref());
     let last = ends.min_by(|one, other| one.age_seconds.total_cmp(&other.age_seconds));
     last.map_or_else(String::new, |end| {

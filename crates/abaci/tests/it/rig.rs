@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::process::Command;
 
 use serde_json::Value;
-use testkit::{Database, Output, Process, TempDir};
+use testkit::{Output, Process, TempDir, TestDatabase};
 
 /// The program in an environment of its own.
 pub(crate) trait Program: Sync {
@@ -28,14 +28,14 @@ impl Program for Rig {
 /// A home, a data directory and a database for the program.
 pub(crate) struct Rig {
     pub(crate) directory: TempDir,
-    pub(crate) database: Database,
+    pub(crate) database: TestDatabase,
 }
 
 impl Rig {
     pub(crate) fn new() -> Self {
         Self {
             directory: TempDir::new(),
-            database: Database::create(),
+            database: TestDatabase::create(),
         }
     }
 

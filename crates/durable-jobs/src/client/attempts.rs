@@ -30,7 +30,7 @@ struct Kept {
 }
 
 /// A start as the job's row tells it.
-struct Last {
+struct LastStart {
     executor_id: String,
     pid: Option<u32>,
     claimed_at_ms: i64,
@@ -55,7 +55,7 @@ impl Client {
                 .bounded("reading the starts of a job", self.timeout, row)
                 .await?;
             let row = row.ok_or_else(|| Error::NotFound { id: id.to_string() })?;
-            let read = || -> Result<_, sqlx::Error> { Ok(all(kept_in(&row)?, Last::of_row(&row)?)) };
+            let read = || -> Result<_, sqlx::Error> { Ok(all(kept_in(&row)?, LastStart::of_row(&row)?)) };
             read().map_err(|error| unreadable(&error))
         })
     }
@@ -66,7 +66,7 @@ fn kept_in(row: &PgRow) -> Result<Vec<Kept>, sqlx::Error> {
 }
 
 /// Puts the last start behind those that are kept, unless it is one of them.
-fn all(kept: Vec<Kept>, last: Option<Last>) -> Vec<Attempt> {
+fn all(kept: Vec<Kept>, last: Option<LastStart>) -> Vec<Attempt> {
     let before = kept.last().map(|kept| Before {
         is_same: last.as_ref().is_some_and(|last| last.is(kept)),
         ended_at_ms: kept.ended_at_ms,
@@ -127,7 +127,7 @@ impl From<Kept> for Attempt {
     }
 }
 
-impl Last {
+impl LastStart {
     /// Reads the start that a row tells of; a row that waits tells of none.
     fn of_row(row: &PgRow) -> Result<Option<Self>, sqlx::Error> {
         let ending = Ending::of_row(row, None)?;

@@ -3,9 +3,9 @@
 //! They are those that are there when they are counted, and no later ones; hundreds are changed by one statement. A change that is
 //! interrupted has changed some of them, each wholly, and goes on with the others when it is repeated.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
-use super::{Client, ResumeOptions, ResumeOutcome};
+use super::{Client, Pages, ResumeOptions, ResumeOutcome};
 use crate::record::{Job, JobFilter, JobId, State};
 use crate::{Error, Reply};
 
@@ -21,7 +21,7 @@ pub enum BulkAction {
     /// Those that have not ended are cancelled.
     Cancel,
     /// Those that failed, were parked or were cancelled go back to their queues.
-    Resume,
+    Resume(ResumeOptions),
     /// Those that ended are deleted.
     Delete,
 }
@@ -50,15 +50,74 @@ pub struct BulkReport {
     pub refused: Vec<(JobId, Option<State>)>,
 }
 
+/// The outcome of a change for one job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BulkOutcome {
+    /// It was changed.
+    Changed,
+    /// It was resumed; its own queue is not known any more, and it waits in this one.
+    ResumedOn(String),
+    /// It was not changed; it is in this state, which is absent where there is no such job.
+    Refused(Option<State>),
+}
+
+/// The change of the jobs of a preview, as far as it has come.
+pub struct BulkChange<'a> {
+    pages: Pages<'a>,
+    client: &'a Client,
+    action: BulkAction,
+}
+
 impl BulkAction {
+    /// All ways, with the usual options.
+    pub const ALL: [Self; 3] = [
+        Self::Cancel,
+        Self::Resume(ResumeOptions { memory_bytes: None }),
+        Self::Delete,
+    ];
+
     /// The states in which a job can be changed so.
     #[must_use]
     pub const fn states(self) -> &'static [State] {
         match self {
             Self::Cancel => &[State::Queued, State::Delayed, State::Running],
-            Self::Resume => &[State::Failed, State::Parked, State::Cancelled],
+            Self::Resume(_) => &[State::Failed, State::Parked, State::Cancelled],
             Self::Delete => &[State::Succeeded, State::Failed, State::Parked, State::Cancelled],
         }
+    }
+
+    /// The word for it, such as `cancel`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Cancel => "cancel",
+            Self::Resume(_) => "resume",
+            Self::Delete => "delete",
+        }
+    }
+
+    /// The word for what was done, such as `cancelled`.
+    #[must_use]
+    pub const fn done(self) -> &'static str {
+        match self {
+            Self::Cancel => "cancelled",
+            Self::Resume(_) => "resumed",
+            Self::Delete => "deleted",
+        }
+    }
+}
+
+impl BulkChange<'_> {
+    /// Changes the next hundreds of jobs; none after the last.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] or [`Error::Database`]; what was changed before stays so.
+    pub async fn next(&mut self) -> Result<Option<Vec<(JobId, BulkOutcome)>>, Error> {
+        let Some(page) = self.pages.next().await? else {
+            return Ok(None);
+        };
+        let ids: Vec<JobId> = page.into_iter().map(|job| job.workflow_id).collect();
+        self.client.change_all(&ids, self.action).await.map(Some)
     }
 }
 
@@ -105,53 +164,91 @@ impl Client {
                 count: preview.count,
                 ..BulkReport::default()
             };
-            if preview.count == 0 {
-                return Ok(report);
-            }
-            let mut pages = self.pages(&preview.frozen);
-            while let Some(page) = pages.next().await? {
-                let ids: Vec<JobId> = page.into_iter().map(|job| job.workflow_id).collect();
-                let changed = self.change_all(&ids, preview.action).await?;
-                report.changed += changed.len() as u64;
-                let others: Vec<JobId> = ids.into_iter().filter(|id| !changed.contains(id)).collect();
-                report.refused.extend(self.states_of(others).await?);
+            let mut change = self.bulk_change(&preview);
+            while let Some(outcomes) = change.next().await? {
+                for (id, outcome) in outcomes {
+                    match outcome {
+                        BulkOutcome::Changed | BulkOutcome::ResumedOn(_) => report.changed += 1,
+                        BulkOutcome::Refused(state) => report.refused.push((id, state)),
+                    }
+                }
                 report.refused.truncate(MOST_REFUSED);
             }
             Ok(report)
         })
     }
 
-    async fn change_all(&self, ids: &[JobId], action: BulkAction) -> Result<HashSet<JobId>, Error> {
-        match action {
-            BulkAction::Cancel => self.cancel_all(ids).await,
-            BulkAction::Delete => self.delete_all(ids).await,
-            BulkAction::Resume => {
-                let outcomes = self.resume_all(ids, ResumeOptions::default()).await?;
-                let is_resumed = |outcome: &ResumeOutcome| {
-                    matches!(outcome, ResumeOutcome::Resumed | ResumeOutcome::ResumedOn(_))
-                };
-                let resumed = outcomes.into_iter().filter(|(_, outcome)| is_resumed(outcome));
-                Ok(resumed.map(|(id, _)| id).collect())
-            }
+    /// Changes the jobs of a preview as [`Client::bulk`] does, hundreds at a time.
+    #[must_use]
+    pub fn bulk_change(&self, preview: &BulkPreview) -> BulkChange<'_> {
+        let none = JobFilter {
+            limit: Some(0),
+            ..JobFilter::default()
+        };
+        BulkChange {
+            // Without a state that allows it, the filter is as it was given.
+            pages: self.pages(if preview.count == 0 {
+                &none
+            } else {
+                &preview.frozen
+            }),
+            client: self,
+            action: preview.action,
         }
     }
 
-    /// Reads the states of jobs, absent for those that are gone.
-    async fn states_of(&self, ids: Vec<JobId>) -> Result<Vec<(JobId, Option<State>)>, Error> {
-        // No ids would mean all jobs.
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let named = JobFilter {
-            ids: ids.clone(),
-            ..JobFilter::default()
-        };
-        let jobs = self.list(&named).await?;
-        let state = |id: &JobId| {
-            jobs.iter()
-                .find(|job| job.workflow_id == *id)
-                .map(|job| job.state)
-        };
-        Ok(ids.iter().map(|id| (id.clone(), state(id))).collect())
+    /// Changes jobs, and says what became of each.
+    ///
+    /// # Errors
+    /// As [`Client::bulk`].
+    pub fn change_all<'a>(
+        &'a self,
+        ids: &'a [JobId],
+        action: BulkAction,
+    ) -> Reply<'a, Vec<(JobId, BulkOutcome)>> {
+        Box::pin(async move {
+            let changed = match action {
+                BulkAction::Cancel => self.cancel_all(ids).await?,
+                BulkAction::Delete => self.delete_all(ids).await?,
+                BulkAction::Resume(options) => {
+                    let mut outcomes = self.resume_all(ids, options).await?;
+                    let outcome = |id: &JobId| match outcomes.remove(id) {
+                        Some(ResumeOutcome::Resumed) => BulkOutcome::Changed,
+                        Some(ResumeOutcome::ResumedOn(queue)) => BulkOutcome::ResumedOn(queue),
+                        Some(ResumeOutcome::Refused(state)) => BulkOutcome::Refused(Some(state)),
+                        Some(ResumeOutcome::NotFound) | None => BulkOutcome::Refused(None),
+                    };
+                    return Ok(ids.iter().cloned().zip(ids.iter().map(outcome)).collect());
+                }
+            };
+            let others: Vec<JobId> = ids.iter().filter(|id| !changed.contains(id)).cloned().collect();
+            let states = self.states_of(&others).await?;
+            let outcome = |id: &JobId| {
+                if changed.contains(id) {
+                    return BulkOutcome::Changed;
+                }
+                BulkOutcome::Refused(states.get(id).copied())
+            };
+            Ok(ids.iter().map(|id| (id.clone(), outcome(id))).collect())
+        })
+    }
+
+    /// Reads the states of those of the jobs that there are.
+    ///
+    /// # Errors
+    /// [`Error::Unreachable`] or [`Error::Database`].
+    pub fn states_of<'a>(&'a self, ids: &'a [JobId]) -> Reply<'a, HashMap<JobId, State>> {
+        Box::pin(async move {
+            // No ids would mean all jobs.
+            if ids.is_empty() {
+                return Ok(HashMap::new());
+            }
+            let named = JobFilter {
+                ids: ids.to_vec(),
+                ..JobFilter::default()
+            };
+            let jobs = self.list(&named).await?;
+            Ok(jobs.into_iter().map(|job| (job.workflow_id, job.state)).collect())
+        })
     }
 }

@@ -36,7 +36,7 @@ use sqlx::postgres::PgRow;
 
 pub use crate::gc::{Collected, GcMode, GcOptions, GcReport};
 pub use crate::record::{Limit, Rate};
-pub use bulk::{BulkAction, BulkPreview, BulkReport};
+pub use bulk::{BulkAction, BulkChange, BulkOutcome, BulkPreview, BulkReport};
 pub use cancel::CancelOutcome;
 pub use changes::{Changes, Moment, MomentError};
 pub use find::{Found, MOST_BEGINNINGS};
@@ -45,7 +45,7 @@ pub use listeners::QueueVersion;
 pub use new_job::{Delay, NewJob, Priority, SubmitOptions};
 pub use pages::{JobCount, Pages};
 pub use probe::{PriorityWait, QueueProbe, QueueStatus};
-pub use queue_control::QueueView;
+pub use queue_control::QueueInfo;
 pub use rates::{Ended, Overview, Throughput};
 pub use resume::{ResumeOptions, ResumeOutcome};
 pub use show::QueueCounts;
@@ -55,7 +55,7 @@ pub use waiting::Waiting;
 
 use changes::Followed;
 
-use crate::database::{Access, Address, ConnectionLimit, Database, DatabaseClock, Tables, text};
+use crate::database::{Address, ConnectionLimit, Database, DatabaseClock, TableAccess, Tables, text};
 use crate::job::JobTypes;
 use crate::presence::{self, Presence};
 use crate::record::DEFAULT_QUEUE;
@@ -125,7 +125,7 @@ impl Client {
                 host,
             } = settings;
             let address = Address::parse(&database_url)?;
-            let access = Access {
+            let access = TableAccess {
                 tables,
                 scope: job_types.scope(),
             };

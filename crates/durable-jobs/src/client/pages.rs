@@ -92,7 +92,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unreachable`] or [`Error::Database`].
-    pub fn freeze(&self, filter: JobFilter) -> Reply<'_, (JobFilter, u64)> {
+    pub(super) fn freeze(&self, filter: JobFilter) -> Reply<'_, (JobFilter, u64)> {
         Box::pin(async move {
             let mut query = number_and_end(&filter);
             let counted = self

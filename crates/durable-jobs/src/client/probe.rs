@@ -68,18 +68,18 @@ pub struct PriorityWait {
 ///
 /// Clones share the connection.
 #[derive(Clone)]
-pub struct QueueProbe(Arc<Shared>);
+pub struct QueueProbe(Arc<SharedProbe>);
 
-struct Shared {
+struct SharedProbe {
     address: Address,
     queue: String,
     version: String,
-    line: Mutex<Line>,
+    line: Mutex<ProbeTurn>,
 }
 
 /// The parts of one question at a time.
 #[derive(Default)]
-struct Line {
+struct ProbeTurn {
     connection: Option<PgConnection>,
     last: Option<ProbeAnswer>,
 }
@@ -96,7 +96,7 @@ impl QueueProbe {
     /// # Errors
     /// [`Error::Url`].
     pub fn new(database_url: &str, queue: &str, version: &str) -> Result<Self, Error> {
-        Ok(Self(Arc::new(Shared {
+        Ok(Self(Arc::new(SharedProbe {
             address: Address::parse(database_url)?,
             queue: queue.to_owned(),
             version: version.to_owned(),
@@ -119,7 +119,7 @@ impl QueueProbe {
     }
 }
 
-impl Shared {
+impl SharedProbe {
     async fn ask(&self, timeout: Duration) -> Result<QueueStatus, Error> {
         let came = Instant::now();
         let mut line = self.line.lock().await;

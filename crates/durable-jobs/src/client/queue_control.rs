@@ -14,7 +14,7 @@ use crate::{Error, Reply};
 
 /// A queue as it is set, and what is in it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct QueueView {
+pub struct QueueInfo {
     /// Its name.
     pub name: String,
     /// True if no job of it is started.
@@ -34,7 +34,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unreachable`] or [`Error::Database`].
-    pub fn queues(&self) -> Reply<'_, Vec<QueueView>> {
+    pub fn queues(&self) -> Reply<'_, Vec<QueueInfo>> {
         Box::pin(async move {
             let rows = sqlx::query(QUEUES)
                 .bind(ENGINE_QUEUE)
@@ -43,7 +43,7 @@ impl Client {
                 .database
                 .bounded("listing queues", self.timeout, rows)
                 .await?;
-            let views: Result<Vec<_>, _> = rows.iter().map(QueueView::from_row).collect();
+            let views: Result<Vec<_>, _> = rows.iter().map(QueueInfo::from_row).collect();
             views.map_err(|error| super::unreadable(&error))
         })
     }
@@ -101,7 +101,7 @@ impl Client {
     }
 }
 
-impl QueueView {
+impl QueueInfo {
     fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
         let count = |name| row.try_get::<i64, _>(name).map(i64::unsigned_abs);
         let StartLimits { paused, limit } = limits_in(row)?;

@@ -7,7 +7,7 @@ use super::queue_control::limits_in;
 use crate::record::{Rate, StartLimits, WaitReason};
 
 /// The numbers on which the start of a waiting job depends.
-pub(super) struct Standing {
+pub(super) struct QueueStanding {
     /// The due jobs that its workers take.
     pub(super) due: u64,
     /// Those of them that come first.
@@ -27,7 +27,7 @@ pub(super) struct Standing {
     now_ms: i64,
 }
 
-impl Standing {
+impl QueueStanding {
     /// Reads the numbers of the database; the job's workers have so many `slots`.
     pub(super) fn in_row(row: &PgRow, slots: u64) -> Result<Self, sqlx::Error> {
         let count = |name| row.try_get::<i64, _>(name).map(i64::unsigned_abs);
@@ -146,8 +146,8 @@ mod tests {
     use crate::record::Limit;
 
     /// Two slots in use, in a queue without limits whose jobs take 26 seconds.
-    fn standing() -> Standing {
-        Standing {
+    fn standing() -> QueueStanding {
+        QueueStanding {
             due: 12,
             ahead: 2,
             slots: 2,
@@ -163,13 +163,13 @@ mod tests {
     }
 
     /// The same, of which so many more may start now, of ten in two seconds.
-    fn rated(left: u64, next_start_ms: Option<i64>) -> Standing {
+    fn rated(left: u64, next_start_ms: Option<i64>) -> QueueStanding {
         let rate = Some(Rate::new(10, Duration::from_secs(2)));
         let limit = Limit {
             rate,
             concurrency: None,
         };
-        Standing {
+        QueueStanding {
             limits: StartLimits { paused: false, limit },
             left_of_rate: Some(left),
             next_start_ms,
@@ -177,7 +177,7 @@ mod tests {
         }
     }
 
-    fn estimate(standing: &Standing, position: u64) -> Option<f64> {
+    fn estimate(standing: &QueueStanding, position: u64) -> Option<f64> {
         standing.estimate(position, &standing.tightest(position))
     }
 
@@ -186,7 +186,7 @@ mod tests {
         let busy = standing();
         assert_eq!(busy.tightest(3), WaitReason::Busy { slots: 2, in_use: 2 });
         assert_eq!(estimate(&busy, 3), Some(39.0));
-        let unknown = Standing {
+        let unknown = QueueStanding {
             mean_seconds: None,
             ..standing()
         };
@@ -195,7 +195,7 @@ mod tests {
 
     #[test]
     fn jobs_that_outlast_the_last_ones_lengthen_the_estimate() {
-        let long = Standing {
+        let long = QueueStanding {
             last_start_ms: Some(900_000),
             ..standing()
         };
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn a_free_slot_is_for_the_first_and_not_for_the_second() {
-        let one_free = Standing {
+        let one_free = QueueStanding {
             slots_in_use: 1,
             ..standing()
         };
@@ -221,7 +221,7 @@ mod tests {
         assert_eq!(next_start_ms, Some(1_001_500));
         let loose = rated(9, None);
         assert_eq!(loose.tightest(1), WaitReason::Busy { slots: 2, in_use: 2 });
-        let mut few = Standing {
+        let mut few = QueueStanding {
             left_of_concurrency: Some(1),
             slots: 8,
             ..standing()
@@ -234,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_rate_lets_jobs_start_by_the_windowful() {
-        let reached = |mean_seconds| Standing {
+        let reached = |mean_seconds| QueueStanding {
             mean_seconds,
             ..rated(0, Some(1_001_500))
         };

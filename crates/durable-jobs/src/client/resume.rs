@@ -40,7 +40,7 @@ const RESUMED_AT_ONCE: usize = 500;
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The options of a resume.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ResumeOptions {
     /// The memory that this job may need from now on, in bytes, whatever the limit of its worker; absent for what it had.
     pub memory_bytes: Option<u64>,

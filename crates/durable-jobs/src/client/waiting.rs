@@ -13,7 +13,7 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use super::listeners::{QueueVersion, workflow_in};
-use super::queue_standing::Standing;
+use super::queue_standing::QueueStanding;
 use super::{Client, unreadable};
 use crate::database::workflow_rows::{STANDING, WAITING_JOB};
 use crate::presence::Presence;
@@ -89,7 +89,7 @@ impl Client {
         id: &JobId,
         job: &OpenJob,
         takers: &[&Presence],
-    ) -> Result<Standing, sqlx::Error> {
+    ) -> Result<QueueStanding, sqlx::Error> {
         let of_each =
             |text: fn(&Presence) -> &str| takers.iter().map(|worker| text(worker)).collect::<Vec<_>>();
         let slots: Vec<i64> = takers.iter().map(|worker| worker.concurrency.into()).collect();
@@ -109,7 +109,7 @@ impl Client {
             .bind(&job.workflow)
             .fetch_one(&self.database.pool)
             .await?;
-        Standing::in_row(&row, all_slots)
+        QueueStanding::in_row(&row, all_slots)
     }
 }
 
@@ -143,7 +143,12 @@ impl OpenJob {
         worker.takes(&self.of.queue, &self.of.version) && worker.knows(&self.workflow)
     }
 
-    fn waiting(self, lacking: Option<QueueVersion>, workers: &[Presence], standing: &Standing) -> Waiting {
+    fn waiting(
+        self,
+        lacking: Option<QueueVersion>,
+        workers: &[Presence],
+        standing: &QueueStanding,
+    ) -> Waiting {
         let is_due = self.state != State::Running && self.delayed_until_ms.is_none();
         let position = is_due.then_some(standing.ahead + 1);
         let reason = match lacking {

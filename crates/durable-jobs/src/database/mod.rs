@@ -32,7 +32,7 @@ pub(crate) use connections::Connections;
 use failure::is_full;
 pub(crate) use failure::{is_broken, is_read_only, text};
 pub(crate) use input::input;
-pub(crate) use scope::{Access, Scope};
+pub(crate) use scope::{Scope, TableAccess};
 pub use tables::Tables;
 
 use self::tables::{NEWEST_TESTED_SCHEMA, known_version, prepare, schema_version};
@@ -82,7 +82,7 @@ impl Database {
     /// A server without a free connection is asked again for `patience`. The one connection is kept.
     pub(crate) async fn open(
         address: Address,
-        access: Access,
+        access: TableAccess,
         timeout: Duration,
         patience: Duration,
     ) -> Result<Self, Error> {
@@ -110,7 +110,7 @@ impl Database {
     /// Also [`Error::Unreachable`] where too few are left.
     pub(crate) async fn open_for_worker(
         address: Address,
-        access: Access,
+        access: TableAccess,
         wanted: u32,
         timeout: Duration,
     ) -> Result<(Self, Connections), Error> {

@@ -31,7 +31,7 @@ impl Scope {
 }
 
 /// The use that a caller makes of the tables, and of whose rows.
-pub(crate) struct Access {
+pub(crate) struct TableAccess {
     pub(crate) tables: Tables,
     pub(crate) scope: Scope,
 }

@@ -10,7 +10,7 @@ use super::{Address, DatabaseClock, now_ms};
 use crate::Error;
 
 /// Our own tables. Statements are idempotent; a change is appended, never edited.
-const OWN_SCHEMA: &str = include_str!("../schema.sql");
+const OWN_SCHEMA: &str = include_str!("workflow_rows/schema.sql");
 
 /// Asks whether the schema is there, and the first table, and all of them with the columns that came later and what acts on the
 /// engine's own; and what time it is.

@@ -56,14 +56,14 @@ impl Serialize for Details {
 
 impl<'de> Deserialize<'de> for Details {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Fields)
+        deserializer.deserialize_map(DetailFields)
     }
 }
 
 /// Reads the fields of an object in their order.
-struct Fields;
+struct DetailFields;
 
-impl<'de> Visitor<'de> for Fields {
+impl<'de> Visitor<'de> for DetailFields {
     type Value = Details;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

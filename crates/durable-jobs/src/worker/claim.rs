@@ -27,7 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use uuid::Uuid;
 
-use super::claimed_row::{ClaimedRow, Refusal, RowHolder};
+use super::claimed_row::{ClaimedRow, RowHolder, RowRefusal};
 use super::host::Host;
 use super::in_hand::{JobGuard, Jobs};
 use super::queue_limits::{Claims, QueueLimits};
@@ -299,7 +299,7 @@ impl Claimer {
         }
     }
 
-    fn refuse(&self, place: JobGuard, row: ClaimedRow, refusal: Refusal) {
+    fn refuse(&self, place: JobGuard, row: ClaimedRow, refusal: RowRefusal) {
         let (database, held_by) = (self.database.clone(), self.holder());
         self.spawn(async move {
             let _place = place;

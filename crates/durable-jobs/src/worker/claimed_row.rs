@@ -38,7 +38,7 @@ pub(crate) struct RowHolder {
 }
 
 /// A reason why a row cannot run.
-pub(crate) enum Refusal {
+pub(crate) enum RowRefusal {
     /// Another worker may know its type.
     UnknownType,
     /// No worker can run it.
@@ -76,13 +76,13 @@ impl ClaimedRow {
     ///
     /// The body decodes the input a second time when it begins. Between the two stands the engine, which hands JSON on, and
     /// which also starts rows that were never read here, such as those of its own queue.
-    pub(crate) fn checked(&self, job_types: &JobTypes) -> Result<Details, Refusal> {
+    pub(crate) fn checked(&self, job_types: &JobTypes) -> Result<Details, RowRefusal> {
         let known = job_types
             .get(&self.name)
             .filter(|_| self.class_or_instance.is_none());
-        let job_type = known.ok_or(Refusal::UnknownType)?;
-        let input = self.readable_input().map_err(Refusal::Never)?;
-        job_type.read(&input).map_err(Refusal::Never)
+        let job_type = known.ok_or(RowRefusal::UnknownType)?;
+        let input = self.readable_input().map_err(RowRefusal::Never)?;
+        job_type.read(&input).map_err(RowRefusal::Never)
     }
 
     fn readable_input(&self) -> Result<Value, Failure> {
@@ -103,10 +103,10 @@ impl ClaimedRow {
     }
 
     /// Ends a row that can never run; gives one of another type back, for workers that know it.
-    pub(crate) async fn refuse(&self, database: &Database, holder: &RowHolder, refusal: &Refusal) {
+    pub(crate) async fn refuse(&self, database: &Database, holder: &RowHolder, refusal: &RowRefusal) {
         match refusal {
-            Refusal::Never(failure) => self.park(database, failure).await,
-            Refusal::UnknownType => match self.give_back(database, holder).await {
+            RowRefusal::Never(failure) => self.park(database, failure).await,
+            RowRefusal::UnknownType => match self.give_back(database, holder).await {
                 Ok(true) => warn!(
                     workflow_id = self.id,
                     workflow = self.name,

@@ -27,7 +27,7 @@ use super::{Jobs, Worker, WorkerSettings, settle_claims};
 use crate::Error;
 use crate::artifact::{ArtifactPlace, Artifacts};
 use crate::database::workflow_rows::REGISTER_QUEUE;
-use crate::database::{Access, Address, Database};
+use crate::database::{Address, Database, TableAccess};
 use crate::presence::{Registration, Role, own_sessions};
 use crate::process::Children;
 use crate::record::APPLICATION;
@@ -90,7 +90,7 @@ impl Setup {
         let address = Address::parse(&settings.database_url)?.named(&own_sessions(&incarnation));
         address.check_sessions().await?;
         let wanted = settings.connections();
-        let access = Access {
+        let access = TableAccess {
             tables: settings.tables,
             scope: settings.job_types.scope(),
         };

@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use testkit::{Database, TempDir, eventually};
+use testkit::{TempDir, TestDatabase, eventually};
 
 use super::{Loss, Worker, WorkerSettings};
 use crate::client::{ClientSettings, SubmitOptions, WaitEvent};
@@ -13,7 +13,7 @@ use crate::record::{Failure, FailureKind};
 use crate::{Client, JobContext, JobType, JobTypes, StepOptions};
 
 struct Rig {
-    database: Database,
+    database: TestDatabase,
     artifacts: TempDir,
 }
 
@@ -37,7 +37,7 @@ impl<B: Body> JobType for Unusual<B> {
 impl Rig {
     fn new() -> Self {
         Self {
-            database: Database::create(),
+            database: TestDatabase::create(),
             artifacts: TempDir::new(),
         }
     }

@@ -7,7 +7,7 @@ use durable_jobs::database::{Tables, inspect};
 use durable_jobs::record::Details;
 use durable_jobs::worker::Loss;
 use durable_jobs::{Client, Error, Worker};
-use testkit::{Database, PoolMode, Pooler, PrivateServer, TempDir};
+use testkit::{PoolMode, Pooler, PrivateServer, TempDir, TestDatabase};
 
 use crate::rig::{DEADLINE, Rig, client_settings, done, echo, outcome, worker_settings};
 
@@ -36,13 +36,13 @@ fn assert_says(error: &Error, words: &[&str]) {
 }
 
 /// The schemas that somebody has made.
-fn schemas(database: &Database) -> String {
+fn schemas(database: &TestDatabase) -> String {
     let names = "select string_agg(nspname, ' ' order by nspname) from pg_namespace where nspname in ('abaci', 'dbos')";
     database.psql(names).trim().to_owned()
 }
 
 /// Makes the database one that another application has used with an older version of the engine.
-fn belongs_to_another(database: &Database, version: i64) {
+fn belongs_to_another(database: &TestDatabase, version: i64) {
     database.psql(&format!(
         "create schema dbos; create table dbos.dbos_migrations (version bigint primary key); \
          insert into dbos.dbos_migrations values ({version})"
@@ -51,7 +51,7 @@ fn belongs_to_another(database: &Database, version: i64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn looking_makes_no_tables() {
-    let database = Database::create();
+    let database = TestDatabase::create();
     let error = connect(database.url(), Tables::Expect).await.err().unwrap();
     assert!(matches!(error, Error::NoTables { .. }), "{error:?}");
     let report = inspect(database.url(), DEADLINE).await.unwrap();
@@ -64,7 +64,7 @@ async fn looking_makes_no_tables() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tables_of_another_application_stay_as_they_are() {
-    let database = Database::create();
+    let database = TestDatabase::create();
     belongs_to_another(&database, 1);
     let refusals = [
         connect(database.url(), Tables::Make).await.err(),
@@ -80,7 +80,7 @@ async fn tables_of_another_application_stay_as_they_are() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tables_of_another_application_are_updated_when_told() {
-    let database = Database::create();
+    let database = TestDatabase::create();
     connect(database.url(), Tables::Make).await.unwrap();
     // As another application on the version before has left it.
     database.psql(
@@ -97,7 +97,7 @@ async fn tables_of_another_application_are_updated_when_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tables_that_a_killed_start_left_half_made_are_completed() {
-    let database = Database::create();
+    let database = TestDatabase::create();
     connect(database.url(), Tables::Make).await.unwrap();
     database.psql(
         "drop schema abaci cascade; create schema abaci; \
@@ -111,7 +111,7 @@ async fn tables_that_a_killed_start_left_half_made_are_completed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_encoding_other_than_utf_8_is_refused() {
-    let database = Database::create();
+    let database = TestDatabase::create();
     let latin = format!("{}_latin", database.name());
     database.psql(&format!(
         "create database {latin} encoding 'LATIN1' locale 'C' template template0"
@@ -168,7 +168,7 @@ async fn a_worker_gives_up_sessions_that_cannot_write() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pooler_in_transaction_mode_is_refused() {
-    let database = Database::create();
+    let database = TestDatabase::create();
     let pooler = Pooler::start(database.url(), PoolMode::Transaction);
     let refusals = [
         start(pooler.url()).await.err(),
@@ -184,7 +184,7 @@ async fn a_pooler_in_transaction_mode_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pooler_in_session_mode_serves() {
-    let database = Database::create();
+    let database = TestDatabase::create();
     let pooler = Pooler::start(database.url(), PoolMode::Session);
     let worker = start(pooler.url()).await.unwrap();
     assert_eq!(worker.drain(Duration::ZERO).await.handed_back, 0);

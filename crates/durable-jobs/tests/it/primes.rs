@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use testkit::{Database, Process, TempDir, eventually};
+use testkit::{Process, TempDir, TestDatabase, eventually};
 
 /// The example, which is built with the tests.
-fn primes(database: &Database, directory: &TempDir, arguments: &[&str]) -> Process {
+fn primes(database: &TestDatabase, directory: &TempDir, arguments: &[&str]) -> Process {
     let tests = std::env::current_exe().unwrap();
     let target: PathBuf = tests.ancestors().nth(2).unwrap().into();
     let mut command = Command::new(target.join("examples/primes"));
@@ -19,7 +19,7 @@ fn primes(database: &Database, directory: &TempDir, arguments: &[&str]) -> Proce
 
 #[test]
 fn the_example_counts_on_after_its_worker_was_killed() {
-    let (database, directory) = (Database::create(), TempDir::new());
+    let (database, directory) = (TestDatabase::create(), TempDir::new());
     let recorded = || {
         database.psql(
             "select function_id, started_at_epoch_ms, output from dbos.operation_outputs order by function_id",
@@ -45,7 +45,7 @@ fn the_example_counts_on_after_its_worker_was_killed() {
 
 #[test]
 fn a_span_that_is_none_is_refused_in_one_line() {
-    let (database, directory) = (Database::create(), TempDir::new());
+    let (database, directory) = (TestDatabase::create(), TempDir::new());
     for span in ["x..10", "10", "1..-5", "1..99999999999999999999"] {
         let output = primes(&database, &directory, &["submit", span]).finish();
         assert_eq!(output.status.code(), Some(2), "{output:?}");

@@ -10,7 +10,7 @@ use durable_jobs::process::{Isolation, TaskKind, compute_for_worker};
 use durable_jobs::worker::WorkerSettings;
 use durable_jobs::{Client, JobId, Worker};
 use sqlx::{Connection, PgConnection};
-use testkit::{Database, Process, TempDir, eventually};
+use testkit::{Process, TempDir, TestDatabase, eventually};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::types::{Busy, Done, Echoes, Keeps, Lasts, Spin, Spins, Text, all_types, types_of};
@@ -25,14 +25,14 @@ pub(crate) const ENDLESS: u64 = 600_000;
 const MEMORY_BYTES: u64 = 64 << 20;
 
 pub(crate) struct Rig {
-    pub(crate) database: Database,
+    pub(crate) database: TestDatabase,
     pub(crate) artifacts: TempDir,
 }
 
 impl Rig {
     pub(crate) fn new() -> Self {
         Self {
-            database: Database::create(),
+            database: TestDatabase::create(),
             artifacts: TempDir::new(),
         }
     }

@@ -47,7 +47,7 @@ impl Limits {
         let Request { n, algorithm, fault } = *request;
         let max_n = self.max_n_of(algorithm);
         if n > max_n {
-            let way_out = if matches!(algorithm, Algorithm::Doubling | Algorithm::Giant) {
+            let way_out = if algorithm.max_n() == u64::MAX {
                 RAISE_MAX_N
             } else {
                 "use doubling"
@@ -99,11 +99,6 @@ impl Limits {
     /// The largest index that `algorithm` is given.
     #[must_use]
     pub fn max_n_of(&self, algorithm: Algorithm) -> u64 {
-        match algorithm {
-            Algorithm::Doubling | Algorithm::Giant => self.max_n,
-            Algorithm::Iterative => Self::ITERATIVE_MAX_N.min(self.max_n),
-            Algorithm::Stepwise => Self::STEPWISE_MAX_N.min(self.max_n),
-            Algorithm::Recursive => fibonacci::RECURSIVE_MAX_N.min(self.max_n),
-        }
+        algorithm.max_n().min(self.max_n)
     }
 }

@@ -2,9 +2,6 @@
 //!
 //! It is as long as there are reasons to refuse a request: each has its words, with the value and the way out.
 
-use std::fmt;
-use std::str::FromStr;
-
 use durable_jobs::JobId;
 use durable_jobs::client::NewJob;
 use durable_jobs::compute::Cost;
@@ -12,75 +9,8 @@ use durable_jobs::record::{shorten, visible};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Fault, Limits, WorkflowName};
-
-/// The ways to compute F(n).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Algorithm {
-    /// Fast doubling: about log2(n) squarings; the one for any n.
-    #[default]
-    Doubling,
-    /// n additions; linear in n times the length of the value.
-    Iterative,
-    /// The naive recursion, kept as work that burns a processor: about 1.6^n calls.
-    Recursive,
-    /// One addition per index, each a checkpointed step of its own.
-    Stepwise,
-    /// Fast doubling whose last states are stored, so that a large n goes on from there after a crash.
-    Giant,
-}
-
-impl Algorithm {
-    /// Every algorithm, the default first.
-    pub const ALL: [Self; 5] = [
-        Self::Doubling,
-        Self::Iterative,
-        Self::Recursive,
-        Self::Stepwise,
-        Self::Giant,
-    ];
-
-    /// The index from which on `giant` is chosen: about a second of arithmetic.
-    pub const GIANT_MIN_N: u64 = 600_000_000;
-
-    /// The algorithm for F(n) where none is named.
-    #[must_use]
-    pub fn for_index(n: u64) -> Self {
-        if n < Self::GIANT_MIN_N {
-            Self::Doubling
-        } else {
-            Self::Giant
-        }
-    }
-
-    /// The algorithm's name, as in the JSON and on the command line.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Doubling => "doubling",
-            Self::Iterative => "iterative",
-            Self::Recursive => "recursive",
-            Self::Stepwise => "stepwise",
-            Self::Giant => "giant",
-        }
-    }
-}
-
-impl fmt::Display for Algorithm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for Algorithm {
-    type Err = RequestError;
-
-    fn from_str(name: &str) -> Result<Self, RequestError> {
-        let known = Self::ALL.into_iter().find(|algorithm| algorithm.name() == name);
-        known.ok_or_else(|| RequestError::Algorithm { given: shorten(name) })
-    }
-}
+use super::algorithm::names;
+use super::{Algorithm, Fault, Limits, WorkflowName};
 
 /// One Fibonacci number asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -141,9 +71,7 @@ pub enum RequestError {
         way_out: &'static str,
     },
     /// An algorithm that does not exist.
-    #[error(
-        "algorithm is {given:?}, which does not exist; choose doubling, iterative, recursive, stepwise or giant"
-    )]
+    #[error("algorithm is {given:?}, which does not exist; choose {}", names())]
     Algorithm {
         /// The name as it was given, shortened.
         given: String,
@@ -159,7 +87,7 @@ pub enum RequestError {
     /// The row names one workflow and asks for an algorithm of another.
     #[error(
         "algorithm {algorithm} is not run by the workflow {named:?}; enqueue {:?}",
-        WorkflowName::of(*algorithm).name()
+        algorithm.workflow().name()
     )]
     OtherWorkflow {
         /// The algorithm asked for.
@@ -232,7 +160,7 @@ impl Request {
     pub fn job_as(self, id: JobId) -> NewJob {
         // Numbers and names always have a form; one without is refused when it is submitted.
         let input = serde_json::to_string(&self).unwrap_or_default();
-        NewJob::recorded(id, WorkflowName::of(self.algorithm).name(), input)
+        NewJob::recorded(id, self.algorithm.workflow().name(), input)
     }
 
     /// Reads an index from text, as a person or another program writes it.
@@ -293,7 +221,7 @@ impl Request {
     /// As [`Request::decode`], and [`RequestError::OtherWorkflow`] when the algorithm is that of another workflow.
     pub fn decode_for(workflow: WorkflowName, input: &Value) -> Result<Self, RequestError> {
         let request = Self::decode(input, Some(workflow.usual_algorithm()))?;
-        if WorkflowName::of(request.algorithm) == workflow {
+        if request.algorithm.workflow() == workflow {
             return Ok(request);
         }
         Err(RequestError::OtherWorkflow {

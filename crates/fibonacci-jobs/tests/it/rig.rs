@@ -11,20 +11,20 @@ use durable_jobs::record::{ArtifactRecord, Details};
 use durable_jobs::worker::WorkerSettings;
 use durable_jobs::{Client, Error, Failure, JobId, State, Worker};
 use fibonacci_jobs::{Algorithm, DEFAULT_QUEUE, JobResult, Limits, client_types, server_types};
-use testkit::{Database, Process, TempDir};
+use testkit::{Process, TempDir, TestDatabase};
 
 /// Longer than anything takes here; a test that reaches it found a job that hangs.
 pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
 
 pub(crate) struct Rig {
-    pub(crate) database: Database,
+    pub(crate) database: TestDatabase,
     pub(crate) artifacts: TempDir,
 }
 
 impl Rig {
     pub(crate) fn new() -> Self {
         Self {
-            database: Database::create(),
+            database: TestDatabase::create(),
             artifacts: TempDir::new(),
         }
     }

@@ -9,7 +9,7 @@ use super::{Base, Pair, Workshop, binary, decimal, is_fibonacci, step_work};
 use crate::magnitude::digits;
 use crate::progress::{Cancelled, Observer, report};
 use crate::task::{Ledger, Task, processors};
-use crate::transform::{Form, Wanted};
+use crate::transform::{QuadraticForm, Wanted};
 
 /// A state on the way: the pair at k, a prefix of n without one or more of its lowest bits.
 pub(crate) struct Course {
@@ -165,8 +165,12 @@ impl Pair {
 }
 
 /// The way in which the step to an index is taken.
-fn form(index: u64) -> Form {
-    if index & 1 == 0 { Form::Even } else { Form::Odd }
+fn form(index: u64) -> QuadraticForm {
+    if index & 1 == 0 {
+        QuadraticForm::Even
+    } else {
+        QuadraticForm::Odd
+    }
 }
 
 /// About how many places F(index) has, in base 10^3 or 2^10.
@@ -190,10 +194,14 @@ mod tests {
 
     use super::*;
     use crate::progress::unobserved;
-    use crate::transform::fault::{Fault, with_fault};
+    use crate::transform::fault::{TransformFault, with_fault};
     use crate::{Doubling, decimal_digits, doubling};
 
-    const FAULTS: [Fault; 3] = [Fault::OneMore, Fault::Negated, Fault::NotANumber];
+    const FAULTS: [TransformFault; 3] = [
+        TransformFault::OneMore,
+        TransformFault::Negated,
+        TransformFault::NotANumber,
+    ];
 
     /// Above the lengths that are left to the library, odd and even.
     const INDICES: [u64; 2] = [200_001, 333_334];
@@ -230,7 +238,7 @@ mod tests {
     }
 
     /// Computes F(n) in all ways that use the transform, and returns how many went wrong in each.
-    fn assert_exact(n: u64, what: &(Fault, Range<u32>)) -> [u32; 3] {
+    fn assert_exact(n: u64, what: &(TransformFault, Range<u32>)) -> [u32; 3] {
         let (fault, transforms) = what;
         let value = Natural::fibonacci(n).to_string();
         let ways: [&dyn Fn() -> String; 3] = [

@@ -6,7 +6,7 @@ use crate::progress::Cancelled;
 use crate::radix::Base;
 use crate::task::Task;
 use crate::transform::{
-    self, BLOCK_INTEGERS, Block, Form, MIN_BLOCKS, Roots, Vector, Wanted, is_proven, transform,
+    self, BLOCK_INTEGERS, Block, MIN_BLOCKS, QuadraticForm, Roots, Vector, Wanted, is_proven, transform,
 };
 
 /// Tables and memory that steps use again.
@@ -54,7 +54,12 @@ impl Workshop {
     }
 
     /// From the pair at k to the pair at 2k, or at 2k + 1 for the odd form.
-    pub(super) fn double(&mut self, pair: &mut Pair, form: Form, task: &Task<'_>) -> Result<Pair, Cancelled> {
+    pub(super) fn double(
+        &mut self,
+        pair: &mut Pair,
+        form: QuadraticForm,
+        task: &Task<'_>,
+    ) -> Result<Pair, Cancelled> {
         self.proven(pair, task, &mut |workshop, pair| {
             let (count, largest) = (pair.places(), workshop.product(pair, (form, Wanted::Both), task)?);
             let places = |side: usize, task: &Task<'_>| {
@@ -73,7 +78,7 @@ impl Workshop {
     pub(super) fn double_last(
         &mut self,
         pair: &mut Pair,
-        form: Form,
+        form: QuadraticForm,
         task: &Task<'_>,
     ) -> Result<(Vec<i16>, Base), Cancelled> {
         self.proven(pair, task, &mut |workshop, pair| {
@@ -103,7 +108,12 @@ impl Workshop {
     }
 
     /// Forms the product in all rings, and returns a bound for its coefficients.
-    fn product(&mut self, pair: &Pair, what: (Form, Wanted), task: &Task<'_>) -> Result<f64, Refused> {
+    fn product(
+        &mut self,
+        pair: &Pair,
+        what: (QuadraticForm, Wanted),
+        task: &Task<'_>,
+    ) -> Result<f64, Refused> {
         let shape = Shape::holding(pair.coefficients());
         let mut largest = 0.0;
         // Too small for this step, and in the way of its large ring.
@@ -292,7 +302,10 @@ mod tests {
         let squares = value * value + next * next;
         let even = value * (&two * next - value);
         let odd = next * (&two * value + next);
-        for (form, first, second) in [(Form::Even, &even, &squares), (Form::Odd, &squares, &odd)] {
+        for (form, first, second) in [
+            (QuadraticForm::Even, &even, &squares),
+            (QuadraticForm::Odd, &squares, &odd),
+        ] {
             let doubled = workshop.double(&mut pair, form, &task).unwrap();
             assert!(
                 natural(&doubled.value, doubled.base) == *first,

@@ -10,7 +10,7 @@
 use super::course::places;
 use super::{Base, Shape};
 use crate::magnitude::{bits, digits};
-use crate::transform::{BLOCK_INTEGERS, Form, is_proven_for};
+use crate::transform::{BLOCK_INTEGERS, QuadraticForm, is_proven_for};
 
 /// One coefficient in the room of one factor.
 const ROOM_BYTES: u64 = 8;
@@ -48,7 +48,7 @@ impl Product {
             let shape = Shape::holding(places);
             let digit = f64::from(base.value()).powi(2) / 12.0;
             let norm = NORM_MARGIN * digit * float(places) / 2.0;
-            if base.narrower() == base || is_proven_for(Form::Even, shape.large, [norm; 2]) {
+            if base.narrower() == base || is_proven_for(QuadraticForm::Even, shape.large, [norm; 2]) {
                 return Self {
                     base,
                     places: places as u64,

@@ -27,7 +27,7 @@
 //! Source: C. Percival, Math. Comp. 72 (2003), theorem 5.1, with √5 by R. Brent, C. Percival and P.
 //! Zimmermann, Math. Comp. 76 (2007), and the fused product by C.-P. Jeannerod et al., Math. Comp. 86 (2017).
 
-use super::product::Form;
+use super::product::QuadraticForm;
 
 /// Half a unit in the last place of 1.
 pub(super) const EPSILON: f64 = f64::EPSILON / 2.0;
@@ -42,7 +42,7 @@ pub(super) const ROOT: f64 = 1.2;
 const TAIL: f64 = 18.0;
 
 /// The largest error of a coefficient of `form`, for factors with these squared norms and 2^`levels` points.
-pub(super) fn error(form: Form, levels: u32, [f, g]: [f64; 2]) -> f64 {
+pub(super) fn error(form: QuadraticForm, levels: u32, [f, g]: [f64; 2]) -> f64 {
     let levels = 3.0 * f64::from(levels);
     let additions = levels + 2.0;
     let multiplications = MULTIPLICATION * (levels + 1.0);
@@ -51,11 +51,11 @@ pub(super) fn error(form: Form, levels: u32, [f, g]: [f64; 2]) -> f64 {
 }
 
 /// The largest absolute value of a coefficient of `form`.
-pub(crate) fn size(form: Form, [f, g]: [f64; 2]) -> f64 {
+pub(crate) fn size(form: QuadraticForm, [f, g]: [f64; 2]) -> f64 {
     let product = (f * g).sqrt();
     let one = match form {
-        Form::Even => 2.0 * product + f,
-        Form::Odd => 2.0 * product + g,
+        QuadraticForm::Even => 2.0 * product + f,
+        QuadraticForm::Odd => 2.0 * product + g,
     };
     // Rounding of this sum itself.
     1.001 * one.max(f + g)
@@ -81,7 +81,7 @@ mod tests {
     /// The largest error of z^(N−1) times itself, and its bound, when everything errs upwards.
     ///
     /// No input goes through more operations. The signs are those for which the terms of the form add up.
-    fn upward_error(form: Form, wanted: Wanted, blocks: usize) -> (f64, f64) {
+    fn upward_error(form: QuadraticForm, wanted: Wanted, blocks: usize) -> (f64, f64) {
         let ledger = Ledger::new(0, 1);
         let task = Task::new(&ledger, &unobserved, 1);
         let points = blocks * LANES;
@@ -90,14 +90,14 @@ mod tests {
             integers[points - 1] = coefficient;
             Vector::new(&integers, blocks, Vec::new(), &task).unwrap()
         };
-        let sign = if form == Form::Even { -1 } else { 1 };
+        let sign = if form == QuadraticForm::Even { -1 } else { 1 };
         let (mut f, mut g) = (monomial(5_000), monomial(5_000 * sign));
         let bound = LARGER * error(form, points.ilog2(), [f.norm, g.norm]);
         let factors = [&mut f.blocks, &mut g.blocks];
         transform_with_errors(LARGER, (form, wanted), factors, &task).unwrap();
         let error = match form {
-            Form::Even => largest_error(&f.blocks, -75e6),
-            Form::Odd => largest_error(&g.blocks, 75e6),
+            QuadraticForm::Even => largest_error(&f.blocks, -75e6),
+            QuadraticForm::Odd => largest_error(&g.blocks, 75e6),
         };
         (error, bound)
     }
@@ -119,9 +119,9 @@ mod tests {
     fn the_bound_is_reached_when_every_operation_errs_upwards() {
         for blocks in [32, 64, 512, 1_024, 8_192] {
             for (form, wanted) in [
-                (Form::Even, Wanted::Both),
-                (Form::Even, Wanted::First),
-                (Form::Odd, Wanted::Both),
+                (QuadraticForm::Even, Wanted::Both),
+                (QuadraticForm::Even, Wanted::First),
+                (QuadraticForm::Odd, Wanted::Both),
             ] {
                 let (error, bound) = upward_error(form, wanted, blocks);
                 assert!(

@@ -7,7 +7,7 @@ use super::{Block, LANES};
 
 /// The fault in one of the two results of a transform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub(crate) enum TransformFault {
     /// One coefficient is 1 more than it should be.
     OneMore,
     /// All coefficients have the wrong sign.
@@ -17,7 +17,7 @@ pub(crate) enum Fault {
 }
 
 struct Plan {
-    fault: Fault,
+    fault: TransformFault,
     /// The result that is spoiled.
     side: usize,
     transforms: Range<u32>,
@@ -33,7 +33,7 @@ thread_local! {
 ///
 /// Also returns how many there were.
 pub(crate) fn with_fault<T>(
-    (fault, side): (Fault, usize),
+    (fault, side): (TransformFault, usize),
     transforms: Range<u32>,
     work: impl FnOnce() -> T,
 ) -> (T, u32) {
@@ -62,7 +62,7 @@ pub(super) fn strike([first, second]: [&mut Vec<Block>; 2]) {
     });
 }
 
-impl Fault {
+impl TransformFault {
     fn spoil(self, blocks: &mut [Block]) {
         if self == Self::OneMore {
             let one = u32::try_from(blocks.len() * LANES).expect("tests are small");

@@ -18,7 +18,7 @@ const GROUP_WORK: usize = 2 * LANES * 4;
 
 /// The quadratic forms of the factors f and g that replace them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Form {
+pub(crate) enum QuadraticForm {
     /// f becomes f·(2g − f), and g becomes f² + g².
     Even,
     /// f becomes f² + g², and g becomes g·(2f + g).
@@ -30,7 +30,7 @@ pub(crate) enum Form {
 /// Back they come multiplied by eight.
 pub(super) fn multiply(
     level: Level,
-    form: Form,
+    form: QuadraticForm,
     [f, g]: [&mut [Block]; 2],
     tails: &[Block],
     task: &Task<'_>,
@@ -39,8 +39,8 @@ pub(super) fn multiply(
     let factors = f.chunks_mut(stride).zip(g.chunks_mut(stride));
     for ((f, g), tails) in factors.zip(tails.chunks(STRIDE_GROUPS)) {
         match form {
-            Form::Even => dispatch!(level, simd => groups::<_, true>(simd, f, g, tails)),
-            Form::Odd => dispatch!(level, simd => groups::<_, false>(simd, f, g, tails)),
+            QuadraticForm::Even => dispatch!(level, simd => groups::<_, true>(simd, f, g, tails)),
+            QuadraticForm::Odd => dispatch!(level, simd => groups::<_, false>(simd, f, g, tails)),
         }
         task.beat(work(f.len()))?;
     }
@@ -52,7 +52,7 @@ pub(super) fn work(blocks: usize) -> u64 {
     (blocks / LANES * GROUP_WORK) as u64
 }
 
-type Group<S> = [Lanes<S>; LANES];
+type LaneGroup<S> = [Lanes<S>; LANES];
 
 #[inline(always)]
 fn groups<S: Simd, const EVEN: bool>(simd: S, f: &mut [Block], g: &mut [Block], tails: &[Block]) {
@@ -79,19 +79,19 @@ fn groups<S: Simd, const EVEN: bool>(simd: S, f: &mut [Block], g: &mut [Block], 
 }
 
 #[inline(always)]
-fn load<S: Simd>(simd: S, blocks: &[Block]) -> Group<S> {
+fn load<S: Simd>(simd: S, blocks: &[Block]) -> LaneGroup<S> {
     transpose(std::array::from_fn(|index| Lanes::load(simd, &blocks[index])))
 }
 
 #[inline(always)]
-fn store<S: Simd>(group: Group<S>, blocks: &mut [Block]) {
+fn store<S: Simd>(group: LaneGroup<S>, blocks: &mut [Block]) {
     for (lanes, block) in transpose(group).into_iter().zip(blocks) {
         lanes.store(block);
     }
 }
 
 #[inline(always)]
-fn transpose<S: Simd>(group: Group<S>) -> Group<S> {
+fn transpose<S: Simd>(group: LaneGroup<S>) -> LaneGroup<S> {
     let re = transpose_reals(group.map(|lanes| lanes.re));
     let im = transpose_reals(group.map(|lanes| lanes.im));
     std::array::from_fn(|index| Lanes {
@@ -141,7 +141,7 @@ impl<S: Simd> Twists<S> {
     }
 
     #[inline(always)]
-    fn forward(&self, x: &mut Group<S>) {
+    fn forward(&self, x: &mut LaneGroup<S>) {
         for index in 0..4 {
             let (low, high) = (x[index], x[index + 4] * self.upper);
             (x[index], x[index + 4]) = (low + high, low - high);
@@ -161,7 +161,7 @@ impl<S: Simd> Twists<S> {
     }
 
     #[inline(always)]
-    fn inverse(&self, x: &mut Group<S>) {
+    fn inverse(&self, x: &mut LaneGroup<S>) {
         for (index, root) in [(0, self.lower[0]), (4, self.lower[1])] {
             let (low, high) = (x[index], x[index + 1]);
             (x[index], x[index + 1]) = (low + high, (low - high).mul_conjugate(root));

@@ -7,7 +7,7 @@ use std::cell::Cell;
 
 use super::block::Operation;
 use super::bound::{EPSILON, MULTIPLICATION, ROOT};
-use super::{Block, Form, Roots, Wanted, transform};
+use super::{Block, QuadraticForm, Roots, Wanted, transform};
 use crate::progress::Cancelled;
 use crate::task::Task;
 
@@ -22,7 +22,7 @@ thread_local! {
 /// Transforms as [`transform`] does, on one thread, with errors of so many times what the bound takes.
 pub(super) fn transform_with_errors(
     times: f64,
-    what: (Form, Wanted),
+    what: (QuadraticForm, Wanted),
     factors: [&mut Vec<Block>; 2],
     task: &Task<'_>,
 ) -> Result<(), Cancelled> {

@@ -1,10 +1,10 @@
-use testkit::Database;
+use testkit::TestDatabase;
 
 use crate::psql;
 
 #[test]
 fn two_databases_share_a_server_and_no_table() {
-    let (one, two) = (Database::create(), Database::create());
+    let (one, two) = (TestDatabase::create(), TestDatabase::create());
     one.psql("create table t (n int); insert into t values (1), (2)");
     assert_eq!(one.psql("select n, n * 2 from t order by n"), "1|2\n2|4");
     assert_eq!(
@@ -17,7 +17,7 @@ fn two_databases_share_a_server_and_no_table() {
 
 #[test]
 fn a_database_goes_with_its_value_despite_connections() {
-    let (kept, dropped) = (Database::create(), Database::create());
+    let (kept, dropped) = (TestDatabase::create(), TestDatabase::create());
     let mut command = psql();
     command.args(["-X", "-A", "-t", "-d", dropped.url()]);
     let mut session = testkit::Process::spawn(command);
@@ -33,7 +33,7 @@ fn a_database_goes_with_its_value_despite_connections() {
 
 #[test]
 fn the_server_keeps_what_it_acknowledges() {
-    let database = Database::create();
+    let database = TestDatabase::create();
     for setting in ["fsync", "full_page_writes", "synchronous_commit"] {
         assert_eq!(database.psql(&format!("show {setting}")), "on", "{setting}");
     }
@@ -42,5 +42,5 @@ fn the_server_keeps_what_it_acknowledges() {
 #[test]
 #[should_panic(expected = "syntax error")]
 fn a_refused_statement_panics_with_the_servers_reason() {
-    Database::create().psql("selec 1");
+    TestDatabase::create().psql("selec 1");
 }

@@ -7,7 +7,7 @@ use durable_jobs::worker::WorkerObserver;
 use tokio::sync::watch;
 
 use crate::Error;
-use crate::snapshot::LastExit;
+use crate::snapshot::WorkerExit;
 use crate::supervisor::WorkerFailure;
 use crate::supervisor::ipc::{self, FromChild, Received, Receiver, Sender, ToWorker};
 
@@ -31,7 +31,7 @@ pub struct SupervisorLink {
 #[derive(Debug, Clone)]
 pub struct Predecessor {
     /// The end, in the supervisor's words.
-    pub exit: LastExit,
+    pub exit: WorkerExit,
     /// The moment at which it was told.
     pub told: Instant,
 }

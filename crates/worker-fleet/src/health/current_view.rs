@@ -1,7 +1,7 @@
 //! A sample as of now: ages go on, and what nobody confirms any more is unknown.
 
 use super::sample::{Link, SnapshotSample};
-use crate::snapshot::{LastExit, Phase, SILENCE, Snapshot, WorkerState, WorkerView};
+use crate::snapshot::{Phase, SILENCE, Snapshot, WorkerExit, WorkerSnapshot, WorkerState};
 
 /// A sample as of now.
 pub(super) struct CurrentView {
@@ -42,7 +42,7 @@ impl CurrentView {
         self.snapshot.as_ref().map(|snapshot| snapshot.phase)
     }
 
-    pub(super) fn workers(&self) -> &[WorkerView] {
+    pub(super) fn workers(&self) -> &[WorkerSnapshot] {
         self.snapshot.as_ref().map_or(&[], |snapshot| &snapshot.workers)
     }
 }
@@ -64,7 +64,7 @@ fn standstill(snapshot: &Snapshot) -> Option<String> {
 }
 
 /// Shows a worker as unknown unless its state is confirmed.
-fn doubt(worker: &mut WorkerView, is_unheard: bool) {
+fn doubt(worker: &mut WorkerSnapshot, is_unheard: bool) {
     let is_stale = worker.heartbeat_age_seconds.is_none_or(is_silence);
     if is_unheard || (worker.state.is_ready() && is_stale) {
         worker.state = WorkerState::Unknown;
@@ -84,7 +84,7 @@ fn advance(snapshot: &mut Snapshot, by: f64) {
     }
 }
 
-fn advance_worker(worker: &mut WorkerView, by: f64) {
+fn advance_worker(worker: &mut WorkerSnapshot, by: f64) {
     older(&mut worker.state_seconds, by);
     if let Some(age) = &mut worker.heartbeat_age_seconds {
         older(age, by);
@@ -101,7 +101,7 @@ fn advance_worker(worker: &mut WorkerView, by: f64) {
     advance_exit(worker.last_exit.as_mut(), by);
 }
 
-fn advance_exit(exit: Option<&mut LastExit>, by: f64) {
+fn advance_exit(exit: Option<&mut WorkerExit>, by: f64) {
     if let Some(exit) = exit {
         older(&mut exit.age_seconds, by);
     }

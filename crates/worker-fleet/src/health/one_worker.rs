@@ -11,7 +11,7 @@ use durable_jobs::worker::{WorkerObserver, WorkerReport};
 use tokio::sync::watch;
 
 use super::sample::{Link, SnapshotSample, SnapshotSource};
-use crate::snapshot::{Phase, PrivateDatabase, Snapshot, WorkerState, WorkerView};
+use crate::snapshot::{Phase, PrivateDatabase, Snapshot, WorkerSnapshot, WorkerState};
 
 /// One worker that looks after itself. Cheap to clone; all clones are one.
 #[derive(Clone)]
@@ -97,11 +97,11 @@ impl OneWorker {
         (now, state.1.elapsed())
     }
 
-    fn view(&self) -> WorkerView {
+    fn view(&self) -> WorkerSnapshot {
         let report = self.report();
         let (state, in_state) = self.state(report.as_ref());
         let heartbeat_age = locked(&self.0.last_beat).elapsed();
-        let mut view = WorkerView {
+        let mut view = WorkerSnapshot {
             slot: self.0.slot,
             executor_id: None,
             pid: Some(std::process::id()),

@@ -11,7 +11,7 @@ use tracing::warn;
 
 use super::ipc::{FromChild, Received, ToWorker, WorkerFailure};
 use super::process::{Child, ProcessSlot, WorkerProcess, WorkerRecord, WorkerTimes};
-use crate::snapshot::{WorkerState, WorkerView};
+use crate::snapshot::{WorkerSnapshot, WorkerState};
 
 /// The place of a worker.
 pub(super) struct WorkerSlot {
@@ -159,7 +159,7 @@ impl WorkerSlot {
     }
 
     /// Describes the worker to others.
-    pub(super) fn view(&mut self, now: Instant) -> WorkerView {
+    pub(super) fn view(&mut self, now: Instant) -> WorkerSnapshot {
         let state = self.state(now);
         if self.shown.0 != state {
             self.shown = (state, now);
@@ -168,7 +168,7 @@ impl WorkerSlot {
         let silence = process.map(|process| process.silence(now).as_secs_f64());
         let has_beaten = process.is_some_and(|process| process.has_beaten);
         let report = self.report();
-        WorkerView {
+        WorkerSnapshot {
             slot: self.number,
             executor_id: self.executor_id.clone(),
             pid: self.process.pid(),

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use abaci_web::Kill;
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, kill_process};
-use worker_fleet::snapshot::{Snapshot, WorkerView};
+use worker_fleet::snapshot::{Snapshot, WorkerSnapshot};
 use worker_fleet::supervisor;
 
 use super::sandbox::DemoSandbox;
@@ -64,7 +64,7 @@ impl DemoFleet {
     }
 
     /// Finds the worker of an executor id, if it has a process.
-    pub(super) async fn worker(&self, executor_id: &str) -> anyhow::Result<Option<WorkerView>> {
+    pub(super) async fn worker(&self, executor_id: &str) -> anyhow::Result<Option<WorkerSnapshot>> {
         worker_in(&self.directory, executor_id).await
     }
 
@@ -126,7 +126,7 @@ impl Drop for DemoFleet {
     }
 }
 
-async fn worker_in(directory: &Path, executor_id: &str) -> anyhow::Result<Option<WorkerView>> {
+async fn worker_in(directory: &Path, executor_id: &str) -> anyhow::Result<Option<WorkerSnapshot>> {
     let snapshot = supervisor::look(directory).await?;
     let workers = snapshot.into_iter().flat_map(|snapshot| snapshot.workers);
     let mut found = workers.filter(|worker| worker.executor_id.as_deref() == Some(executor_id));

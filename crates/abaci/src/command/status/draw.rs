@@ -4,7 +4,7 @@ use durable_jobs::client::{PriorityWait, QueueStatus};
 use durable_jobs::database::ConnectionLimit;
 use durable_jobs::presence::Presence;
 use durable_jobs::record::RunningJob;
-use worker_fleet::snapshot::{LastExit, Phase, Snapshot, WorkerState, WorkerView};
+use worker_fleet::snapshot::{Phase, Snapshot, WorkerExit, WorkerSnapshot, WorkerState};
 
 use super::StatusReport;
 use crate::output::{self, Paint, Table};
@@ -170,7 +170,7 @@ fn queue_trouble(report: &StatusReport, queue: &QueueStatus) -> String {
 }
 
 /// The table of workers, and below it why some of them take no jobs.
-fn workers(workers: &[WorkerView], width: usize) -> Vec<String> {
+fn workers(workers: &[WorkerSnapshot], width: usize) -> Vec<String> {
     let mut table = worker_table(workers);
     table.fit(width, &DISPENSABLE);
     let mut lines = table.lines();
@@ -195,7 +195,7 @@ fn workers(workers: &[WorkerView], width: usize) -> Vec<String> {
 /// The header over what the workers are doing.
 const STATE: &str = "STATE";
 
-fn worker_table(workers: &[WorkerView]) -> Table {
+fn worker_table(workers: &[WorkerSnapshot]) -> Table {
     let mut table = Table::new(["SLOT", "PID", STATE, "BEAT", "RESTARTS", "JOB", "LAST EXIT"]);
     for worker in workers {
         table.row([
@@ -246,14 +246,14 @@ fn paint(line: &mut String, column: usize, state: WorkerState) {
 }
 
 /// Explains why a worker takes no jobs, with the message of its host's system or of its last process, and the next attempt.
-fn trouble(worker: &WorkerView) -> Option<(String, String)> {
+fn trouble(worker: &WorkerSnapshot) -> Option<(String, String)> {
     let label = format!("slot {}    ", worker.slot);
     if let Some(host) = worker.host.as_ref().filter(|_| worker.state.is_ready()) {
         let next = span(host.retry_in_seconds);
         return Some((label, format!("{}; next try in {next}", host.reason)));
     }
     let said = worker.last_exit.as_ref().filter(|exit| exit.reason.is_some());
-    let why = worker.start_failure.clone().or_else(|| said.map(LastExit::how));
+    let why = worker.start_failure.clone().or_else(|| said.map(WorkerExit::how));
     let why = why.filter(|_| !worker.state.is_ready() && worker.state != WorkerState::Draining)?;
     let next = worker.restart_in_seconds;
     let next = next.map_or_else(String::new, |seconds| format!("; next try in {}", span(seconds)));
@@ -299,7 +299,7 @@ fn jobs(running: &[RunningJob]) -> String {
 }
 
 /// Says how the last process ended, in short; the reason stands below the table.
-fn last_exit(worker: &WorkerView) -> String {
+fn last_exit(worker: &WorkerSnapshot) -> String {
     match (&worker.start_failure, &worker.last_exit) {
         (Some(_), _) => "not started".to_owned(),
         (None, Some(end)) => exit(end),
@@ -307,7 +307,7 @@ fn last_exit(worker: &WorkerView) -> String {
     }
 }
 
-fn exit(exit: &LastExit) -> String {
+fn exit(exit: &WorkerExit) -> String {
     let how = match (&exit.signal, exit.code) {
         (Some(signal), _) => signal.clone(),
         (None, Some(code)) => format!("code {code}"),

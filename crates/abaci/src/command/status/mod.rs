@@ -19,7 +19,7 @@ use fibonacci_jobs::VERSION;
 use serde::Serialize;
 use tokio::time::timeout;
 use worker_fleet::signals::Signals;
-use worker_fleet::snapshot::{Snapshot, WorkerView};
+use worker_fleet::snapshot::{Snapshot, WorkerSnapshot};
 use worker_fleet::supervisor;
 
 use crate::clocks::{WrongClock, wrong_clocks};
@@ -142,7 +142,7 @@ impl StatusReport {
 
     fn is_taken_by_fleet(&self) -> bool {
         let mut workers = self.fleet_of_queue().into_iter().flat_map(|fleet| &fleet.workers);
-        workers.any(WorkerView::takes_jobs)
+        workers.any(WorkerSnapshot::takes_jobs)
     }
 
     /// The fleet, if the queue is its own.

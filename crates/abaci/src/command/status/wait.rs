@@ -11,7 +11,7 @@ use durable_jobs::client::QueueVersion;
 use fibonacci_jobs::VERSION;
 use tokio::time::{Instant, sleep, timeout_at};
 use worker_fleet::signals::Signals;
-use worker_fleet::snapshot::{LastExit, Phase, Snapshot, WorkerView};
+use worker_fleet::snapshot::{Phase, Snapshot, WorkerExit, WorkerSnapshot};
 
 use super::{StatusReport, look};
 use crate::config::{Config, Period};
@@ -118,7 +118,7 @@ fn missing_in(fleet: &Snapshot) -> Option<String> {
 }
 
 /// Says why a worker takes no jobs, as far as that is known.
-fn why_absent(worker: &WorkerView) -> String {
+fn why_absent(worker: &WorkerSnapshot) -> String {
     let failure = worker
         .database
         .as_ref()
@@ -128,7 +128,7 @@ fn why_absent(worker: &WorkerView) -> String {
         .clone()
         .or_else(|| worker.host.as_ref().map(|trouble| trouble.reason.clone()))
         .or(failure)
-        .or_else(|| worker.last_exit.as_ref().map(LastExit::how));
+        .or_else(|| worker.last_exit.as_ref().map(WorkerExit::how));
     let reason = reason.map_or_else(String::new, |reason| format!(" ({reason})"));
     format!(
         "the one in slot {} is {}{reason}",

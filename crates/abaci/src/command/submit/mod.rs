@@ -29,7 +29,7 @@ use crate::flags::{LimitFlags, QueueFlags, TableFlags, WaitFlags, one_of};
 use crate::output::{self, Format};
 use crate::wait::JobWait;
 
-use place::Place;
+use place::EntryPlace;
 use workload::{PlacedEntry, Workload};
 
 /// A submission of more jobs than this takes long enough to be cut short.
@@ -105,7 +105,7 @@ struct Queued<'a> {
 struct Submission {
     jobs: Vec<(NewJob, Request)>,
     /// Where each of them is written.
-    places: Vec<Place>,
+    places: Vec<EntryPlace>,
     /// The flag that a delay is given by.
     delay_flag: &'static str,
     /// Absent for a single job that was not said to be of one.

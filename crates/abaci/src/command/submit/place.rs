@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 /// The place where one job is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum EntryPlace {
     /// An argument, from 1.
     Argument(usize),
     /// A line, from 1, of a file or of stdin.
@@ -14,7 +14,7 @@ pub(super) enum Place {
     Drawn(usize),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for EntryPlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Argument(number) => write!(f, "argument {number}"),

@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 
-use crate::index_range::IndexRange;
+use fibonacci_jobs::IndexRange;
 
 /// A generator of indices; the same seed draws the same ones.
 pub(super) struct Random(Rng);

@@ -8,16 +8,16 @@ use clap::{Args, ValueHint};
 use fibonacci_jobs::Algorithm;
 use fibonacci_jobs::record::{Entry, RequestError};
 
-use super::place::Place;
+use super::place::EntryPlace;
 use super::random::Random;
 use crate::exit::Failed;
-use crate::index_range::IndexRange;
 use crate::output;
+use fibonacci_jobs::IndexRange;
 
 /// A job, and where it is written.
 pub(super) struct PlacedEntry {
     pub(super) entry: Entry,
-    pub(super) place: Place,
+    pub(super) place: EntryPlace,
 }
 
 /// The sources of requests.
@@ -56,7 +56,7 @@ impl Workload {
             } else {
                 let entry = Entry::read(text, algorithm);
                 let entry = entry.map_err(|error| Failed::usage(error.to_string()))?;
-                let place = Place::Argument(number);
+                let place = EntryPlace::Argument(number);
                 entries.push(PlacedEntry { entry, place });
             }
         }
@@ -73,7 +73,7 @@ impl Workload {
             let mut random = Random::seeded(seed);
             let draw = |number| PlacedEntry {
                 entry: Entry::of_index(random.index(range), algorithm),
-                place: Place::Drawn(number),
+                place: EntryPlace::Drawn(number),
             };
             entries.extend((1..=count).map(draw));
         }
@@ -101,7 +101,7 @@ fn from_file(path: &Path, algorithm: Option<Algorithm>) -> Result<Vec<PlacedEntr
     let entries = numbered
         .filter(|(line, _)| !is_comment(line))
         .map(|(line, number)| {
-            let place = Place::Line(Arc::clone(&source), number);
+            let place = EntryPlace::Line(Arc::clone(&source), number);
             let entry = Entry::read(line, algorithm);
             let entry = entry.map_err(|error| Failed::usage(format!("{place}: {error}")))?;
             Ok(PlacedEntry { entry, place })

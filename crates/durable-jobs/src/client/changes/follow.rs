@@ -54,7 +54,7 @@ pub(super) struct Follow {
 }
 
 /// The database's place in its history.
-pub(super) struct Place {
+pub(super) struct DatabasePlace {
     pub(super) horizon: i64,
     /// The number of the next transaction.
     pub(super) next: i64,
@@ -66,7 +66,7 @@ pub(super) struct Place {
 
 /// An answer of the database: its place, and jobs with the numbers of the transactions that changed them.
 pub(super) struct Seen {
-    pub(super) place: Place,
+    pub(super) place: DatabasePlace,
     pub(super) jobs: Vec<(i64, Job)>,
 }
 
@@ -83,7 +83,7 @@ pub(super) struct Question {
 }
 
 /// The part of an answer that is told.
-pub(super) struct Answer {
+pub(super) struct SettledChanges {
     pub(super) moment: Moment,
     pub(super) jobs: Vec<Job>,
     pub(super) is_cut: bool,
@@ -134,7 +134,7 @@ impl Question {
     }
 
     /// Returns the question to ask instead, where a transaction has ended that wrote before the dates that were looked at.
-    pub(super) fn instead(&self, place: &Place) -> Option<Self> {
+    pub(super) fn instead(&self, place: &DatabasePlace) -> Option<Self> {
         let since = self.since.as_ref()?;
         let is_enough = place.horizon == since.horizon || self.dated_since_ms == since.begun_ms();
         if is_enough || self.base.is_some() {
@@ -172,19 +172,19 @@ impl Question {
     }
 
     /// Settles what one missed who hears of everything after `until`.
-    pub(super) fn missed(self, seen: Seen, follow: Option<&Follow>, until: Moment) -> Answer {
+    pub(super) fn missed(self, seen: Seen, follow: Option<&Follow>, until: Moment) -> SettledChanges {
         let Seen { place, jobs } = seen;
         let follow = follow.filter(|follow| follow.last == until);
         let (Some(since), Some(told)) = (self.since, until.ahead.clone()) else {
-            return Answer::cut(until);
+            return SettledChanges::cut(until);
         };
         let is_known = since.ahead.is_some() && since <= until && since.is_in_reach(place.now_ms);
         if !is_known || jobs.len() > MOST || place.is_another_history(&since, follow) {
-            return Answer::cut(until);
+            return SettledChanges::cut(until);
         }
         let is_told = |number: i64| number < until.horizon || told.binary_search(&number).is_ok();
         let jobs = jobs.into_iter().filter(|(number, _)| is_told(*number));
-        Answer {
+        SettledChanges {
             jobs: jobs.map(|(_, job)| job).collect(),
             moment: until,
             is_cut: false,
@@ -192,7 +192,7 @@ impl Question {
     }
 
     /// Settles what is told, and what is remembered; nothing of one who asks in between.
-    pub(super) fn answer(&self, seen: Seen, follow: Option<&Follow>) -> (Answer, Option<Follow>) {
+    pub(super) fn answer(&self, seen: Seen, follow: Option<&Follow>) -> (SettledChanges, Option<Follow>) {
         let is_other = follow.is_some_and(|follow| {
             self.since.as_ref() != Some(&follow.last) && follow.asked.elapsed() < SILENCE
         });
@@ -200,7 +200,7 @@ impl Question {
         (answer, (!is_other).then_some(next))
     }
 
-    fn told_of(&self, seen: Seen, follow: Option<&Follow>) -> (Answer, Follow) {
+    fn told_of(&self, seen: Seen, follow: Option<&Follow>) -> (SettledChanges, Follow) {
         let Seen { place, jobs } = seen;
         let live = follow.filter(|follow| self.since.as_ref() == Some(&follow.last));
         let goes_on = |since: &&Moment| !place.is_another_history(since, live);
@@ -240,10 +240,10 @@ impl Question {
             marks,
         };
         if is_cut {
-            return (Answer::cut(moment), next);
+            return (SettledChanges::cut(moment), next);
         }
         let jobs = jobs.into_iter().filter(|_| since.is_some());
-        let answer = Answer {
+        let answer = SettledChanges {
             moment,
             jobs: jobs.map(|(_, job)| job).collect(),
             is_cut,
@@ -252,7 +252,7 @@ impl Question {
     }
 }
 
-impl Place {
+impl DatabasePlace {
     /// Tests whether numbers and times of before mean nothing any more. A server that crashed may give numbers out again.
     fn is_another_history(&self, since: &Moment, live: Option<&Follow>) -> bool {
         self.server_start_ms > since.ms
@@ -282,7 +282,7 @@ impl Moment {
     }
 }
 
-impl Answer {
+impl SettledChanges {
     /// An answer to one who is to read anew.
     fn cut(moment: Moment) -> Self {
         Self {

@@ -25,7 +25,7 @@ use sqlx::{AssertSqlSafe, Either, Row};
 pub(super) use follow::Followed;
 pub use moment::{Moment, MomentError};
 
-use follow::{Place, Question, Seen};
+use follow::{DatabasePlace, Question, Seen};
 
 use super::{Client, unreadable};
 use crate::database::workflow_rows::ChangesQuery;
@@ -143,7 +143,7 @@ impl Client {
 
     fn seen_in(&self, rows: &[PgRow]) -> Result<Seen, sqlx::Error> {
         let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-        let place = Place {
+        let place = DatabasePlace {
             horizon: first.try_get("horizon")?,
             next: first.try_get("next")?,
             snapshot: first.try_get("snapshot")?,

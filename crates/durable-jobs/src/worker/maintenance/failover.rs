@@ -49,11 +49,11 @@ pub(crate) struct Failover {
     host: String,
     contact: watch::Receiver<Contact>,
     /// The executors that are not known to be gone.
-    watched: HashMap<String, Standstill<Seen>>,
+    watched: HashMap<String, Standstill<SeenWorker>>,
 }
 
 #[derive(Clone, PartialEq)]
-struct Seen {
+struct SeenWorker {
     /// Empty for one without a row.
     beat: String,
     incarnation: Option<String>,
@@ -63,7 +63,7 @@ struct Seen {
 /// An executor that looks dead.
 struct Dead {
     executor_id: String,
-    seen: Seen,
+    seen: SeenWorker,
     lock: HeldLock,
 }
 
@@ -145,12 +145,12 @@ impl Failover {
         let others = workers
             .iter()
             .filter(|worker| worker.executor_id != self.executor_id)
-            .map(|worker| (worker.executor_id.clone(), Seen::of(worker, &self.host)));
+            .map(|worker| (worker.executor_id.clone(), SeenWorker::of(worker, &self.host)));
         let (gone, mut seen): (HashMap<_, _>, HashMap<_, _>) =
             others.partition(|(_, seen)| seen.sight == Sight::Gone);
         let orphans = orphans
             .into_iter()
-            .map(|executor_id| (executor_id, Seen::orphan()));
+            .map(|executor_id| (executor_id, SeenWorker::orphan()));
         seen.extend(orphans);
         let mut before = std::mem::take(&mut self.watched);
         let looks = seen.into_iter().map(|(executor_id, seen)| {
@@ -222,7 +222,7 @@ impl Failover {
     }
 }
 
-impl Seen {
+impl SeenWorker {
     fn of(worker: &Presence, host: &str) -> Self {
         Self {
             beat: worker.beat.clone(),
@@ -305,9 +305,9 @@ mod tests {
     #[test]
     fn a_held_lock_is_life_until_a_longer_silence_out_of_sight() {
         let after = |sight, silence| {
-            Seen {
+            SeenWorker {
                 sight,
-                ..Seen::orphan()
+                ..SeenWorker::orphan()
             }
             .lock_after(silence)
         };

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::health::current_view::{CurrentView, rounded};
 use crate::health::verdict::{DatabaseState, HealthStatus, HealthVerdict, ProbeResult};
-use crate::snapshot::{Phase, PrivateDatabase, ServingView, WorkerView};
+use crate::snapshot::{Phase, PrivateDatabase, ServingView, WorkerSnapshot};
 
 #[derive(Serialize)]
 pub(crate) struct Document<'a> {
@@ -22,7 +22,7 @@ pub(crate) struct Document<'a> {
     version: &'static str,
     phase: Option<Phase>,
     supervisor: Option<SupervisorStatus>,
-    workers: &'a [WorkerView],
+    workers: &'a [WorkerSnapshot],
     ready_workers: usize,
     wanted_workers: Option<u32>,
     health: Option<&'a ServingView>,

@@ -14,7 +14,7 @@ use prometheus_client::registry::{Registry, Unit};
 use crate::health::application::Application;
 use crate::health::current_view::CurrentView;
 use crate::health::verdict::{ANSWER_EXPIRY, DatabaseState, HealthVerdict, ProbeResult};
-use crate::snapshot::{WorkerState, WorkerView};
+use crate::snapshot::{WorkerSnapshot, WorkerState};
 
 pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
@@ -104,10 +104,10 @@ fn of_server(view: &CurrentView, probed: &ProbeResult, verdict: &HealthVerdict) 
     metrics
 }
 
-fn of_workers(workers: &[WorkerView]) -> Vec<Metric> {
+fn of_workers(workers: &[WorkerSnapshot]) -> Vec<Metric> {
     let in_state = |state: WorkerState| workers.iter().filter(|worker| worker.state == state).count();
     let states = STATES.map(|state| (state.name().to_owned(), number(in_state(state))));
-    let of_each = |value: fn(&WorkerView) -> Option<f64>| {
+    let of_each = |value: fn(&WorkerSnapshot) -> Option<f64>| {
         let samples = workers
             .iter()
             .filter_map(|worker| Some((worker.slot.to_string(), value(worker)?)));

@@ -11,7 +11,7 @@ use durable_jobs::worker::HostTrouble;
 use serde::Serialize;
 
 use super::current_view::{CurrentView, is_silence};
-use crate::snapshot::{Phase, WorkerState, WorkerView};
+use crate::snapshot::{Phase, WorkerSnapshot, WorkerState};
 
 /// An answer of the database that is older than this says nothing any more.
 pub(super) const ANSWER_EXPIRY: Duration = Duration::from_secs(5);
@@ -165,7 +165,7 @@ fn nobody(troubles: &[String]) -> String {
 }
 
 /// Describes why a worker takes no jobs; nothing when it does.
-fn trouble(worker: &WorkerView) -> Option<String> {
+fn trouble(worker: &WorkerSnapshot) -> Option<String> {
     let what = match worker.state {
         WorkerState::Idle | WorkerState::Busy => {
             return host_trouble(worker).or_else(|| database_trouble(worker));
@@ -183,7 +183,7 @@ fn trouble(worker: &WorkerView) -> Option<String> {
     Some(format!("worker {} {what}", worker.slot))
 }
 
-fn host_trouble(worker: &WorkerView) -> Option<String> {
+fn host_trouble(worker: &WorkerSnapshot) -> Option<String> {
     let HostTrouble {
         reason,
         retry_in_seconds,
@@ -195,7 +195,7 @@ fn host_trouble(worker: &WorkerView) -> Option<String> {
     Some(format!("worker {} {reason}; trying again {next}", worker.slot))
 }
 
-fn database_trouble(worker: &WorkerView) -> Option<String> {
+fn database_trouble(worker: &WorkerSnapshot) -> Option<String> {
     let slot = worker.slot;
     let Some(contact) = &worker.database else {
         return Some(format!("worker {slot} has not reached the database yet"));
@@ -208,19 +208,19 @@ fn database_trouble(worker: &WorkerView) -> Option<String> {
 }
 
 /// Describes the end of the process before one that starts, where it gave a reason.
-fn predecessor(worker: &WorkerView) -> String {
+fn predecessor(worker: &WorkerSnapshot) -> String {
     let said = worker.last_exit.as_ref().filter(|exit| exit.reason.is_some());
     said.map_or_else(String::new, |exit| format!(", after {}", exit.how()))
 }
 
-fn heartbeat(worker: &WorkerView) -> String {
+fn heartbeat(worker: &WorkerSnapshot) -> String {
     let age = worker.heartbeat_age_seconds;
     age.map_or_else(String::new, |age| {
         format!(", its last heartbeat was {age:.1} s ago")
     })
 }
 
-fn end_and_restart(worker: &WorkerView) -> String {
+fn end_and_restart(worker: &WorkerSnapshot) -> String {
     let end = match (&worker.start_failure, &worker.last_exit) {
         (Some(reason), _) => format!(" ({reason})"),
         (None, Some(exit)) => format!(" ({})", exit.how()),

@@ -14,15 +14,15 @@ use super::super::routes::document::{Answerer, Document};
 use super::super::routes::metrics;
 use super::super::sample::{Link, SnapshotSample};
 use super::*;
-use crate::snapshot::{LastExit, PrivateDatabase, ServingView, Snapshot, SupervisorView};
+use crate::snapshot::{PrivateDatabase, ServingView, Snapshot, SupervisorView, WorkerExit};
 
 const APPLICATION: Application = Application {
     name: "abaci",
     version: "VERSION",
 };
 
-fn worker(slot: u32, state: WorkerState) -> WorkerView {
-    WorkerView {
+fn worker(slot: u32, state: WorkerState) -> WorkerSnapshot {
+    WorkerSnapshot {
         slot,
         executor_id: Some(format!("host/{slot}")),
         pid: Some(100 + slot),
@@ -42,8 +42,8 @@ fn worker(slot: u32, state: WorkerState) -> WorkerView {
     }
 }
 
-fn killed(slot: u32, state: WorkerState, restart_in_seconds: f64) -> WorkerView {
-    let last_exit = LastExit {
+fn killed(slot: u32, state: WorkerState, restart_in_seconds: f64) -> WorkerSnapshot {
+    let last_exit = WorkerExit {
         pid: 99,
         code: None,
         signal: Some("SIGKILL".to_owned()),
@@ -51,7 +51,7 @@ fn killed(slot: u32, state: WorkerState, restart_in_seconds: f64) -> WorkerView 
         ran_seconds: 7.0,
         age_seconds: 0.1,
     };
-    WorkerView {
+    WorkerSnapshot {
         pid: None,
         heartbeat_age_seconds: None,
         database: None,
@@ -62,7 +62,7 @@ fn killed(slot: u32, state: WorkerState, restart_in_seconds: f64) -> WorkerView 
     }
 }
 
-fn sample(workers: Vec<WorkerView>) -> SnapshotSample {
+fn sample(workers: Vec<WorkerSnapshot>) -> SnapshotSample {
     let snapshot = Snapshot {
         supervisor: Some(SupervisorView {
             database: String::new(),

@@ -7,7 +7,7 @@ mod channel;
 use durable_jobs::worker::WorkerReport;
 use serde::{Deserialize, Serialize};
 
-use crate::snapshot::{LastExit, Snapshot};
+use crate::snapshot::{Snapshot, WorkerExit};
 
 pub(crate) use channel::{Received, Receiver, Sender, inherited, pair, send_now, write_line};
 
@@ -43,7 +43,7 @@ pub struct WorkerFailure {
 #[serde(tag = "say", rename_all = "snake_case")]
 pub(crate) enum ToWorker {
     /// The end of the last process in its slot, the first message where there was one.
-    Predecessor { exit: LastExit },
+    Predecessor { exit: WorkerExit },
 }
 
 /// A message of a supervisor to a serving process.

@@ -5,11 +5,16 @@ use std::process::ExitStatus;
 use std::time::Instant;
 
 use super::child::Child;
-use crate::snapshot::LastExit;
+use crate::snapshot::WorkerExit;
 
 /// Describes the end of a child; `reason` is its last message or why it was killed.
-pub(crate) fn exit_of(child: &Child, status: ExitStatus, reason: Option<String>, ended: Instant) -> LastExit {
-    LastExit {
+pub(crate) fn exit_of(
+    child: &Child,
+    status: ExitStatus,
+    reason: Option<String>,
+    ended: Instant,
+) -> WorkerExit {
+    WorkerExit {
         pid: child.pid,
         code: status.code(),
         signal: status.signal().map(signal_name),

@@ -7,7 +7,7 @@ use super::child::Child;
 use super::end;
 use super::managed::ManagedProcess;
 use super::restarts::{Intensity, Pause, Restarts, RunOutcome};
-use crate::snapshot::LastExit;
+use crate::snapshot::WorkerExit;
 
 /// The place of a process with a record `R`.
 pub(crate) struct ProcessSlot<R> {
@@ -16,7 +16,7 @@ pub(crate) struct ProcessSlot<R> {
     history: Restarts,
     pub(crate) restarts: u32,
     /// The end of the last process, and when that was.
-    last_end: Option<(LastExit, Instant)>,
+    last_end: Option<(WorkerExit, Instant)>,
 }
 
 /// The reason for an empty place, and when it is filled.
@@ -170,9 +170,9 @@ impl<R: Default> ProcessSlot<R> {
     }
 
     /// Describes the end of the last process.
-    pub(crate) fn last_exit(&self, now: Instant) -> Option<LastExit> {
+    pub(crate) fn last_exit(&self, now: Instant) -> Option<WorkerExit> {
         let (exit, ended) = self.last_end.as_ref()?;
-        Some(LastExit {
+        Some(WorkerExit {
             age_seconds: now.saturating_duration_since(*ended).as_secs_f64(),
             ..exit.clone()
         })

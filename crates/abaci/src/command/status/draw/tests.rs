@@ -9,8 +9,8 @@ use worker_fleet::snapshot::{PrivateDatabase, ServingView, SupervisorView};
 use super::super::QueueReport;
 use super::*;
 
-fn worker(slot: u32, state: WorkerState) -> WorkerView {
-    WorkerView {
+fn worker(slot: u32, state: WorkerState) -> WorkerSnapshot {
+    WorkerSnapshot {
         slot,
         executor_id: Some(format!("host/{slot}")),
         pid: Some(10_000 + slot),
@@ -27,7 +27,7 @@ fn worker(slot: u32, state: WorkerState) -> WorkerView {
     }
 }
 
-fn busy(slot: u32) -> WorkerView {
+fn busy(slot: u32) -> WorkerSnapshot {
     let job = RunningJob {
         workflow_id: "id".to_owned(),
         details: Details::default().with("n", 46),
@@ -38,14 +38,14 @@ fn busy(slot: u32) -> WorkerView {
         bytes: None,
         seconds: 1.5,
     };
-    WorkerView {
+    WorkerSnapshot {
         running: vec![job],
         ..worker(slot, WorkerState::Busy)
     }
 }
 
-fn ended(slot: u32, state: WorkerState, signal: Option<&str>, reason: Option<&str>) -> WorkerView {
-    let last_exit = LastExit {
+fn ended(slot: u32, state: WorkerState, signal: Option<&str>, reason: Option<&str>) -> WorkerSnapshot {
+    let last_exit = WorkerExit {
         pid: 99,
         code: signal.is_none().then_some(2),
         signal: signal.map(str::to_owned),
@@ -53,7 +53,7 @@ fn ended(slot: u32, state: WorkerState, signal: Option<&str>, reason: Option<&st
         ran_seconds: 7.0,
         age_seconds: 3.4,
     };
-    WorkerView {
+    WorkerSnapshot {
         pid: None,
         heartbeat_age_seconds: None,
         restart_in_seconds: Some(42.0),

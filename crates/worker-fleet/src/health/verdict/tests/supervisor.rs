@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn an_old_heartbeat_in_a_recent_snapshot_is_unknown() {
     for heartbeat_age_seconds in [Some(10.1), None] {
-        let stale = WorkerView {
+        let stale = WorkerSnapshot {
             heartbeat_age_seconds,
             ..worker(0, WorkerState::Busy)
         };
@@ -59,7 +59,7 @@ fn a_silent_or_gone_supervisor_makes_every_worker_unknown() {
 #[test]
 fn a_server_without_supervisor_lives_while_its_loop_turns() {
     let of_age = |heartbeat_age_seconds| {
-        let alone = WorkerView {
+        let alone = WorkerSnapshot {
             heartbeat_age_seconds: Some(heartbeat_age_seconds),
             ..worker(0, WorkerState::Idle)
         };

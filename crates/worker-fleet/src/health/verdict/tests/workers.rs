@@ -4,7 +4,7 @@ use super::*;
 
 /// Asserts the verdict when the only worker is this one.
 #[track_caller]
-fn assert_unready(worker: WorkerView, reason: &str) {
+fn assert_unready(worker: WorkerSnapshot, reason: &str) {
     let verdict = verdict(sample(vec![worker]), &recently());
     assert_eq!(
         verdict.obstacles,
@@ -31,7 +31,7 @@ fn a_server_is_healthy_when_all_workers_and_the_database_are() {
 fn a_worker_in_any_other_state_is_not_ready_for_that_reason() {
     assert_unready(worker(0, WorkerState::Starting), "has been starting for 3.0 s");
     assert_unready(worker(0, WorkerState::Draining), "is draining");
-    let stale = WorkerView {
+    let stale = WorkerSnapshot {
         heartbeat_age_seconds: Some(12.34),
         ..worker(0, WorkerState::Wedged)
     };
@@ -39,7 +39,7 @@ fn a_worker_in_any_other_state_is_not_ready_for_that_reason() {
     let dead = killed(0, WorkerState::Dead, 0.4);
     assert_unready(dead, "is dead (SIGKILL), restarted in 0.4 s");
     let mut looping = killed(0, WorkerState::CrashLoop, 42.0);
-    looping.last_exit = looping.last_exit.map(|exit| LastExit {
+    looping.last_exit = looping.last_exit.map(|exit| WorkerExit {
         code: Some(3),
         signal: None,
         reason: Some("no database answers".to_owned()),
@@ -57,7 +57,7 @@ fn a_worker_in_any_other_state_is_not_ready_for_that_reason() {
 
 #[test]
 fn a_worker_without_the_database_is_never_ready() {
-    let contact = |age_seconds, failure: Option<&str>| WorkerView {
+    let contact = |age_seconds, failure: Option<&str>| WorkerSnapshot {
         database: Some(DatabaseContact {
             age_seconds,
             failure: failure.map(str::to_owned),
@@ -69,7 +69,7 @@ fn a_worker_without_the_database_is_never_ready() {
         "cannot work with the database: connection refused",
     );
     assert_unready(contact(11.0, None), "has not heard from the database for 11.0 s");
-    let never = WorkerView {
+    let never = WorkerSnapshot {
         database: None,
         ..worker(0, WorkerState::Idle)
     };
@@ -78,7 +78,7 @@ fn a_worker_without_the_database_is_never_ready() {
 
 #[test]
 fn a_worker_that_its_host_fails_is_not_ready() {
-    let failed = WorkerView {
+    let failed = WorkerSnapshot {
         host: Some(HostTrouble {
             reason: "cannot start a computing process: Too many open files (os error 24)".to_owned(),
             retry_in_seconds: 4.2,

@@ -3,11 +3,11 @@
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use fibonacci_jobs::Request;
+use super::Request;
 
 /// The indices from the first to the last, both included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct IndexRange {
+pub struct IndexRange {
     first: u64,
     last: u64,
 }
@@ -17,21 +17,24 @@ impl FromStr for IndexRange {
 
     /// Reads `A..=B`, or `A..B` without B itself.
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is not a range; write it such as 1000..=2000");
+        let wrong = || "not a range; write it such as 1000..=2000".to_owned();
         let (first, end) = text.split_once("..").ok_or_else(wrong)?;
         let (last, before) = end.strip_prefix('=').map_or((end, 1), |last| (last, 0));
         let index = |text| Request::parse_n(text).map_err(|error| error.to_string());
-        let (first, last) = (index(first)?, index(last)?.checked_sub(before).ok_or_else(wrong)?);
-        if first > last {
-            return Err(format!("the range {text:?} is empty"));
+        let (first, last) = (index(first)?, index(last)?.checked_sub(before));
+        match last.filter(|last| first <= *last) {
+            Some(last) => Ok(Self { first, last }),
+            None => Err("the range is empty; write it such as 1000..=2000".to_owned()),
         }
-        Ok(Self { first, last })
     }
 }
 
 impl IndexRange {
     /// Reads a range, or one index.
-    pub(crate) fn or_index(text: &str) -> Result<Self, String> {
+    ///
+    /// # Errors
+    /// A text that is neither, with its way out.
+    pub fn or_index(text: &str) -> Result<Self, String> {
         if text.contains("..") {
             return text.parse();
         }
@@ -42,7 +45,9 @@ impl IndexRange {
         })
     }
 
-    pub(crate) fn indices(self) -> RangeInclusive<u64> {
+    /// Returns the indices.
+    #[must_use]
+    pub fn indices(self) -> RangeInclusive<u64> {
         self.first..=self.last
     }
 }
