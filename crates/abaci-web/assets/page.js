@@ -1,8 +1,8 @@
 // Looks again at what has changed. Everything works without it.
 //
 // Events say that something changed: states and progress are patched at once, and at most once a second the page is fetched
-// from its own address and its regions, [data-live], are replaced where they differ. A region that holds the focus, an open
-// menu, the mouse or a marked row keeps its place: only those of its parts that are the same by [data-key] change.
+// from its own address and its regions, [data-live], are changed where they differ. A region that holds the focus, an open
+// menu, the mouse or a marked row keeps its parts: only those that are the same by [data-key] change.
 
 const PAUSE_MS = 1000;
 const $ = (selector, of = document) => of.querySelector(selector);
@@ -29,7 +29,8 @@ function say(words, kind) {
 
 // ---- regions
 
-const isHeld = (part) => part.contains(document.activeElement) && document.activeElement !== document.body
+const holdsFocus = (part) => part.contains(document.activeElement) && document.activeElement !== document.body;
+const isHeld = (part) => holdsFocus(part)
   || part.matches(':hover') && part.matches('[data-hold], [data-hold] *') && matchMedia('(hover: hover)').matches
   || !!$('details[open], input:checked', part) || holdsSelection(part);
 
@@ -38,30 +39,58 @@ function holdsSelection(part) {
   return !selection.isCollapsed && selection.containsNode(part, true);
 }
 
-function replace(old, fresh) {
-  if (!isHeld(old)) {
-    const left = old.scrollLeft;
-    old.replaceWith(fresh);
-    if (left) fresh.scrollLeft = left;
-    return true;
+// Makes a part as the server writes it now; elements stay, and the one with the focus stays where it is.
+function morph(old, fresh) {
+  if (old.isEqualNode(fresh)) return;
+  if (old.nodeType === Node.TEXT_NODE && fresh.nodeType === Node.TEXT_NODE) { old.data = fresh.data; return; }
+  if (old.nodeName !== fresh.nodeName) {
+    if (!holdsFocus(old)) old.replaceWith(fresh);
+    return;
   }
+  for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
+  for (const { name, value } of fresh.attributes) if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  if ([...fresh.children].some((part) => part.dataset.key)) morphKeyed(old, fresh);
+  else morphInOrder(old, fresh);
+}
+
+function morphInOrder(old, fresh) {
+  let at = old.firstChild;
+  for (const part of [...fresh.childNodes]) {
+    const next = at?.nextSibling;
+    if (at) morph(at, part);
+    else old.append(part);
+    at = next;
+  }
+  while (at) {
+    const next = at.nextSibling;
+    if (!holdsFocus(at)) at.remove();
+    at = next;
+  }
+}
+
+function morphKeyed(old, fresh) {
+  const stay = new Set([...fresh.children].map((part) => part.dataset.key));
+  for (const part of [...old.children]) if (!stay.has(part.dataset.key)) part.remove();
+  const parts = new Map([...old.children].map((part) => [part.dataset.key, part]));
+  let at = old.firstElementChild;
+  for (const part of [...fresh.children]) {
+    const same = parts.get(part.dataset.key);
+    if (!same) { old.insertBefore(part, at); continue; }
+    if (same === at) at = at.nextElementSibling;
+    else old.insertBefore(same, at);
+    morph(same, part);
+  }
+}
+
+// Tells whether all of a region is as the server writes it.
+function update(old, fresh) {
+  if (!isHeld(old)) { morph(old, fresh); return true; }
   const parts = new Map($$('[data-key]', fresh).map((part) => [part.dataset.key, part]));
   for (const part of $$('[data-key]', old)) {
     const other = parts.get(part.dataset.key);
-    if (!other || part.outerHTML === other.outerHTML) continue;
-    if ($('input:checked', part)) $('input', other).checked = true;
-    follow(part, other);
+    if (other && !holdsSelection(part)) morph(part, other);
   }
   return false;
-}
-
-// Of the part that has the focus, what is beside it follows.
-function follow(part, other) {
-  if (!part.contains(document.activeElement)) { part.replaceWith(other.cloneNode(true)); return; }
-  if (part === document.activeElement || part.children.length !== other.children.length) return;
-  [...part.children].forEach((child, place) => {
-    if (child.outerHTML !== other.children[place].outerHTML) follow(child, other.children[place]);
-  });
 }
 
 function show(text) {
@@ -72,7 +101,7 @@ function show(text) {
     if (!other) continue;
     const html = other.outerHTML;
     if (written.get(region.id) === html) continue;
-    if (replace(region, document.adoptNode(other))) written.set(region.id, html);
+    if (update(region, other)) written.set(region.id, html);
     else isWhole = false;
   }
   isStale = !isWhole;
@@ -135,7 +164,7 @@ function patchProgress({ id, share }) {
   }
 }
 
-function hear({ jobs, workers, reset }) {
+function handle({ jobs, workers, reset }) {
   const watched = $('[data-watch-job]')?.dataset.watchJob;
   const running = workers.flatMap((worker) => worker.running);
   for (const job of jobs) for (const part of named(job.id)) if (part.tagName !== 'DIV') patchState(part, job.state);
@@ -162,7 +191,7 @@ function listen() {
   };
   source.addEventListener('changes', ({ data }) => {
     recover();
-    hear(JSON.parse(data));
+    handle(JSON.parse(data));
   });
   source.addEventListener('outage', ({ data }) => {
     const at = new Date(JSON.parse(data).since_ms).toISOString().slice(11, 19);

@@ -1,7 +1,7 @@
 //! The changes of jobs as Server-Sent Events.
 //!
 //! The id of an event is a moment in the history of the database; a listener that comes back with it, to whichever server,
-//! is told what it missed.
+//! gets what it missed.
 
 use std::collections::{HashSet, VecDeque};
 use std::convert::Infallible;
@@ -19,10 +19,10 @@ use serde::Serialize;
 use tokio::sync::broadcast::error::RecvError;
 use utoipa::IntoParams;
 
+use crate::messages::{ChangeSet, JoinEvent, Message, NO_CHANGES, PendingSubscription, Subscription};
 use crate::place::{JobPath, Params};
 use crate::problem::{Kind, Problem};
 use crate::state::{Shared, Web};
-use crate::told::{Message, NO_CHANGES, Queuing, Seat, Told, Word};
 use crate::views::{JobDetailView, ProgressView};
 use crate::watched::JobWatch;
 
@@ -84,7 +84,10 @@ pub(crate) async fn all_events(
 ) -> Result<Response, Problem> {
     let since = Since::read(params)?;
     let queuing = join(&web, last_event(&since, &headers)?).await?;
-    Ok(streamed(Listener::new(ListenerStage::Queue(queuing), Topic::All)))
+    Ok(streamed(Listener::new(
+        ListenerStage::Pending(queuing),
+        Topic::All,
+    )))
 }
 
 /// Tells what becomes of a job: events `state`, `progress`, at last `result`, and then `end`. A listener that comes back
@@ -112,13 +115,13 @@ pub(crate) async fn job_events(
     let watch = web.feed.watch(id.clone());
     let last = last_event(&since, &headers)?;
     let comes_back = last.is_some();
-    let mut seat = match join(&web, last).await?.next().await {
-        Word::Seat(seat) => seat,
-        Word::Outage(_) => return Err(Problem::new(Kind::Unavailable, UNANSWERED)),
-        Word::End => return Err(ending()),
+    let mut subscription = match join(&web, last).await?.next().await {
+        JoinEvent::Admitted(subscription) => subscription,
+        JoinEvent::Outage(_) => return Err(Problem::new(Kind::Unavailable, UNANSWERED)),
+        JoinEvent::End => return Err(ending()),
     };
     let detail = web.detail(&id).await?;
-    let was_told = comes_back && !seat.missed.iter().any(|told| told.is_cut || told.has(&id));
+    let was_told = comes_back && !subscription.missed.iter().any(|set| set.is_cut || set.has(&id));
     if was_told && detail.job.is_final() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
@@ -126,19 +129,19 @@ pub(crate) async fn job_events(
     let last = if was_told {
         None
     } else {
-        seat.missed.drain(..).next_back()
+        subscription.missed.drain(..).next_back()
     };
-    let mut listener = Listener::new(ListenerStage::Seat(seat), Topic::Job(web, watch));
+    let mut listener = Listener::new(ListenerStage::Subscribed(subscription), Topic::Job(web, watch));
     if !was_told {
-        listener.say_state(&detail);
-        if let Some(told) = last {
-            listener.mark(&told.moment.to_string());
+        listener.push_state(&detail);
+        if let Some(set) = last {
+            listener.mark(&set.moment.to_string());
         }
     }
     Ok(streamed(listener))
 }
 
-async fn join(web: &Web, last: Option<Moment>) -> Result<Queuing, Problem> {
+async fn join(web: &Web, last: Option<Moment>) -> Result<PendingSubscription, Problem> {
     web.feed.join(last).await.ok_or_else(ending)
 }
 
@@ -171,34 +174,34 @@ enum Topic {
     Job(Shared, JobWatch),
 }
 
-/// Where a listener stands.
+/// The stage of a listener.
 enum ListenerStage {
-    Queue(Queuing),
-    Seat(Seat),
+    Pending(PendingSubscription),
+    Subscribed(Subscription),
 }
 
 /// Somebody who listens.
 struct Listener {
-    place: ListenerStage,
+    stage: ListenerStage,
     topic: Topic,
-    /// The events that are to be said next.
+    /// The events to be sent next.
     next: VecDeque<Event>,
-    /// The last state and progress that were said of the one job.
-    said: (String, Option<ProgressView>),
-    /// When the last id was said.
+    /// The last state and progress that were sent of the one job.
+    last: (String, Option<ProgressView>),
+    /// When the last id was sent.
     marked: Instant,
-    /// True from an outage to the next change that is said.
+    /// True from an outage to the next change that is sent.
     is_out: bool,
     is_over: bool,
 }
 
 impl Listener {
-    fn new(place: ListenerStage, topic: Topic) -> Self {
+    fn new(stage: ListenerStage, topic: Topic) -> Self {
         Self {
-            place,
+            stage,
             topic,
             next: VecDeque::new(),
-            said: (String::new(), None),
+            last: (String::new(), None),
             marked: Instant::now(),
             is_out: false,
             is_over: false,
@@ -214,16 +217,16 @@ impl Listener {
             if self.is_over {
                 return None;
             }
-            match &mut self.place {
-                ListenerStage::Queue(queuing) => match queuing.next().await {
-                    Word::Seat(seat) => self.place = ListenerStage::Seat(seat),
-                    Word::Outage(since_ms) => self.say_outage(since_ms),
-                    Word::End => self.end(ENDING),
+            match &mut self.stage {
+                ListenerStage::Pending(pending) => match pending.next().await {
+                    JoinEvent::Admitted(subscription) => self.stage = ListenerStage::Subscribed(subscription),
+                    JoinEvent::Outage(since_ms) => self.push_outage(since_ms),
+                    JoinEvent::End => self.end(ENDING),
                 },
-                ListenerStage::Seat(seat) => match next_of(seat).await {
-                    Ok(Message::Changes(told)) => self.hear(&told).await,
-                    Ok(Message::Gone(ids)) => self.hear_of_gone(&ids),
-                    Ok(Message::Outage(since_ms)) => self.say_outage(since_ms),
+                ListenerStage::Subscribed(subscription) => match next_of(subscription).await {
+                    Ok(Message::Changes(set)) => self.handle(&set).await,
+                    Ok(Message::Deleted(ids)) => self.handle_deleted(&ids),
+                    Ok(Message::Outage(since_ms)) => self.push_outage(since_ms),
                     Err(RecvError::Lagged(_)) => {
                         self.end("too slow: read faster, and come back with the last id");
                     }
@@ -233,19 +236,19 @@ impl Listener {
         }
     }
 
-    fn say_outage(&mut self, since_ms: u64) {
+    fn push_outage(&mut self, since_ms: u64) {
         let data = format!("{{\"since_ms\":{since_ms}}}");
         self.next.push_back(Event::default().event("outage").data(data));
         self.is_out = true;
     }
 
-    async fn hear(&mut self, told: &Told) {
-        let id = told.moment.to_string();
+    async fn handle(&mut self, set: &ChangeSet) {
+        let id = set.moment.to_string();
         match &self.topic {
             Topic::All => {
                 let event = Event::default().id(id);
                 let was_out = std::mem::take(&mut self.is_out);
-                let json = told.json.as_deref().or(was_out.then_some(NO_CHANGES));
+                let json = set.json.as_deref().or(was_out.then_some(NO_CHANGES));
                 self.next.push_back(match json {
                     Some(json) => event.event("changes").data(json),
                     None => event,
@@ -253,25 +256,25 @@ impl Listener {
             }
             Topic::Job(web, watch) => {
                 let (web, job) = (Arc::clone(web), watch.id().clone());
-                if told.is_cut || told.has(&job) {
-                    let read = watch.read(&told.moment, Box::pin(web.detail(&job))).await;
+                if set.is_cut || set.has(&job) {
+                    let read = watch.read(&set.moment, Box::pin(web.detail(&job))).await;
                     match read {
-                        Ok(detail) => self.say_state(&detail),
+                        Ok(detail) => self.push_state(&detail),
                         Err(problem) if problem.status() == StatusCode::NOT_FOUND => self.end(DELETED),
                         // Without the moment, so that whoever comes back hears of this change.
                         Err(_) => return self.end(UNREAD),
                     }
                 } else if let Some(progress) =
-                    told.progress.iter().find(|progress| progress.id == job.as_str())
+                    set.progress.iter().find(|progress| progress.id == job.as_str())
                 {
-                    self.say_progress(progress);
+                    self.push_progress(progress);
                 }
                 self.mark(&id);
             }
         }
     }
 
-    /// Gives the last event that is to be said the id, so that whoever had it missed nothing; without one a listener is told
+    /// Gives the id to the last event that is to be sent, so that whoever had it missed nothing; without one a listener gets
     /// the id alone from time to time.
     fn mark(&mut self, id: &str) {
         match self.next.pop_back() {
@@ -282,7 +285,7 @@ impl Listener {
         self.marked = Instant::now();
     }
 
-    fn hear_of_gone(&mut self, ids: &HashSet<JobId>) {
+    fn handle_deleted(&mut self, ids: &HashSet<JobId>) {
         if let Topic::Job(_, watch) = &self.topic
             && ids.contains(watch.id())
         {
@@ -290,28 +293,28 @@ impl Listener {
         }
     }
 
-    /// Says how the job stands, and ends after its last state.
-    fn say_state(&mut self, detail: &JobDetailView) {
+    /// Pushes the state of the job, and ends after its last one.
+    fn push_state(&mut self, detail: &JobDetailView) {
         let name = if detail.job.is_final() { "result" } else { "state" };
         let json = serde_json::to_string(detail).unwrap_or_default();
-        if json != self.said.0 {
+        if json != self.last.0 {
             self.next.push_back(Event::default().event(name).data(&json));
-            self.said.0 = json;
+            self.last.0 = json;
         }
         if detail.job.is_final() {
             self.end("the job has ended");
         }
     }
 
-    fn say_progress(&mut self, progress: &ProgressView) {
+    fn push_progress(&mut self, progress: &ProgressView) {
         let still = ProgressView {
             seconds: 0.0,
             ..progress.clone()
         };
-        if self.said.1.as_ref() != Some(&still) {
+        if self.last.1.as_ref() != Some(&still) {
             let json = serde_json::to_string(progress).unwrap_or_default();
             self.next.push_back(Event::default().event("progress").data(json));
-            self.said.1 = Some(still);
+            self.last.1 = Some(still);
         }
     }
 
@@ -323,9 +326,9 @@ impl Listener {
 }
 
 /// Waits for the next message, of those that were missed first.
-async fn next_of(seat: &mut Seat) -> Result<Message, RecvError> {
-    match seat.missed.pop_front() {
-        Some(told) => Ok(Message::Changes(told)),
-        None => seat.messages.recv().await,
+async fn next_of(subscription: &mut Subscription) -> Result<Message, RecvError> {
+    match subscription.missed.pop_front() {
+        Some(set) => Ok(Message::Changes(set)),
+        None => subscription.messages.recv().await,
     }
 }

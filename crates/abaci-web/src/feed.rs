@@ -1,10 +1,10 @@
 //! The loop that asks what has changed, for all listeners at once.
 //!
 //! It asks four times a second while anybody listens, and not at all otherwise. Each answer is one message to everybody,
-//! whose id is a moment in the history of the database. A listener joins between two messages, and is first told what it
+//! whose id is a moment in the history of the database. A listener joins between two messages, and first gets what it
 //! missed since the moment that it names: from the last messages, or by a question of its own with the same end, so that
 //! nothing comes twice and nothing is lost, whichever server it heard before. While the database does not answer, who waits
-//! for a place is told so at once.
+//! for a subscription hears of it at once.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -17,8 +17,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 use crate::clients::Clients;
+use crate::messages::{ChangeSet, ChangesJson, Message, PendingSubscription, Subscription};
 use crate::problem::Problem;
-use crate::told::{Message, Queuing, Seat, TellJson, Told};
 use crate::views::{JobView, ProgressView, WorkerView};
 use crate::watched::{JobWatch, Watched};
 
@@ -38,13 +38,13 @@ const MEMORY: Duration = Duration::from_secs(12);
 /// The jobs that somebody listens to by their ids are looked for so often.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// A listener that hears of no change is told the moment so often, and that the server is there.
+/// A listener without changes gets the moment so often, which also says that the server is there.
 const QUIET: Duration = Duration::from_secs(15);
 
-/// A listener that waits for a place, and the last moment that it heard of.
+/// A listener that waits for a subscription, and the last moment that it heard of.
 struct Joining {
     after: Option<Moment>,
-    seat: oneshot::Sender<Seat>,
+    subscription: oneshot::Sender<Subscription>,
 }
 
 /// The way to join.
@@ -70,19 +70,22 @@ impl Feed {
         (joins, feed)
     }
 
-    /// Has those who listen told if this job is deleted, for as long as the watch lives.
+    /// Watches a job, so that its listeners get a message when it is deleted.
     pub(crate) fn watch(&self, id: JobId) -> JobWatch {
         self.watched.watch(id)
     }
 
-    /// Asks for a place; nothing when the server ends.
-    pub(crate) async fn join(&self, after: Option<Moment>) -> Option<Queuing> {
-        let (seat, taken) = oneshot::channel();
-        self.joins.send(Joining { after, seat }).await.ok()?;
+    /// Asks for a subscription; nothing when the server ends.
+    pub(crate) async fn join(&self, after: Option<Moment>) -> Option<PendingSubscription> {
+        let (subscription, taken) = oneshot::channel();
+        self.joins.send(Joining { after, subscription }).await.ok()?;
         let mut outage = self.outage.clone();
         // The one that lasts is news as well.
         outage.mark_changed();
-        Some(Queuing { seat: taken, outage })
+        Some(PendingSubscription {
+            subscription: taken,
+            outage,
+        })
     }
 }
 
@@ -94,14 +97,14 @@ pub(crate) struct FeedLoop {
     asked: Instant,
     /// When the jobs that are watched were last looked for.
     looked: Instant,
-    kept: VecDeque<Arc<Told>>,
+    kept: VecDeque<Arc<ChangeSet>>,
     /// The last moment; absent while nobody listened.
     moment: Option<Moment>,
     /// The workers as they were at the last moment.
     workers: Vec<WorkerView>,
-    /// The last workers and progress that were told, without their ages.
+    /// The last workers and progress that were published, without their ages.
     last_view: String,
-    last_told: Instant,
+    last_published: Instant,
     /// Since when the database does not answer, in milliseconds since 1970; those who wait hear of it.
     outage_ms: watch::Sender<Option<u64>>,
 }
@@ -118,12 +121,12 @@ impl FeedLoop {
             moment: None,
             workers: Vec::new(),
             last_view: String::new(),
-            last_told: Instant::now(),
+            last_published: Instant::now(),
             outage_ms: watch::Sender::default(),
         }
     }
 
-    /// Asks and tells, until the last way to join is gone.
+    /// Asks and publishes, until the last way to join is gone.
     pub(crate) async fn run(mut self, clients: Arc<Clients>) {
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -146,11 +149,11 @@ impl FeedLoop {
             }
             match self.ask(&clients).await {
                 Ok(changes) => {
-                    self.tell(changes);
-                    self.seat(&clients, &mut waiting).await;
-                    self.look(&clients).await;
+                    self.publish(changes);
+                    self.admit(&clients, &mut waiting).await;
+                    self.find_deleted(&clients).await;
                 }
-                Err(problem) => self.lose(&problem, &mut waiting),
+                Err(problem) => self.report_outage(&problem, &mut waiting),
             }
         }
     }
@@ -167,32 +170,32 @@ impl FeedLoop {
         Ok(clients.get().await?.changes(self.moment.clone()).await?)
     }
 
-    /// Tells all what has changed.
-    fn tell(&mut self, changes: Changes) {
+    /// Publishes what has changed.
+    fn publish(&mut self, changes: Changes) {
         if let Some(since_ms) = self.outage_ms.send_replace(None) {
             let seconds = now_ms().saturating_sub(since_ms) / 1000;
             info!(seconds, "the database answers again");
-            // With the view forgotten, the next message is told though nothing changed: it takes the outage back.
+            // With the view forgotten, the next message is published though nothing changed: it takes the outage back.
             self.last_view.clear();
         }
-        let told = Arc::new(self.told(changes));
-        if told.json.is_some() || self.last_told.elapsed() >= QUIET {
-            self.last_told = Instant::now();
+        let set = Arc::new(self.change_set(changes));
+        if set.json.is_some() || self.last_published.elapsed() >= QUIET {
+            self.last_published = Instant::now();
             // Nobody listens yet, perhaps.
-            let _ = self.messages.send(Message::Changes(Arc::clone(&told)));
+            let _ = self.messages.send(Message::Changes(Arc::clone(&set)));
         }
-        self.kept.push_back(told);
+        self.kept.push_back(set);
         while self.kept.len() > KEPT || self.kept_jobs() > KEPT_JOBS {
             self.kept.pop_front();
         }
     }
 
     fn kept_jobs(&self) -> usize {
-        self.kept.iter().map(|told| told.jobs.len()).sum()
+        self.kept.iter().map(|set| set.jobs.len()).sum()
     }
 
-    /// Tells which of the jobs that are watched are gone.
-    async fn look(&mut self, clients: &Clients) {
+    /// Publishes which of the watched jobs are gone.
+    async fn find_deleted(&mut self, clients: &Clients) {
         let ids = self.watched.ids();
         if ids.is_empty() || self.looked.elapsed() < LOOK_INTERVAL {
             return;
@@ -203,12 +206,12 @@ impl FeedLoop {
         if let Ok(gone) = absent.await
             && !gone.is_empty()
         {
-            let _ = self.messages.send(Message::Gone(Arc::new(gone)));
+            let _ = self.messages.send(Message::Deleted(Arc::new(gone)));
         }
     }
 
     /// Makes a message of changes; without JSON where nothing is new.
-    fn told(&mut self, changes: Changes) -> Told {
+    fn change_set(&mut self, changes: Changes) -> ChangeSet {
         let Changes {
             moment,
             jobs,
@@ -223,7 +226,7 @@ impl FeedLoop {
         self.last_view = view;
         let progress = workers.iter().flat_map(|worker| worker.running.clone()).collect();
         let json = has_news.then(|| {
-            TellJson {
+            ChangesJson {
                 jobs: &jobs,
                 workers: &workers,
                 reset: is_cut,
@@ -231,7 +234,7 @@ impl FeedLoop {
             .text()
         });
         self.workers = workers;
-        Told {
+        ChangeSet {
             moment,
             jobs,
             progress,
@@ -240,35 +243,35 @@ impl FeedLoop {
         }
     }
 
-    /// Gives those who wait their places, with what each missed.
-    async fn seat(&mut self, clients: &Clients, waiting: &mut Vec<Joining>) {
-        let mut asked: HashMap<Moment, Arc<Told>> = HashMap::new();
-        for Joining { after, seat } in waiting.drain(..) {
+    /// Admits those who wait, with what each missed.
+    async fn admit(&mut self, clients: &Clients, waiting: &mut Vec<Joining>) {
+        let mut asked: HashMap<Moment, Arc<ChangeSet>> = HashMap::new();
+        for Joining { after, subscription } in waiting.drain(..) {
             let missed = match after.map(|after| (self.kept_after(&after), after)) {
                 None => self.standing().map(Arc::new).into_iter().collect(),
                 Some((Some(kept), _)) => kept,
                 Some((None, after)) => {
-                    let told = match asked.get(&after) {
-                        Some(told) => Arc::clone(told),
+                    let set = match asked.get(&after) {
+                        Some(set) => Arc::clone(set),
                         None => Arc::new(self.missed(clients, after.clone()).await),
                     };
-                    asked.insert(after, Arc::clone(&told));
-                    VecDeque::from([told])
+                    asked.insert(after, Arc::clone(&set));
+                    VecDeque::from([set])
                 }
             };
             let messages = self.messages.subscribe();
             // Who left meanwhile misses nothing.
-            let _ = seat.send(Seat { missed, messages });
+            let _ = subscription.send(Subscription { missed, messages });
         }
     }
 
-    /// Tells one who has heard nothing how the workers stand, and which moment that is.
-    fn standing(&self) -> Option<Told> {
+    /// Returns the workers as they are and their moment, for one who has heard nothing.
+    fn standing(&self) -> Option<ChangeSet> {
         let moment = self.moment.clone()?;
-        Some(Told {
+        Some(ChangeSet {
             moment,
             json: Some(
-                TellJson {
+                ChangesJson {
                     jobs: &[],
                     workers: &self.workers,
                     reset: false,
@@ -282,25 +285,25 @@ impl FeedLoop {
     }
 
     /// Returns the messages after a moment, if it is one of theirs.
-    fn kept_after(&self, after: &Moment) -> Option<VecDeque<Arc<Told>>> {
-        let position = self.kept.iter().position(|told| told.moment == *after)?;
+    fn kept_after(&self, after: &Moment) -> Option<VecDeque<Arc<ChangeSet>>> {
+        let position = self.kept.iter().position(|set| set.moment == *after)?;
         Some(self.kept.iter().skip(position + 1).cloned().collect())
     }
 
     /// Asks what has changed between a moment and the last message.
-    async fn missed(&self, clients: &Clients, after: Moment) -> Told {
+    async fn missed(&self, clients: &Clients, after: Moment) -> ChangeSet {
         let moment = self.moment.clone().unwrap_or_else(|| after.clone());
         let asked = async { Ok::<_, Problem>(clients.get().await?.missed(after, moment.clone()).await?) };
         let (jobs, is_cut) = match asked.await {
             Ok(changes) => (changes.jobs, changes.is_cut),
-            // What cannot be told is to be read anew.
+            // What is not known is to be read anew.
             Err(_) => (Vec::new(), true),
         };
         let jobs: Vec<JobView> = jobs.into_iter().map(JobView::from).collect();
-        Told {
+        ChangeSet {
             moment,
             json: (is_cut || !jobs.is_empty()).then(|| {
-                TellJson {
+                ChangesJson {
                     jobs: &jobs,
                     workers: &[],
                     reset: is_cut,
@@ -313,15 +316,15 @@ impl FeedLoop {
         }
     }
 
-    /// Tells all that the database does not answer; who wants to join waits until it does.
-    fn lose(&mut self, problem: &Problem, waiting: &mut Vec<Joining>) {
+    /// Publishes that the database does not answer; who wants to join waits until it does.
+    fn report_outage(&mut self, problem: &Problem, waiting: &mut Vec<Joining>) {
         let begun_ms = *self.outage_ms.borrow();
         let since_ms = begun_ms.unwrap_or_else(now_ms);
         if begun_ms.is_none() {
-            warn!(problem = problem.detail, "the changes of jobs cannot be told");
+            warn!(problem = problem.detail, "the changes of jobs cannot be read");
             self.outage_ms.send_replace(Some(since_ms));
         }
-        waiting.retain(|joining| !joining.seat.is_closed());
+        waiting.retain(|joining| !joining.subscription.is_closed());
         let _ = self.messages.send(Message::Outage(since_ms));
     }
 }

@@ -26,7 +26,7 @@
 //! | `standing` | how things are, read once for all who look |
 //! | `reading` | what all viewers share while it is fresh |
 //! | `feed` | the loop that asks what has changed, for all listeners |
-//! | `told` | what listeners are told, and their places |
+//! | `messages` | messages to listeners, and their subscriptions |
 //! | `watched` | the jobs that somebody listens to by their ids |
 //! | `clients` | the client, connected at the first question |
 //! | `load` | how much is done at once |
@@ -44,6 +44,7 @@ mod events;
 mod feed;
 mod guard;
 mod load;
+mod messages;
 mod page;
 mod place;
 mod problem;
@@ -51,7 +52,6 @@ mod reading;
 mod server;
 mod standing;
 mod state;
-mod told;
 mod views;
 mod watched;
 

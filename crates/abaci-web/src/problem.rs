@@ -71,67 +71,24 @@ pub(crate) enum Kind {
 
 impl Kind {
     fn describe(self) -> (&'static str, &'static str, StatusCode) {
-        match self {
-            Self::Malformed => ("malformed", "The request cannot be read", StatusCode::BAD_REQUEST),
-            Self::Unauthorized => ("unauthorized", "A token is needed", StatusCode::UNAUTHORIZED),
-            Self::ForeignHost => (
-                "foreign-host",
-                "Not a name of this server",
-                StatusCode::MISDIRECTED_REQUEST,
-            ),
-            Self::ForeignOrigin => (
-                "foreign-origin",
-                "The request comes from another site",
-                StatusCode::FORBIDDEN,
-            ),
-            Self::NotFound => ("not-found", "There is nothing here", StatusCode::NOT_FOUND),
-            Self::MethodNotAllowed => (
-                "method-not-allowed",
-                "Not a method of this resource",
-                StatusCode::METHOD_NOT_ALLOWED,
-            ),
-            Self::Timeout => (
-                "timeout",
-                "The request took too long",
-                StatusCode::REQUEST_TIMEOUT,
-            ),
-            Self::Conflict => (
-                "conflict",
-                "The job is not in a state for this",
-                StatusCode::CONFLICT,
-            ),
-            Self::TooLarge => (
-                "too-large",
-                "The request is too large",
-                StatusCode::PAYLOAD_TOO_LARGE,
-            ),
-            Self::MediaType => (
-                "media-type",
-                "Not a form that is understood",
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            ),
-            Self::Range => ("range", "No such range", StatusCode::RANGE_NOT_SATISFIABLE),
-            Self::Invalid => (
-                "invalid",
-                "The request asks for something impossible",
-                StatusCode::UNPROCESSABLE_ENTITY,
-            ),
-            Self::TooMany => (
-                "too-many",
-                "Too many requests at once",
-                StatusCode::TOO_MANY_REQUESTS,
-            ),
-            Self::Internal => (
-                "internal",
-                "Something went wrong here",
-                StatusCode::INTERNAL_SERVER_ERROR,
-            ),
-            Self::Unavailable => (
-                "unavailable",
-                "Something that is needed does not answer",
-                StatusCode::SERVICE_UNAVAILABLE,
-            ),
-        }
+        let (name, title, status) = match self {
+            Self::Malformed => ("malformed", "The request cannot be read", 400),
+            Self::Unauthorized => ("unauthorized", "A token is needed", 401),
+            Self::ForeignHost => ("foreign-host", "Not a name of this server", 421),
+            Self::ForeignOrigin => ("foreign-origin", "The request comes from another site", 403),
+            Self::NotFound => ("not-found", "There is nothing here", 404),
+            Self::MethodNotAllowed => ("method-not-allowed", "Not a method of this resource", 405),
+            Self::Timeout => ("timeout", "The request took too long", 408),
+            Self::Conflict => ("conflict", "The job is not in a state for this", 409),
+            Self::TooLarge => ("too-large", "The request is too large", 413),
+            Self::MediaType => ("media-type", "Not a form that is understood", 415),
+            Self::Range => ("range", "No such range", 416),
+            Self::Invalid => ("invalid", "The request asks for something impossible", 422),
+            Self::TooMany => ("too-many", "Too many requests at once", 429),
+            Self::Internal => ("internal", "Something went wrong here", 500),
+            Self::Unavailable => ("unavailable", "Something that is needed does not answer", 503),
+        };
+        (name, title, StatusCode::from_u16(status).unwrap_or_default())
     }
 }
 

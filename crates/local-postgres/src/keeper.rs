@@ -160,12 +160,12 @@ impl Supervisor {
     /// # Errors
     /// [`Error::Removed`] as soon as the files are no longer those that it began with; else why the server does not start.
     fn run(&mut self, linger: Duration) -> Result<Lock, Error> {
-        let mut vacancy = Vacancy { linger, since: None };
+        let mut idle = IdleTime { linger, since: None };
         loop {
             self.watch.look()?;
             let looked = self.look().and_then(|state| {
                 self.state = state;
-                vacancy.is_over(&self.place)
+                idle.is_over(&self.place)
             });
             // What fails for want of the files fails for no other reason.
             let users_lock = looked.or_else(|error| self.watch.look().and(Err(error)))?;
@@ -286,12 +286,12 @@ impl Supervisor {
 }
 
 /// Since when nobody has used the server.
-struct Vacancy {
+struct IdleTime {
     linger: Duration,
     since: Option<Instant>,
 }
 
-impl Vacancy {
+impl IdleTime {
     /// Returns the users' exclusive lock when nobody was there for the whole linger. Between two looks the lock is free:
     /// a user who comes during the linger must not wait for its end.
     fn is_over(&mut self, place: &Place) -> Result<Option<Lock>, Error> {

@@ -118,7 +118,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // The polite goodbye; without it the server sees the end of the stream, which it takes as well.
+        // The message that ends a session; without it the server sees the end of the stream, which it takes as well.
         let _ = self.send(b"X", &[]);
     }
 }

@@ -86,9 +86,7 @@ impl QueueCommand {
             Self::List(list) => list.run(config).await,
             Self::Pause(queue) => queue.change(config, QueueChange::Pause).await,
             Self::Resume(queue) => queue.change(config, QueueChange::Resume).await,
-            Self::Limit(LimitArgs { queue, rate }) => {
-                queue.change(config, QueueChange::Limit(rate)).await
-            }
+            Self::Limit(LimitArgs { queue, rate }) => queue.change(config, QueueChange::Limit(rate)).await,
         }
     }
 }

@@ -8,6 +8,7 @@ mod clock;
 mod connections;
 mod failure;
 mod input;
+mod inspect;
 mod scope;
 mod session;
 mod tables;
@@ -32,13 +33,14 @@ pub(crate) use connections::Connections;
 use failure::is_full;
 pub(crate) use failure::{is_broken, is_read_only, text};
 pub(crate) use input::input;
+pub use inspect::{DatabaseReport, inspect};
 pub(crate) use scope::{Scope, TableAccess};
 pub use tables::Tables;
 
-use self::tables::{NEWEST_TESTED_SCHEMA, known_version, prepare, schema_version};
+use self::tables::prepare;
 use self::workflow_rows::BY_INDEX;
+use crate::Error;
 use crate::record::APPLICATION;
-use crate::{Error, Reply};
 
 /// Takes room on the server's disk and gives it back, by sorting more than fits into the memory allowed: half a millisecond,
 /// and nothing is left of it.
@@ -267,35 +269,6 @@ impl Address {
     }
 }
 
-/// The findings of one connection attempt.
-#[derive(Debug, Clone, serde::Serialize)]
-pub struct DatabaseReport {
-    /// Host and database, without user or password.
-    pub place: String,
-    /// The server's version, such as `15.18`.
-    pub server_version: String,
-    /// The version of the engine's schema found there; absent where there is none.
-    pub schema_version: Option<i64>,
-    /// The oldest version that this build works with, which it makes itself.
-    pub known_schema_version: i64,
-    /// The newest version that this build works with.
-    pub newest_schema_version: i64,
-    /// Is true where abaci's own tables are there.
-    pub has_own_tables: bool,
-    /// The limit that leaves this user the fewest connections.
-    pub connections: ConnectionLimit,
-    /// Is true where this user may make tables.
-    pub may_make_tables: bool,
-    /// Is true where this user may queue jobs, or there are no tables for them yet.
-    pub may_write: bool,
-    /// Why nothing can be written, such as a full disk; absent where a write that was taken back has worked.
-    pub write_failure: Option<String>,
-    /// One round trip, in milliseconds.
-    pub round_trip_ms: f64,
-    /// The lead of this machine's clock over the database's.
-    pub clock_offset_ms: ClockOffset,
-}
-
 /// Checks the form of a database URL without connecting.
 ///
 /// # Errors
@@ -319,59 +292,6 @@ pub fn printable_url(url: &str) -> String {
         |_| "an unreadable database URL".to_owned(),
         |address| address.place,
     )
-}
-
-/// Connects and reports what is there, changing nothing.
-///
-/// # Errors
-/// [`Error::Url`], [`Error::Unreachable`], [`Error::Refused`] or [`Error::Unsuitable`].
-pub fn inspect(url: &str, timeout: Duration) -> Reply<'_, DatabaseReport> {
-    Box::pin(async move {
-        let address = Address::parse(url)?;
-        let mut connection = address.connect(timeout).await?;
-        let asked = Instant::now();
-        let (server_version, now_ms) = sqlx::query_as(concat!(
-            "select split_part(current_setting('server_version'), ' ', 1), ",
-            now_ms!()
-        ))
-        .fetch_one(&mut connection)
-        .await
-        .map_err(|error| address.failure("asking for the version", &error))?;
-        let round_trip_ms = asked.elapsed().as_secs_f64() * 1e3;
-        let clock_offset_ms = DatabaseClock::read(now_ms, asked).offset();
-        address.check_writable(&mut connection).await?;
-        let connections = address.tightest_limit(&mut connection).await?;
-        // It takes two more.
-        if connections.left > 2 {
-            address.check_sessions().await?;
-        }
-        let schema_version = schema_version(&mut connection, &address).await?;
-        let (has_own_tables, may_make_tables, may_write) = sqlx::query_as(
-            "select to_regclass('abaci.presence') is not null, \
-         has_database_privilege(current_database(), 'CREATE'), \
-         coalesce(has_table_privilege(to_regclass('dbos.workflow_status'), 'INSERT'), true)",
-        )
-        .fetch_one(&mut connection)
-        .await
-        .map_err(|error| address.failure("looking for our tables", &error))?;
-        let write_failure = try_room(&mut connection)
-            .await
-            .map_err(|error| address.failure("looking for room", &error))?;
-        Ok(DatabaseReport {
-            connections,
-            write_failure,
-            place: address.place,
-            server_version,
-            schema_version,
-            has_own_tables,
-            may_make_tables,
-            may_write,
-            known_schema_version: known_version(),
-            newest_schema_version: NEWEST_TESTED_SCHEMA,
-            round_trip_ms,
-            clock_offset_ms,
-        })
-    })
 }
 
 /// Tries whether the server has room to write, and says in its words why not.

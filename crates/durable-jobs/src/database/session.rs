@@ -59,7 +59,7 @@ impl Address {
         let mut other = self.connect(TIMEOUT).await?;
         let stay = tokio::time::timeout(TIMEOUT, stay(&mut one, &mut other)).await;
         let closed = async { tokio::join!(one.close(), other.close()) };
-        // They hold nothing; a failure to say goodbye changes nothing.
+        // They hold nothing; a failure to close one changes nothing.
         let _ = tokio::time::timeout(TIMEOUT, closed).await;
         match stay {
             Ok(Ok(true)) => Ok(()),

@@ -13,9 +13,9 @@ use sqlx::{PgConnection, Row};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::beat_watch::BeatWatch;
 use super::former::is_former;
 use super::heartbeat::TIMEOUT;
+use super::id_wait::IdWait;
 use super::session::WorkerSession;
 use super::sessions::holder_of_lock;
 use super::{LOCK_KEY, Presence, ProcessMark, Sight, end_all, end_holder, end_nameless, mark_in, sight_of};
@@ -101,7 +101,7 @@ impl<'a> Acquisition<'a> {
 
     async fn take_slot(&mut self, slot: u32) -> Result<String, Error> {
         let executor_id = format!("{}/{slot}", self.role.host);
-        let mut watch = BeatWatch::default();
+        let mut watch = IdWait::default();
         loop {
             let Some(holder) = self.try_take(&executor_id, &watch).await? else {
                 return Ok(executor_id);
@@ -121,11 +121,7 @@ impl<'a> Acquisition<'a> {
     async fn take_lowest(&mut self) -> Result<String, Error> {
         for slot in 0..SLOTS {
             let executor_id = format!("{}/{slot}", self.role.host);
-            if self
-                .try_take(&executor_id, &BeatWatch::default())
-                .await?
-                .is_none()
-            {
+            if self.try_take(&executor_id, &IdWait::default()).await?.is_none() {
                 return Ok(executor_id);
             }
         }
@@ -136,7 +132,7 @@ impl<'a> Acquisition<'a> {
     }
 
     /// Takes `executor_id`, or says who holds it.
-    async fn try_take(&mut self, executor_id: &str, watch: &BeatWatch) -> Result<Option<LockHolder>, Error> {
+    async fn try_take(&mut self, executor_id: &str, watch: &IdWait) -> Result<Option<LockHolder>, Error> {
         let address = self.address;
         let connection = self.connection().await?;
         let is_locked = !ask(address, try_lock(connection, executor_id)).await?;
@@ -217,7 +213,7 @@ async fn ask<T>(
 
 impl LockHolder {
     /// Tests whether nobody lives in whose name it stands.
-    fn is_dead(&self, watch: &BeatWatch) -> bool {
+    fn is_dead(&self, watch: &IdWait) -> bool {
         if self.sight == Sight::Gone || self.incarnation.as_deref().is_some_and(is_former) {
             return true;
         }
@@ -244,7 +240,7 @@ impl LockHolder {
 
 /// Takes the lock on `executor_id` for as long as the connection lasts, unless another session has it.
 pub(super) async fn try_lock(connection: &mut PgConnection, executor_id: &str) -> Result<bool, sqlx::Error> {
-    // A peer that is cut off without a goodbye must not keep its lock for the two hours of the default. Nor may a statement
+    // A peer that is cut off without the end of its connection must not keep its lock for the two hours of the default. Nor may a statement
     // that nobody awaits any more, behind the lock of a table say; the server's bound is a little over the longest of ours.
     sqlx::raw_sql(
         "set tcp_keepalives_idle = 4; set tcp_keepalives_interval = 2; set tcp_keepalives_count = 2; \

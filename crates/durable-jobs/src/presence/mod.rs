@@ -9,9 +9,9 @@
 //! [`Presence::is_live`] is for whoever wants to know who works here; `failover.rs` says when jobs are taken from a worker.
 
 mod acquire;
-mod beat_watch;
 mod former;
 mod heartbeat;
+mod id_wait;
 mod liveness;
 mod process;
 mod progress_schedule;

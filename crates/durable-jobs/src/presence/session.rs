@@ -62,7 +62,7 @@ impl WorkerSession {
         Some(said.payload().to_owned())
     }
 
-    /// Says goodbye, which releases the lock.
+    /// Closes the session, which releases the lock.
     pub(super) async fn close(self) {
         drop(self.listener);
         self.pool.close().await;

@@ -71,7 +71,7 @@ impl Retention {
         let apart = self.database.apart();
         let report = collect(&apart, &self.artifacts, options).await;
         let _ = tokio::time::timeout(TIMEOUT, apart.close()).await;
-        // A failure to say goodbye changes nothing.
+        // A failure to close it changes nothing.
         let _ = tokio::time::timeout(TIMEOUT, lock.close()).await;
         report
     }

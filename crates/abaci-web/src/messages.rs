@@ -1,4 +1,4 @@
-//! What listeners are told, and their places.
+//! Messages to listeners, and their subscriptions.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
@@ -14,45 +14,45 @@ use crate::views::{JobView, ProgressView, WorkerView};
 #[derive(Debug, Clone)]
 pub(crate) enum Message {
     /// Something changed, or nothing did for a while.
-    Changes(Arc<Told>),
+    Changes(Arc<ChangeSet>),
     /// These of the jobs that somebody listens to are not there.
-    Gone(Arc<HashSet<JobId>>),
+    Deleted(Arc<HashSet<JobId>>),
     /// The database does not answer, since this moment of the server's clock in milliseconds since 1970.
     Outage(u64),
 }
 
 /// The changes up to a moment.
 #[derive(Debug, Clone)]
-pub(crate) struct Told {
+pub(crate) struct ChangeSet {
     pub(crate) moment: Moment,
     pub(crate) jobs: Vec<JobView>,
     pub(crate) progress: Vec<ProgressView>,
     /// The JSON of all of it; absent where nothing changed.
     pub(crate) json: Option<String>,
-    /// True if there are too many to be told: whoever shows something reads it anew.
+    /// True if there are too many: whoever shows something reads it anew.
     pub(crate) is_cut: bool,
 }
 
-impl Told {
+impl ChangeSet {
     /// Tells whether a job is among those that changed.
     pub(crate) fn has(&self, id: &JobId) -> bool {
         self.jobs.iter().any(|job| job.id == id.as_str())
     }
 }
 
-/// The form in which changes are told.
+/// Changes as listeners get them.
 #[derive(Serialize)]
-pub(crate) struct TellJson<'a> {
+pub(crate) struct ChangesJson<'a> {
     /// The jobs that changed, as they are now.
     pub(crate) jobs: &'a [JobView],
     /// All workers, with what they said of their jobs; empty for what was missed.
     pub(crate) workers: &'a [WorkerView],
-    /// True if there are too many changes to be told: read anew.
+    /// True if there are too many changes: read anew.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(crate) reset: bool,
 }
 
-impl TellJson<'_> {
+impl ChangesJson<'_> {
     /// Writes them; in their place a request to read anew where they are too long.
     pub(crate) fn text(&self) -> String {
         // Always valid: it is made of strings and numbers.
@@ -64,7 +64,7 @@ impl TellJson<'_> {
     }
 }
 
-/// Changes of more bytes than these are not told: whoever shows something reads it anew.
+/// Changes of more bytes than these are not sent: whoever shows something reads it anew.
 const MOST_BYTES: usize = 256 * 1024;
 
 /// The JSON of no changes, for one who is to hear that an outage has passed.
@@ -73,35 +73,35 @@ pub(crate) const NO_CHANGES: &str = r#"{"jobs":[],"workers":[]}"#;
 /// The JSON of changes that are to be read anew.
 const READ_ANEW: &str = r#"{"jobs":[],"workers":[],"reset":true}"#;
 
-/// A place among the listeners.
-pub(crate) struct Seat {
+/// The subscription of a listener.
+pub(crate) struct Subscription {
     /// The messages that it missed.
-    pub(crate) missed: VecDeque<Arc<Told>>,
+    pub(crate) missed: VecDeque<Arc<ChangeSet>>,
     /// The messages that come.
     pub(crate) messages: broadcast::Receiver<Message>,
 }
 
-/// Somebody who waits for a place.
-pub(crate) struct Queuing {
-    pub(crate) seat: oneshot::Receiver<Seat>,
+/// A listener that waits for its subscription.
+pub(crate) struct PendingSubscription {
+    pub(crate) subscription: oneshot::Receiver<Subscription>,
     pub(crate) outage: watch::Receiver<Option<u64>>,
 }
 
-/// The next thing that somebody hears who waits for a place.
-pub(crate) enum Word {
-    Seat(Seat),
+/// The next event for a listener that waits for its subscription.
+pub(crate) enum JoinEvent {
+    Admitted(Subscription),
     /// The database does not answer, since this moment as in [`Message::Outage`].
     Outage(u64),
     /// The server ends.
     End,
 }
 
-impl Queuing {
-    pub(crate) async fn next(&mut self) -> Word {
+impl PendingSubscription {
+    pub(crate) async fn next(&mut self) -> JoinEvent {
         tokio::select! {
             biased;
-            seat = &mut self.seat => seat.map_or(Word::End, Word::Seat),
-            since_ms = begun(&mut self.outage) => Word::Outage(since_ms),
+            subscription = &mut self.subscription => subscription.map_or(JoinEvent::End, JoinEvent::Admitted),
+            since_ms = begun(&mut self.outage) => JoinEvent::Outage(since_ms),
         }
     }
 }
@@ -144,12 +144,12 @@ mod tests {
                 running: vec![progress(bytes)],
                 last_exit: None,
             }];
-            let tell = TellJson {
+            let json = ChangesJson {
                 jobs: &[],
                 workers: &workers,
                 reset: false,
             };
-            tell.text()
+            json.text()
         };
         assert!(text(MOST_BYTES / 2).contains("aaa"));
         assert_eq!(text(MOST_BYTES), READ_ANEW);

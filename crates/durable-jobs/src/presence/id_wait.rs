@@ -10,11 +10,11 @@ use super::standstill::Standstill;
 use super::{Presence, Sight};
 
 /// The longest that a start waits for an id whose former holder is just being taken over.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TAKEOVER_TIME: Duration = Duration::from_secs(2);
 
 /// The sightings so far of those who stand in the way.
 #[derive(Default)]
-pub(super) struct BeatWatch {
+pub(super) struct IdWait {
     /// Since when the lock is held.
     locked_since: Option<Instant>,
     watched: Option<Standstill<String>>,
@@ -23,7 +23,7 @@ pub(super) struct BeatWatch {
     has_said: bool,
 }
 
-impl BeatWatch {
+impl IdWait {
     /// For how long `beat` was watched standing still, by our own clock.
     pub(super) fn silence_of(&self, beat: &str) -> Duration {
         let watched = self.watched.as_ref().filter(|watched| watched.sight == beat);
@@ -38,11 +38,11 @@ impl BeatWatch {
             return self.has_beaten || self.go_on(executor_id, holder);
         }
         let locked_since = *self.locked_since.get_or_insert_with(Instant::now);
-        if locked_since.elapsed() < PATIENCE {
+        if locked_since.elapsed() < TAKEOVER_TIME {
             return false;
         }
         let is_seen = holder.sight != Sight::Unknown;
-        let is_dead_and_stays = self.silence_of(&holder.beat) >= Presence::SILENCE + PATIENCE;
+        let is_dead_and_stays = self.silence_of(&holder.beat) >= Presence::SILENCE + TAKEOVER_TIME;
         is_seen || self.has_beaten || is_dead_and_stays || self.go_on(executor_id, holder)
     }
 
@@ -74,20 +74,20 @@ mod tests {
     }
 
     /// Tests whether the watch is over when a free row shows `beat`.
-    fn is_over(watch: &mut BeatWatch, beat: &str) -> bool {
+    fn is_over(watch: &mut IdWait, beat: &str) -> bool {
         watch.is_over("host/0", &holder(beat))
     }
 
     /// A row that was first seen `since` ago, and last `last_look` ago.
-    fn watched(since: Duration, last_look: Duration) -> BeatWatch {
+    fn watched(since: Duration, last_look: Duration) -> IdWait {
         let now = Instant::now();
-        BeatWatch {
+        IdWait {
             watched: Some(Standstill {
                 sight: "a".to_owned(),
                 since: now - since,
                 seen: now - last_look,
             }),
-            ..BeatWatch::default()
+            ..IdWait::default()
         }
     }
 
@@ -107,12 +107,12 @@ mod tests {
             (holder.is_locked, holder.sight) = (true, sight);
             holder
         };
-        let is_over = |mut watch: BeatWatch, holder: &LockHolder| {
-            watch.locked_since = Some(Instant::now() - PATIENCE);
+        let is_over = |mut watch: IdWait, holder: &LockHolder| {
+            watch.locked_since = Some(Instant::now() - TAKEOVER_TIME);
             watch.is_over("host/0", holder)
         };
         let second = Duration::from_secs(1);
-        let short = || watched(PATIENCE, second);
+        let short = || watched(TAKEOVER_TIME, second);
         assert!(
             is_over(short(), &locked(Sight::Living, "a")),
             "a process that is seen"
@@ -122,7 +122,7 @@ mod tests {
             "a heartbeat that moves"
         );
         assert!(!is_over(short(), &locked(Sight::Unknown, "a")));
-        let long = watched(Presence::SILENCE + PATIENCE, second);
+        let long = watched(Presence::SILENCE + TAKEOVER_TIME, second);
         assert!(
             is_over(long, &locked(Sight::Unknown, "a")),
             "a session that nobody can end"
