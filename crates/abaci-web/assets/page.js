@@ -11,8 +11,6 @@ const live = $('#live');
 const outage = $('#outage');
 const CLASSES = { succeeded: 'ok', running: 'busy', busy: 'busy', failed: 'bad', parked: 'bad', gone: 'bad', draining: 'warn', delayed: 'warn', silent: 'warn' };
 
-// The regions as the server last wrote them: what was patched since is no difference.
-const written = new Map($$('[data-live]').map((region) => [region.id, region.outerHTML]));
 let isPressed = false;
 let isWaiting = false;
 let isHeard = false;
@@ -68,6 +66,15 @@ function morphInOrder(old, fresh) {
   }
 }
 
+// Ages change all the time, and mostly nothing else does.
+function age(old, fresh) {
+  const times = $$('time', fresh);
+  $$('time', old).forEach((time, place) => {
+    const other = times[place];
+    if (other?.dateTime === time.dateTime && other.textContent !== time.textContent) time.textContent = other.textContent;
+  });
+}
+
 function morphKeyed(old, fresh) {
   const stay = new Set([...fresh.children].map((part) => part.dataset.key));
   for (const part of [...old.children]) if (!stay.has(part.dataset.key)) part.remove();
@@ -78,6 +85,7 @@ function morphKeyed(old, fresh) {
     if (!same) { old.insertBefore(part, at); continue; }
     if (same === at) at = at.nextElementSibling;
     else old.insertBefore(same, at);
+    age(same, part);
     morph(same, part);
   }
 }
@@ -99,10 +107,7 @@ function show(text) {
   for (const region of $$('[data-live]')) {
     const other = fresh.getElementById(region.id);
     if (!other) continue;
-    const html = other.outerHTML;
-    if (written.get(region.id) === html) continue;
-    if (update(region, other)) written.set(region.id, html);
-    else isWhole = false;
+    if (!region.isEqualNode(other) && !update(region, other)) isWhole = false;
   }
   isStale = !isWhole;
   if (document.title !== fresh.title) document.title = fresh.title;
@@ -133,7 +138,7 @@ async function look() {
 // What is heard while a look is due comes after what the server may show then, which is up to a second old.
 function lookSoon() {
   // A form or a refusal stays as it is.
-  if (written.size === 0) return;
+  if (!$('[data-live]')) return;
   if (isWaiting) { isHeard = true; return; }
   isWaiting = true;
   setTimeout(look, PAUSE_MS);
