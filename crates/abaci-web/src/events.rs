@@ -44,7 +44,7 @@ const UNANSWERED: &str = "the database does not answer; try again soon";
 /// The reason of the end where a change could not be read.
 const UNREAD: &str = "the database does not answer; come back with the last id";
 
-/// Where a listener begins.
+/// The parameter that says where a stream begins.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Since {
@@ -83,11 +83,9 @@ pub(crate) async fn all_events(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let since = Since::read(params)?;
-    let queuing = join(&web, last_event(&since, &headers)?).await?;
-    Ok(streamed(Listener::new(
-        ListenerStage::Pending(queuing),
-        Topic::All,
-    )))
+    let pending = join(&web, last_event(&since, &headers)?).await?;
+    let stage = ListenerStage::Pending(pending);
+    Ok(streamed(Listener::new(stage, Topic::All)))
 }
 
 /// Tells what becomes of a job: events `state`, `progress`, at last `result`, and then `end`. A listener that comes back
@@ -168,7 +166,7 @@ fn streamed(listener: Listener) -> Response {
     Sse::new(events).keep_alive(keep_alive).into_response()
 }
 
-/// The jobs that a listener wants to hear of.
+/// The subject of a stream.
 enum Topic {
     All,
     Job(Shared, JobWatch),
@@ -180,7 +178,7 @@ enum ListenerStage {
     Subscribed(Subscription),
 }
 
-/// Somebody who listens.
+/// One open stream of events.
 struct Listener {
     stage: ListenerStage,
     topic: Topic,

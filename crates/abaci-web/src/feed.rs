@@ -41,13 +41,13 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// A listener without changes gets the moment so often, which also says that the server is there.
 const QUIET: Duration = Duration::from_secs(15);
 
-/// A listener that waits for a subscription, and the last moment that it heard of.
+/// A request to join, with the last moment that the listener heard of.
 struct Joining {
     after: Option<Moment>,
     subscription: oneshot::Sender<Subscription>,
 }
 
-/// The way to join.
+/// The handle by which listeners join.
 #[derive(Clone)]
 pub(crate) struct Feed {
     joins: mpsc::Sender<Joining>,
@@ -60,14 +60,13 @@ impl Feed {
     pub(crate) fn new() -> (Self, FeedLoop) {
         let (joins, joining) = mpsc::channel(1024);
         let watched = Watched::default();
-        let feed = FeedLoop::new(joining, watched.clone());
-        let outage = feed.outage_ms.subscribe();
-        let joins = Self {
+        let feed_loop = FeedLoop::new(joining, watched.clone());
+        let feed = Self {
             joins,
             watched,
-            outage,
+            outage: feed_loop.outage_ms.subscribe(),
         };
-        (joins, feed)
+        (feed, feed_loop)
     }
 
     /// Watches a job, so that its listeners get a message when it is deleted.
@@ -80,7 +79,7 @@ impl Feed {
         let (subscription, taken) = oneshot::channel();
         self.joins.send(Joining { after, subscription }).await.ok()?;
         let mut outage = self.outage.clone();
-        // The one that lasts is news as well.
+        // One that has begun is reported as well.
         outage.mark_changed();
         Some(PendingSubscription {
             subscription: taken,
@@ -105,7 +104,7 @@ pub(crate) struct FeedLoop {
     /// The last workers and progress that were published, without their ages.
     last_view: String,
     last_published: Instant,
-    /// Since when the database does not answer, in milliseconds since 1970; those who wait hear of it.
+    /// The start of the outage, in milliseconds since 1970; those who wait hear of it.
     outage_ms: watch::Sender<Option<u64>>,
 }
 
@@ -126,14 +125,14 @@ impl FeedLoop {
         }
     }
 
-    /// Asks and publishes, until the last way to join is gone.
+    /// Asks and publishes, until the last handle is dropped.
     pub(crate) async fn run(mut self, clients: Arc<Clients>) {
         let mut ticks = interval(INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut waiting = Vec::new();
         loop {
             if self.messages.receiver_count() == 0 && waiting.is_empty() {
-                // Nobody asks whether it has passed.
+                // Without listeners nothing notices its end.
                 self.outage_ms.send_replace(None);
                 let Some(first) = self.joining.recv().await else {
                     return;

@@ -15,7 +15,7 @@ use crate::views::{JobView, ProgressView, WorkerView};
 pub(crate) enum Message {
     /// Something changed, or nothing did for a while.
     Changes(Arc<ChangeSet>),
-    /// These of the jobs that somebody listens to are not there.
+    /// These jobs, which somebody listens to, were deleted.
     Deleted(Arc<HashSet<JobId>>),
     /// The database does not answer, since this moment of the server's clock in milliseconds since 1970.
     Outage(u64),
@@ -81,7 +81,7 @@ pub(crate) struct Subscription {
     pub(crate) messages: broadcast::Receiver<Message>,
 }
 
-/// A listener that waits for its subscription.
+/// A subscription that is not there yet, and news of an outage meanwhile.
 pub(crate) struct PendingSubscription {
     pub(crate) subscription: oneshot::Receiver<Subscription>,
     pub(crate) outage: watch::Receiver<Option<u64>>,

@@ -121,6 +121,14 @@ impl Problem {
         }
     }
 
+    fn cut_short(queued: usize, jobs: usize, cause: Self) -> Self {
+        let detail = format!(
+            "{queued} of {jobs} jobs were queued, then: {}; with an Idempotency-Key the same request again completes them, and without one it queues all anew",
+            cause.detail
+        );
+        Self { detail, ..cause }
+    }
+
     pub(crate) fn status(&self) -> StatusCode {
         StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
@@ -154,14 +162,7 @@ impl From<Error> for Problem {
             | Error::IdTwice { .. }
             | Error::KeyHeld { .. } => Self::new(Kind::Invalid, detail),
             Error::Fork { .. } => Self::new(Kind::Conflict, detail),
-            Error::CutShort { queued, jobs, cause } => {
-                let cause = Self::from(*cause);
-                let detail = format!(
-                    "{queued} of {jobs} jobs were queued, then: {}; with an Idempotency-Key the same request again completes them, and without one it queues all anew",
-                    cause.detail
-                );
-                Self { detail, ..cause }
-            }
+            Error::CutShort { queued, jobs, cause } => Self::cut_short(queued, jobs, Self::from(*cause)),
             Error::Database { operation, reason } if reason.starts_with(SERVERS_WORDS) => {
                 warn!(error = detail, "the database refused");
                 let detail =

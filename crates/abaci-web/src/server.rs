@@ -71,7 +71,7 @@ impl WebServer {
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
         info!(address = %listener.local_addr()?, "web");
         let clients = Arc::new(Clients::new(self.settings.connect));
-        let (feed, changes) = Feed::new();
+        let (feed, feed_loop) = Feed::new();
         let connections = http::capacity();
         let web = Arc::new(Web {
             load: Load::of(connections),
@@ -92,7 +92,7 @@ impl WebServer {
             write_timeout: self.write_timeout,
         };
         let mut asking = JoinSet::new();
-        asking.spawn(changes.run(clients));
+        asking.spawn(feed_loop.run(clients));
         let stop = async {
             stop.await;
             // Listeners hear of the end while answers under way may finish, and none is waited for.

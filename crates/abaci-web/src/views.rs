@@ -258,8 +258,8 @@ impl From<&Presence> for WorkerView {
     fn from(worker: &Presence) -> Self {
         let running: Vec<ProgressView> = worker.running.iter().map(ProgressView::from).collect();
         let state = match () {
-            () if !worker.is_live() => "gone",
-            () if worker.heartbeat_age_seconds > SILENT_SECONDS => "silent",
+            () if !worker.is_live() && !worker.connected => "gone",
+            () if !worker.is_live() || worker.heartbeat_age_seconds > SILENT_SECONDS => "silent",
             () if worker.draining => "draining",
             () if running.is_empty() => "idle",
             () => "busy",

@@ -1,7 +1,7 @@
 //! A supervisor and a health server for worker processes that report over an inherited socket.
 //!
 //! **What it does.** [`supervisor::run`] keeps a number of worker processes running, and beside them one health
-//! process: it starts them, hears their heartbeats, kills the ones that stand still, starts again the ones that end,
+//! process and one of a caller's, such as for the web: it starts them, hears their heartbeats, kills the ones that stand still, starts again the ones that end,
 //! and scales, reloads and drains the whole. [`health::HealthServer`] answers `/livez`, `/readyz`, `/health` and
 //! `/metrics` for such a fleet, or for one worker that looks after itself. [`supervisor::ask`] asks a running fleet
 //! over its control socket.

@@ -5,7 +5,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use durable_jobs::client::{BulkAction, ResumeOptions};
+use durable_jobs::client::BulkAction;
 use durable_jobs::{Client, JobFilter, JobId, State as JobState};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -94,12 +94,7 @@ pub(super) async fn bulk_cancel(State(web): State<Shared>, JsonBody(body): JsonB
     responses((status = 200, description = "What became of them", body = BulkView), Refusals)
 )]
 pub(super) async fn bulk_resume(State(web): State<Shared>, JsonBody(body): JsonBody) -> Answer<BulkView> {
-    run(
-        BulkAction::Resume(ResumeOptions::default()),
-        &web.client().await?,
-        body,
-    )
-    .await
+    run(BulkAction::RESUME, &web.client().await?, body).await
 }
 
 /// Deletes all jobs of a choice that have ended.

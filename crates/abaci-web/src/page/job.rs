@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::extract::State;
-use durable_jobs::client::{BulkAction, ResumeOptions, Waiting};
+use durable_jobs::client::{BulkAction, Waiting};
 use durable_jobs::record::{JobDetail, RunningJob, StepRecord};
 use durable_jobs::{Client, Error, JobId, State as JobState};
 use fibonacci_jobs::JobResult;
@@ -135,9 +135,7 @@ impl SeenJob {
         } = self.detail;
         let input = fields_of(&job.details);
         let known = result.as_ref().and_then(|result| result.read::<JobResult>().ok());
-        let output = result
-            .filter(|_| known.is_none())
-            .map(|result| shown(result.json()));
+        let output = result.filter(|_| known.is_none());
         JobPage {
             frame,
             row: JobRow::of(&job, now_ms),
@@ -163,14 +161,12 @@ impl SeenJob {
                 share: Share::of(&progress),
             }),
             value: known.map(|result| Value::of(result, job.workflow_id.as_str())),
-            output,
+            output: output.map(|result| shown(result.json())),
             failure: error.map(|failure| (shown(&failure.name), shown(&failure.message))),
             started: job.started_at_ms.map(|at| ShownTime::of(at, now_ms)),
             ended: job.completed_at_ms.map(|at| ShownTime::of(at, now_ms)),
             can_cancel: BulkAction::Cancel.states().contains(&job.state),
-            can_resume: BulkAction::Resume(ResumeOptions::default())
-                .states()
-                .contains(&job.state),
+            can_resume: BulkAction::RESUME.states().contains(&job.state),
             timeline,
             step_count: words::counted(steps.len() as u64, "step"),
             last_step: steps.last().map_or(0, |step| step.id),

@@ -1,7 +1,8 @@
 //! The page: views that are rendered here and work without scripts.
 //!
 //! Every text that comes from a job is escaped by the template and shows its hidden characters by their numbers. A button is
-//! a form, which leads back to what it changed. The script only looks again at what has changed.
+//! a form, which leads back to what it changed. The script writes states and progress at once, and
+//! fetches a view again after a change.
 //!
 //! # Layout
 //!

@@ -1,7 +1,7 @@
 //! Changes of many jobs by one command.
 //!
-//! What changes jobs that nobody named one by one says how many they are and asks first: a person at a terminal, or for
-//! `--yes` where there is none. It changes no more jobs than it said, hundreds at a time, and holds no more than those in
+//! A command on jobs that nobody named one by one says how many they are; it asks at a terminal, and wants `--yes` where there is
+//! none. It changes no more jobs than it said, hundreds at a time, and holds no more than those in
 //! memory; what is interrupted has changed some of them, each wholly, and goes on when it is repeated.
 
 #![allow(
@@ -252,6 +252,9 @@ impl Change {
     }
 
     /// Leaves those out that cannot be changed so.
+    ///
+    /// # Errors
+    /// A usage error for a state that was asked for and does not allow it.
     fn narrowed(&self, filter: JobFilter) -> anyhow::Result<JobFilter> {
         if let Some(state) = filter
             .states

@@ -1,7 +1,7 @@
 //! Changes of all jobs that a filter means.
 //!
-//! They are those that are there when they are counted, and no later ones; hundreds are changed by one statement. A change that is
-//! interrupted has changed some of them, each wholly, and goes on with the others when it is repeated.
+//! The jobs are those that exist when they are counted, and no later ones; hundreds are changed by one statement, or thousands where
+//! a filter has to read many. A change that is interrupted has changed some of them, each wholly, and goes on with the others when it is repeated.
 
 use std::collections::HashMap;
 
@@ -69,12 +69,11 @@ pub struct BulkChange<'a> {
 }
 
 impl BulkAction {
-    /// All ways, with the usual options.
-    pub const ALL: [Self; 3] = [
-        Self::Cancel,
-        Self::Resume(ResumeOptions { memory_bytes: None }),
-        Self::Delete,
-    ];
+    /// Resumes with the usual options.
+    pub const RESUME: Self = Self::Resume(ResumeOptions { memory_bytes: None });
+
+    /// Every action, with the usual options.
+    pub const ALL: [Self; 3] = [Self::Cancel, Self::RESUME, Self::Delete];
 
     /// The states in which a job can be changed so.
     #[must_use]
@@ -186,7 +185,7 @@ impl Client {
             ..JobFilter::default()
         };
         BulkChange {
-            // Without a state that allows it, the filter is as it was given.
+            // The filter of a preview without jobs is as it was given, which means others.
             pages: self.pages(if preview.count == 0 {
                 &none
             } else {

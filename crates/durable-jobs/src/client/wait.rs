@@ -334,18 +334,12 @@ impl Waiter {
     }
 
     fn note_counts(&mut self, statuses: &HashMap<String, String>) {
-        let running = self
-            .open
-            .iter()
-            .filter(|id| statuses.get(id.as_str()).is_some_and(|s| s == "PENDING"))
-            .count();
-        let counts = (self.open.len() - running, running);
-        if counts != self.counts {
-            self.counts = counts;
-            self.ready.push_back(WaitEvent::Progress {
-                queued: counts.0,
-                running: counts.1,
-            });
+        let is_running = |id: &&JobId| statuses.get(id.as_str()).is_some_and(|s| s == "PENDING");
+        let running = self.open.iter().filter(is_running).count();
+        let queued = self.open.len() - running;
+        if self.counts != (queued, running) {
+            self.counts = (queued, running);
+            self.ready.push_back(WaitEvent::Progress { queued, running });
         }
     }
 

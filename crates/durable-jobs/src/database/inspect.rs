@@ -39,7 +39,8 @@ pub struct DatabaseReport {
 /// Connects and reports what is there, changing nothing.
 ///
 /// # Errors
-/// [`Error::Url`], [`Error::Unreachable`], [`Error::Refused`] or [`Error::Unsuitable`].
+/// [`Error::Url`](crate::Error::Url), [`Error::Unreachable`](crate::Error::Unreachable),
+/// [`Error::Refused`](crate::Error::Refused) or [`Error::Unsuitable`](crate::Error::Unsuitable).
 pub fn inspect(url: &str, timeout: Duration) -> Reply<'_, DatabaseReport> {
     Box::pin(async move {
         let address = Address::parse(url)?;

@@ -101,12 +101,12 @@ impl<'a> Acquisition<'a> {
 
     async fn take_slot(&mut self, slot: u32) -> Result<String, Error> {
         let executor_id = format!("{}/{slot}", self.role.host);
-        let mut watch = IdWait::default();
+        let mut wait = IdWait::default();
         loop {
-            let Some(holder) = self.try_take(&executor_id, &watch).await? else {
+            let Some(holder) = self.try_take(&executor_id, &wait).await? else {
                 return Ok(executor_id);
             };
-            if watch.is_over(&executor_id, &holder) {
+            if wait.is_over(&executor_id, &holder) {
                 return Err(Error::ExecutorTaken {
                     executor_id,
                     pid: holder.pid,
@@ -132,7 +132,7 @@ impl<'a> Acquisition<'a> {
     }
 
     /// Takes `executor_id`, or says who holds it.
-    async fn try_take(&mut self, executor_id: &str, watch: &IdWait) -> Result<Option<LockHolder>, Error> {
+    async fn try_take(&mut self, executor_id: &str, wait: &IdWait) -> Result<Option<LockHolder>, Error> {
         let address = self.address;
         let connection = self.connection().await?;
         let is_locked = !ask(address, try_lock(connection, executor_id)).await?;
@@ -143,7 +143,7 @@ impl<'a> Acquisition<'a> {
         }
         if let Some(mut holder) = holder {
             holder.is_locked = is_locked;
-            let is_dead = holder.is_dead(watch);
+            let is_dead = holder.is_dead(wait);
             let has_ended = is_dead && self.end_sessions(executor_id, &holder).await?;
             if is_locked && !(has_ended && self.lock_soon(executor_id).await?) {
                 return Ok(Some(holder));
@@ -213,11 +213,11 @@ async fn ask<T>(
 
 impl LockHolder {
     /// Tests whether nobody lives in whose name it stands.
-    fn is_dead(&self, watch: &IdWait) -> bool {
+    fn is_dead(&self, wait: &IdWait) -> bool {
         if self.sight == Sight::Gone || self.incarnation.as_deref().is_some_and(is_former) {
             return true;
         }
-        let silence = watch.silence_of(&self.beat);
+        let silence = wait.silence_of(&self.beat);
         if self.is_locked {
             self.sight == Sight::Unknown && silence >= Presence::SILENCE
         } else {

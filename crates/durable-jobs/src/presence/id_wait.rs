@@ -12,7 +12,7 @@ use super::{Presence, Sight};
 /// The longest that a start waits for an id whose former holder is just being taken over.
 const TAKEOVER_TIME: Duration = Duration::from_secs(2);
 
-/// The sightings so far of those who stand in the way.
+/// A start's wait for an id, and the sightings of its holders so far.
 #[derive(Default)]
 pub(super) struct IdWait {
     /// Since when the lock is held.
@@ -46,13 +46,13 @@ impl IdWait {
         is_seen || self.has_beaten || is_dead_and_stays || self.go_on(executor_id, holder)
     }
 
-    /// Says once that this takes its time; it is not over.
+    /// Logs the wait once; it is not over.
     fn go_on(&mut self, executor_id: &str, holder: &LockHolder) -> bool {
         if !std::mem::replace(&mut self.has_said, true) {
             info!(
                 executor_id,
                 pid = holder.pid,
-                "waiting to see whether the last holder still beats"
+                "waiting to see whether the last holder still sends heartbeats"
             );
         }
         false
@@ -73,9 +73,9 @@ mod tests {
         LockHolder::without_row("host", Some(beat.to_owned()))
     }
 
-    /// Tests whether the watch is over when a free row shows `beat`.
-    fn is_over(watch: &mut IdWait, beat: &str) -> bool {
-        watch.is_over("host/0", &holder(beat))
+    /// Tests whether the wait is over when a free row shows `beat`.
+    fn is_over(wait: &mut IdWait, beat: &str) -> bool {
+        wait.is_over("host/0", &holder(beat))
     }
 
     /// A row that was first seen `since` ago, and last `last_look` ago.
@@ -93,11 +93,11 @@ mod tests {
 
     #[test]
     fn a_row_is_silent_once_it_stood_still_for_the_expiry() {
-        let mut watch = watched(Presence::EXPIRY, Duration::from_secs(1));
-        assert!(!is_over(&mut watch, "a"));
-        assert!(watch.silence_of("a") >= Presence::EXPIRY);
-        assert!(is_over(&mut watch, "b"), "a beat was missed");
-        assert_eq!(watch.silence_of("b"), Duration::ZERO);
+        let mut wait = watched(Presence::EXPIRY, Duration::from_secs(1));
+        assert!(!is_over(&mut wait, "a"));
+        assert!(wait.silence_of("a") >= Presence::EXPIRY);
+        assert!(is_over(&mut wait, "b"), "a beat was missed");
+        assert_eq!(wait.silence_of("b"), Duration::ZERO);
     }
 
     #[test]
@@ -107,9 +107,9 @@ mod tests {
             (holder.is_locked, holder.sight) = (true, sight);
             holder
         };
-        let is_over = |mut watch: IdWait, holder: &LockHolder| {
-            watch.locked_since = Some(Instant::now() - TAKEOVER_TIME);
-            watch.is_over("host/0", holder)
+        let is_over = |mut wait: IdWait, holder: &LockHolder| {
+            wait.locked_since = Some(Instant::now() - TAKEOVER_TIME);
+            wait.is_over("host/0", holder)
         };
         let second = Duration::from_secs(1);
         let short = || watched(TAKEOVER_TIME, second);

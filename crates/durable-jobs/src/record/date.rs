@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
-/// A date: one of UTC, or so long ago.
+/// A point in time, given in UTC or as an age.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Date {
     /// Milliseconds since 1970-01-01 UTC.
@@ -20,7 +20,7 @@ pub enum DateError {
         "not a moment; write it in UTC, such as 2026-12-24T18:00:00Z, or how long ago it was, such as 2h"
     )]
     Unreadable,
-    /// Not a date, where only one counts.
+    /// Not a date of UTC, where an age is not accepted.
     #[error("not a moment; write it in UTC, such as 2026-12-24T18:00:00Z")]
     NoDate,
 }

@@ -1,4 +1,4 @@
-//! The types that are written to the database or printed as JSON, with a promise of compatibility.
+//! The types that are written to the database, printed as JSON or read from text, with a promise of compatibility.
 //!
 //! A field may be added; none is renamed, removed or given another meaning.
 //! Integers that may exceed 2^53 are strings, since JavaScript would round them.

@@ -260,7 +260,7 @@ async fn a_bulk_change_is_of_the_jobs_that_were_counted() {
     assert_eq!((report.count, report.changed), (MANY as u64, MANY as u64 - 1));
     assert_eq!(rig.count("dbos.workflow_status where status = 'ENQUEUED'"), 1);
     let resume = client
-        .bulk_preview(JobFilter::default(), BulkAction::Resume(ResumeOptions::default()))
+        .bulk_preview(JobFilter::default(), BulkAction::RESUME)
         .await
         .unwrap();
     assert_eq!(resume.count, MANY as u64 - 1);

@@ -46,7 +46,7 @@ macro_rules! algorithms {
                 }
             }
 
-            /// A few words on its use.
+            /// Describes it for a form.
             #[must_use]
             pub const fn about(self) -> &'static str {
                 match self {

@@ -1,4 +1,5 @@
-//! The supervisor of a fleet: it starts worker processes and the health process, watches them, and does nothing else.
+//! The supervisor of a fleet: it starts worker processes, the health process and a web process, and watches, scales, reloads
+//! and drains them.
 //!
 //! It computes nothing and opens no database connection, so there is little that could go wrong with it. All that it
 //! knows of a worker came over the worker's socket pair, or from the kernel when the process ended.

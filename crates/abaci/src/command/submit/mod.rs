@@ -10,12 +10,10 @@ mod random;
 mod refusal;
 mod workload;
 
-use std::time::{Duration, SystemTime};
-
 use anyhow::Context;
 use clap::Args;
 use durable_jobs::client::{Delay, NewJob, Priority, SubmitOptions, Submitted};
-use durable_jobs::record::{Batch, Label};
+use durable_jobs::record::{Batch, Date, Label};
 use durable_jobs::{Client, Error, JobId, State};
 use fibonacci_jobs::record::{Entry, RequestError, parse_priority};
 use fibonacci_jobs::{Algorithm, Request};
@@ -66,8 +64,8 @@ pub(crate) struct SubmitArgs {
     #[arg(long, value_name = "TIME", conflicts_with = "at")]
     delay: Option<Period>,
     /// Let the job wait until this moment of UTC, such as 2026-12-24T18:00:00Z
-    #[arg(long, value_name = "MOMENT", value_parser = moment)]
-    at: Option<SystemTime>,
+    #[arg(long, value_name = "MOMENT", value_parser = Date::utc)]
+    at: Option<i64>,
     /// Key that one job of the queue holds at a time: while it waits or runs, it is the job that this command names
     #[arg(long, value_name = "KEY", conflicts_with = "batch")]
     dedup: Option<Label>,
@@ -257,15 +255,8 @@ impl SubmitArgs {
     }
 
     fn delay(&self) -> Option<Delay> {
-        let until = |moment: SystemTime| {
-            let since = moment
-                .duration_since(SystemTime::UNIX_EPOCH)
-                .unwrap_or(Duration::ZERO);
-            Delay::Until(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-        };
-        self.delay
-            .map(|period| Delay::For(period.0))
-            .or(self.at.map(until))
+        let period = self.delay.map(|period| Delay::For(period.0));
+        period.or(self.at.map(Delay::Until))
     }
 }
 
@@ -370,10 +361,4 @@ fn can_be_completed(error: &Error) -> bool {
         Error::Unreachable { .. } | Error::Full { .. } | Error::Database { .. } => true,
         _ => false,
     }
-}
-
-/// Reads a moment of UTC.
-fn moment(text: &str) -> Result<SystemTime, String> {
-    humantime::parse_rfc3339_weak(text)
-        .map_err(|_| "not a moment; write it in UTC, such as 2026-12-24T18:00:00Z".to_owned())
 }

@@ -9,7 +9,7 @@ use crate::record::shorten;
 /// So many transactions may have been told ahead of the horizon for a moment to say which.
 const MOST_AHEAD: usize = 500;
 
-/// So far they may be from the horizon.
+/// The largest distance from the horizon.
 const FARTHEST: i64 = 999_999_999;
 
 /// A moment in the database's history: all that was committed before it has been told.
@@ -61,8 +61,8 @@ impl Moment {
     }
 }
 
-/// After three parts of fixed lengths, each transaction that was told ahead: the number of digits, in one digit, and how far it is
-/// from the one before it, or from the horizon. A zero stands for too many.
+/// Writes horizon, time and span in 15, 13 and 6 digits, then each transaction that was told ahead as the number of digits of its
+/// distance from the one before it, or from the horizon, and that distance; a zero if they are too many.
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {

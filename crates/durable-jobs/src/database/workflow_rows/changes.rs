@@ -35,16 +35,7 @@ impl ChangesQuery<'_> {
             limit,
         } = self;
         let from = from.map_or_else(|| "horizon".to_owned(), |from| format!("'{from}'::bigint"));
-        let untold = match seen_by {
-            None => {
-                let told: Vec<String> = told.iter().map(ToString::to_string).collect();
-                format!("number <> all ('{{{}}}'::bigint[])", told.join(","))
-            }
-            Some(snapshot) => format!(
-                "not pg_visible_in_snapshot(number::text::xid8, '{}'::pg_snapshot)",
-                numbers_of(snapshot)
-            ),
-        };
+        let untold = seen_by.map_or_else(|| is_none_of(told), is_unseen_by);
         format!(
             concat!(
                 "{by_index}; with place as materialized ( \
@@ -78,10 +69,14 @@ impl ChangesQuery<'_> {
     }
 }
 
-/// The signs of a snapshot, of which nothing else is to come into a statement.
-fn numbers_of(snapshot: &str) -> String {
-    snapshot
-        .chars()
-        .filter(|sign| sign.is_ascii_digit() || matches!(sign, ':' | ','))
-        .collect()
+fn is_none_of(numbers: &[i64]) -> String {
+    let numbers: Vec<String> = numbers.iter().map(ToString::to_string).collect();
+    format!("number <> all ('{{{}}}'::bigint[])", numbers.join(","))
+}
+
+fn is_unseen_by(snapshot: &str) -> String {
+    // Nothing but the signs of a snapshot is to come into a statement.
+    let is_sign = |sign: &char| sign.is_ascii_digit() || matches!(sign, ':' | ',');
+    let snapshot: String = snapshot.chars().filter(is_sign).collect();
+    format!("not pg_visible_in_snapshot(number::text::xid8, '{snapshot}'::pg_snapshot)")
 }

@@ -183,20 +183,15 @@ impl Failover {
         if let Some(incarnation) = &dead.seen.incarnation {
             let removal = sqlx::query(concat!("delete from abaci.presence where ", unchanged!()))
                 .bind(executor_id)
-                .bind(&dead.seen.beat);
-            if removal
-                .execute(&mut *takeover)
-                .await
-                .map_err(text)?
-                .rows_affected()
-                == 0
-            {
+                .bind(&dead.seen.beat)
+                .execute(&mut *takeover);
+            if removal.await.map_err(text)?.rows_affected() == 0 {
                 // It lives, it has a successor, or somebody else was faster.
                 return Ok(());
             }
             let end = presence::end_all(&mut takeover, incarnation);
             end.await.map_err(text)?;
-            // Told is not done: a statement under way may still be committed, and would name the dead again.
+            // A session that was told to end may still commit a statement that is under way, and would name the dead again.
             let gone = presence::all_gone(&self.database.pool, incarnation);
             gone.await.map_err(text)?;
         }
