@@ -41,8 +41,9 @@ function holdsSelection(part) {
 function morph(old, fresh) {
   if (old.isEqualNode(fresh)) return;
   if (old.nodeType === Node.TEXT_NODE && fresh.nodeType === Node.TEXT_NODE) { old.data = fresh.data; return; }
-  if (old.nodeName !== fresh.nodeName) {
-    if (!holdsFocus(old)) old.replaceWith(fresh);
+  if (old.nodeName !== fresh.nodeName || old.nodeType !== Node.ELEMENT_NODE) {
+    if (holdsFocus(old)) old.before(fresh);
+    else old.replaceWith(fresh);
     return;
   }
   for (const { name } of [...old.attributes]) if (!fresh.hasAttribute(name)) old.removeAttribute(name);
@@ -116,23 +117,25 @@ function show(text) {
 
 async function look() {
   isWaiting = false;
+  if (document.hidden || isPressed || isFetching) { isStale = true; isHeard ||= isFetching; return; }
   const isAgain = isHeard;
   isHeard = false;
-  if (document.hidden || isPressed || isFetching) { isStale = true; return; }
   isFetching = true;
   isStale = false;
   try {
     const address = new URL(location.href);
     address.searchParams.delete('did');
-    const answer = await fetch(address, { headers: { accept: 'text/html' }, redirect: 'error' });
-    if (answer.ok) show(await answer.text());
-    else if (answer.status < 500) location.reload();
+    const answer = await fetch(address, { headers: { accept: 'text/html' }, redirect: 'error', signal: AbortSignal.timeout(15_000) });
+    const text = await answer.text();
+    if (answer.ok && (document.hidden || isPressed)) isStale = true;
+    else if (answer.ok) show(text);
+    else if (answer.status < 500 && answer.status !== 429) location.reload();
     else isStale = true;
   } catch {
     isStale = true;
   }
   isFetching = false;
-  if (isAgain) lookSoon();
+  if (isAgain || isHeard) lookSoon();
 }
 
 // What is heard while a look is due comes after what the server may show then, which is up to a second old.

@@ -379,32 +379,105 @@ async fn what_many_writers_do_at_once_is_told_once() {
     );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_a_long_transaction_did_at_its_beginning_is_told() {
-    let rig = Rig::new();
-    let client = rig.client().await;
-    rig.insert_old("late", "ENQUEUED");
-    let mut follower = Follower::start(client).await;
-    let mut foreign = Foreign::connect(rig.database.url()).await;
-    foreign
-        .run(
-            "begin; update dbos.workflow_status set priority = 9, updated_at = extract(epoch from now()) * 1000 - 9000 \
-                where workflow_uuid = 'late'",
-        )
+/// So long that the date of what a transaction did at its beginning is not looked at any more.
+const LONG: Duration = Duration::from_millis(11_500);
+
+impl Foreign {
+    /// Inserts rows that were submitted yesterday.
+    async fn insert_old(&mut self, ids: &[&str]) {
+        for id in ids {
+            self.run(&format!(
+                "insert into dbos.workflow_status (workflow_uuid, status, name, inputs, created_at, updated_at, priority) \
+                     values ('{id}', 'PENDING', 'test_echoes', '1', {YESTERDAY}, {YESTERDAY}, 0)"
+            ))
+            .await;
+        }
+    }
+
+    /// Changes a row, dated so long before.
+    async fn change(&mut self, id: &str, before: Duration) {
+        let before = before.as_millis();
+        self.run(&format!(
+            "update dbos.workflow_status set priority = 9, updated_at = extract(epoch from clock_timestamp()) * 1000 - {before} \
+                 where workflow_uuid = '{id}'"
+        ))
         .await;
-    // So long that its date is not looked at any more.
-    let begun = Instant::now();
-    while begun.elapsed() < Duration::from_millis(11_500) {
-        follower.ask().await;
     }
-    let mut other = Follower::from(rig.client().await, follower.moment.clone());
+}
+
+impl Follower {
+    async fn ask_for(&mut self, time: Duration) {
+        let begun = Instant::now();
+        while begun.elapsed() < time {
+            assert!(self.ask().await.jobs.is_empty());
+        }
+    }
+
+    async fn is_told(&mut self, ids: &[&str]) {
+        let told = self.ask().await.jobs;
+        let mut told: Vec<&str> = told.iter().map(|job| job.workflow_id.as_str()).collect();
+        told.sort_unstable();
+        assert_eq!(told, ids);
+        assert!(self.ask().await.jobs.is_empty(), "told twice");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_lone_transaction_did_at_its_beginning_is_told() {
+    // No other transaction ends meanwhile, so that no snapshot names this one.
+    let server = PrivateServer::new();
+    let url = server.create_database("jobs");
+    let connect = async || Client::connect(client_settings(&*url)).await.unwrap();
+    let client = connect().await;
+    let mut foreign = Foreign::connect(&url).await;
+    foreign.insert_old(&["early"]).await;
+    let mut follower = Follower::start(client).await;
+    foreign.run("begin").await;
+    foreign.change("early", Duration::from_secs(9)).await;
+    follower.ask_for(LONG).await;
+    let mut other = Follower::from(connect().await, follower.moment.clone());
     foreign.run("commit").await;
-    for follower in [&mut follower, &mut other] {
-        let told = follower.ask().await.jobs;
-        assert_eq!(told.len(), 1, "{told:?}");
-        assert_eq!(told[0].priority, 9);
-        assert!(follower.ask().await.jobs.is_empty());
-    }
+    follower.is_told(&["early"]).await;
+    other.is_told(&["early"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ends_beside_a_longer_transaction_is_told_as_a_whole() {
+    let server = PrivateServer::new();
+    let url = server.create_database("jobs");
+    let client = Client::connect(client_settings(&*url)).await.unwrap();
+    let mut foreign = Foreign::connect(&url).await;
+    foreign.insert_old(&["early", "late"]).await;
+    let mut follower = Follower::start(client).await;
+    let mut longer = Foreign::with_transaction(&url).await;
+    foreign.run("begin").await;
+    foreign.change("early", Duration::from_secs(9)).await;
+    follower.ask_for(LONG).await;
+    foreign.change("late", Duration::ZERO).await;
+    foreign.run("commit").await;
+    follower.is_told(&["early", "late"]).await;
+    longer.run("commit").await;
+    assert!(follower.ask().await.jobs.is_empty(), "told twice");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_moves_to_a_process_that_knows_less_reads_anew() {
+    let server = PrivateServer::new();
+    let url = server.create_database("jobs");
+    let connect = async || Client::connect(client_settings(&*url)).await.unwrap();
+    let client = connect().await;
+    let mut foreign = Foreign::connect(&url).await;
+    foreign.insert_old(&["early"]).await;
+    let mut follower = Follower::start(client).await;
+    let _longer = Foreign::with_transaction(&url).await;
+    foreign.change("early", Duration::from_secs(9)).await;
+    follower.is_told(&["early"]).await;
+    // Until it is dated before a fresh process looks.
+    follower.ask_for(Duration::from_secs(2)).await;
+    let second = connect().await;
+    let until = second.changes(None).await.unwrap().moment;
+    let missed = second.missed(follower.moment.clone(), until).await.unwrap();
+    assert!(missed.is_cut && missed.jobs.is_empty(), "{missed:?}");
 }
 
 /// Submits more jobs than one answer has.

@@ -1,6 +1,6 @@
 //! Questions and answers of one who asks again and again.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -49,15 +49,21 @@ pub(super) struct Follow {
     asked: Instant,
     /// The snapshot whose changes were told, where they are too many for the moment to say.
     base: Option<String>,
-    /// At these times, transactions from these numbers on had not begun.
-    marks: VecDeque<(i64, i64)>,
+    /// At these times, transactions from these numbers on had written nothing.
+    marks: Marks,
 }
+
+/// Times, each with a number from which on no transaction had written anything then.
+#[derive(Clone, Default)]
+struct Marks(VecDeque<(i64, i64)>);
 
 /// The database's place in its history.
 pub(super) struct DatabasePlace {
     pub(super) horizon: i64,
-    /// The number of the next transaction.
+    /// The number after the last transaction that has ended.
     pub(super) next: i64,
+    /// No transaction from this number on had written anything at `now_ms`.
+    pub(super) unbegun: i64,
     pub(super) snapshot: String,
     pub(super) now_ms: i64,
     pub(super) server_start_ms: i64,
@@ -74,11 +80,15 @@ pub(super) struct Seen {
 pub(super) struct Question {
     /// The moment after which changes are asked for; for the present one alone where it is absent.
     since: Option<Moment>,
+    /// The number of the first transaction that is asked for; the horizon's where it is absent.
+    from: Option<i64>,
+    /// The transactions from there on that are not asked for.
+    told: Arc<[i64]>,
     /// As in [`Follow::base`].
     base: Option<String>,
     /// Changes that are dated before are not found.
     dated_since_ms: i64,
-    /// True if the moment that was given is out of reach.
+    /// True if what changed cannot be told, and is asked for to know what is read anew.
     is_anew: bool,
 }
 
@@ -103,8 +113,7 @@ impl Question {
                 base: follow.base.clone(),
                 // While a transaction stays open for long, what it wrote before is not looked for.
                 dated_since_ms: since.begun_ms().max(since.ms - MARGIN_MS),
-                since: Some(since),
-                is_anew: false,
+                ..Self::between(since)
             };
         }
         // A statement that looks back so far reads the whole table.
@@ -117,6 +126,8 @@ impl Question {
     /// Asks for what one missed who joins those who have heard of the rest.
     pub(super) fn between(since: Moment) -> Self {
         Self {
+            from: Some(since.horizon),
+            told: since.ahead.clone().unwrap_or_default(),
             base: None,
             dated_since_ms: since.begun_ms(),
             since: Some(since),
@@ -127,34 +138,65 @@ impl Question {
     fn start(now_ms: i64, is_anew: bool) -> Self {
         Self {
             since: None,
+            from: None,
+            told: Arc::default(),
             base: None,
             dated_since_ms: now_ms,
             is_anew,
         }
     }
 
-    /// Returns the question to ask instead, where a transaction has ended that wrote before the dates that were looked at.
-    pub(super) fn instead(&self, place: &DatabasePlace) -> Option<Self> {
-        let since = self.since.as_ref()?;
-        let is_enough = place.horizon == since.horizon || self.dated_since_ms == since.begun_ms();
-        if is_enough || self.base.is_some() {
+    /// Returns the question to ask instead, where a part of what a transaction did is dated before what was looked at.
+    pub(super) fn instead(&self, seen: &Seen, follow: Option<&Follow>) -> Option<Self> {
+        let since = self.since.as_ref().filter(|_| !self.is_anew)?;
+        let Seen { place, jobs } = seen;
+        let follow = follow.filter(|follow| follow.last == *since)?;
+        let begun_ms = |number: i64| {
+            follow
+                .marks
+                .before(number)
+                .unwrap_or(i64::MIN)
+                .max(since.begun_ms())
+        };
+        let is_moved = place.horizon != since.horizon;
+        // Of what was open at the base, savepoints may have been taken for told.
+        if self.base.is_some() && is_moved {
+            return Some(Self::anew(since.clone(), begun_ms(place.horizon)));
+        }
+        let first = jobs.iter().map(|(number, _)| *number).min();
+        let needed_ms = match first {
+            _ if is_moved => since.begun_ms(),
+            Some(number) => begun_ms(number),
+            None => return None,
+        };
+        if needed_ms >= self.dated_since_ms {
             return None;
         }
-        if since.is_in_reach(place.now_ms) {
-            return Some(Self::between(since.clone()));
+        if place.now_ms - needed_ms > REACH_MS {
+            return Some(Self::anew(since.clone(), begun_ms(place.horizon)));
         }
-        Some(Self::start(place.now_ms, true))
+        Some(Self {
+            dated_since_ms: needed_ms,
+            base: self.base.clone(),
+            ..Self::between(since.clone())
+        })
     }
 
-    /// The number of the first transaction that is asked for; the horizon's where it is absent.
+    /// Asks for all that is beyond the horizon of now, for one who is to read anew.
+    fn anew(since: Moment, dated_since_ms: i64) -> Self {
+        Self {
+            since: Some(since),
+            ..Self::start(dated_since_ms, true)
+        }
+    }
+
+    /// As in [`ChangesQuery`](crate::database::workflow_rows::ChangesQuery).
     pub(super) fn from(&self) -> Option<i64> {
-        self.since.as_ref().map(|since| since.horizon)
+        self.from
     }
 
-    /// The transactions from there on that are not asked for.
     pub(super) fn told(&self) -> &[i64] {
-        let since = self.since.as_ref();
-        since.and_then(|since| since.ahead.as_deref()).unwrap_or_default()
+        &self.told
     }
 
     pub(super) fn base(&self) -> Option<&str> {
@@ -171,15 +213,15 @@ impl Question {
         self.dated_since_ms - MARGIN_OF_CLIENTS_MS
     }
 
-    /// Settles what one missed who hears of everything after `until`.
+    /// Returns the changes between the moment that is asked for and `until`, for one who joins those who hear of all after it.
     pub(super) fn missed(self, seen: Seen, follow: Option<&Follow>, until: Moment) -> SettledChanges {
         let Seen { place, jobs } = seen;
         let follow = follow.filter(|follow| follow.last == until);
         let (Some(since), Some(told)) = (self.since, until.ahead.clone()) else {
             return SettledChanges::cut(until);
         };
-        let is_known = since.ahead.is_some() && since <= until && since.is_in_reach(place.now_ms);
-        if !is_known || jobs.len() > MOST || place.is_another_history(&since, follow) {
+        let is_out = !since.is_in_reach(place.now_ms) || place.is_another_history(&since, follow);
+        if is_out || jobs.len() > MOST {
             return SettledChanges::cut(until);
         }
         let is_told = |number: i64| number < until.horizon || told.binary_search(&number).is_ok();
@@ -205,48 +247,39 @@ impl Question {
         let live = follow.filter(|follow| self.since.as_ref() == Some(&follow.last));
         let goes_on = |since: &&Moment| !place.is_another_history(since, live);
         let since = self.since.as_ref().filter(goes_on);
-        let stands = since.is_some_and(|since| since.horizon == place.horizon);
-        // Whether a part of what the base sees was written within a transaction that was open then is not known.
-        let is_forgotten = self.base.is_some() && !stands;
-        let is_cut =
-            self.is_anew || self.since.is_some() && (since.is_none() || is_forgotten || jobs.len() > MOST);
-        // All that was seen is told, or read anew by whoever is told so.
-        let mut ahead: Vec<i64> = self.told().iter().copied().filter(|_| since.is_some()).collect();
-        ahead.extend(jobs.iter().map(|(number, _)| *number));
-        ahead.retain(|number| *number >= place.horizon);
-        ahead.sort_unstable();
-        ahead.dedup();
-        let marks = live
+        let is_new = self.is_anew || since.is_none();
+        let mut marks = live
             .filter(|_| since.is_some())
             .map(|follow| follow.marks.clone());
-        let mut marks = marks.unwrap_or_default();
-        marks.push_back((place.now_ms, place.next));
-        if marks.len() > MOST_MARKS {
-            marks.pop_front();
-        }
-        let begun_ms = place.begun_ms(&mut marks, since);
+        let marks = marks.get_or_insert_default();
         let ms = since.map_or(place.now_ms, |since| place.now_ms.max(since.ms + 1));
-        let mut moment = Moment::new(place.horizon, ms, begun_ms);
-        if self.base.is_some() && stands {
+        let mut moment = Moment::new(place.horizon, ms, marks.begun_ms(&place, since));
+        let stands = since.is_some_and(|since| since.horizon == place.horizon);
+        if jobs.len() > MOST || self.base.is_some() && stands {
             moment.ahead = None;
         } else {
-            moment = moment.with_ahead(ahead);
+            // All that was seen is told, or read anew by whoever is told so.
+            let told = self.told.iter().copied().filter(|_| !is_new);
+            let told = told.chain(jobs.iter().map(|(number, _)| *number));
+            let ahead: BTreeSet<i64> = told.filter(|number| *number >= place.horizon).collect();
+            moment = moment.with_ahead(ahead.into_iter().collect());
         }
         let next = Follow {
             base: moment.ahead.is_none().then_some(place.snapshot),
             last: moment.clone(),
             session: place.session,
             asked: Instant::now(),
-            marks,
+            marks: std::mem::take(marks),
         };
-        if is_cut {
+        if self.since.is_none() && !self.is_anew {
+            return (SettledChanges::none(moment), next);
+        }
+        if is_new || jobs.len() > MOST {
             return (SettledChanges::cut(moment), next);
         }
-        let jobs = jobs.into_iter().filter(|_| since.is_some());
         let answer = SettledChanges {
-            moment,
-            jobs: jobs.map(|(_, job)| job).collect(),
-            is_cut,
+            jobs: jobs.into_iter().map(|(_, job)| job).collect(),
+            ..SettledChanges::none(moment)
         };
         (answer, next)
     }
@@ -260,22 +293,41 @@ impl DatabasePlace {
             || self.now_ms < since.ms - SETBACK_MS
             || live.is_some_and(|follow| follow.session != self.session)
     }
+}
 
-    /// The latest time of which it is known that no transaction from the horizon on had begun.
-    fn begun_ms(&self, marks: &mut VecDeque<(i64, i64)>, since: Option<&Moment>) -> i64 {
-        if self.horizon == self.next {
-            return self.now_ms;
+impl Marks {
+    /// Adds the present, and returns the latest time of which it is known that no transaction from the horizon on had written.
+    fn begun_ms(&mut self, place: &DatabasePlace, since: Option<&Moment>) -> i64 {
+        self.0.push_back((place.now_ms, place.unbegun));
+        if self.0.len() > MOST_MARKS {
+            self.0.pop_front();
         }
-        while marks.get(1).is_some_and(|(_, next)| *next <= self.horizon) {
-            marks.pop_front();
+        let is_past = |mark: Option<&(i64, i64)>| mark.is_some_and(|(_, number)| *number <= place.horizon);
+        while is_past(self.0.get(1)) {
+            self.0.pop_front();
         }
-        let mark = marks.front().filter(|(_, next)| *next <= self.horizon);
-        let known_ms = since.map_or(self.now_ms - UNKNOWN_AGE_MS, Moment::begun_ms);
-        mark.map_or(known_ms, |(ms, _)| known_ms.max(*ms))
+        let known_ms = since.map_or(place.now_ms - UNKNOWN_AGE_MS, Moment::begun_ms);
+        self.before(place.horizon).map_or(known_ms, |ms| known_ms.max(ms))
+    }
+
+    /// Returns the latest of the times at which no transaction from this number on had written.
+    fn before(&self, number: i64) -> Option<i64> {
+        let later = self.0.iter().rev().find(|(_, unbegun)| *unbegun <= number);
+        later.map(|(ms, _)| *ms)
     }
 }
 
 impl Moment {
+    /// Tests whether all that changed between it and a later moment is known to one who has heard of that one.
+    pub(super) fn is_told_before(&self, until: &Self) -> bool {
+        let (Some(ahead), Some(told)) = (&self.ahead, &until.ahead) else {
+            return false;
+        };
+        // What another server told here and has not told there would come again.
+        let is_known = |number: &i64| *number < until.horizon || told.binary_search(number).is_ok();
+        self <= until && ahead.iter().all(is_known)
+    }
+
     /// Tests whether what changed since is looked for at all.
     pub(super) fn is_in_reach(&self, now_ms: i64) -> bool {
         now_ms - self.begun_ms() <= REACH_MS
@@ -283,12 +335,20 @@ impl Moment {
 }
 
 impl SettledChanges {
-    /// An answer to one who is to read anew.
-    fn cut(moment: Moment) -> Self {
+    /// An answer without changes.
+    fn none(moment: Moment) -> Self {
         Self {
             moment,
             jobs: Vec::new(),
+            is_cut: false,
+        }
+    }
+
+    /// An answer to one who is to read anew.
+    fn cut(moment: Moment) -> Self {
+        Self {
             is_cut: true,
+            ..Self::none(moment)
         }
     }
 }

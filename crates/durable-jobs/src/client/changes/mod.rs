@@ -63,7 +63,8 @@ impl Client {
             let mut followed = self.followed.lock().await;
             let mut question = Question::after(since, followed.as_ref(), self.clock().now_ms());
             let (mut seen, mut workers) = self.ask_for_changes(&question).await?;
-            if let Some(other) = question.instead(&seen.place) {
+            // Each looks back further than the one before.
+            while let Some(other) = question.instead(&seen, followed.as_ref()) {
                 question = other;
                 (seen, workers) = self.ask_for_changes(&question).await?;
             }
@@ -89,7 +90,7 @@ impl Client {
     /// As [`Client::changes`].
     pub fn missed(&self, since: Moment, until: Moment) -> Reply<'_, Changes> {
         Box::pin(async move {
-            if !since.is_in_reach(self.clock().now_ms()) {
+            if !since.is_in_reach(self.clock().now_ms()) || !since.is_told_before(&until) {
                 return Ok(Changes {
                     moment: until,
                     jobs: Vec::new(),
@@ -134,18 +135,21 @@ impl Client {
         };
         let rows = self.database.bounded("asking for changes", self.timeout, rows);
         let rows = rows.await?;
-        let [.., jobs, workers] = rows.as_slice() else {
+        let [.., unbegun, jobs, workers] = rows.as_slice() else {
             return Err(unreadable(&sqlx::Error::RowNotFound));
         };
-        let seen = self.seen_in(jobs).map_err(|error| unreadable(&error))?;
+        let seen = self.seen_in(unbegun, jobs).map_err(|error| unreadable(&error))?;
         Ok((seen, self.workers_in(workers)?))
     }
 
-    fn seen_in(&self, rows: &[PgRow]) -> Result<Seen, sqlx::Error> {
+    fn seen_in(&self, unbegun: &[PgRow], rows: &[PgRow]) -> Result<Seen, sqlx::Error> {
         let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+        let unbegun: i64 = unbegun.first().ok_or(sqlx::Error::RowNotFound)?.try_get(0)?;
+        let next: i64 = first.try_get("next")?;
         let place = DatabasePlace {
             horizon: first.try_get("horizon")?,
-            next: first.try_get("next")?,
+            next,
+            unbegun: unbegun.max(next),
             snapshot: first.try_get("snapshot")?,
             now_ms: first.try_get("now_ms")?,
             server_start_ms: first.try_get("server_start_ms")?,

@@ -3,6 +3,14 @@
 use super::select::{BY_INDEX, columns};
 use crate::record::APPLICATION;
 
+/// A number from which on no transaction has written anything: after all that have ended, and after all that hold their own lock,
+/// since a snapshot does not name those that began after the last one which has ended. It is read before the snapshot is taken.
+const UNBEGUN: &str = "select next + coalesce(max(distance) + 1, 0) as unbegun \
+     from (select pg_snapshot_xmax(pg_current_snapshot())::text::bigint as next) as place left join lateral ( \
+         select mod(mod(transactionid::text::bigint - next, 4294967296) + 4294967296, 4294967296) as distance \
+         from pg_locks where locktype = 'transactionid' and granted) as locks on distance < 2147483648 \
+     group by next";
+
 /// A question for rows that changed.
 pub(crate) struct ChangesQuery<'a> {
     /// Dates of submissions from here on, which other clients set by their own clocks.
@@ -18,7 +26,7 @@ pub(crate) struct ChangesQuery<'a> {
 }
 
 impl ChangesQuery<'_> {
-    /// Reads where the database stands, and up to `limit` of the rows that transactions from the number `from` on have changed,
+    /// Reads [`UNBEGUN`], then where the database stands, and up to `limit` of the rows that transactions from the number `from` on have changed,
     /// in the order of these; one row without a job where there is none.
     ///
     /// No index knows the transactions: rows are found by the dates that every change sets.
@@ -38,7 +46,7 @@ impl ChangesQuery<'_> {
         let untold = seen_by.map_or_else(|| is_none_of(told), is_unseen_by);
         format!(
             concat!(
-                "{by_index}; with place as materialized ( \
+                "{by_index}; {unbegun}; with place as materialized ( \
                     select pg_snapshot_xmin(snapshot)::text::bigint as horizon, pg_snapshot_xmax(snapshot)::text::bigint as next, \
                         snapshot::text as snapshot, (extract(epoch from statement_timestamp()) * 1000)::bigint as now_ms, \
                         (extract(epoch from pg_postmaster_start_time()) * 1000)::bigint as server_start_ms, pg_backend_pid() as session \
@@ -59,6 +67,7 @@ impl ChangesQuery<'_> {
                  order by number, workflow_uuid"
             ),
             by_index = BY_INDEX,
+            unbegun = UNBEGUN,
             created = created_since_ms,
             from = from,
             untold = untold,
