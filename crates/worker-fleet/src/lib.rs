@@ -1,10 +1,10 @@
 //! A supervisor and a health server for worker processes that report over an inherited socket.
 //!
 //! **What it does.** [`supervisor::run`] keeps a number of worker processes running, and beside them one health
-//! process and one of a caller's, such as for the web: it starts them, hears their heartbeats, kills the ones that stand still, starts again the ones that end,
-//! and scales, reloads and drains the whole. [`health::HealthServer`] answers `/livez`, `/readyz`, `/health` and
-//! `/metrics` for such a fleet, or for one worker that looks after itself. [`supervisor::ask`] asks a running fleet
-//! over its control socket.
+//! process and one of a caller's, such as for the web: it starts them, receives their heartbeats, kills the ones that stand
+//! still, starts again the ones that end, and scales, reloads and drains the whole. [`health::HealthServer`] answers `/livez`,
+//! `/readyz`, `/health` and `/metrics` for such a fleet, or for one worker that looks after itself. [`supervisor::ask`] asks a
+//! running fleet over its control socket.
 //!
 //! **How it decides.** A worker is a process that runs a [`durable_jobs::Worker`] and reports on it. It gets one end of
 //! a socket pair as its standard input; what the supervisor knows comes over that socket or from the kernel. After

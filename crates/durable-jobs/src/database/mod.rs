@@ -67,8 +67,6 @@ const CLOSING: Duration = Duration::from_secs(1);
 const NAME_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A pool of connections to a database whose schema is ours, with the engine's guarded statements over it.
-///
-/// The `Database` of the testkit is a whole database.
 #[derive(Clone)]
 pub(crate) struct Database {
     pub(crate) pool: PgPool,

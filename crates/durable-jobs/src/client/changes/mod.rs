@@ -1,13 +1,16 @@
 //! Jobs that changed since a moment, for whoever shows them as they change.
 //!
-//! A moment is a number of a transaction, the horizon, below which all transactions had ended, and the transactions from there on
-//! whose changes were told nevertheless. An answer has each job whose row was changed by another transaction from the horizon on
-//! that has been committed, so that nothing waits for a transaction that stays open, what is committed late is told late instead
-//! of never, and nothing is told twice, whoever asks, in whichever process, at whatever pace.
+//! Transactions have numbers, in the order in which they begin to write. A moment has two parts: the *horizon*, below which all
+//! transactions had ended, and the ones *ahead* of it that had ended, too. An answer has each job whose row was changed by a
+//! transaction that is neither, and its moment adds these. So no change waits for a transaction that stays open, what is committed
+//! late is told late instead of never, and nothing is told twice, whoever asks, in whichever process, at whatever pace.
 //!
 //! A snapshot of the database would say the same in fewer words, but for the parts of a transaction that savepoints begin.
-//! Where one transaction, of whatever program in whatever database of the server, is open while over five hundred others end, the
-//! snapshot is used, and whoever asks is told at its end to read anew.
+//! It is used where one transaction, of whatever program in whatever database of the server, is open while over five hundred others
+//! end; a change behind a savepoint may come late then, and whoever asks reads anew at the end of that transaction.
+//!
+//! One question looks back as far as the transactions that may have ended since can have written: the locks of open ones, read
+//! before the snapshot, say which numbers had not begun at a time. A long one that ends is looked for once more, further back.
 //!
 //! Rows are found by their dates, since no index knows transactions. A row's last change is never dated more than ten seconds
 //! before its transaction began to write; its submission, which another client dates by its own clock, no more than a minute.
