@@ -1,7 +1,8 @@
 //! Changes of all jobs that a filter means.
 //!
-//! The jobs are those that exist when they are counted, and no later ones; hundreds are changed by one statement, or thousands where
-//! a filter has to read many. A change that is interrupted has changed some of them, each wholly, and goes on with the others when it is repeated.
+//! The jobs are those that exist when they are counted, and no later ones; hundreds are changed by one statement, or thousands
+//! where a filter has to read many. A change that is interrupted has changed some of them, each wholly, and goes on with the
+//! others when it is repeated.
 
 use std::collections::HashMap;
 

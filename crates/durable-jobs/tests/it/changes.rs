@@ -422,20 +422,49 @@ impl Follower {
     }
 }
 
+/// A server where no other transaction ends, with a job that is old, one who follows, and somebody else.
+struct Alone {
+    _server: PrivateServer,
+    url: String,
+    foreign: Foreign,
+    follower: Follower,
+}
+
+impl Alone {
+    async fn with_jobs(ids: &[&str]) -> Self {
+        let server = PrivateServer::new();
+        let url = server.create_database("jobs").to_string();
+        let client = Client::connect(client_settings(&*url)).await.unwrap();
+        let mut foreign = Foreign::connect(&url).await;
+        foreign.insert_old(ids).await;
+        Self {
+            _server: server,
+            url,
+            foreign,
+            follower: Follower::start(client).await,
+        }
+    }
+
+    /// Another process.
+    async fn connect(&self) -> Client {
+        Client::connect(client_settings(&*self.url)).await.unwrap()
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_lone_transaction_did_at_its_beginning_is_told() {
-    // No other transaction ends meanwhile, so that no snapshot names this one.
-    let server = PrivateServer::new();
-    let url = server.create_database("jobs");
-    let connect = async || Client::connect(client_settings(&*url)).await.unwrap();
-    let client = connect().await;
-    let mut foreign = Foreign::connect(&url).await;
-    foreign.insert_old(&["early"]).await;
-    let mut follower = Follower::start(client).await;
-    foreign.run("begin").await;
-    foreign.change("early", Duration::from_secs(9)).await;
-    follower.ask_for(LONG).await;
-    let mut other = Follower::from(connect().await, follower.moment.clone());
+    // No snapshot names it.
+    let mut alone = Alone::with_jobs(&["early"]).await;
+    alone.foreign.run("begin").await;
+    alone.foreign.change("early", Duration::from_secs(9)).await;
+    alone.follower.ask_for(LONG).await;
+    let mut other = Follower::from(alone.connect().await, alone.follower.moment.clone());
+    let Alone {
+        _server,
+        mut foreign,
+        mut follower,
+        ..
+    } = alone;
     foreign.run("commit").await;
     follower.is_told(&["early"]).await;
     other.is_told(&["early"]).await;
@@ -443,12 +472,12 @@ async fn what_a_lone_transaction_did_at_its_beginning_is_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_ends_beside_a_longer_transaction_is_told_as_a_whole() {
-    let server = PrivateServer::new();
-    let url = server.create_database("jobs");
-    let client = Client::connect(client_settings(&*url)).await.unwrap();
-    let mut foreign = Foreign::connect(&url).await;
-    foreign.insert_old(&["early", "late"]).await;
-    let mut follower = Follower::start(client).await;
+    let Alone {
+        _server,
+        url,
+        mut foreign,
+        mut follower,
+    } = Alone::with_jobs(&["early", "late"]).await;
     let mut longer = Foreign::with_transaction(&url).await;
     foreign.run("begin").await;
     foreign.change("early", Duration::from_secs(9)).await;
@@ -462,21 +491,15 @@ async fn what_ends_beside_a_longer_transaction_is_told_as_a_whole() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_moves_to_a_process_that_knows_less_reads_anew() {
-    let server = PrivateServer::new();
-    let url = server.create_database("jobs");
-    let connect = async || Client::connect(client_settings(&*url)).await.unwrap();
-    let client = connect().await;
-    let mut foreign = Foreign::connect(&url).await;
-    foreign.insert_old(&["early"]).await;
-    let mut follower = Follower::start(client).await;
-    let _longer = Foreign::with_transaction(&url).await;
-    foreign.change("early", Duration::from_secs(9)).await;
-    follower.is_told(&["early"]).await;
+    let mut alone = Alone::with_jobs(&["early"]).await;
+    let _longer = Foreign::with_transaction(&alone.url).await;
+    alone.foreign.change("early", Duration::from_secs(9)).await;
+    alone.follower.is_told(&["early"]).await;
     // Until it is dated before a fresh process looks.
-    follower.ask_for(Duration::from_secs(2)).await;
-    let second = connect().await;
+    alone.follower.ask_for(Duration::from_secs(2)).await;
+    let second = alone.connect().await;
     let until = second.changes(None).await.unwrap().moment;
-    let missed = second.missed(follower.moment.clone(), until).await.unwrap();
+    let missed = second.missed(alone.follower.moment.clone(), until).await.unwrap();
     assert!(missed.is_cut && missed.jobs.is_empty(), "{missed:?}");
 }
 
