@@ -2,7 +2,7 @@
 
 use durable_jobs::Failure;
 use durable_jobs::client::Waiting;
-use durable_jobs::presence::{LastExit, Presence};
+use durable_jobs::presence::{Liveness, LastExit, Presence};
 use durable_jobs::record::{Details, Job, JobSummary, RunningJob};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
@@ -15,9 +15,6 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
-
-/// A worker says something every two seconds; without a word for so long it may be stopped.
-const SILENT_SECONDS: f64 = 5.0;
 
 /// A job.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -257,12 +254,12 @@ impl From<&LastExit> for LastExitView {
 impl From<&Presence> for WorkerView {
     fn from(worker: &Presence) -> Self {
         let running: Vec<ProgressView> = worker.running.iter().map(ProgressView::from).collect();
-        let state = match () {
-            () if !worker.is_live() && !worker.connected => "gone",
-            () if !worker.is_live() || worker.heartbeat_age_seconds > SILENT_SECONDS => "silent",
-            () if worker.draining => "draining",
-            () if running.is_empty() => "idle",
-            () => "busy",
+        let state = match worker.liveness() {
+            Liveness::Gone => "gone",
+            Liveness::Silent => "silent",
+            Liveness::Connected | Liveness::Reconnecting if worker.draining => "draining",
+            Liveness::Connected | Liveness::Reconnecting if running.is_empty() => "idle",
+            Liveness::Connected | Liveness::Reconnecting => "busy",
         };
         Self {
             executor: worker.executor_id.clone(),

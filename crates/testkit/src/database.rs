@@ -4,6 +4,7 @@
 //! after the last test. A database that a killed test left is dropped by the next test process, which knows by the
 //! pid in its name that its owner is gone.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -88,6 +89,18 @@ impl TestDatabase {
     #[track_caller]
     pub fn psql(&self, statements: &str) -> String {
         psql::run(&self.url, statements)
+    }
+
+    /// Inserts a row of `usual` columns and `others`, which go before them: names, and values as SQL expressions.
+    ///
+    /// # Panics
+    /// As [`TestDatabase::psql`].
+    #[track_caller]
+    pub fn insert(&self, table: &str, usual: &[(&str, &str)], others: &[(&str, &str)]) {
+        let row: BTreeMap<&str, &str> = usual.iter().chain(others).copied().collect();
+        let names = row.keys().copied().collect::<Vec<_>>().join(", ");
+        let values = row.values().copied().collect::<Vec<_>>().join(", ");
+        self.psql(&format!("insert into {table} ({names}) values ({values})"));
     }
 }
 

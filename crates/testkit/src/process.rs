@@ -77,6 +77,17 @@ impl Process {
         }
     }
 
+    /// Starts a server, and returns once it says that it is ready.
+    ///
+    /// # Panics
+    /// When it cannot be started, or is not ready in time.
+    #[must_use]
+    pub fn ready(command: Command) -> Self {
+        let process = Self::spawn(command);
+        process.wait_for_line("ready");
+        process
+    }
+
     /// Sets how long each wait for this process may take; 60 s by default.
     #[must_use]
     pub fn with_deadline(mut self, deadline: Deadline) -> Self {

@@ -1,9 +1,10 @@
 //! The cost of jobs in words, before they are submitted.
 
+use durable_jobs::record::about;
 use fibonacci_jobs::Request;
 use fibonacci_jobs::record::Entry;
 
-use super::words::{self, bytes, counted, grouped};
+use super::words::{bytes, counted, grouped};
 
 /// Says what jobs would cost.
 pub(super) fn estimate(entries: &[Entry]) -> Vec<String> {
@@ -51,7 +52,7 @@ fn about_time(entries: &[&Entry]) -> String {
     match seconds {
         ..0.1 => "well under a second".to_owned(),
         0.1..1.0 => "about a second".to_owned(),
-        _ => words::about(seconds),
+        _ => about(seconds),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use durable_jobs::client::{Limit, Rate, Waiting};
-use durable_jobs::record::{Date, WaitReason, visible};
+use durable_jobs::record::{Date, WaitReason, about, visible};
 use serde_json::{Map, Value};
 
 /// A moment, as text and as machines read it.
@@ -265,25 +265,6 @@ pub(super) fn class_of(state: &str) -> &'static str {
         "draining" | "delayed" | "silent" => "warn",
         _ => "idle",
     }
-}
-
-/// Writes a time that is not known closely.
-pub(super) fn about(seconds: f64) -> String {
-    match seconds {
-        ..90.0 => format!("about {:.0} s", seconds.max(1.0)),
-        90.0..5400.0 => format!("about {:.0} min", seconds / 60.0),
-        5400.0..172_800.0 => format!("about {:.0} h", seconds / 3600.0),
-        _ => format!("about {} days", grouped_days(seconds)),
-    }
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "the cast saturates, and a time is not negative"
-)]
-fn grouped_days(seconds: f64) -> String {
-    grouped((seconds / 86_400.0).round() as u64)
 }
 
 fn ordinal(number: u64) -> String {

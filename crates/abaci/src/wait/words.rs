@@ -1,7 +1,7 @@
 //! The reasons why jobs wait as people read them, the same in every command.
 
 use durable_jobs::client::{Limit, QueueVersion, Waiting};
-use durable_jobs::record::WaitReason;
+use durable_jobs::record::{WaitReason, about};
 use fibonacci_jobs::VERSION;
 
 use crate::output;
@@ -45,15 +45,6 @@ fn reason(waiting: &Waiting) -> String {
         WaitReason::Concurrency { limit } => format!("it runs {limit} at once at most, and they run"),
         WaitReason::Busy { slots, in_use } => format!("{in_use} of {slots} slots are in use"),
         _ => "a worker has a free slot".to_owned(),
-    }
-}
-
-fn about(seconds: f64) -> String {
-    match seconds {
-        ..90.0 => format!("about {:.0} s", seconds.max(1.0)),
-        90.0..5400.0 => format!("about {:.0} min", seconds / 60.0),
-        5400.0..172_800.0 => format!("about {:.0} h", seconds / 3600.0),
-        _ => format!("about {:.0} days", seconds / 86_400.0),
     }
 }
 
@@ -183,18 +174,5 @@ mod tests {
     fn a_fleet_between_two_starts_is_said_instead_of_nobody() {
         let waiting = waiting(WaitReason::NoWorker, Some(1), None);
         assert_eq!(why(&waiting, Some("soon")), "place 1 of 12; soon");
-    }
-
-    #[test]
-    fn an_estimate_has_no_more_digits_than_it_deserves() {
-        for (seconds, said) in [
-            (0.0, "about 1 s"),
-            (89.0, "about 89 s"),
-            (100.0, "about 2 min"),
-            (7200.0, "about 2 h"),
-            (864_000.0, "about 10 days"),
-        ] {
-            assert_eq!(about(seconds), said);
-        }
     }
 }

@@ -56,7 +56,34 @@ macro_rules! is_live {
 
 pub(crate) use {holders, is_connected, is_live, lock_key};
 
+/// What a worker's session and heartbeats say of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Liveness {
+    /// Its session stands, and it beats.
+    Connected,
+    /// Its session is gone, and it has just beaten: its connection broke, and it opens another by itself.
+    Reconnecting,
+    /// Its session stands, and it misses its heartbeats or its process is seen to be gone.
+    Silent,
+    /// Its session is gone, and it has stopped beating or its process is seen to be gone.
+    Gone,
+}
+
+/// A connected worker that has not beaten for so many seconds is silent, half the time before it stops counting as living.
+const SILENT_SECONDS: f64 = 5.0;
+
 impl Presence {
+    /// Returns what its session and heartbeats say of it.
+    #[must_use]
+    pub fn liveness(&self) -> Liveness {
+        match (self.is_live(), self.connected) {
+            (true, true) if self.heartbeat_age_seconds <= SILENT_SECONDS => Liveness::Connected,
+            (_, true) => Liveness::Silent,
+            (true, false) => Liveness::Reconnecting,
+            (false, false) => Liveness::Gone,
+        }
+    }
+
     /// Returns the worker as a process on `host` sees it, which can look for the worker's process if that is there too.
     pub(crate) fn seen_from(mut self, host: &str) -> Self {
         self.live &= self.sight_from(host) != Sight::Gone;
@@ -108,6 +135,24 @@ mod tests {
             beat: String::new(),
             process,
         }
+    }
+
+    #[test]
+    fn a_worker_is_silent_while_its_session_stands_without_beats() {
+        let seen = |live, connected, heartbeat_age_seconds| {
+            let worker = Presence {
+                live,
+                heartbeat_age_seconds,
+                ..worker(None, connected)
+            };
+            worker.liveness()
+        };
+        assert_eq!(seen(true, true, 5.0), Liveness::Connected);
+        assert_eq!(seen(true, true, 5.1), Liveness::Silent);
+        assert_eq!(seen(false, true, 11.0), Liveness::Silent);
+        assert_eq!(seen(false, true, 0.5), Liveness::Silent, "its process is gone");
+        assert_eq!(seen(true, false, 2.9), Liveness::Reconnecting);
+        assert_eq!(seen(false, false, 3.1), Liveness::Gone);
     }
 
     #[test]

@@ -25,6 +25,7 @@ use std::time::Duration;
 pub(crate) use acquire::Role;
 pub use acquire::Slot;
 pub(crate) use heartbeat::{Contact, Submissions};
+pub use liveness::Liveness;
 pub(crate) use liveness::{holders, is_connected, is_live, lock_key};
 pub(crate) use process::{ProcessMark, Sight, seen, sight_of};
 pub(crate) use progress_schedule::RunningJobs;

@@ -1,4 +1,4 @@
-//! Dates as people write them.
+//! Dates and spans as people write them.
 
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
@@ -76,6 +76,18 @@ fn milliseconds(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// Writes a span that is not known closely, in its largest unit, such as `about 40 s`.
+#[must_use]
+pub fn about(seconds: f64) -> String {
+    match seconds {
+        ..90.0 => format!("about {:.0} s", seconds.max(1.0)),
+        90.0..5400.0 => format!("about {:.0} min", seconds / 60.0),
+        5400.0..172_800.0 => format!("about {:.0} h", seconds / 3600.0),
+        172_800.0..63_072_000.0 => format!("about {:.0} days", seconds / 86_400.0),
+        _ => format!("about {:.0} years", seconds / 31_536_000.0),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,6 +112,20 @@ mod tests {
         );
         for none in [i64::MIN, -1, 253_402_300_800_000, i64::MAX] {
             assert_eq!(Date::time(none), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn an_estimate_has_no_more_digits_than_it_deserves() {
+        for (seconds, said) in [
+            (0.0, "about 1 s"),
+            (89.0, "about 89 s"),
+            (100.0, "about 2 min"),
+            (7200.0, "about 2 h"),
+            (864_000.0, "about 10 days"),
+            (1e9, "about 32 years"),
+        ] {
+            assert_eq!(about(seconds), said);
         }
     }
 }

@@ -23,7 +23,7 @@ pub use advice::Advice;
 pub use artifact::ArtifactRecord;
 pub use attempt::{Attempt, AttemptEnd, AttemptEndKind};
 pub(crate) use attributes::Attributes;
-pub use date::{Date, DateError};
+pub use date::{Date, DateError, about};
 pub use details::Details;
 pub use failure::{Failure, FailureData, FailureKind};
 pub use filter::{Cursor, CursorError, DetailFilter, JobFilter, Order};

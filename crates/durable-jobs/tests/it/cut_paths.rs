@@ -6,7 +6,7 @@ use durable_jobs::worker::{Slot, WorkerSettings};
 use durable_jobs::{Client, Error, JobType, Worker};
 use testkit::{CutPath, Deadline, PoolMode, Pooler, Process, Signal, eventually};
 
-use crate::rig::{ENDLESS, Rig, client_settings, echo, lasting, outcome, started};
+use crate::rig::{ENDLESS, Rig, client_settings, echo, lasting, outcome};
 use crate::types::Echoes;
 
 /// The bound of every such case.
@@ -26,7 +26,7 @@ impl Rig {
     fn pooled_worker(&self, host: &str) -> Pooled {
         let pooler = Pooler::start(self.database.url(), PoolMode::Session);
         let path = CutPath::to(pooler.url());
-        let process = started(self.worker_command(host, path.url()));
+        let process = Process::ready(self.worker_command(host, path.url()));
         Pooled {
             process,
             path,

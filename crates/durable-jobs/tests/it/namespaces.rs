@@ -4,7 +4,7 @@ use std::process::Command;
 
 use testkit::{Process, Signal, eventually};
 
-use crate::rig::{ENDLESS, Rig, lasting, outcome, started};
+use crate::rig::{ENDLESS, Rig, lasting, outcome};
 
 /// Runs a command in a PID namespace of its own, with its own view of `/proc`.
 fn apart(inner: &Command) -> Command {
@@ -31,7 +31,7 @@ fn can_be_apart() -> bool {
 
 impl Rig {
     fn worker_apart(&self, host: &str) -> Process {
-        started(apart(&self.worker_command(host, self.database.url())))
+        Process::ready(apart(&self.worker_command(host, self.database.url())))
     }
 }
 

@@ -1,6 +1,5 @@
 //! The start of every test here: a database, a directory, workers and a client on it.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -108,7 +107,7 @@ impl Rig {
     /// Writes a row that asks for an echo of 10, but for the columns given, as SQL expressions.
     pub(crate) fn insert(&self, id: &str, columns: &[(&str, &str)]) {
         let id = format!("'{id}'");
-        let mut row = BTreeMap::from([
+        let usual = [
             ("workflow_uuid", &*id),
             ("status", "'ENQUEUED'"),
             ("name", "'test_echoes'"),
@@ -120,14 +119,8 @@ impl Rig {
             ("updated_at", "0"),
             ("priority", "0"),
             ("recovery_attempts", "0"),
-        ]);
-        row.extend(columns.iter().copied());
-        let names: Vec<&str> = row.keys().copied().collect();
-        let values: Vec<&str> = row.values().copied().collect();
-        let (names, values) = (names.join(", "), values.join(", "));
-        self.database.psql(&format!(
-            "insert into dbos.workflow_status ({names}) values ({values})"
-        ));
+        ];
+        self.database.insert("dbos.workflow_status", &usual, columns);
     }
 }
 
@@ -235,12 +228,12 @@ impl Rig {
     pub(crate) fn worker_of_types(&self, workflows: &[&str]) -> Process {
         let mut command = self.worker_command("test-host", self.database.url());
         command.env("TEST_TYPES", workflows.join(","));
-        started(command)
+        Process::ready(command)
     }
 
     /// Starts a worker of all types in a process of its own that takes itself to be on `host`.
     pub(crate) fn worker_process(&self, host: &str) -> Process {
-        started(self.worker_command(host, self.database.url()))
+        Process::ready(self.worker_command(host, self.database.url()))
     }
 
     /// The command of such a worker, which reaches the database at `url`.
@@ -252,13 +245,6 @@ impl Rig {
             .env("TEST_ARTIFACTS", self.artifacts.path());
         command
     }
-}
-
-/// Starts a worker's command and returns once it takes jobs.
-pub(crate) fn started(command: Command) -> Process {
-    let process = Process::spawn(command);
-    process.wait_for_line("ready");
-    process
 }
 
 /// A worker in a process of its own, which drains when it is told to end.

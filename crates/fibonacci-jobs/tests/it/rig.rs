@@ -1,6 +1,5 @@
 //! The start of every test here: a database, a directory, workers and a client on it.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -67,7 +66,7 @@ impl Rig {
     /// Writes a row that asks for F(10), but for the columns given, as SQL expressions.
     pub(crate) fn insert(&self, id: &str, columns: &[(&str, &str)]) {
         let id = format!("'{id}'");
-        let mut row = BTreeMap::from([
+        let usual = [
             ("workflow_uuid", &*id),
             ("status", "'ENQUEUED'"),
             ("name", "'fibonacci_workflow'"),
@@ -79,14 +78,8 @@ impl Rig {
             ("updated_at", "0"),
             ("priority", "0"),
             ("recovery_attempts", "0"),
-        ]);
-        row.extend(columns.iter().copied());
-        let names: Vec<&str> = row.keys().copied().collect();
-        let values: Vec<&str> = row.values().copied().collect();
-        let (names, values) = (names.join(", "), values.join(", "));
-        self.database.psql(&format!(
-            "insert into dbos.workflow_status ({names}) values ({values})"
-        ));
+        ];
+        self.database.insert("dbos.workflow_status", &usual, columns);
     }
 }
 
@@ -157,7 +150,7 @@ pub(crate) fn play_worker() {
 impl Rig {
     /// Starts a worker in a process of its own that takes itself to be on `host`.
     pub(crate) fn worker_process(&self, host: &str) -> Process {
-        started(self.worker_command(host, self.database.url()))
+        Process::ready(self.worker_command(host, self.database.url()))
     }
 
     /// The command of such a worker, which reaches the database at `url`.
@@ -169,13 +162,6 @@ impl Rig {
             .env("TEST_ARTIFACTS", self.artifacts.path());
         command
     }
-}
-
-/// Starts a worker's command and returns once it takes jobs.
-pub(crate) fn started(command: Command) -> Process {
-    let process = Process::spawn(command);
-    process.wait_for_line("ready");
-    process
 }
 
 /// The outcomes of all of `ids`, in the order in which they ended.

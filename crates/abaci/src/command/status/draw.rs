@@ -2,7 +2,7 @@
 
 use durable_jobs::client::{PriorityWait, QueueStatus};
 use durable_jobs::database::ConnectionLimit;
-use durable_jobs::presence::Presence;
+use durable_jobs::presence::{Liveness, Presence};
 use durable_jobs::record::RunningJob;
 use worker_fleet::snapshot::{Phase, Snapshot, WorkerExit, WorkerSnapshot, WorkerState};
 
@@ -276,12 +276,12 @@ fn others_table(workers: &[Presence]) -> Table {
 
 /// Returns the word for a worker that is known from the database only.
 fn state_of(worker: &Presence) -> &'static str {
-    match (worker.is_live(), worker.connected) {
-        (false, false) => "gone",
-        (false, true) => "silent",
-        (true, false) => "reconnecting",
-        (true, true) if worker.draining => "draining",
-        (true, true) => "live",
+    match worker.liveness() {
+        Liveness::Gone => "gone",
+        Liveness::Silent => "silent",
+        Liveness::Reconnecting => "reconnecting",
+        Liveness::Connected if worker.draining => "draining",
+        Liveness::Connected => "live",
     }
 }
 

@@ -85,8 +85,7 @@ fn a_slot_of_a_living_server_is_refused_with_its_process() {
 #[test]
 fn a_server_whose_starter_is_gone_ends_if_it_was_told_to() {
     let rig = Rig::new();
-    let mut server = Process::spawn(rig.abaci(["serve", "--until-stdin-closes"]));
-    server.wait_for_line("ready");
+    let mut server = Process::ready(rig.abaci(["serve", "--until-stdin-closes"]));
     server.close_stdin();
     assert_eq!(code(&server.finish()), 0);
 }

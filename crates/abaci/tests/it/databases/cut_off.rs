@@ -92,8 +92,7 @@ fn a_server_that_begins_anew_is_unready_and_can_be_stopped() {
 #[test]
 fn a_server_waits_for_its_database_as_long_when_it_begins_anew() {
     let rig = Rig::new();
-    let server = Process::spawn(rig.abaci(["serve", "--wait-for-database", "1s"]));
-    server.wait_for_line("ready");
+    let server = Process::ready(rig.abaci(["serve", "--wait-for-database", "1s"]));
     rig.database
         .psql("update abaci.presence set incarnation = 'another'");
     let _lock = rig.database.lock("abaci.names");

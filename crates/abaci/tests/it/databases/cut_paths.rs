@@ -122,8 +122,7 @@ fn a_fleet_behind_a_pooler_outlasts_a_cut_in_silence() {
 #[test]
 fn a_server_behind_a_pooler_begins_anew_after_a_cut_in_silence() {
     let pooled = Pooled::new();
-    let server = Process::spawn(pooled.command(&["serve", "--poll-interval", "5ms"]));
-    server.wait_for_line("ready");
+    let server = Process::ready(pooled.command(&["serve", "--poll-interval", "5ms"]));
     let cut = pooled.cut_under_a_job(|| {
         server.wait_for_line("job started");
     });

@@ -30,8 +30,7 @@ fn the_private_database_is_made_used_and_left_to_end_by_itself() {
     let abaci = |arguments: &[&str]| run(bare(&home, arguments));
     assert_eq!(code(&abaci(&["db", "status"])), 1, "there is no database yet");
 
-    let server = Process::spawn(bare(&home, ["serve"]));
-    server.wait_for_line("ready");
+    let server = Process::ready(bare(&home, ["serve"]));
     let submitted = abaci(&["submit", "--json", "100"]);
     assert_eq!(
         objects(&submitted)[0]["value"],

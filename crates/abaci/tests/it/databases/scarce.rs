@@ -99,8 +99,7 @@ fn a_crowd_of_clients_all_get_their_turn() {
         .psql("postgres", "alter system set max_connections = 18");
     rig.server.stop();
     rig.server.start();
-    let serve = Process::spawn(rig.command(&["serve", "--health-addr", "none"]));
-    serve.wait_for_line("ready");
+    let _serve = Process::ready(rig.command(&["serve", "--health-addr", "none"]));
     let clients: Vec<_> = (0..40)
         .map(|_| Process::spawn(rig.command(&["submit", "--json", "30"])))
         .collect();

@@ -164,8 +164,7 @@ fn an_outage_during_a_wait_is_said_and_so_is_its_end() {
     let mut postgres = PrivateServer::new();
     let url = postgres.create_database("abaci");
     let home = TempDir::new();
-    let server = Process::spawn(bare(&home, ["serve", "--database-url", &url]));
-    server.wait_for_line("ready");
+    let server = Process::ready(bare(&home, ["serve", "--database-url", &url]));
     let arguments = [
         "submit",
         "--algorithm",

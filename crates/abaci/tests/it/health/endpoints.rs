@@ -163,8 +163,7 @@ fn the_address_is_a_setting_like_any_other() {
     assert_eq!(served.get("/livez").status, 200);
     let mut command = rig.abaci(["serve", "--health-addr", "none"]);
     command.env("ABACI_HEALTH_ADDR", &served.address);
-    let silent = Process::spawn(command);
-    silent.wait_for_line("ready");
+    let silent = Process::ready(command);
     assert!(
         !silent.stderr().iter().any(|line| line.contains("health address")),
         "a flag did not win"

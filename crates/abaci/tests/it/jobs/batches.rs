@@ -161,8 +161,7 @@ fn a_wrong_clock_ends_no_delay_sooner_or_later() {
     for (ahead, seconds) in [("+1h", 5), ("-1h", 2)] {
         let rig = Rig::new();
         let arguments = ["serve", "--poll-interval", "5ms"];
-        let server = Process::spawn(testkit::with_clock(rig.abaci(arguments), ahead));
-        server.wait_for_line("ready");
+        let _server = Process::ready(testkit::with_clock(rig.abaci(arguments), ahead));
         let asked = Instant::now();
         let delay = Duration::from_secs(seconds);
         let output = rig.run(["submit", "--delay", &format!("{seconds}s"), "--json", "10"]);

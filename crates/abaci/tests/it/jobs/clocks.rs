@@ -15,8 +15,7 @@ const BOUND: Duration = Duration::from_secs(15);
 
 /// Starts a server whose clock is off by `offset`.
 fn server(rig: &Rig, offset: &str) -> Process {
-    let server = Process::spawn(with_clock(rig.abaci(["serve", "--poll-interval", "5ms"]), offset));
-    server.wait_for_line("ready");
+    let server = Process::ready(with_clock(rig.abaci(["serve", "--poll-interval", "5ms"]), offset));
     server
 }
 

@@ -143,8 +143,7 @@ fn a_second_signal_ends_a_drain_at_once() {
 #[test]
 fn a_database_away_for_ten_seconds_costs_no_job_and_no_client() {
     let mut own = OwnServer::new();
-    let server = Process::spawn(own.abaci(&["serve"]));
-    server.wait_for_line("ready");
+    let _server = Process::ready(own.abaci(&["serve"]));
     let mut submit = vec!["submit", "--json", "--algorithm", "recursive"];
     submit.resize(submit.len() + 20, "36");
     let client = Process::spawn(own.abaci(&submit)).with_deadline(Deadline::after(Duration::from_mins(3)));
@@ -171,8 +170,7 @@ fn a_database_away_for_ten_seconds_costs_no_job_and_no_client() {
 fn of_two_servers_one_finishes_the_job_of_the_killed_other() {
     let home = TempDir::new();
     let serve = || {
-        let server = Process::spawn(bare(&home, ["serve"]));
-        server.wait_for_line("ready");
+        let server = Process::ready(bare(&home, ["serve"]));
         server
     };
     // The first one started the private database; it must live on without it.
@@ -259,8 +257,7 @@ fn a_job_that_kills_three_servers_is_parked_and_the_next_runs() {
 #[test]
 fn a_server_started_in_an_outage_takes_no_job_of_a_living_one() {
     let mut own = OwnServer::new();
-    let first = Process::spawn(own.abaci(&["serve"]));
-    first.wait_for_line("ready");
+    let first = Process::ready(own.abaci(&["serve"]));
     let submitted = run(own.abaci(&[&["submit", "--detach"], &LONG[..]].concat()));
     first.wait_for_line("job started");
     own.database.stop_immediate();

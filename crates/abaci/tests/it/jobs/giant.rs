@@ -191,8 +191,7 @@ fn a_file_that_may_not_be_so_large_is_the_reason() {
         .args(server.get_args())
         .env_clear()
         .envs(server.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let server = Process::spawn(limited);
-    server.wait_for_line("ready");
+    let _server = Process::ready(limited);
     for job in [&[GIANT[0], GIANT[1], N][..], &[N]] {
         let id = rig.submit(job).remove(0);
         assert_eq!(code(&rig.run(["wait", &id])), 1);

@@ -87,8 +87,7 @@ fn a_hard_stop_is_one_too_when_the_database_gives_no_answer() {
     for command in [["serve", "--slot", "0"], ["fleet", "--workers", "1"]] {
         let rig = Rig::new();
         let usual = ["--health-addr", "none", "--poll-interval", "5ms"];
-        let process = Process::spawn(rig.abaci(command.iter().chain(&usual)));
-        process.wait_for_line("ready");
+        let process = Process::ready(rig.abaci(command.iter().chain(&usual)));
         rig.submit(&LONG);
         process.wait_for_line("job started");
         // Whoever hands a job back waits for this.

@@ -124,8 +124,7 @@ fn a_value_in_a_bucket_is_verified_and_shown_from_there() {
         command.envs(bucket.environment());
         command
     };
-    let server = Process::spawn(on_bucket(&["serve"]));
-    server.wait_for_line("ready");
+    let _server = Process::ready(on_bucket(&["serve"]));
     assert_eq!(code(&run(on_bucket(&["submit", "--id", "large", "100000"]))), 0);
     assert_eq!(code(&run(on_bucket(&["verify", "large"]))), 0);
     assert_said(&run(on_bucket(&["show", "large", "--tail", "20"])), TAIL);

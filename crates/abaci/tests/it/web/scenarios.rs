@@ -113,6 +113,13 @@ fn a_browser_that_is_logged_in_cancels_resumes_and_forks() {
 }
 
 #[test]
+fn a_job_that_ends_under_the_focus_gives_it_to_no_other() {
+    let rig = WebRig::new();
+    let web = rig.fleet(&["--workers", "1", "--concurrency", "2"]);
+    web.scenario("together").passes();
+}
+
+#[test]
 fn each_tab_shows_what_another_does() {
     passes("tabs");
 }

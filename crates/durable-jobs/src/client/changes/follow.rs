@@ -1,4 +1,4 @@
-//! Questions and answers of one who asks again and again.
+//! Questions and answers of a follower: a caller that asks again and again from where it was.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -25,13 +25,13 @@ const MARGIN_OF_CLIENTS_MS: i64 = 60_000;
 /// A clock that is put back by less goes on.
 const SETBACK_MS: i64 = 1_000;
 
-/// One who asks by other moments takes the place of one who has been silent for so long.
+/// A follower by other moments takes the place of one that has been silent for so long.
 const SILENCE: Duration = Duration::from_secs(10);
 
 /// So many marks are those of a quarter of an hour.
 const MOST_MARKS: usize = 4_096;
 
-/// The one who asks again and again, shared by the clones of a client.
+/// The follower that the clones of a client share.
 #[derive(Clone, Default)]
 pub(in crate::client) struct Followed(Arc<Mutex<Option<Follow>>>);
 
@@ -47,7 +47,7 @@ pub(super) struct Follow {
     last: Moment,
     session: i32,
     asked: Instant,
-    /// The snapshot whose changes were told, where they are too many for the moment to say.
+    /// The snapshot whose changes were delivered, where they are too many for the moment to say.
     base: Option<String>,
     /// At these times, transactions from these numbers on had written nothing.
     marks: Marks,
@@ -83,16 +83,16 @@ pub(super) struct Question {
     /// The number of the first transaction that is asked for; the horizon's where it is absent.
     from: Option<i64>,
     /// The transactions from there on that are not asked for.
-    told: Arc<[i64]>,
+    delivered: Arc<[i64]>,
     /// As in [`Follow::base`].
     base: Option<String>,
     /// Changes that are dated before are not found.
     dated_since_ms: i64,
-    /// True if what changed cannot be told, and is asked for to know what is read anew.
+    /// True if what changed cannot be delivered, and is asked for to know what is read anew.
     is_anew: bool,
 }
 
-/// The part of an answer that is told.
+/// The part of an answer that is delivered.
 pub(super) struct SettledChanges {
     pub(super) moment: Moment,
     pub(super) jobs: Vec<Job>,
@@ -100,10 +100,10 @@ pub(super) struct SettledChanges {
 }
 
 impl Question {
-    /// The most rows of an answer: one more than are told.
+    /// The most rows of an answer: one more than are delivered.
     pub(super) const LIMIT: usize = MOST + 1;
 
-    /// Settles what is asked after `since`, by one who may have asked before.
+    /// Settles what is asked after `since`, by a caller that may have asked before.
     pub(super) fn after(since: Option<Moment>, follow: Option<&Follow>, now_ms: i64) -> Self {
         let Some(since) = since else {
             return Self::start(now_ms, false);
@@ -123,11 +123,11 @@ impl Question {
         Self::between(since)
     }
 
-    /// Asks for what one missed who joins those who have heard of the rest.
+    /// Asks for what a follower missed that joins those who have heard of the rest.
     pub(super) fn between(since: Moment) -> Self {
         Self {
             from: Some(since.horizon),
-            told: since.ahead.clone().unwrap_or_default(),
+            delivered: since.ahead.clone().unwrap_or_default(),
             base: None,
             dated_since_ms: since.begun_ms(),
             since: Some(since),
@@ -139,7 +139,7 @@ impl Question {
         Self {
             since: None,
             from: None,
-            told: Arc::default(),
+            delivered: Arc::default(),
             base: None,
             dated_since_ms: now_ms,
             is_anew,
@@ -159,7 +159,7 @@ impl Question {
                 .max(since.begun_ms())
         };
         let is_moved = place.horizon != since.horizon;
-        // Of what was open at the base, savepoints may have been taken for told.
+        // Of what was open at the base, savepoints may have been taken for delivered.
         if self.base.is_some() && is_moved {
             return Some(Self::anew(since.clone(), begun_ms(place.horizon)));
         }
@@ -182,7 +182,7 @@ impl Question {
         })
     }
 
-    /// Asks for all that is beyond the horizon of now, for one who is to read anew.
+    /// Asks for all that is beyond the horizon of now, for a follower that is to read anew.
     fn anew(since: Moment, dated_since_ms: i64) -> Self {
         Self {
             since: Some(since),
@@ -195,8 +195,8 @@ impl Question {
         self.from
     }
 
-    pub(super) fn told(&self) -> &[i64] {
-        &self.told
+    pub(super) fn delivered(&self) -> &[i64] {
+        &self.delivered
     }
 
     pub(super) fn base(&self) -> Option<&str> {
@@ -213,19 +213,19 @@ impl Question {
         self.dated_since_ms - MARGIN_OF_CLIENTS_MS
     }
 
-    /// Returns the changes between the moment that is asked for and `until`, for one who joins those who hear of all after it.
+    /// Returns the changes between the moment that is asked for and `until`, for a follower that joins those who hear of all after it.
     pub(super) fn missed(self, seen: Seen, follow: Option<&Follow>, until: Moment) -> SettledChanges {
         let Seen { place, jobs } = seen;
         let follow = follow.filter(|follow| follow.last == until);
-        let (Some(since), Some(told)) = (self.since, until.ahead.clone()) else {
+        let (Some(since), Some(delivered)) = (self.since, until.ahead.clone()) else {
             return SettledChanges::cut(until);
         };
         let is_out = !since.is_in_reach(place.now_ms) || place.is_another_history(&since, follow);
         if is_out || jobs.len() > MOST {
             return SettledChanges::cut(until);
         }
-        let is_told = |number: i64| number < until.horizon || told.binary_search(&number).is_ok();
-        let jobs = jobs.into_iter().filter(|(number, _)| is_told(*number));
+        let is_delivered = |number: i64| number < until.horizon || delivered.binary_search(&number).is_ok();
+        let jobs = jobs.into_iter().filter(|(number, _)| is_delivered(*number));
         SettledChanges {
             jobs: jobs.map(|(_, job)| job).collect(),
             moment: until,
@@ -233,16 +233,16 @@ impl Question {
         }
     }
 
-    /// Settles what is told, and what is remembered; nothing of one who asks in between.
+    /// Settles what is delivered, and what is remembered; nothing of a caller that asks in between.
     pub(super) fn answer(&self, seen: Seen, follow: Option<&Follow>) -> (SettledChanges, Option<Follow>) {
         let is_other = follow.is_some_and(|follow| {
             self.since.as_ref() != Some(&follow.last) && follow.asked.elapsed() < SILENCE
         });
-        let (answer, next) = self.told_of(seen, follow);
+        let (answer, next) = self.answer_of(seen, follow);
         (answer, (!is_other).then_some(next))
     }
 
-    fn told_of(&self, seen: Seen, follow: Option<&Follow>) -> (SettledChanges, Follow) {
+    fn answer_of(&self, seen: Seen, follow: Option<&Follow>) -> (SettledChanges, Follow) {
         let Seen { place, jobs } = seen;
         let live = follow.filter(|follow| self.since.as_ref() == Some(&follow.last));
         let goes_on = |since: &&Moment| !place.is_another_history(since, live);
@@ -258,10 +258,10 @@ impl Question {
         if jobs.len() > MOST || self.base.is_some() && stands {
             moment.ahead = None;
         } else {
-            // All that was seen is told, or read anew by whoever is told so.
-            let told = self.told.iter().copied().filter(|_| !is_new);
-            let told = told.chain(jobs.iter().map(|(number, _)| *number));
-            let ahead: BTreeSet<i64> = told.filter(|number| *number >= place.horizon).collect();
+            // All that was seen is delivered, or read anew by a follower that learns of it.
+            let delivered = self.delivered.iter().copied().filter(|_| !is_new);
+            let delivered = delivered.chain(jobs.iter().map(|(number, _)| *number));
+            let ahead: BTreeSet<i64> = delivered.filter(|number| *number >= place.horizon).collect();
             moment = moment.with_ahead(ahead.into_iter().collect());
         }
         let next = Follow {
@@ -318,13 +318,13 @@ impl Marks {
 }
 
 impl Moment {
-    /// Tests whether all that changed between it and a later moment is known to one who has heard of that one.
-    pub(super) fn is_told_before(&self, until: &Self) -> bool {
-        let (Some(ahead), Some(told)) = (&self.ahead, &until.ahead) else {
+    /// Tests whether all that changed between it and a later moment is known to a follower that has heard of that one.
+    pub(super) fn is_delivered_before(&self, until: &Self) -> bool {
+        let (Some(ahead), Some(delivered)) = (&self.ahead, &until.ahead) else {
             return false;
         };
-        // What another server told here and has not told there would come again.
-        let is_known = |number: &i64| *number < until.horizon || told.binary_search(number).is_ok();
+        // What another server delivered here and has not delivered there would come again.
+        let is_known = |number: &i64| *number < until.horizon || delivered.binary_search(number).is_ok();
         self <= until && ahead.iter().all(is_known)
     }
 
@@ -344,7 +344,7 @@ impl SettledChanges {
         }
     }
 
-    /// An answer to one who is to read anew.
+    /// An answer to a follower that is to read anew.
     fn cut(moment: Moment) -> Self {
         Self {
             is_cut: true,

@@ -1,13 +1,13 @@
-//! Jobs that changed since a moment, for whoever shows them as they change.
+//! Jobs that changed since a moment, for followers that show them as they change.
 //!
 //! Transactions have numbers, in the order in which they begin to write. A moment has two parts: the *horizon*, below which all
 //! transactions had ended, and the ones *ahead* of it that had ended, too. An answer has each job whose row was changed by a
 //! transaction that is neither, and its moment adds these. So no change waits for a transaction that stays open, what is committed
-//! late is told late instead of never, and nothing is told twice, whoever asks, in whichever process, at whatever pace.
+//! late is delivered late instead of never, and nothing is delivered twice, to whichever follower, in whichever process, at whatever pace.
 //!
 //! A snapshot of the database would say the same in fewer words, but for the parts of a transaction that savepoints begin.
 //! It is used where one transaction, of whatever program in whatever database of the server, is open while over five hundred others
-//! end; a change behind a savepoint may come late then, and whoever asks reads anew at the end of that transaction.
+//! end; a change behind a savepoint may come late then, and the follower reads anew at the end of that transaction.
 //!
 //! One question looks back as far as the transactions that may have ended since can have written: the locks of open ones, read
 //! before the snapshot, say which numbers had not begun at a time. A long one that ends is looked for once more, further back.
@@ -16,7 +16,7 @@
 //! before its transaction began to write; its submission, which another client dates by its own clock, no more than a minute.
 //!
 //! It does not tell of jobs that are deleted, nor of one that waits and that a client with a clock that is over a minute behind
-//! submitted, before it starts. A job may be told again looking the same: not all of its row is shown.
+//! submitted, before it starts. A job may be delivered again looking the same: not all of its row is shown.
 
 mod follow;
 mod moment;
@@ -39,16 +39,16 @@ use crate::{Error, Reply};
 /// The changes since a moment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Changes {
-    /// The moment up to which all is told: the next question's `since`. Each is later than the one before.
+    /// The moment up to which all is delivered: the next question's `since`. Each is later than the one before.
     pub moment: Moment,
     /// The jobs that changed, as they are now, each once, in the order of their changes.
     pub jobs: Vec<Job>,
     /// All workers, as [`Client::workers`] lists them.
     pub workers: Vec<Presence>,
-    /// True if the changes cannot be told: `jobs` is empty, and the caller reads anew what it shows.
+    /// True if the changes cannot be delivered: `jobs` is empty, and the caller reads anew what it shows.
     ///
     /// They are more than two thousand, or the moment is over fifteen minutes old, or the database was restarted or its clock put
-    /// back, or a transaction has ended that was open so long that too much was told ahead of it.
+    /// back, or a transaction has ended that was open so long that too much was delivered ahead of it.
     pub is_cut: bool,
 }
 
@@ -86,14 +86,14 @@ impl Client {
 
     /// Asks what changed between two moments, of which the later is the last one that was answered here.
     ///
-    /// It is for one who joins those who hear of the changes: what it did not hear of, and what is told next, are all.
+    /// It is for a follower that joins those who hear of the changes: what it missed, and what is delivered next, are all.
     /// A moment that is out of reach by the clock of the database is answered without a statement.
     ///
     /// # Errors
     /// As [`Client::changes`].
     pub fn missed(&self, since: Moment, until: Moment) -> Reply<'_, Changes> {
         Box::pin(async move {
-            if !since.is_in_reach(self.clock().now_ms()) || !since.is_told_before(&until) {
+            if !since.is_in_reach(self.clock().now_ms()) || !since.is_delivered_before(&until) {
                 return Ok(Changes {
                     moment: until,
                     jobs: Vec::new(),
@@ -119,7 +119,7 @@ impl Client {
             created_since_ms: question.created_since_ms(),
             dated_since_ms: question.dated_since_ms(),
             from: question.from(),
-            told: question.told(),
+            delivered: question.delivered(),
             seen_by: question.base(),
             limit: Question::LIMIT,
         };

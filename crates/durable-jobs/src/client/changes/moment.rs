@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use crate::record::shorten;
 
-/// So many transactions may have been told ahead of the horizon for a moment to say which.
+/// So many transactions may have been delivered ahead of the horizon for a moment to say which.
 const MOST_AHEAD: usize = 500;
 
 /// The largest distance from the horizon.
 const FARTHEST: i64 = 999_999_999;
 
-/// A moment in the database's history: all that was committed before it has been told.
+/// A moment in the database's history: all that was committed before it has been delivered.
 ///
 /// It is written as a number of at least 34 digits, mostly of fewer than 100.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -23,7 +23,7 @@ pub struct Moment {
     pub(super) ms: i64,
     /// So many milliseconds before, no transaction from the horizon on had written anything.
     pub(super) behind_ms: i64,
-    /// The transactions from the horizon on whose changes were told, in their order; absent where they are too many.
+    /// The transactions from the horizon on whose changes were delivered, in their order; absent where they are too many.
     pub(super) ahead: Option<Arc<[i64]>>,
 }
 
@@ -45,7 +45,7 @@ impl Moment {
         }
     }
 
-    /// Adds the transactions that were told ahead, in their order, or that they are too many.
+    /// Adds the transactions that were delivered ahead, in their order, or that they are too many.
     pub(super) fn with_ahead(self, ahead: Vec<i64>) -> Self {
         let is_short =
             ahead.len() <= MOST_AHEAD && ahead.last().is_none_or(|last| last - self.horizon <= FARTHEST);
@@ -61,7 +61,7 @@ impl Moment {
     }
 }
 
-/// Writes horizon, time and span in 15, 13 and 6 digits, then each transaction that was told ahead as the number of digits of its
+/// Writes horizon, time and span in 15, 13 and 6 digits, then each transaction that was delivered ahead as the number of digits of its
 /// distance from the one before it, or from the horizon, and that distance; a zero if they are too many.
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

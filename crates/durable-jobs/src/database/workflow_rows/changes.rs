@@ -20,7 +20,7 @@ pub(crate) struct ChangesQuery<'a> {
     /// The number of the first transaction; that of the first one that has not ended where it is absent.
     pub(crate) from: Option<i64>,
     /// The transactions from there on that are not asked for, or a snapshot that has seen what is not asked for.
-    pub(crate) told: &'a [i64],
+    pub(crate) delivered: &'a [i64],
     pub(crate) seen_by: Option<&'a str>,
     pub(crate) limit: usize,
 }
@@ -38,12 +38,12 @@ impl ChangesQuery<'_> {
             created_since_ms,
             dated_since_ms,
             from,
-            told,
+            delivered,
             seen_by,
             limit,
         } = self;
         let from = from.map_or_else(|| "horizon".to_owned(), |from| format!("'{from}'::bigint"));
-        let untold = seen_by.map_or_else(|| is_none_of(told), is_unseen_by);
+        let undelivered = seen_by.map_or_else(|| is_none_of(delivered), is_unseen_by);
         format!(
             concat!(
                 "{by_index}; {unbegun}; with place as materialized ( \
@@ -59,7 +59,7 @@ impl ChangesQuery<'_> {
                             or completed_at >= '{dated}'::bigint \
                             or updated_at > greatest(created_at, started_at_epoch_ms, completed_at) + 1000 \
                                 and updated_at >= '{dated}'::bigint) \
-                        and number >= {from} and {untold} \
+                        and number >= {from} and {undelivered} \
                         and (application_name is null or application_name = '{application}') \
                     order by number, workflow_uuid limit {limit}) ",
                 columns!(),
@@ -70,7 +70,7 @@ impl ChangesQuery<'_> {
             unbegun = UNBEGUN,
             created = created_since_ms,
             from = from,
-            untold = untold,
+            undelivered = undelivered,
             limit = limit,
             dated = dated_since_ms,
             application = APPLICATION,

@@ -5,16 +5,21 @@ import { scenario } from './page.mjs';
 import { change, logIn, shown, submit } from './server.mjs';
 
 await scenario(async (open) => {
-  const night = (n) => ({ n, tag: 'night' });
-  const ids = await submit([1, 2, 3, 4, 5].map(night), '?delay=1h');
-  const [other] = await submit([{ n: 6, tag: 'day' }], '?delay=1h');
-  const state = async (id) => (await shown(id)).state;
   const view = await open();
   const { page } = view;
   const click = (role, name) => view.get(role, name, { exact: true }).click();
   await logIn(view);
-
+  // A list that was empty gets its buttons with its rows.
   await view.go('/jobs?tag=night');
+  await view.stays();
+  assert.equal(await view.get('button', 'Cancel the selected jobs').count(), 0);
+
+  const night = (n) => ({ n, tag: 'night' });
+  const ids = await submit([1, 2, 3, 4, 5].map(night), '?delay=1h');
+  const [other] = await submit([{ n: 6, tag: 'day' }], '?delay=1h');
+  const state = async (id) => (await shown(id)).state;
+  await view.sees('link', 'Cancel all 5 that match');
+  await view.assertStayed();
   const box = (n) => page.locator('tr', { has: view.get('link', `F(${n})`, { exact: true }) }).getByRole('checkbox');
   for (const n of [2, 4]) await box(n).check();
   await click('button', 'Cancel the selected jobs');
