@@ -119,6 +119,7 @@ impl Actor {
             schema: self.assignment.schema.clone(),
             max_connections: 4,
             outcome_poll_interval: Some(OUTCOME_POLL_INTERVAL),
+            // The conducting process has made the tables.
             migrate: false,
             ..Config::new("abaci-lab", self.assignment.database_url.clone())
         })

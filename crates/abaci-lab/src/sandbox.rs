@@ -225,7 +225,7 @@ impl<'l> Sandbox<'l> {
             .with_context(|| format!("asking the database: {query}"))
     }
 
-    /// The one number or text that a query answers, forms to text; nothing for no row or null.
+    /// Returns the one value that a query answers, cast to text; nothing for no row or null.
     pub(crate) async fn text(&self, query: &str) -> anyhow::Result<Option<String>> {
         let rows = self.rows(query).await?;
         let Some(row) = rows.first() else { return Ok(None) };
@@ -291,12 +291,12 @@ impl RunningActor<'_> {
         let Some(line) = self.lines.next_line().await? else {
             return Ok(None);
         };
-        let events: ActorEvent =
-            serde_json::from_str(&line).with_context(|| format!("an actor events {line:?}"))?;
+        let event: ActorEvent =
+            serde_json::from_str(&line).with_context(|| format!("reading an actor's event {line:?}"))?;
         self.sandbox
-            .publish(self.pid, self.form, &events.event, events.details.clone());
-        self.events.push(events.clone());
-        Ok(Some(events))
+            .publish(self.pid, self.form, &event.event, event.details.clone());
+        self.events.push(event.clone());
+        Ok(Some(event))
     }
 }
 
@@ -306,13 +306,13 @@ impl EndedActor {
         how(self.status)
     }
 
-    /// All that it events of one kind.
+    /// Returns the details of all its events of one kind.
     pub(crate) fn all(&self, event: &str) -> impl Iterator<Item = &Map<String, Value>> {
-        let events = self.events.iter().filter(move |events| events.event == event);
-        events.map(|events| &events.details)
+        let events = self.events.iter().filter(move |sent| sent.event == event);
+        events.map(|sent| &sent.details)
     }
 
-    /// One detail of the last thing of one kind that it events; null if it events none.
+    /// Returns one detail of its last event of one kind; null if there is none.
     pub(crate) fn last(&self, event: &str, detail: &str) -> Value {
         let last = self.all(event).last();
         last.and_then(|details| details.get(detail))

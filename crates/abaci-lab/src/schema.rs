@@ -21,7 +21,7 @@ const REMOVAL_TIMEOUT: Duration = Duration::from_mins(1);
 /// The longest that dropping one schema may wait for who uses it.
 pub(crate) const DROP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The schemas of runs, of which this assignment may drop its own; the names are those of [`name`].
+/// The schemas of runs that this database role may drop; the names are those of [`name`].
 const SCHEMAS: &str = "select nspname::text from pg_namespace \
      where nspname ~ '^lab_ex[0-9]+_[0-9a-f]{32}$' and pg_has_role(nspowner, 'USAGE') order by nspname";
 
@@ -61,6 +61,7 @@ impl Ownership {
     pub(crate) async fn take(database_url: &str, schema: &str) -> anyhow::Result<Self> {
         let taken = async {
             let mut session = PgListener::connect(database_url).await?;
+            // A new session would not hold the lock, so the loss has to be seen.
             session.eager_reconnect(false);
             sqlx::query(OWN).bind(schema).execute(&mut session).await?;
             Ok::<_, sqlx::Error>(session)

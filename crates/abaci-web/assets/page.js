@@ -9,8 +9,10 @@ const $ = (selector, of = document) => of.querySelector(selector);
 const $$ = (selector, of = document) => [...of.querySelectorAll(selector)];
 const live = $('#live');
 const outage = $('#outage');
+// As class_of in page/words.rs has them; every other state is idle.
 const CLASSES = { succeeded: 'ok', running: 'busy', busy: 'busy', failed: 'bad', parked: 'bad', gone: 'bad', draining: 'warn', delayed: 'warn', silent: 'warn' };
 
+// Nothing changes under a pressed button, or the click would miss it.
 let isPressed = false;
 let isWaiting = false;
 let isHeard = false;
@@ -117,6 +119,7 @@ function show(text) {
 
 async function look() {
   isWaiting = false;
+  // What is heard during a fetch may be newer than its answer, so another look follows.
   if (document.hidden || isPressed || isFetching) { isStale = true; isHeard ||= isFetching; return; }
   const isAgain = isHeard;
   isHeard = false;
@@ -125,10 +128,12 @@ async function look() {
   try {
     const address = new URL(location.href);
     address.searchParams.delete('did');
+    // A redirection leads to another page, such as the login; a fetch that never ends would block all later looks.
     const answer = await fetch(address, { headers: { accept: 'text/html' }, redirect: 'error', signal: AbortSignal.timeout(15_000) });
     const text = await answer.text();
     if (answer.ok && (document.hidden || isPressed)) isStale = true;
     else if (answer.ok) show(text);
+    // The refusal has a page of its own, such as 404 for a deleted job; 429 and 5xx pass by themselves.
     else if (answer.status < 500 && answer.status !== 429) location.reload();
     else isStale = true;
   } catch {
@@ -175,7 +180,7 @@ function patchProgress({ id, share }) {
 function handle({ jobs, workers, reset }) {
   const watched = $('[data-watch-job]')?.dataset.watchJob;
   const running = workers.flatMap((worker) => worker.running);
-  for (const job of jobs) for (const part of named(job.id)) if (part.tagName !== 'DIV') patchState(part, job.state);
+  for (const job of jobs) for (const part of named(job.id)) patchState(part, job.state);
   running.forEach(patchProgress);
   for (const worker of workers) {
     const card = $(`[data-worker="${CSS.escape(worker.executor)}"]`);
@@ -291,6 +296,7 @@ async function estimate() {
 $('#file')?.addEventListener('change', async ({ target }) => {
   const [file] = target.files;
   if (!file) return;
+  // The server reads at most 1 MiB of a form (MAX_BODY_BYTES).
   $('#numbers').value = file.size < 1e6 ? await file.text() : '';
   target.setCustomValidity(file.size < 1e6 ? '' : 'The file has over 1 MB; send it in parts, or by POST /api/v1/jobs.');
   target.reportValidity();
@@ -333,6 +339,7 @@ for (const name of ['pointerup', 'pointercancel', 'dragend']) {
 document.addEventListener('visibilitychange', lookIfStale);
 document.addEventListener('focusout', lookIfStale);
 document.addEventListener('pointerover', ({ target }) => { if (!target.closest?.('[data-hold]')) lookIfStale(); });
+// A page that is kept for going back needs no stream; it listens again when it comes back.
 addEventListener('pagehide', () => source.close());
 addEventListener('pageshow', ({ persisted }) => { if (persisted) listen(); });
 

@@ -196,6 +196,7 @@ pub(crate) async fn bytes_of(body: Body, headers: &HeaderMap) -> Result<bytes::B
     }
     match timeout(BODY_TIMEOUT, to_bytes(body, MAX_BODY_BYTES)).await {
         Ok(Ok(bytes)) => Ok(bytes),
+        // The limit was reached, or the connection broke and nobody reads this answer.
         Ok(Err(_)) => Err(too_large()),
         Err(_) => {
             let detail = format!("the body did not come within {} s", BODY_TIMEOUT.as_secs());

@@ -97,7 +97,7 @@ pub(crate) struct FeedLoop {
     /// When the jobs that are watched were last looked for.
     looked: Instant,
     kept: VecDeque<Arc<ChangeSet>>,
-    /// The last moment; absent while nobody listened.
+    /// The last moment; absent before the first answer, and after a pause of [`MEMORY`] without listeners.
     moment: Option<Moment>,
     /// The workers as they were at the last moment.
     workers: Vec<WorkerView>,

@@ -1,4 +1,4 @@
-//! Who may: the names of this server, the origins of changes, tokens and sessions; and the headers of every answer.
+//! Access control: host names, origins of changes, tokens and sessions; and the headers of every answer.
 
 use std::net::IpAddr;
 
@@ -51,7 +51,7 @@ pub(crate) async fn guard(State(web): State<Shared>, mut request: Request, next:
             response.extensions_mut().insert(rights);
             response
         }
-        // The input of a form is not led away from.
+        // Only a GET is redirected: after a POST the browser would lose the input of the form.
         Err(problem)
             if is_for_people(&request) && problem.status == 401 && request.method() == Method::GET =>
         {
@@ -59,6 +59,7 @@ pub(crate) async fn guard(State(web): State<Shared>, mut request: Request, next:
         }
         Err(problem) => problem.into_response(),
     };
+    // A header that a handler has set stays: files and values have a Cache-Control of their own.
     for (name, value) in HEADERS {
         response
             .headers_mut()
@@ -126,8 +127,8 @@ pub(crate) fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)>
         .filter_map(|pair| pair.trim().split_once('='))
 }
 
-/// Refuses a name that is not this server's: a foreign page may have its own name lead here. Says whether it is one of the
-/// loopback interface.
+/// Refuses a host name that is not this server's, against DNS rebinding; returns whether the host is the loopback
+/// interface.
 fn check_host(access: &Access, request: &Request) -> Result<bool, Problem> {
     let given = request.headers().get_all(header::HOST).into_iter();
     let given = given.map(|host| host.to_str().unwrap_or("?"));
@@ -138,7 +139,7 @@ fn check_host(access: &Access, request: &Request) -> Result<bool, Problem> {
         return Err(Problem::new(Kind::Malformed, detail));
     }
     let name = name_in(host);
-    // No page can have an address for its name, so that one that leads here is meant.
+    // DNS rebinding needs a name, so an IP address is accepted.
     let address = name.trim_matches(['[', ']']).parse::<IpAddr>().ok();
     let is_local =
         name.eq_ignore_ascii_case("localhost") || address.is_some_and(|address| address.is_loopback());

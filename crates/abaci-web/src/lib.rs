@@ -21,7 +21,7 @@
 //! | `page` | the views, rendered to HTML |
 //! | `api` | the resources under `/api/v1` |
 //! | `events` | the changes of jobs, to all who listen |
-//! | `guard` | who may: hosts, origins, tokens, sessions; headers of every answer |
+//! | `guard` | access control: hosts, origins, tokens, sessions; headers of every answer |
 //! | `state` | what the handlers share |
 //! | `standing` | how things are, read once for all who look |
 //! | `reading` | what all viewers share while it is fresh |

@@ -70,6 +70,7 @@ impl LoadPlace {
 fn kept(response: Response, place: OwnedSemaphorePermit) -> Response {
     response.map(|body| {
         let stream = body.into_data_stream();
+        // The closure owns the place, which is free again when the body is dropped.
         Body::from_stream(stream.inspect(move |_| {
             let _ = &place;
         }))

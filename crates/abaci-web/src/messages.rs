@@ -34,7 +34,7 @@ pub(crate) struct ChangeSet {
 }
 
 impl ChangeSet {
-    /// Tells whether a job is among those that changed.
+    /// Tests whether a job is among those that changed.
     pub(crate) fn has(&self, id: &JobId) -> bool {
         self.jobs.iter().any(|job| job.id == id.as_str())
     }

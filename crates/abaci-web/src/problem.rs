@@ -14,7 +14,7 @@ use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{IntoResponses, ToSchema};
 
 /// The seconds after which a request that found no database is worth another try.
-const RETRY_AFTER: &str = "2";
+pub(crate) const RETRY_AFTER: &str = "2";
 
 /// A refusal or a failure.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
@@ -202,11 +202,19 @@ impl From<Error> for Problem {
     }
 }
 
+/// Tests whether the same request may succeed soon.
+pub(crate) fn is_worth_another_try(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS
+    )
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = self.status();
         let mut response = (status, Json(&self)).into_response();
-        // For those who show it in another form.
+        // page::refusals takes it out again and shows it to browsers as a page.
         response.extensions_mut().insert(self);
         let headers = response.headers_mut();
         headers.insert(
@@ -217,7 +225,7 @@ impl IntoResponse for Problem {
             StatusCode::UNAUTHORIZED => {
                 headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
-            StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS => {
+            status if is_worth_another_try(status) => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
             }
             _ => {}

@@ -125,6 +125,7 @@ fn router(web: Shared) -> Router {
             router = router.merge(page::demonstrating());
         }
     }
+    // The last layer is the outermost: a request that guard refuses takes no place, and refusals sees every problem.
     router
         .fallback(nothing)
         .method_not_allowed_fallback(wrong_method)

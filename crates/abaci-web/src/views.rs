@@ -2,7 +2,7 @@
 
 use durable_jobs::Failure;
 use durable_jobs::client::Waiting;
-use durable_jobs::presence::{Liveness, LastExit, Presence};
+use durable_jobs::presence::{LastExit, Liveness, Presence};
 use durable_jobs::record::{Details, Job, JobSummary, RunningJob};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;

@@ -1,7 +1,7 @@
 //! The command line, and the one line by which it is refused.
 //!
-//! Flags of settings only carry values to [`crate::config`], whose precedence is and which knows their variables;
-//! meaning is the commands'.
+//! A flag of a setting only passes its value to [`crate::config`], which settles precedence and variables; the commands
+//! interpret the values.
 
 #![allow(
     clippy::doc_markdown,

@@ -232,7 +232,7 @@ pub(crate) fn place_of(config: &Config) -> String {
 ///
 /// # Errors
 /// An error when the path of this program, which runs the keeper, cannot be found out.
-pub(crate) fn private_settings(config: &Config) -> anyhow::Result<Settings> {
+fn private_settings(config: &Config) -> anyhow::Result<Settings> {
     let program = this_process::path()?;
     let data_dir = std::path::absolute(&config.data_dir.value).context("finding the data directory")?;
     let layer = Layer {
@@ -251,7 +251,7 @@ pub(crate) fn private_settings(config: &Config) -> anyhow::Result<Settings> {
 }
 
 /// Adds to a failure of the private database the setting that is to blame, if one is.
-pub(crate) fn private_failure(config: &Config, error: local_postgres::Error) -> anyhow::Error {
+fn private_failure(config: &Config, error: local_postgres::Error) -> anyhow::Error {
     use local_postgres::Error;
     let (data_dir, pg_bin) = (&config.data_dir, &config.pg_bin);
     let setting = match (&error, &pg_bin.value) {

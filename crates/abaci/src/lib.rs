@@ -5,7 +5,8 @@
 //! Data goes to stdout and talk to stderr; the exit codes are those of `exit::Exit`.
 //!
 //! Nothing outside of `config` reads the environment, but for the variables of systemd, which
-//! [`worker_fleet::Notifier`] reads; and nothing in this crate speaks SQL.
+//! [`worker_fleet::Notifier`] reads, and those of colour, which the terminal libraries read; and nothing in this crate
+//! speaks SQL.
 //!
 //! # Layout
 //!
@@ -97,6 +98,7 @@ fn warn_of_unknown(environment: &Environment, audience: Audience) {
 }
 
 fn execute(cli: Cli, flags: Flags, environment: &Environment) -> anyhow::Result<Exit> {
+    // Before the configuration, the log and the runtime: a computing process has none of them.
     if let command::Command::Compute(compute) = &cli.command {
         return compute.run();
     }

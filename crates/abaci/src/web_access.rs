@@ -213,6 +213,7 @@ fn make_token(path: &Path) -> io::Result<()> {
         fs::create_dir_all(directory)?;
     }
     let new = PathBuf::from(format!("{}.{}", path.display(), std::process::id()));
+    // A killed process of the same id may have left it.
     let _ = fs::remove_file(&new);
     let mut file = fs::OpenOptions::new()
         .write(true)
@@ -221,6 +222,7 @@ fn make_token(path: &Path) -> io::Result<()> {
         .open(&new)?;
     writeln!(file, "{}", token.expose())?;
     file.sync_all()?;
+    // A link fails where a token is there already; a rename would replace it.
     let linked = fs::hard_link(&new, path);
     fs::remove_file(&new)?;
     match linked {

@@ -39,7 +39,7 @@ pub(crate) fn make_if_missing(place: &Place, programs: &Programs, account: &Acco
     account.give(&scratch).map_err(Error::at(&scratch))?;
     initialise(place, programs, account, &scratch)?;
     configure(&scratch.join("postgresql.conf")).map_err(Error::at(&scratch))?;
-    // Whoever has lost a database here a moment ago has said so by now.
+    // A process that lost a database here a moment ago holds `removed.lock` by now.
     place.check_not_removed()?;
     fs::rename(&scratch, &cluster).map_err(Error::at(&cluster))?;
     // Until the directory is on disk a power cut could take the rename back, and with it what was stored since.

@@ -45,7 +45,7 @@ impl Watch {
         if self.is_as_it_was() {
             self.removed_lock = None;
         } else if !self.holds_the_place() {
-            // Where it cannot be held, this process knows all the same.
+            // Where it cannot be held, this process still returns the error.
             self.removed_lock = self.place.hold_removed_lock().unwrap_or_default();
         }
         self.look()

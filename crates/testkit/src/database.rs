@@ -1,13 +1,12 @@
 //! A database per test, on one server that all tests of a user share.
 //!
-//! The server's cluster stays in `/tmp` from run to run, which saves its making; the server itself ends a few seconds
-//! after the last test. A database that a killed test left is dropped by the next test process, which knows by the
+//! The server's cluster stays from run to run, which saves its making; the server itself ends a few seconds after the
+//! last test. A database that a killed test left is dropped by the next test process, which knows by the
 //! pid in its name that its owner is gone.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -15,7 +14,7 @@ use local_postgres::{KeeperSettings, Lease, Settings};
 
 use crate::process::is_alive;
 use crate::psql;
-use crate::temp_dir::PARENT;
+use crate::temp_dir::place_for_clusters;
 use crate::{child, psql::try_run};
 
 /// Names a server to use in the place of the shared one: `postgres:///postgres?host=…&user=postgres`, as
@@ -120,7 +119,7 @@ fn drop_database(maintenance_url: &str, name: &str) -> Result<String, String> {
 }
 
 fn lease() -> Lease {
-    let data_dir = Path::new(PARENT).join(format!("testkit-{}", rustix::process::geteuid().as_raw()));
+    let data_dir = place_for_clusters().join(format!("testkit-{}", rustix::process::geteuid().as_raw()));
     let keeper = child::keeper(&KeeperSettings::new(&data_dir));
     let lease = Lease::acquire(&Settings::new(&data_dir, keeper)).unwrap_or_else(|error| {
         panic!(

@@ -85,7 +85,7 @@ impl PrivateServer {
 
     /// Directories for a server.
     fn empty() -> Self {
-        let dir = TempDir::new();
+        let dir = TempDir::for_cluster();
         let account = Account::for_cluster(&dir.path().join("data")).expect("an account can run PostgreSQL");
         for name in ["data", "socket"] {
             let path = dir.path().join(name);

@@ -6,10 +6,16 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use rustix::fs::statvfs;
+
 use crate::wait::Deadline;
 
 /// Not `TMPDIR`: that may be closed to the account that runs PostgreSQL for root, or too long for a socket.
-pub(crate) const PARENT: &str = "/tmp";
+const PARENT: &str = "/tmp";
+
+/// A file system in memory, and the size from which on it holds clusters, of which each has some tens of megabytes.
+const MEMORY: &str = "/dev/shm";
+const MEMORY_BYTES: u64 = 4 << 30;
 
 /// The time for which removal is tried: a server that has just been killed may still be writing.
 const REMOVAL: Duration = Duration::from_secs(10);
@@ -33,9 +39,18 @@ impl TempDir {
         reason = "making a directory is no default value"
     )]
     pub fn new() -> Self {
+        Self::within(Path::new(PARENT))
+    }
+
+    /// Makes a directory for a cluster.
+    pub(crate) fn for_cluster() -> Self {
+        Self::within(place_for_clusters())
+    }
+
+    fn within(parent: &Path) -> Self {
         loop {
             let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let path = Path::new(PARENT).join(format!("abaci-test-{}-{number}", std::process::id()));
+            let path = parent.join(format!("abaci-test-{}-{number}", std::process::id()));
             match fs::create_dir(&path) {
                 Ok(()) => {
                     fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("the directory is ours");
@@ -53,6 +68,14 @@ impl TempDir {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Returns the place for clusters: in memory where there is enough, and always the same on a machine.
+///
+/// A database has four hundred files. Making and removing them takes a disk's file system longer than a test takes.
+pub(crate) fn place_for_clusters() -> &'static Path {
+    let size = statvfs(MEMORY).map_or(0, |found| found.f_blocks.saturating_mul(found.f_frsize));
+    Path::new(if size < MEMORY_BYTES { PARENT } else { MEMORY })
 }
 
 impl Drop for TempDir {

@@ -1,4 +1,4 @@
-//! Waiting for a state with one deadline; the only place of the tests that sleeps.
+//! Waiting for a state with one deadline.
 
 use std::fmt::Debug;
 use std::thread;

@@ -75,7 +75,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Returns what turns an error of the operating system into one of ours.
+    /// Returns a function that wraps an error of the operating system with the operation.
     pub(crate) fn system(doing: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::System { doing, source }
     }

@@ -94,6 +94,7 @@ pub async fn serve(
         () = connections.accept(&listener) => {}
         () = stop => {}
     }
+    // Each connection waits for the end of this sender, and then finishes.
     drop((listener, end));
     let all = async { while connections.open.join_next().await.is_some() {} };
     // What has not finished by then is cut off with the set.
@@ -114,7 +115,7 @@ impl HttpConnections {
     /// Accepts connections for ever, while there is room for them.
     async fn accept(&mut self, listener: &TcpListener) {
         let mut is_failing = false;
-        // The semaphore is never closed.
+        // The permit comes before the connection, so a client without one waits in the backlog. It is never closed.
         while let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await {
             match listener.accept().await {
                 Ok((stream, _)) => {
@@ -131,6 +132,7 @@ impl HttpConnections {
                     sleep(ACCEPT_PAUSE).await;
                 }
             }
+            // Without this the set would keep every task that has ended.
             while self.open.try_join_next().is_some() {}
         }
     }

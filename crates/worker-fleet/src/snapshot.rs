@@ -106,7 +106,7 @@ pub enum WorkerState {
     Busy,
     /// It finishes what it has and takes nothing new.
     Draining,
-    /// Its process lives and its heartbeat is stale.
+    /// Its process lives, and its heartbeat is stale or has stopped asking the database.
     Wedged,
     /// Its process ended too often in too short a time; it is tried again after a longer pause.
     CrashLoop,

@@ -48,6 +48,7 @@ impl Notifier {
 
     /// Reports that the service lives, if that is due; to be called at least every [`Notifier::watchdog_interval`].
     pub fn feed_watchdog(&mut self, now: Instant) {
+        // Half of it: a call that comes a moment early would otherwise put the message off to the limit itself.
         if let Some(interval) = self.watchdog_interval
             && self.last_fed.is_none_or(|last| now - last >= interval / 2)
         {

@@ -89,6 +89,7 @@ fn range_in(text: &str, length: u64) -> Option<Extent> {
     let (first, last) = text.strip_prefix("bytes=")?.trim().split_once('-')?;
     let number = |text: &str| {
         let is_number = !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
+        // A number that is too long for u64 is a position behind the end of every value.
         is_number.then(|| text.parse().unwrap_or(u64::MAX))
     };
     let range = match (first, last) {

@@ -113,7 +113,7 @@ pub(super) async fn show_value(
         (header::CONTENT_LENGTH, (range.end - range.start).to_string()),
         (header::ACCEPT_RANGES, "bytes".to_owned()),
         (header::ETAG, tag),
-        // To be asked for anew, and not sent anew.
+        // A browser may keep it and asks with If-None-Match each time.
         (header::CACHE_CONTROL, "private, no-cache".to_owned()),
     ];
     let content_range = extent.content_range();
@@ -206,6 +206,7 @@ fn is_known(headers: &HeaderMap, tag: &str) -> bool {
     given
         .filter_map(|tags| tags.to_str().ok())
         .flat_map(|tags| tags.split(','))
+        // If-None-Match compares weakly (RFC 9110, section 13.1.2).
         .map(|given| given.trim().trim_start_matches("W/"))
         .any(|given| given == tag || given == "*")
 }

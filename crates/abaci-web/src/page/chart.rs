@@ -119,6 +119,7 @@ fn part(below: u64, count: u64, most: u64) -> BarPart {
     };
     let (below, height) = (pixels(below), pixels(count));
     BarPart {
+        // Four pixels stay free at the top: a part that was raised to two pixels lifts the other one.
         y: format!("{:.1}", HEIGHT + 4.0 - below - height),
         height: format!("{height:.1}"),
     }

@@ -207,6 +207,7 @@ fn rows_of(steps: &[StepRecord], now_ms: i64) -> Vec<StepRow> {
     for group in
         steps.chunk_by(|one, next| one.name == next.name && one.error.is_none() && next.error.is_none())
     {
+        // Both ends are shown anyway, and of five steps only one would be left for the row of many.
         if group.len() <= BAND {
             rows.extend(group.iter().map(|step| StepRow::of(step, now_ms)));
             continue;
@@ -219,7 +220,8 @@ fn rows_of(steps: &[StepRecord], now_ms: i64) -> Vec<StepRow> {
     }
     if rows.len() > MOST_STEPS {
         let tail = rows.split_off(rows.len() - MOST_STEPS / 2);
-        rows.truncate(MOST_STEPS / 2);
+        let others = rows.split_off(MOST_STEPS / 2);
+        rows.push(StepRow::of_hidden(others.len()));
         rows.extend(tail);
     }
     rows
@@ -235,6 +237,18 @@ impl StepRow {
             started: clock(step.started_at_ms, now_ms),
             took: took.map(|(from, to)| words::span(from, to)).unwrap_or_default(),
             error: step.error.as_deref().map(shown),
+        }
+    }
+
+    /// Says how many rows are not shown.
+    fn of_hidden(rows: usize) -> Self {
+        Self {
+            place: "…".to_owned(),
+            position: None,
+            name: format!("{} not shown here", words::counted(rows as u64, "row")),
+            started: String::new(),
+            took: String::new(),
+            error: None,
         }
     }
 

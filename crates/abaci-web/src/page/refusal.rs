@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 use super::frame::{Frame, render};
 use crate::guard::{Rights, is_for_people};
-use crate::problem::Problem;
+use crate::problem::{Problem, RETRY_AFTER, is_worth_another_try};
 use crate::state::Shared;
 
 /// The answer of a view.
@@ -41,7 +41,7 @@ impl RefusalPage {
             frame,
             title: problem.title,
             detail: problem.detail,
-            is_passing: status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::TOO_MANY_REQUESTS,
+            is_passing: is_worth_another_try(status),
             is_for_login: status == StatusCode::UNAUTHORIZED,
         }
     }
@@ -61,10 +61,9 @@ impl IntoResponse for Refusal {
         let status = self.problem.status();
         let mut response = render(&RefusalPage::of(*self.frame, self.problem));
         *response.status_mut() = status;
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response
-                .headers_mut()
-                .insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+        if is_worth_another_try(status) {
+            let headers = response.headers_mut();
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
         }
         response
     }

@@ -23,6 +23,8 @@ fn requests_over_their_number_are_told_to_come_again() {
     let refused = site.get("/api/v1/estimate?n=1").send();
     refused.problem(429, "too-many");
     assert_eq!(refused.header("retry-after"), Some("2"));
+    let page = site.get("/jobs").header("accept", "text/html").send();
+    assert_eq!((page.status, page.header("retry-after")), (429, Some("2")));
     assert_eq!(site.get("/healthz").send().status, 200);
     site.request("POST", "/api/v1/jobs")
         .json("1")

@@ -124,6 +124,7 @@ async fn drain(
     let grace = config.grace.value;
     info!(signal, %grace, "asked to stop; a second signal ends it at once");
     let (mut requests, mut is_ended_at_once) = (StopRequests::default(), false);
+    // The signal that began the drain is the first request.
     requests.is_second(Instant::now());
     let end_at_once = async {
         let signal = signals.next_second(&mut requests).await;

@@ -32,6 +32,7 @@ pub(crate) fn without_password(url: &str, placeholder: &str) -> Option<(String, 
 }
 
 fn percent_decoded(text: &str) -> String {
+    // Form encoding would read a plus as a blank; in a password it is a plus.
     let as_query = format!("_={}", text.replace('+', "%2B"));
     url::form_urlencoded::parse(as_query.as_bytes())
         .map(|(_, value)| value.into_owned())

@@ -75,7 +75,7 @@ groups! {
 }
 
 impl Group {
-    /// Tells whether the flags stand behind every command.
+    /// Tests whether the flags stand behind every command.
     pub(super) fn is_global(self) -> bool {
         matches!(self, Self::PlaceFlags | Self::LogFlags)
     }

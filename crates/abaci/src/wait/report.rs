@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use crate::output::{self, Format, Paint};
 
-/// A job that succeeded, as JSON: the contract of the design's §5.
+/// A job that succeeded, as JSON.
 #[derive(Serialize)]
 struct Success<'a> {
     workflow_id: &'a JobId,
@@ -140,7 +140,7 @@ fn human(outcome: &Checked, request: Option<Request>) -> String {
         }
         Err(failure) => {
             let asked = request.map_or_else(String::new, |request| format!("F({}) ", request.n));
-            // The engine knows a job that was put aside; a value that did not stand was one that "succeeded".
+            // A job whose value failed the check is recorded as succeeded; it is shown as failed.
             let state = if outcome.state == State::Succeeded {
                 State::Failed
             } else {

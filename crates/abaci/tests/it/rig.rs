@@ -54,8 +54,7 @@ impl Rig {
     /// Starts a server and returns once it takes jobs.
     pub(crate) fn server(&self, arguments: &[&str]) -> Process {
         let all = ["serve", "--poll-interval", "5ms"].iter().chain(arguments);
-        let server = Process::ready(self.abaci(all));
-        server
+        Process::ready(self.abaci(all))
     }
 
     /// Submits jobs without waiting and returns their ids.

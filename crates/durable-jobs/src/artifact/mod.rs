@@ -18,8 +18,8 @@
 //! times, and a finished file waits for it.
 //!
 //! It does not promise to remove an upload in parts that its worker did not live to finish: that stays in the bucket,
-//! unseen, and a lifecycle rule for incomplete uploads removes it. Files are not flushed to the disk: after a loss of power
-//! the hash tells, and the artifact is computed again.
+//! unseen, and a lifecycle rule for incomplete uploads removes it. A file that was written as
+//! [`Durability::Cached`] is not flushed: after a loss of power its hash differs, and the artifact is computed again.
 
 mod bucket;
 mod file;
@@ -30,7 +30,6 @@ use std::path::PathBuf;
 
 pub use file::{ArtifactFile, Durability, Unfinished, Writer, Written};
 pub use reading::{open, open_range, read, try_read};
-pub use store::check_directory;
 pub use store::{Artifacts, Fetched};
 pub(crate) use store::{Stored, may_have_writer};
 

@@ -381,7 +381,7 @@ fn sweep(directory: &Path) {
 ///
 /// # Errors
 /// [`Error::Artifacts`] with what the file system said.
-pub fn check_directory(directory: &Path) -> Result<(), Error> {
+fn check_directory(directory: &Path) -> Result<(), Error> {
     let probe = directory.join(format!(".{}.part", uuid::Uuid::now_v7()));
     let written = fs::create_dir_all(directory).and_then(|()| fs::write(&probe, vec![0; PROBE_BYTES]));
     // A full disk takes the file and not what is in it.

@@ -87,6 +87,7 @@ fn all(kept: Vec<Kept>, last: Option<LastStart>) -> Vec<Attempt> {
             }
         }
         before => {
+            // Starts that an older program saw are in the row's count, and are not kept.
             let number = before.map_or(1, |before| before.number + 1).max(last.claims);
             let started_at_ms = last.claimed_at_ms;
             attempts.push(last.attempt(number, started_at_ms));

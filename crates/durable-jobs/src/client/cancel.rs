@@ -27,7 +27,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Unreachable`] or [`Error::Database`].
-    pub fn cancel_all<'a>(&'a self, jobs: &'a [JobId]) -> Reply<'a, HashSet<JobId>> {
+    pub(super) fn cancel_all<'a>(&'a self, jobs: &'a [JobId]) -> Reply<'a, HashSet<JobId>> {
         Box::pin(async move {
             let mut cancelled = HashSet::new();
             for some in jobs.chunks(CANCELLED_AT_ONCE) {
@@ -46,12 +46,7 @@ impl Client {
     /// [`Error::Unreachable`] or [`Error::Database`].
     pub fn cancel<'a>(&'a self, id: &'a JobId) -> Reply<'a, CancelOutcome> {
         Box::pin(async move {
-            let ids = [id.as_str()];
-            let cancel = self.database.engine.cancel_workflows(&ids, false, None);
-            let cancelled = self
-                .database
-                .bounded("cancelling a job", self.timeout, cancel)
-                .await?;
+            let cancelled = self.cancel_all(std::slice::from_ref(id)).await?;
             if !cancelled.is_empty() {
                 return Ok(CancelOutcome::Cancelled);
             }

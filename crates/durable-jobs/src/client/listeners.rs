@@ -9,8 +9,7 @@ use super::queue_control::limits_in;
 use crate::database::Database;
 use crate::database::workflow_rows::OPEN;
 use crate::presence::Presence;
-use crate::record::ENGINE_QUEUE;
-use crate::record::{Job, JobId, StartLimits, State};
+use crate::record::{ENGINE_QUEUE, Job, JobId, StartLimits, State};
 
 /// A queue, and what a worker needs to take a job in it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -60,7 +59,7 @@ impl QueueVersion {
             _ => worker.takes(queue, version),
         };
         let listeners: Vec<_> = workers.iter().filter(listens).collect();
-        if listeners.iter().any(|worker| worker.knows(workflow)) {
+        if listeners.iter().any(|worker| worker.runs(workflow)) {
             return None;
         }
         Some(Self {

@@ -112,7 +112,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Url`], [`Error::Unreachable`], [`Error::Refused`], [`Error::Unsuitable`], [`Error::SchemaNewer`],
-    /// [`Error::SchemaOlder`] or [`Error::NoTables`].
+    /// [`Error::SchemaOlder`], [`Error::NoTables`], [`Error::Full`] or [`Error::Database`].
     pub fn connect(settings: ClientSettings) -> Reply<'static, Self> {
         Box::pin(async move {
             let ClientSettings {

@@ -123,6 +123,7 @@ impl SharedProbe {
     async fn ask(&self, timeout: Duration) -> Result<QueueStatus, Error> {
         let came = Instant::now();
         let mut line = self.line.lock().await;
+        // An answer counts if its question was sent after this caller came; an older one is of the past.
         if let Some(answer) = line.last.as_ref().filter(|answer| answer.asked >= came) {
             return Ok(answer.status.clone());
         }

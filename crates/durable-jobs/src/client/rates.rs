@@ -10,7 +10,7 @@ use super::probe::{self, QueueStatus};
 use super::{Client, JobCount, unreadable};
 use crate::Reply;
 use crate::database::workflow_rows::ENDED_PER_BUCKET;
-use crate::record::{APPLICATION, JobFilter, State};
+use crate::record::{APPLICATION, JobFilter, State, milliseconds};
 
 /// So many buckets are a chart.
 const BUCKETS: u32 = 60;
@@ -60,7 +60,7 @@ impl Client {
     pub fn throughput(&self, minutes: u32) -> Reply<'_, Throughput> {
         Box::pin(async move {
             let span = Duration::from_mins(minutes.clamp(1, 1_440).into()) / BUCKETS;
-            let span_ms = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+            let span_ms = milliseconds(span);
             let rows = self
                 .database
                 .by_index("counting ended jobs", self.timeout, |connection| {

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::submit::{AT_ONCE, OLDEST_MS};
 use super::{Client, Delay, NewJob, SubmitOptions};
-use crate::record::{Attributes, ENGINE_QUEUE, Label, shorten};
+use crate::record::{Attributes, ENGINE_QUEUE, Label, milliseconds, shorten};
 use crate::{Difference, Error, Reply, Stated, Term};
 
 impl Client {
@@ -167,7 +167,7 @@ fn of_delay(row: &WorkflowRecord, options: SubmitOptions) -> Option<Difference> 
         (Some(due), None) => (period(due), Stated::Nothing),
         (Some(due), Some(Delay::Until(moment))) => (Stated::Moment(due), Stated::Moment(moment)),
         (Some(due), Some(Delay::For(delay))) => {
-            let asked_ms = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
+            let asked_ms = milliseconds(delay);
             if (0..OLDEST_MS).contains(&(due - dated - asked_ms)) {
                 return None;
             }

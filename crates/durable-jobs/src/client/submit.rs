@@ -14,7 +14,7 @@ use crate::database::is_broken;
 use crate::database::workflow_rows::WRITE;
 use crate::job::JobType;
 use crate::presence::CHANNEL;
-use crate::record::{APPLICATION, Failure, JobId, MAX_INPUT_BYTES};
+use crate::record::{APPLICATION, Failure, JobId, MAX_INPUT_BYTES, milliseconds};
 use crate::{Error, Reply};
 
 /// So many jobs are written by one statement.
@@ -72,6 +72,7 @@ impl Client {
                 self.admit(job)?;
             }
             options.check()?;
+            // Of several, none is queued when one is refused; a single one is compared after its insert did nothing.
             if jobs.len() > 1 {
                 self.count_queued(jobs, options).await?;
             }
@@ -184,7 +185,6 @@ pub(super) struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     pub(super) fn of(jobs: &'a [NewJob], options: SubmitOptions) -> Self {
-        let milliseconds = |period: Duration| i64::try_from(period.as_millis()).unwrap_or(i64::MAX);
         let (delay_ms, until_ms) = match options.delay {
             Some(Delay::For(delay)) => (Some(milliseconds(delay)), None),
             Some(Delay::Until(moment)) => (None, Some(moment)),

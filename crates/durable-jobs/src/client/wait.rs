@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use dbos::sysdb::SystemDatabase;
 use dbos::sysdb::types::{WorkflowFilter, WorkflowRecord};
-use futures_util::Stream;
 use futures_util::future::BoxFuture;
 use sqlx::Row;
 use tokio::time::Instant;
@@ -206,14 +205,6 @@ impl Waiter {
         })
     }
 
-    /// The same as a stream.
-    pub fn into_stream(self) -> impl Stream<Item = WaitEvent> {
-        futures_util::stream::unfold(self, |mut waiter| async move {
-            let event = waiter.next().await?;
-            Some((event, waiter))
-        })
-    }
-
     /// Asks for every open job at once, then for the outcomes of those that ended, then looks around if it is time.
     async fn ask(&self) -> Result<WaitAnswer, Error> {
         let statuses = self.bounded(self.statuses()).await?;
@@ -311,6 +302,7 @@ impl Waiter {
         ended.sort_by_key(|row| row.completed_at);
         for row in ended {
             let ending = Ending::of_record(&row);
+            // It was resumed between the two statements, and is waited for again.
             let Some(result) = ending.outcome() else {
                 continue;
             };
@@ -383,6 +375,7 @@ impl Waiter {
     fn plan(&mut self, took: Duration) {
         let now = Instant::now();
         let quiet = (now - self.last_end) / 20;
+        // A pause of four times the question leaves four fifths of the time to others.
         self.next_question = now + quiet.clamp(FASTEST, SLOWEST).max(took * 4).min(LOOK_AROUND);
     }
 }

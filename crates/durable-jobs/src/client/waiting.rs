@@ -140,7 +140,7 @@ impl OpenJob {
 
     /// Tests whether the worker will claim it.
     fn is_for(&self, worker: &Presence) -> bool {
-        worker.takes(&self.of.queue, &self.of.version) && worker.knows(&self.workflow)
+        worker.takes(&self.of.queue, &self.of.version) && worker.runs(&self.workflow)
     }
 
     fn waiting(

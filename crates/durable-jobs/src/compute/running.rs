@@ -29,7 +29,7 @@ pub(crate) type ResultSender<O> = UnboundedSender<Result<O, ComputationEnded>>;
 pub enum ComputationEnded {
     /// The process that computed died of something.
     Died(Failure),
-    /// It lived to say why, or never lived.
+    /// It reported a failure, or could not be started.
     Failed(Failure),
 }
 

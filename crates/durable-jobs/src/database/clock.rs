@@ -6,6 +6,8 @@
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::record::milliseconds;
+
 /// The moment, by the database's clock, in milliseconds since 1970, as an SQL expression.
 macro_rules! now_ms {
     () => {
@@ -87,10 +89,6 @@ pub(crate) fn local_ms() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or_else(|before| -milliseconds(before.duration()), milliseconds)
-}
-
-fn milliseconds(span: Duration) -> i64 {
-    i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -25,7 +25,7 @@ use crate::Error;
 /// More connections than this would not make jobs faster.
 const MOST: u32 = 24;
 
-/// So many are left for clients, where the rest is enough for a worker.
+/// The connections that are left for clients, where the others suffice for a worker.
 const FOR_CLIENTS: u32 = 3;
 
 /// Longer than any question may take: whoever asks gives up first, and knows why.
@@ -40,7 +40,7 @@ const STATEMENT_TIMEOUT: &str = "set statement_timeout = 11000";
 /// The longest that connections that were just closed may still be counted.
 const SETTLING: Duration = Duration::from_millis(500);
 
-/// Each limit that holds for us with what is left of it; a superuser has the server's alone.
+/// Reads each limit that holds for us and what is used of it; a superuser has the server's alone.
 const LEFT: &str = "with me as (select oid, rolname, rolsuper, rolconnlimit from pg_roles where rolname = current_user), \
      here as (select datname, datconnlimit from pg_database where datname = current_database()), \
      backends as (select datname, sum(numbackends)::int as count from pg_stat_database group by datname) \

@@ -40,7 +40,8 @@ pub struct DatabaseReport {
 ///
 /// # Errors
 /// [`Error::Url`](crate::Error::Url), [`Error::Unreachable`](crate::Error::Unreachable),
-/// [`Error::Refused`](crate::Error::Refused) or [`Error::Unsuitable`](crate::Error::Unsuitable).
+/// [`Error::Refused`](crate::Error::Refused), [`Error::Unsuitable`](crate::Error::Unsuitable),
+/// [`Error::Full`](crate::Error::Full) or [`Error::Database`](crate::Error::Database).
 pub fn inspect(url: &str, timeout: Duration) -> Reply<'_, DatabaseReport> {
     Box::pin(async move {
         let address = Address::parse(url)?;

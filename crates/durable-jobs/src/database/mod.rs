@@ -98,7 +98,7 @@ impl Database {
             if filled.is_ok() || Instant::now() >= deadline {
                 return filled.map(|()| database);
             }
-            // Somebody was faster; or it fails at once, and says why.
+            // Another client took the place, and the next free one is waited for; any other refusal is returned.
             let place = database.address.connect_by(timeout, deadline).await?;
             let _ = place.close().await;
         }

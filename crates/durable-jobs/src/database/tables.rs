@@ -31,7 +31,7 @@ const OWN_TABLES: &str = concat!(
          and attname in ('running', 'clock_offset_ms', 'pid_space', 'workflows', 'last_pid', 'last_exit', 'last_exit_at') and not attisdropped)"
 );
 
-/// The advisory lock under which tables are made, so that two first starts do not race.
+/// The advisory lock under which tables are made, so that two first starts do not race: `abaci` in ASCII, then 1.
 const MIGRATION_LOCK: i64 = 0x6162_6163_6901;
 
 /// The connections that the engine makes its tables over, beside the one that has the lock.

@@ -22,7 +22,8 @@
 //!   it finds it missing and computes it again, as it does with one of another host.
 //! - A copy of a database, whose oid is another one, takes a name of its own: the later artifacts of the original are no
 //!   garbage of the copy.
-//! - Only names that workers give are looked at, in this database's own directory or prefix.
+//! - Only `<64 hexadecimal digits>.txt`, `<32 hexadecimal digits>-<number>.state` and `….part` are looked at, in this
+//!   database's own directory or prefix.
 //!
 //! Jobs are deleted only where somebody asked for it, parked ones included, and never one that waits or runs.
 //! Of the workers with one place of artifacts one collects at a time, by an advisory lock, which only saves work.
@@ -181,6 +182,7 @@ fn is_ours(name: &str) -> bool {
     let is_hex =
         |text: &str, length| text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    // Values are `<hash>.txt`, states `<hash of the job>-<index>.state`; what has another name is never collected.
     match name.rsplit_once('.') {
         Some((stem, "txt")) => is_hex(stem, 64),
         Some((stem, "state")) => stem

@@ -13,6 +13,7 @@ use sqlx::AssertSqlSafe;
 use crate::Error;
 use crate::database::Database;
 use crate::database::workflow_rows::{self, ENDED, LEFTOVERS, PARKED_BY_ENGINE};
+use crate::record::milliseconds;
 
 /// A job may have ten thousand steps, so that a statement deletes up to a million of them.
 const BATCH: u32 = 100;
@@ -28,7 +29,7 @@ const MOMENT: &str = "select (extract(epoch from now()) * 1000)::bigint - $1";
 
 /// The moment before which a job must have ended to be deleted, in milliseconds since 1970.
 pub(super) async fn moment_before(database: &Database, keep: Duration) -> Result<i64, Error> {
-    let keep_ms = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
+    let keep_ms = milliseconds(keep);
     let moment = sqlx::query_scalar(MOMENT).bind(keep_ms).fetch_one(&database.pool);
     database.bounded("asking for the time", TIMEOUT, moment).await
 }
@@ -77,13 +78,14 @@ pub(super) async fn delete_leftovers(database: &Database) -> Result<(), Error> {
     Ok(())
 }
 
-/// Tells the name of every artifact that a job refers to, at one moment; jobs that ended before `ignored` do not count.
+/// Calls `visit` with the name of every artifact that a job refers to, at one moment; jobs that ended before `ignored` do not
+/// count.
 ///
 /// Only names leave the database, one after the other: a step's output may hold ten thousand digits.
 pub(super) async fn each_reference(
     database: &Database,
     ignored: Option<i64>,
-    mut tell: impl FnMut(&str),
+    mut visit: impl FnMut(&str),
 ) -> Result<(), Error> {
     let read = async {
         let mut names = sqlx::query_scalar::<_, String>(AssertSqlSafe(workflow_rows::references()))
@@ -91,7 +93,7 @@ pub(super) async fn each_reference(
             .bind(database.scope.workflows())
             .fetch(&database.pool);
         while let Some(name) = names.try_next().await? {
-            tell(&name);
+            visit(&name);
         }
         Ok::<_, sqlx::Error>(())
     };

@@ -61,7 +61,7 @@ pub struct JobContext {
     pub(crate) ends: Ends,
 }
 
-/// The ends of a job without a word of its body.
+/// The reasons to end a start of a job from outside of its body.
 #[derive(Default)]
 pub(crate) struct Ends {
     /// Cancelled once there is a signal: the body is dropped then, whatever it waits for.
@@ -228,7 +228,8 @@ impl JobContext {
 
     /// Puts a written file in its place among the artifacts, under its final name; the unfinished one is gone then.
     ///
-    /// Repeating it is harmless: the name decides what the artifact is.
+    /// Repeating it is harmless: the name decides what the artifact is. Only names of the forms `<BLAKE3>.txt` and
+    /// `<32 hexadecimal digits>-<number>.state` are collected as garbage later.
     ///
     /// # Errors
     /// A retryable failure with what the file system or the bucket said.

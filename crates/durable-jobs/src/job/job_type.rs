@@ -132,7 +132,7 @@ impl JobTypes {
 
     /// The names of the job types, as in the rows.
     #[must_use]
-    pub fn workflows(&self) -> Vec<&'static str> {
+    pub(crate) fn workflows(&self) -> Vec<&'static str> {
         self.types.keys().copied().collect()
     }
 

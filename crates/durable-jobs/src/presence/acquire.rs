@@ -1,4 +1,4 @@
-//! Which executor id a worker takes, and whom it leaves one.
+//! Chooses a worker's executor id, and decides whether a present holder keeps it.
 //!
 //! A held lock is another session. Its worker may live, and is then waited for only as long as a takeover takes. Or it is dead
 //! and a pooler keeps its session: its process is seen to be gone, it was a worker of this very process, or its row was
@@ -148,6 +148,7 @@ impl<'a> Acquisition<'a> {
             if is_locked && !(has_ended && self.lock_soon(executor_id).await?) {
                 return Ok(Some(holder));
             }
+            // The lock was free, but its process may come back for it, and has to find it free.
             if !is_dead {
                 ask(address, unlock(self.connection().await?, executor_id)).await?;
                 return Ok(Some(holder));
@@ -212,7 +213,7 @@ async fn ask<T>(
 }
 
 impl LockHolder {
-    /// Tests whether nobody lives in whose name it stands.
+    /// Tests whether the worker behind the session or the row is dead.
     fn is_dead(&self, wait: &IdWait) -> bool {
         if self.sight == Sight::Gone || self.incarnation.as_deref().is_some_and(is_former) {
             return true;

@@ -3,7 +3,7 @@
 //!
 //! When the connection breaks it is opened again and the lock taken again; another holder means that this process was
 //! given up on, and it must not go on.
-//! Each beat says how it went to whoever must know whether the database answers: nothing else in this process does.
+//! Each beat publishes its outcome as a [`Contact`], the one source in this process on whether the database answers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,7 +43,7 @@ pub(super) struct Heartbeat {
     contact: watch::Sender<Contact>,
 }
 
-/// Wakes whoever waits for submissions; one wake-up may stand for many, and one that nobody waits for is kept.
+/// Wakes the claim loop at a submission; one wake-up may stand for many, and is kept while the loop does not wait.
 pub(crate) type Submissions = Arc<Notify>;
 
 /// The outcome of the last beats.
@@ -81,12 +81,12 @@ impl Heartbeat {
         }
     }
 
-    /// Hears of submissions.
+    /// Returns the signal of submissions.
     pub(super) fn submissions(&self) -> Submissions {
         Arc::clone(&self.submissions)
     }
 
-    /// Follows how the beats go.
+    /// Subscribes to the outcomes of the beats.
     pub(super) fn contact(&self) -> watch::Receiver<Contact> {
         self.contact.subscribe()
     }

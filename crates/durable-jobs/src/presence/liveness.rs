@@ -22,7 +22,8 @@ macro_rules! lock_key {
 
 /// Selects the server's process, one at most, whose session holds the lock on an executor id, an SQL expression.
 ///
-/// A key of 64 bits is in two halves there. The locks are read once for all rows of a statement.
+/// A key of 64 bits is in two halves there, with an `objsubid` of 1; a key of two numbers has 2. The locks are read once for all
+/// rows of a statement.
 macro_rules! holders {
     ($executor_id:literal) => {
         concat!(
@@ -44,6 +45,7 @@ macro_rules! is_connected {
 /// Tests, as an SQL expression over the columns of a presence row, if its worker counts as living.
 ///
 /// A row with a fresh heartbeat costs no look at the locks.
+/// The ten seconds are `Presence::EXPIRY`, which a constant text cannot name.
 macro_rules! is_live {
     () => {
         concat!(

@@ -112,7 +112,7 @@ pub(crate) const LOCK_KEY: &str = lock_key!("$1");
 
 impl Presence {
     /// A worker without a heartbeat for this long counts as gone, whatever else is known of it.
-    pub const EXPIRY: Duration = Duration::from_secs(10);
+    pub(crate) const EXPIRY: Duration = Duration::from_secs(10);
 
     /// Without a heartbeat for this long a worker counts as dead though a session of it holds its lock, unless its process is
     /// seen.
@@ -131,7 +131,7 @@ impl Presence {
 
     /// Tests whether it lives and works on `queue` with `version`, claiming or only finishing.
     #[must_use]
-    pub fn serves(&self, queue: &str, version: &str) -> bool {
+    pub(crate) fn serves(&self, queue: &str, version: &str) -> bool {
         let is_its_queue = self.queue == queue || queue == ENGINE_QUEUE;
         self.is_live() && is_its_queue && self.application_version == version
     }
@@ -142,9 +142,8 @@ impl Presence {
         self.serves(queue, version) && !self.draining
     }
 
-    /// Says that it runs jobs of this workflow, as far as is known.
-    #[must_use]
-    pub fn knows(&self, workflow: &str) -> bool {
+    /// Tests whether it runs jobs of this workflow; true where its row does not list them.
+    pub(crate) fn runs(&self, workflow: &str) -> bool {
         let workflows = self.workflows.as_ref();
         workflows.is_none_or(|known| known.iter().any(|name| name == workflow))
     }

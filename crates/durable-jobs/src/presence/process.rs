@@ -4,7 +4,7 @@
 //! name and other processes under the same numbers. Within them a number goes to another process in time, which has
 //! another start. So a process writes down all of it, and where the place is not ours nothing is known of the process.
 //!
-//! Only Linux says so much. Elsewhere nothing is written down, and nobody trusts a number; the heartbeat has to tell.
+//! Only Linux shows all of it. Elsewhere no mark is written, process ids are not used, and the heartbeat alone decides.
 
 use std::fmt;
 use std::fs;
@@ -117,6 +117,7 @@ fn start_of(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field is a name in parentheses, which may have blanks and parentheses of its own.
     let (_, after_name) = stat.rsplit_once(')')?;
+    // The start is field 22 of the line; what follows the name begins with field 3.
     after_name.split_whitespace().nth(19)?.parse().ok()
 }
 

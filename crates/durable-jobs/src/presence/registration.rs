@@ -51,7 +51,7 @@ impl Registration {
         })
     }
 
-    /// Tells the engine's sessions of this incarnation from all others.
+    /// Returns the name of the engine's sessions of this incarnation.
     pub(crate) fn engine_sessions(&self) -> EngineSessions {
         EngineSessions::of(&self.incarnation)
     }
@@ -65,7 +65,7 @@ impl Registration {
         self.contact.clone()
     }
 
-    /// Hears of jobs that clients say they submitted to our queue.
+    /// Returns the signal of submissions to this worker's queue.
     pub(crate) fn submissions(&self) -> Submissions {
         self.submissions.clone()
     }
@@ -94,6 +94,7 @@ impl Registration {
         let mut lost = self.lost.clone();
         match lost.wait_for(Option::is_some).await {
             Ok(reason) => reason.clone().unwrap_or_default(),
+            // The heartbeat has ended, and no loss can be reported any more.
             Err(_) => std::future::pending().await,
         }
     }

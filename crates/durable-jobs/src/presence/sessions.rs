@@ -113,7 +113,7 @@ pub(crate) async fn end_holder(
         .await
 }
 
-/// Tells the session that holds the lock on an executor id from all others, if one does.
+/// Identifies the session that holds the lock on an executor id; absent where none does.
 pub(super) async fn holder_of_lock(
     connection: &mut PgConnection,
     executor_id: &str,

@@ -27,7 +27,7 @@ const NICE: i32 = 5;
 /// Measured: up to 160 MiB on two threads, 120 MiB on one, and 190 MiB for the moment in which an arena is aligned.
 const ALLOWANCE_BYTES: u64 = 192 << 20;
 
-/// Between the limit of processor time that says so and the one that kills without a word.
+/// The seconds between the soft limit of processor time, at which SIGXCPU comes, and the hard one, at which the kernel kills.
 const HARD_LIMIT_SECONDS: u64 = 5;
 
 /// The exit code of a process whose worker is gone.

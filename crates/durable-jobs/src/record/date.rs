@@ -72,7 +72,8 @@ impl FromStr for Date {
     }
 }
 
-fn milliseconds(span: Duration) -> i64 {
+/// Returns a span in milliseconds; the largest number for one that is longer.
+pub(crate) fn milliseconds(span: Duration) -> i64 {
     i64::try_from(span.as_millis()).unwrap_or(i64::MAX)
 }
 

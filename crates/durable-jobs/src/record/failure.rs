@@ -68,7 +68,7 @@ impl Failure {
 
     /// The same failure, stamped with the attempt that met it.
     #[must_use]
-    pub fn at_attempt(mut self, attempt: u32) -> Self {
+    pub(crate) fn at_attempt(mut self, attempt: u32) -> Self {
         self.data.attempt = attempt;
         self
     }

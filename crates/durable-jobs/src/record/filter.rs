@@ -144,7 +144,7 @@ impl Order {
 impl DetailFilter {
     /// Tests whether details meet the condition.
     #[must_use]
-    pub fn admits(&self, details: &Details) -> bool {
+    pub(crate) fn admits(&self, details: &Details) -> bool {
         match self {
             Self::Is(name, value) => details.get(name) == Some(value),
             Self::Within(name, range) => {

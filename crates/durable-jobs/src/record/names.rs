@@ -7,7 +7,7 @@ pub const DEFAULT_QUEUE: &str = "default";
 pub const ENGINE_QUEUE: &str = dbos::sysdb::INTERNAL_QUEUE;
 
 /// The longest input that a worker reads, in bytes of JSON.
-pub const MAX_INPUT_BYTES: usize = 65_536;
+pub(crate) const MAX_INPUT_BYTES: usize = 65_536;
 
 /// The application that owns our rows among those that share a database.
 pub const APPLICATION: &str = "abaci";

@@ -41,11 +41,11 @@ pub struct Limit {
 
 /// The obstacles to starting the jobs of a queue as soon as there is a free slot.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct StartLimits {
+pub(crate) struct StartLimits {
     /// True if none of them starts.
-    pub paused: bool,
+    pub(crate) paused: bool,
     /// The limits, which also stand while it is paused.
-    pub limit: Limit,
+    pub(crate) limit: Limit,
 }
 
 impl StartLimits {
@@ -69,7 +69,7 @@ impl StartLimits {
 
     /// Returns the limit, if there is any.
     #[must_use]
-    pub fn limit(&self) -> Option<Limit> {
+    pub(crate) fn limit(&self) -> Option<Limit> {
         (self.limit != Limit::default()).then_some(self.limit)
     }
 }

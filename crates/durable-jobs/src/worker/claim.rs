@@ -38,8 +38,7 @@ use crate::database::workflow_rows::{
 use crate::database::{Database, is_broken, text};
 use crate::job::JobTypes;
 use crate::presence::{Contact, Submissions};
-use crate::record::APPLICATION;
-use crate::record::Failure;
+use crate::record::{APPLICATION, Failure};
 
 /// Bounds one round, so that an outage is met again and again instead of once for ever.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -74,7 +73,8 @@ pub(crate) struct Claimer {
     pub(crate) contact: watch::Receiver<Contact>,
     /// Wakes when a client says that it submitted to our queue.
     pub(crate) submissions: Submissions,
-    /// True if a claim failed half-way, so that there may be rows of ours which nobody has in hand.
+    /// True from the begin of a claim until its rows are known, and so after one that failed half-way: there may be rows of ours
+    /// which nobody has in hand.
     pub(crate) has_strays: AtomicBool,
     /// Why the last claim failed, if no later one worked; closed when the loop has ended, however it did.
     pub(crate) failure: watch::Sender<Option<String>>,
@@ -91,6 +91,7 @@ impl Claimer {
         while !stop.is_cancelled() {
             // A look may take its time, which a drain does not wait for.
             stop.run_until_cancelled(self.host.look()).await;
+            // Listens before the round counts the jobs: one that leaves during the round wakes the loop at once.
             let left = self.jobs.left();
             tokio::pin!(left);
             left.as_mut().enable();
@@ -183,6 +184,7 @@ impl Claimer {
 
     /// Claims rows and makes them ours; those of a claim that failed half-way come first, or failures would pile rows up.
     async fn claimed_rows(&self, in_hand: usize) -> Result<Vec<ClaimedRow>, sqlx::Error> {
+        // Set first: a round that is given up at its timeout, or whose answer is lost, leaves it set.
         let may_have_strays = self.has_strays.swap(true, Ordering::Relaxed);
         let strays = if may_have_strays {
             self.strays(in_hand).await?
@@ -321,6 +323,7 @@ impl Claimer {
 
     /// Starts a job in a task of its own, which keeps the place until the outcome is recorded.
     fn start(&self, place: JobGuard, row: ClaimedRow) {
+        // Never absent: `checked` has refused every type that is not registered here.
         let Some(workflow) = self.workflows.get(row.workflow()).cloned() else {
             return;
         };

@@ -79,7 +79,7 @@ async fn drain_in_order(
     let deadline = Instant::now() + grace;
     stop_claiming.cancel();
     registration.announce_drain();
-    // A round under way is bounded by itself; beyond that the process does not wait for a database that is away.
+    // A round takes 5 s at most, and so does the look for endless timeouts after a failed one; a database that is away gets no more.
     if timeout(2 * TIMEOUT, claiming).await.is_err() {
         warn!("the claim loop did not end");
     }
@@ -100,6 +100,7 @@ async fn drain_in_order(
     housekeeping.shutdown().await;
     let handed_back = match timeout(TIMEOUT, dbos.shutdown()).await {
         Ok(()) => give_back(&database, &registration).await,
+        // The engine's statements may still commit, so its rows stay; a peer takes them after the expiry.
         Err(_) => 0,
     };
     let _ = report.set(DrainReport {
@@ -144,7 +145,7 @@ async fn give_back(database: &Database, registration: &Registration) -> usize {
     match database.bounded("handing jobs back", TIMEOUT, give_back).await {
         Ok(ids) => ids.len(),
         Err(error) => {
-            warn!(executor_id, %error, "could not hand jobs back; a peer takes them when the heartbeat expires");
+            warn!(executor_id, %error, "could not hand jobs back; a peer takes them ten seconds later");
             0
         }
     }

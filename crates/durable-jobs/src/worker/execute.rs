@@ -77,7 +77,7 @@ pub(crate) struct JobExecutor {
     pub(crate) queue: String,
     pub(crate) children: Children,
     pub(crate) advice: Advice,
-    /// Learns what it fails to offer to jobs.
+    /// Receives the faults of the host that jobs meet.
     pub(crate) host: Host,
 }
 
@@ -172,6 +172,7 @@ impl JobExecutor {
         let body = job.run(Arc::clone(&context));
         let outcome = async {
             tokio::select! {
+                // The signal is looked at first: a body that ends at the same moment has no outcome any more.
                 biased;
                 () = context.ends.ended() => None,
                 outcome = body => Some(outcome),

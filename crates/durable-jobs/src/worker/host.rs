@@ -54,7 +54,7 @@ struct HostShared {
 
 #[derive(Default)]
 struct HostState {
-    /// Absent while the host is good as far as anyone knows.
+    /// Absent while no lack of the host is known.
     trouble: Option<Trouble>,
     /// The length of the last pause; none once a job has got what it needs.
     pause: Duration,

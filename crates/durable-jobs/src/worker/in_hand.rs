@@ -1,6 +1,6 @@
-//! Which jobs this process has in hand.
+//! Lists the jobs that this process has in hand.
 //!
-//! The database knows who claimed a row, not whether that process is really at it; this table does.
+//! The database records who claimed a row, not whether that process works on it; this table does.
 //! A job is in hand from its claim until its outcome is recorded, and it takes one of the worker's slots meanwhile.
 //! What it is at, once its body has begun, is for the worker's report alone.
 
@@ -169,7 +169,7 @@ impl Jobs {
     }
 
     fn table(&self) -> MutexGuard<'_, HashMap<String, JobInHand>> {
-        // Each change to the table is one statement, so a panic elsewhere cannot leave it half-made.
+        // Nothing that can panic runs between two changes under the lock, so a poisoned table is whole.
         self.0.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -223,6 +223,7 @@ impl Drop for JobGuard {
                     finished, given_back, ..
                 } = &*self.jobs.0;
                 let count = if entry.is_given_back { given_back } else { finished };
+                // A job whose body never began here was not finished here.
                 count.fetch_add(u64::from(entry.has_begun), Ordering::Relaxed);
                 table.remove(&self.id);
             }

@@ -1,4 +1,4 @@
-//! A worker: what claims jobs and runs them, with a start and a stop that mean it.
+//! Claims jobs and runs them: a worker, whose start and stop return when they are complete.
 //!
 //! [`Worker::start`] returns once jobs are being claimed; [`Worker::drain`] returns once nothing of this worker runs and
 //! nothing is left behind that another could do.
@@ -75,7 +75,9 @@ impl Worker {
     /// [`Error::Url`](crate::Error::Url), [`Error::Unreachable`](crate::Error::Unreachable),
     /// [`Error::Refused`](crate::Error::Refused), [`Error::Unsuitable`](crate::Error::Unsuitable),
     /// [`Error::SchemaNewer`](crate::Error::SchemaNewer), [`Error::SchemaOlder`](crate::Error::SchemaOlder),
-    /// [`Error::ExecutorTaken`](crate::Error::ExecutorTaken) or [`Error::Artifacts`](crate::Error::Artifacts).
+    /// [`Error::ExecutorTaken`](crate::Error::ExecutorTaken), [`Error::Artifacts`](crate::Error::Artifacts),
+    /// [`Error::BucketUnreachable`](crate::Error::BucketUnreachable), [`Error::Full`](crate::Error::Full),
+    /// [`Error::NoTables`](crate::Error::NoTables) or [`Error::Database`](crate::Error::Database).
     pub fn start(settings: WorkerSettings) -> Reply<'static, Self> {
         Box::pin(async move {
             let setup = Setup::begin(settings).await?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::Worker;
 use crate::Reply;
+use crate::record::milliseconds;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -27,7 +28,7 @@ impl Worker {
                 .bind(self.executor_id())
                 .bind(i32::try_from(pid).unwrap_or_default())
                 .bind(how)
-                .bind(i64::try_from(age.as_millis()).unwrap_or(i64::MAX))
+                .bind(milliseconds(age))
                 .bind(i32::try_from(std::process::id()).unwrap_or_default())
                 .execute(&self.database.pool);
             self.database

@@ -19,9 +19,7 @@ use super::claim::{Claimer, Workflow, Workflows};
 use super::claimed_row::RowHolder;
 use super::execute::JobExecutor;
 use super::host::Host;
-use super::maintenance::Failover;
-use super::maintenance::Janitor;
-use super::maintenance::Retention;
+use super::maintenance::{Failover, Janitor, Retention};
 use super::queue_limits::QueueLimits;
 use super::{Jobs, Worker, WorkerSettings, settle_claims};
 use crate::Error;
@@ -186,6 +184,7 @@ impl Setup {
     /// Opens all connections of the engine, which would open them one by one when there may be no place for them any more.
     async fn fill_engine(&self, dbos: &DBOS) -> Result<(), Error> {
         let (address, sessions) = (&self.database.address, self.registration.engine_sessions());
+        // It reads no row: each question under way takes a connection of its own.
         let question = || async { dbos.list_workflow_steps("").await.map(drop) }.boxed();
         let all = async {
             // One more at a time: of two that are opened at once for one place, the server refuses both.

@@ -4,11 +4,14 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use dbos::sysdb::SystemDatabase;
+use dbos::sysdb::postgres::{PostgresSystemDatabase, Settings};
+use dbos::sysdb::types::{NewWorkflow, Submission};
 use durable_jobs::client::{ClientSettings, NewJob, Outcome, QueueVersion, WaitEvent, Waiter};
 use durable_jobs::process::{Isolation, TaskKind, compute_for_worker};
 use durable_jobs::worker::WorkerSettings;
 use durable_jobs::{Client, JobId, Worker};
-use sqlx::{Connection, PgConnection};
+use sqlx::{Connection, PgConnection, PgPool};
 use testkit::{Process, TempDir, TestDatabase, eventually};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -90,6 +93,19 @@ impl Rig {
     pub(crate) fn enqueue_foreign(&self, id: &str, workflow: &str, input: &str) {
         let (name, input) = (format!("'{workflow}'"), format!("'{input}'"));
         self.insert(id, &[("name", &name), ("inputs", &input)]);
+    }
+
+    /// Submits a row as the engine itself writes it.
+    pub(crate) async fn submit_by_engine(&self, row: &NewWorkflow<'_>) {
+        let pool = PgPool::connect(self.database.url()).await.unwrap();
+        let settings = Settings {
+            application_name: Some("abaci"),
+            ..Settings::default()
+        };
+        let engine = PostgresSystemDatabase::from_pool(pool, &settings);
+        let submitted = engine.init_workflow(row, None, Submission::Fresh, None).await;
+        submitted.unwrap();
+        engine.close().await;
     }
 
     /// Writes a row that `executor_id` claimed twenty seconds ago.

@@ -2,13 +2,10 @@
 
 use std::time::Duration;
 
-use dbos::sysdb::SystemDatabase;
-use dbos::sysdb::postgres::{PostgresSystemDatabase, Settings};
-use dbos::sysdb::types::{NewWorkflow, Submission};
+use dbos::sysdb::types::NewWorkflow;
 use durable_jobs::client::{Delay, NewJob, Priority, SubmitOptions, Submitted};
 use durable_jobs::record::{Batch, Label};
 use durable_jobs::{Error, JobId, JobType, State};
-use sqlx::PgPool;
 use testkit::eventually;
 
 use crate::rig::{DEADLINE, Rig};
@@ -40,17 +37,7 @@ async fn a_row_with_every_option_is_the_one_of_the_engine() {
         attributes: Some(r#"{"tags": ["a", "b c"], "batch": "nightly"}"#),
         ..NewWorkflow::new("engine")
     };
-    let pool = PgPool::connect(rig.database.url()).await.unwrap();
-    let settings = Settings {
-        application_name: Some("abaci"),
-        ..Settings::default()
-    };
-    let engine = PostgresSystemDatabase::from_pool(pool, &settings);
-    engine
-        .init_workflow(&row, None, Submission::Fresh, None)
-        .await
-        .unwrap();
-    engine.close().await;
+    rig.submit_by_engine(&row).await;
 
     let job = NewJob {
         priority: Priority::new(5).unwrap(),

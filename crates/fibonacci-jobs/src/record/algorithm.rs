@@ -73,7 +73,7 @@ algorithms! {
 
 impl Algorithm {
     /// The index from which on `giant` is chosen: about a second of arithmetic.
-    pub const GIANT_MIN_N: u64 = 600_000_000;
+    const GIANT_MIN_N: u64 = 600_000_000;
 
     /// The algorithm for F(n) where none is named.
     #[must_use]

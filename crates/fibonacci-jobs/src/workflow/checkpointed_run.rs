@@ -34,6 +34,7 @@ struct Begun {
     running: durable_jobs::compute::Computation<Done>,
     states: HashMap<u64, ArtifactFile>,
     digits: ArtifactFile,
+    // Kept while the process may read it: a downloaded state is removed when this is dropped.
     _from: Option<Fetched>,
 }
 

@@ -11,6 +11,7 @@ const COMPUTE: &str = "compute";
 
 /// Computes F(n), proves it and forms the result.
 pub(super) async fn fibonacci(job: &JobContext, request: Request) -> Result<JobResult, Failure> {
+    // A step may try its closure again, so all tries share the computation behind a lock.
     let computation = Mutex::new(CheckpointedRun::new(job, request, Vec::new(), &[]));
     let computed = job
         .step_with(COMPUTE, options(request), || async {

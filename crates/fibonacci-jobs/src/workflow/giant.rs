@@ -28,6 +28,7 @@ const CHEAP_INDEX: u64 = 10_000;
 pub(super) async fn giant(job: &JobContext, request: Request) -> Result<JobResult, Failure> {
     let mut states: Vec<StoredState> = Vec::new();
     let stops: Vec<u64> = stored_indices(request.n).collect();
+    // A step may try its closure again, so all tries share the computation behind a lock.
     let computation = Mutex::new(CheckpointedRun::new(job, request, stops.clone(), &states));
     for k in stops {
         let next = job
@@ -35,6 +36,7 @@ pub(super) async fn giant(job: &JobContext, request: Request) -> Result<JobResul
                 computation.lock().await.state(k).await
             })
             .await?;
+        // Outside of the step, whose closure does not run where its record is taken.
         computation.lock().await.note(&next);
         states.push(next);
     }

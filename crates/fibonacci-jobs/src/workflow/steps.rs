@@ -193,6 +193,7 @@ pub(super) async fn publish(
     states: &[StoredState],
 ) -> Result<JobResult, Failure> {
     let options = StepOptions {
+        // Nothing in it can fail, so there is nothing to try again.
         attempts: 1,
         is_watched: false,
         ..StepOptions::default()

@@ -68,6 +68,7 @@ async fn add_up(job: &JobContext, request: Request) -> Result<Added, Failure> {
     for index in 2..=request.n {
         let next = job
             .step_with(ADD, options_of_add(), || async {
+                // Closures of recorded steps do not run: the first that does is where this start goes on.
                 first_run.call_once(|| log_begin(job, request, index));
                 add(job, request, [&before, &last])
             })

@@ -2,6 +2,7 @@
 //!
 //! `./check` installs them; without them the tests fail and say how, since a skipped promise is a broken one.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -55,6 +56,14 @@ async fn serve(rig: &Rig, environment: &str) {
     worker.drain(Duration::from_secs(5)).await;
 }
 
+/// Brings the tables to the schema of the newer library.
+fn migrate(rig: &Rig) {
+    let mut migrate = Command::new(program(NEWER, "dbos"));
+    migrate.args(["migrate", "--sys-db-url", rig.database.url()]);
+    let output = Process::spawn(migrate).finish();
+    assert!(output.status.success(), "{output:#?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_python_client_enqueues_and_reads_results_and_errors() {
     serve(&Rig::new(), SAME_AGE).await;
@@ -63,9 +72,32 @@ async fn a_python_client_enqueues_and_reads_results_and_errors() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_newer_python_client_is_served_in_its_own_tables() {
     let rig = Rig::new();
-    let mut migrate = Command::new(program(NEWER, "dbos"));
-    migrate.args(["migrate", "--sys-db-url", rig.database.url()]);
-    let output = Process::spawn(migrate).finish();
-    assert!(output.status.success(), "{output:#?}");
+    migrate(&rig);
     serve(&rig, NEWER).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_python_of_the_page_of_other_languages_runs() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/other-languages.md");
+    let text = fs::read_to_string(page).unwrap();
+    let (_, from) = text.split_once("```python\n").unwrap();
+    let (code, _) = from.split_once("```").unwrap();
+    let rig = Rig::new();
+    let worker = rig.worker().await;
+    let address = "postgres:///abaci?host=…";
+    assert!(code.contains(address), "{code}");
+    for environment in [SAME_AGE, NEWER] {
+        if environment == NEWER {
+            migrate(&rig);
+        }
+        let mut client = Command::new(program(environment, "python"));
+        client.args(["-c", &code.replace(address, rig.database.url())]);
+        let output = Process::spawn(client).finish();
+        assert_eq!(
+            output.stdout,
+            ["354224848179261915075"],
+            "{environment}: {output:#?}"
+        );
+    }
+    worker.drain(Duration::from_secs(5)).await;
 }

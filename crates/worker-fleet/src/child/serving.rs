@@ -200,6 +200,7 @@ async fn send_beats(sender: &mut Sender) {
 
 fn inherited_listener() -> io::Result<TcpListener> {
     let listener = TcpListener::from(io::stdout().as_fd().try_clone_to_owned()?);
+    // Standard output may be anything; only a socket has an address.
     listener.local_addr()?;
     Ok(listener)
 }

@@ -59,7 +59,7 @@ impl SupervisorLink {
         })
     }
 
-    /// Follows what the supervisor says of the last process in the slot, while [`SupervisorLink::report`] runs.
+    /// Watches the end of the last process in the slot, which arrives while [`SupervisorLink::report`] runs.
     #[must_use]
     pub fn predecessor(&self) -> watch::Receiver<Option<Predecessor>> {
         self.predecessor.subscribe()
@@ -77,7 +77,7 @@ impl SupervisorLink {
         }
     }
 
-    /// Tells the supervisor why the worker gives up.
+    /// Sends the supervisor the reason why the worker gives up.
     ///
     /// # Errors
     /// When the supervisor is gone.
@@ -85,7 +85,7 @@ impl SupervisorLink {
         self.sender.send(&FromChild::Failed(failure)).await
     }
 
-    /// Tells the supervisor why a worker gives up that has no async side yet.
+    /// Sends the reason without an async runtime, for a worker that has none yet.
     ///
     /// # Errors
     /// When this process has no supervisor, or no longer.
@@ -108,7 +108,7 @@ async fn send_beats(
         }
         tokio::select! {
             () = tokio::time::sleep(interval) => {}
-            // The supervisor hears at once that it takes jobs, and that it has finished the first one.
+            // A beat goes out at once when it begins to take jobs, and when its first job is finished.
             Ok(()) = observed.changed() => {}
             () = first_job(worker.filter(|_| is_untried)) => {}
         }
@@ -123,7 +123,7 @@ async fn first_job(worker: Option<WorkerObserver>) {
     }
 }
 
-/// Hears what the supervisor says, until it is gone.
+/// Receives the supervisor's messages until it is gone.
 async fn listen(receiver: &mut Receiver, predecessor: &watch::Sender<Option<Predecessor>>) {
     while let Some(message) = receiver.receive().await {
         if let Received::Message(ToWorker::Predecessor { exit }) = message {

@@ -176,6 +176,7 @@ impl DatabaseProbe {
 
     /// Makes sure that a question is under way unless the last one was asked that recently.
     fn ask_unless_within(&self, max_age: Duration) -> Freshness {
+        // Held until the answer is stored, so that nobody asks once more in between.
         let mut under_way = self.under_way();
         if let Some(asked_at) = *under_way {
             return Freshness::UnderWay { asked_at };

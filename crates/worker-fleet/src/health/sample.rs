@@ -26,8 +26,8 @@ pub struct SnapshotSample {
 pub enum Link {
     /// This process makes them itself.
     InProcess,
-    /// The supervisor's end of the pipe is open.
+    /// The supervisor's end of the channel is open.
     Alive,
-    /// The supervisor's end of the pipe was closed.
+    /// The supervisor's end of the channel was closed.
     Gone,
 }

@@ -65,7 +65,7 @@ use crate::systemd::Notifier;
 /// The longest time between two looks at everything with any watchdog.
 const LONGEST_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// So many looks belong into a watchdog's time, or a loop in good order would seem to be late.
+/// The number of looks within the watchdog's time; the loop counts as late after half of that time.
 const LOOKS_PER_WATCHDOG: u32 = 8;
 
 /// The shortest, so that nothing that is overdue keeps the loop busy.
@@ -103,10 +103,11 @@ pub async fn run(
         let due = supervisor.next_look();
         tokio::select! {
             Some(event) = happened.recv() => supervisor.handle(event, &mut happened),
-            signal = signals.next() => if supervisor.obey(signal).is_break() {
+            signal = signals.next() => if supervisor.handle_signal(signal).is_break() {
                 end_at_once(&mut supervisor.fleet, &mut happened).await;
                 return supervisor.conclude(FleetEnd::AtOnce);
             },
+            // A future that has completed may not be polled again.
             reason = &mut stop, if !is_stopped => {
                 is_stopped = true;
                 supervisor.stop(reason);
@@ -228,7 +229,7 @@ impl EventLoop {
         due.map_or(latest, |due| due.min(latest)).max(soonest)
     }
 
-    fn obey(&mut self, signal: FleetSignal) -> ControlFlow<()> {
+    fn handle_signal(&mut self, signal: FleetSignal) -> ControlFlow<()> {
         match signal {
             FleetSignal::Stop(signal) if self.stop_requests.is_second(Instant::now()) => {
                 warn!(signal, "ending at once; what runs goes back to the queue");
@@ -288,6 +289,7 @@ async fn end_at_once(fleet: &mut FleetState, happened: &mut mpsc::UnboundedRecei
     if timeout(HAND_BACK_LIMIT, all_ends(fleet, happened)).await.is_ok() {
         return;
     }
+    // The serving processes were killed by hand_back_all.
     fleet.kill_all();
     if timeout(KILL_LIMIT, all_ends(fleet, happened)).await.is_err() {
         warn!("some processes are not gone yet; they end with this one");

@@ -21,7 +21,7 @@ use crate::snapshot::{ServingView, Snapshot};
 /// The time that the process has to end when asked to: it lets answers under way finish for a second.
 const END_LIMIT: Duration = Duration::from_secs(2);
 
-/// A process that answers for this long has got somewhere.
+/// A run of at least this length, with a heartbeat, counts as useful.
 const STEADY_AFTER: Duration = Duration::from_secs(1);
 
 /// A serving process and the socket that it listens on.

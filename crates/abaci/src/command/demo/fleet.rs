@@ -17,7 +17,7 @@ use crate::database_access::DatabaseAccess;
 use crate::this_process;
 
 /// Number of workers of the fleet.
-pub(super) const WORKERS: u32 = 2;
+const WORKERS: u32 = 2;
 
 /// The longest time until all workers of a fleet take jobs.
 const START_PATIENCE: Duration = Duration::from_secs(30);
@@ -172,6 +172,7 @@ fn command(sandbox: &DemoSandbox, access: &DatabaseAccess, log: &Path) -> anyhow
         .args(["--workers", &WORKERS.to_string()])
         .env(config::FILE, "/dev/null")
         .envs(settings.to_environment())
+        // The fleet ends when this pipe closes, even if the demo is killed.
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(log);

@@ -1,4 +1,4 @@
-//! `abaci demo`: the main job, for everyone to see.
+//! `abaci demo`: kills a worker in the middle of a job and shows that every result still comes.
 //!
 //! On a fresh private database in a temporary directory a fleet of two workers computes some jobs; one worker is killed
 //! with SIGKILL while it computes; another process takes its place and its job is finished; every value is checked against

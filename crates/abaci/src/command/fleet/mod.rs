@@ -118,9 +118,9 @@ impl FleetArgs {
             None => Box::pin(supervise(config, self.starter.starter_left())).await,
             Some(FleetCommand::Scale { workers }) => {
                 check_workers(workers).map_err(Failed::usage)?;
-                tell(config, FleetRequest::Scale { workers }).await
+                send_request(config, FleetRequest::Scale { workers }).await
             }
-            Some(FleetCommand::Reload) => tell(config, FleetRequest::Reload).await,
+            Some(FleetCommand::Reload) => send_request(config, FleetRequest::Reload).await,
             Some(FleetCommand::Worker(worker)) => Box::pin(worker.run(config)).await,
             Some(FleetCommand::Health(health)) => health.run().await,
             Some(FleetCommand::Web(web)) => web.run(config).await,
@@ -317,8 +317,8 @@ fn environment_of(layer: &Layer) -> Vec<(OsString, OsString)> {
     all.map(|(name, value)| (name.into(), value)).collect()
 }
 
-/// Says something to the fleet that runs on this data directory.
-async fn tell(config: &Config, request: FleetRequest) -> anyhow::Result<Exit> {
+/// Sends a request to the fleet of this data directory and prints its answer.
+async fn send_request(config: &Config, request: FleetRequest) -> anyhow::Result<Exit> {
     let directory = supervisor::directory_in(&config.data_dir.value)?;
     match supervisor::ask(&directory, request).await? {
         Some(FleetAnswer::Done { message }) => output::line(message).map(|()| Exit::Done),

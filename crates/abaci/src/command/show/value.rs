@@ -25,7 +25,7 @@ pub(super) struct ValueEnds {
     pub(super) tail: Option<u64>,
 }
 
-/// Tells what is printed from what is passed over, in the order of the digits.
+/// Separates what is printed from what is passed over, in the order of the digits.
 struct Selection {
     digits: u64,
     /// The digits that are passed over.

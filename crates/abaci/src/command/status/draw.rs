@@ -4,6 +4,7 @@ use durable_jobs::client::{PriorityWait, QueueStatus};
 use durable_jobs::database::ConnectionLimit;
 use durable_jobs::presence::{Liveness, Presence};
 use durable_jobs::record::RunningJob;
+use durable_jobs::worker::FEWEST_CONNECTIONS;
 use worker_fleet::snapshot::{Phase, Snapshot, WorkerExit, WorkerSnapshot, WorkerState};
 
 use super::StatusReport;
@@ -14,9 +15,6 @@ const UNLIMITED: usize = usize::MAX;
 
 /// No terminal counts as narrower.
 const NARROWEST: usize = 40;
-
-/// So few connections that are left are worth a line: the next worker needs four.
-const FEW: u32 = 4;
 
 /// The columns of workers that a narrow terminal goes without, the first of them first.
 const DISPENSABLE: [&str; 4] = ["BEAT", "RESTARTS", "LAST EXIT", "PID"];
@@ -38,7 +36,7 @@ pub(super) fn lines(report: &StatusReport, columns: Option<usize>) -> Vec<String
         .database
         .connections
         .as_ref()
-        .filter(|limit| limit.left <= FEW)
+        .filter(|limit| limit.left <= FEWEST_CONNECTIONS)
     {
         let ConnectionLimit { whose, allowed, left } = limit;
         let said = format!("{} left of the {allowed} that {whose} allows", left.yellow());

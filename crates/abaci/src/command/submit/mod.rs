@@ -120,14 +120,6 @@ impl SubmitArgs {
         let mut submission = self.submission(config)?;
         let mut signals = Signals::listen()?;
         let format = Format::of_flag(self.json);
-        let job_wait = |submission: &Submission| {
-            let jobs = submission.jobs.iter();
-            JobWait::new(
-                jobs.map(|(job, request)| (job.id.clone(), Some(*request))),
-                config,
-                format,
-            )
-        };
         let Some(queued) = signals.unless_any(self.queue(&mut submission, config)).await else {
             let what = submission.what_was_queued();
             output::talk(format_args!("interrupted while submitting; {what}"));
@@ -138,7 +130,10 @@ impl SubmitArgs {
         let exit = if self.detach {
             submission.print_ids(format)
         } else {
-            job_wait(&submission).until_all_ended(&client, &mut signals).await
+            let jobs = submission.jobs.iter();
+            let jobs = jobs.map(|(job, request)| (job.id.clone(), Some(*request)));
+            let wait = JobWait::new(jobs, config, format);
+            wait.until_all_ended(&client, &mut signals).await
         };
         client.close().await;
         exit

@@ -5,6 +5,7 @@ use crate::record::APPLICATION;
 
 /// A number from which on no transaction has written anything: after all that have ended, and after all that hold their own lock,
 /// since a snapshot does not name those that began after the last one which has ended. It is read before the snapshot is taken.
+/// `pg_locks` has the lower 32 bits of a number alone, so a distance of half their range or more lies before `next`.
 const UNBEGUN: &str = "select next + coalesce(max(distance) + 1, 0) as unbegun \
      from (select pg_snapshot_xmax(pg_current_snapshot())::text::bigint as next) as place left join lateral ( \
          select mod(mod(transactionid::text::bigint - next, 4294967296) + 4294967296, 4294967296) as distance \
@@ -31,6 +32,8 @@ impl ChangesQuery<'_> {
     ///
     /// No index knows the transactions: rows are found by the dates that every change sets.
     /// The last of the four conditions is that of the index `abaci_changed_otherwise`, word by word.
+    /// A row has the lower 32 bits of its transaction's number: the upper ones are those of `next`, or one less where the result
+    /// would not be given out yet.
     ///
     /// Settings and question go to the server as one text, which is one transaction and one round trip, and takes no parameters.
     pub(crate) fn text(&self) -> String {

@@ -112,6 +112,7 @@ impl Failover {
             .database
             .bounded("looking for dead workers", TIMEOUT, self.look())
             .await?;
+        // Asked after the look, which may have hung: a worker that was cut off meanwhile takes over nobody.
         if !self.contact.borrow().stands() {
             self.watched.clear();
             return Ok(());
@@ -195,6 +196,7 @@ impl Failover {
             let gone = presence::all_gone(&self.database.pool, incarnation);
             gone.await.map_err(text)?;
         }
+        // Not in the transaction: the trigger that keeps the attempt reads the presence row, which others see until the commit.
         settle_claims(&self.database, executor_id).await.map_err(text)?;
         let executors = [executor_id];
         let requeue = self.database.engine.reenqueue_for_recovery(

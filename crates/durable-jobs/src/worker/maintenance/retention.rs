@@ -46,7 +46,7 @@ impl Retention {
             turns.tick().await;
             let turn = self.turn().await;
             match &turn {
-                Ok(report) => tell(report),
+                Ok(report) => log_report(report),
                 Err(error) if is_failing => debug!(%error, "collecting garbage failed again"),
                 Err(error) => warn!(%error, "collecting garbage failed; trying again"),
             }
@@ -91,7 +91,7 @@ impl Retention {
     }
 }
 
-fn tell(report: &GcReport) {
+fn log_report(report: &GcReport) {
     if *report != GcReport::default() {
         let artifacts = report.artifacts.len();
         info!(report.jobs, artifacts, report.bytes, "collected garbage");

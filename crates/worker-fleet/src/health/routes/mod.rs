@@ -66,6 +66,7 @@ async fn livez(State(endpoints): State<Arc<Endpoints>>) -> Response {
 
 async fn readyz(State(endpoints): State<Arc<Endpoints>>) -> Response {
     let probed = endpoints.probe.fresh().await;
+    // The view is taken after the wait, so that its ages are those of now.
     let verdict = HealthVerdict::of(&endpoints.view(), &probed);
     yes_or_no(["ready", "not ready"], verdict.obstacles)
 }

@@ -93,6 +93,7 @@ impl FleetLock {
             return Ok(false);
         }
         make_private(directory)?;
+        // The lock first: a fleet that does not get it must not touch the socket of the one that has it.
         if !has_lock {
             let another = || {
                 io::Error::other(format!(

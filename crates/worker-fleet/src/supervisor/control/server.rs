@@ -14,10 +14,10 @@ use super::lock::FleetLock;
 use super::{FleetAnswer, PendingRequest, TIMEOUT};
 use crate::supervisor::ipc::write_line;
 
-/// A request is a few words; nobody needs more.
+/// The longest request in bytes.
 const LONGEST_REQUEST: u64 = 4096;
 
-/// More at once than anyone asks.
+/// The number of requests that are answered at once.
 const MOST_CONNECTIONS: usize = 32;
 
 /// The pause after a failure to accept.

@@ -81,6 +81,7 @@ impl FleetState {
                 Ok(message) => FleetAnswer::Done { message },
                 Err(reason) => FleetAnswer::Refused { reason },
             },
+            // Checked here, since a reload that refuses would drop the answer.
             FleetRequest::Reload => match self.check_is_quiet() {
                 // Answered by the reload when it is over.
                 Ok(()) => return drop(self.reload(Some(answer), now)),

@@ -44,7 +44,7 @@ pub(crate) struct FleetState {
     /// The fleet that there is to be; the number of workers may change.
     plan: FleetPlan,
     phase: Phase,
-    /// Until every worker of the first hour was ready once, or turned out to be hopeless.
+    /// True until every first worker was ready once or is in a crash loop.
     is_starting: bool,
     slots: BTreeMap<u32, WorkerSlot>,
     reload: Option<Reload>,
@@ -104,6 +104,7 @@ impl FleetState {
             ChildEvent::Received(message) => return slot.handle(incarnation, message, now),
             ChildEvent::Ended(status) => status,
         };
+        // Asked first, since ended() empties the slot.
         let is_its_own = slot.process.incarnation() == Some(incarnation);
         let Some(end) = slot.ended(incarnation, status, now) else {
             // One that was asked to go ends with 0, or with 130 where it had not begun.
@@ -166,6 +167,7 @@ impl FleetState {
 
     /// Starts, stops and kills what is not as it should be.
     pub(crate) fn reconcile(&mut self, now: Instant) {
+        // First, since a reload decides whether there is a spare slot to fill.
         self.advance_reload(now);
         for number in self.wanted_slots() {
             let times = self.plan.times;
@@ -250,6 +252,7 @@ impl FleetState {
     }
 
     fn reconcile_serving(&mut self, now: Instant) {
+        // The serving processes answer until the last worker is gone.
         let is_last = self.is_draining() && self.slots.is_empty();
         let watchdog = self.plan.times.watchdog;
         for child in self.plan.serving_mut() {
@@ -289,7 +292,7 @@ impl FleetState {
         }
     }
 
-    /// Asks every worker to hand back at once what it has; nothing is started any more.
+    /// Asks every worker to hand back at once what it has, and kills the serving processes; nothing is started any more.
     pub(crate) fn hand_back_all(&mut self, now: Instant) {
         self.phase = Phase::Draining;
         self.slots.values_mut().for_each(|slot| slot.hand_back(now));

@@ -11,7 +11,7 @@ use crate::signals::HAND_BACK;
 use crate::snapshot::{SILENCE, WorkerState};
 use crate::supervisor::ipc::{FromChild, Received, WorkerFailure};
 
-/// A worker counts as wedged after this part of the time after which it is killed, or when it is not believed any more.
+/// The part of the watchdog's time after which a silent worker counts as wedged; ten seconds at most.
 const WEDGED_AFTER_PART: u32 = 3;
 
 /// The time that a worker has to end, beyond the grace time: it may wait for a database that is away, and what it
