@@ -110,7 +110,10 @@ impl Starter {
     /// Decides what the end of our keeper means, before its server answered.
     fn judge(&mut self, ended: ExitStatus) -> Result<(), Error> {
         // A keeper that was killed says nothing of the command: the next look starts another.
-        if ended.signal().is_some() || (ended.success() && self.beaten < MOST_BEATEN) {
+        if ended.signal().is_some() {
+            return Ok(());
+        }
+        if ended.success() && self.beaten < MOST_BEATEN {
             self.beaten += 1;
             return Ok(());
         }

@@ -5,6 +5,7 @@
 //! Every call but a wait is bounded by [`ClientSettings::timeout`] and answers [`Error::Unreachable`] when it passes; a
 //! wait goes on through outages and says so.
 
+mod already_queued;
 mod attempts;
 mod bulk;
 mod cancel;
@@ -20,12 +21,11 @@ mod probe;
 mod progress;
 mod queue_control;
 mod queue_standing;
-mod rates;
 mod resume;
 mod show;
-mod standing;
 mod submit;
 mod submit_once;
+mod throughput;
 mod wait;
 mod waiting;
 
@@ -46,10 +46,10 @@ pub use new_job::{Delay, NewJob, Priority, SubmitOptions};
 pub use pages::{JobCount, Pages};
 pub use probe::{PriorityWait, QueueProbe, QueueStatus};
 pub use queue_control::QueueInfo;
-pub use rates::{Ended, Overview, Throughput};
 pub use resume::{ResumeOptions, ResumeOutcome};
 pub use show::QueueCounts;
 pub use submit_once::Submitted;
+pub use throughput::{Ended, Overview, Throughput};
 pub use wait::{Others, Outcome, WaitEvent, Waiter};
 pub use waiting::Waiting;
 

@@ -58,7 +58,7 @@ macro_rules! is_live {
 
 pub(crate) use {holders, is_connected, is_live, lock_key};
 
-/// What a worker's session and heartbeats say of it.
+/// The state of a worker, by its session and its heartbeats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Liveness {
     /// Its session stands, and it beats.
@@ -143,8 +143,8 @@ mod tests {
     fn a_worker_is_silent_while_its_session_stands_without_beats() {
         let seen = |live, connected, heartbeat_age_seconds| {
             let worker = Presence {
-                live,
                 heartbeat_age_seconds,
+                live,
                 ..worker(None, connected)
             };
             worker.liveness()

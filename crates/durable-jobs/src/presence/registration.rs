@@ -94,8 +94,8 @@ impl Registration {
         let mut lost = self.lost.clone();
         match lost.wait_for(Option::is_some).await {
             Ok(reason) => reason.clone().unwrap_or_default(),
-            // The heartbeat has ended, and no loss can be reported any more.
-            Err(_) => std::future::pending().await,
+            // It panicked, or it would live as long as this value: nobody beats for the id any more.
+            Err(_) => "its heartbeat broke off, which is a fault of the program".to_owned(),
         }
     }
 

@@ -100,7 +100,7 @@ async fn drain_in_order(
     housekeeping.shutdown().await;
     let handed_back = match timeout(TIMEOUT, dbos.shutdown()).await {
         Ok(()) => give_back(&database, &registration).await,
-        // The engine's statements may still commit, so its rows stay; a peer takes them after the expiry.
+        // The engine's statements may still commit, so its rows stay; a peer takes them ten seconds later.
         Err(_) => 0,
     };
     let _ = report.set(DrainReport {

@@ -15,8 +15,7 @@ const BOUND: Duration = Duration::from_secs(15);
 
 /// Starts a server whose clock is off by `offset`.
 fn server(rig: &Rig, offset: &str) -> Process {
-    let server = Process::ready(with_clock(rig.abaci(["serve", "--poll-interval", "5ms"]), offset));
-    server
+    Process::ready(with_clock(rig.abaci(["serve", "--poll-interval", "5ms"]), offset))
 }
 
 /// The moment at which the job's time is over, as its row says it; nothing before its start.

@@ -169,10 +169,7 @@ fn a_database_away_for_ten_seconds_costs_no_job_and_no_client() {
 #[test]
 fn of_two_servers_one_finishes_the_job_of_the_killed_other() {
     let home = TempDir::new();
-    let serve = || {
-        let server = Process::ready(bare(&home, ["serve"]));
-        server
-    };
+    let serve = || Process::ready(bare(&home, ["serve"]));
     // The first one started the private database; it must live on without it.
     let (mut first, second) = (serve(), serve());
     let mut submit = vec!["submit", "--json", "--algorithm", "recursive"];

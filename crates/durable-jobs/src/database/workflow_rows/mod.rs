@@ -10,12 +10,12 @@ mod deadline;
 mod gc;
 mod give_back;
 mod queues;
-mod rates;
 mod read;
 mod resume;
 mod run;
 mod select;
 mod submit;
+mod throughput;
 mod waiting;
 
 pub(crate) use attempts::{ATTEMPTS, KEEP_HOST_FAULT};
@@ -30,10 +30,10 @@ pub(crate) use queues::{
     ALLOWANCE, BOUND_TURN, LIMIT_QUEUE, LOCK_QUEUE, PAUSE_QUEUE, QUEUE_LIMITS, QUEUES, REGISTER_QUEUE,
     RESUME_QUEUE,
 };
-pub(crate) use rates::ENDED_PER_BUCKET;
 pub(crate) use read::{INPUTS, ORPHANS, QUEUE_STATUS, STATUSES, STEPS};
 pub(crate) use resume::{FORGET_FAILED_STEPS, REQUEUE};
 pub(crate) use run::{OWN_RUN, STILL_OWNS};
 pub(crate) use select::{BY_INDEX, IDS_LIKE, JOB, count_up_to, dates, number_and_end, page};
 pub(crate) use submit::WRITE;
+pub(crate) use throughput::ENDED_PER_BUCKET;
 pub(crate) use waiting::{OPEN, STANDING, WAITING_JOB};
