@@ -97,9 +97,11 @@ function morphKeyed(old, fresh) {
 function update(old, fresh) {
   if (!isHeld(old)) { morph(old, fresh); return true; }
   const parts = new Map($$('[data-key]', fresh).map((part) => [part.dataset.key, part]));
+  // What is within another part comes with that one.
+  const isOutermost = (part) => !part.parentElement.closest('[data-key]');
   for (const part of $$('[data-key]', old)) {
     const other = parts.get(part.dataset.key);
-    if (other && !holdsSelection(part)) morph(part, other);
+    if (other && isOutermost(part) && !holdsSelection(part)) morph(part, other);
   }
   return false;
 }
@@ -244,6 +246,9 @@ function count() {
     all.checked = marked > 0 && marked === boxes().length;
     all.indeterminate = marked > 0 && !all.checked;
   }
+  // Rows that stay because they are marked keep the buttons, though the server has none of them any more.
+  const choice = $('#choice');
+  if (choice) choice.hidden = boxes().length === 0;
   if ($('#selected')) $('#selected').textContent = marked ? `${marked} selected:` : 'Selected:';
   for (const button of $$('#choice button')) button.disabled = !marked;
 }

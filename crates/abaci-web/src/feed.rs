@@ -32,7 +32,7 @@ const AHEAD: usize = 64;
 const KEPT: usize = 240;
 const KEPT_JOBS: usize = 20_000;
 
-/// The last moment counts for so long where nobody listens: longer than the client keeps it for the one who asks again.
+/// The last moment counts for so long where nobody listens: longer than the client keeps it for its follower.
 const MEMORY: Duration = Duration::from_secs(12);
 
 /// The jobs that somebody listens to by their ids are looked for so often.

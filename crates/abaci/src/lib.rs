@@ -5,8 +5,8 @@
 //! Data goes to stdout and talk to stderr; the exit codes are those of `exit::Exit`.
 //!
 //! Nothing outside of `config` reads the environment, but for the variables of systemd, which
-//! [`worker_fleet::Notifier`] reads, and those of colour, which the terminal libraries read; and nothing in this crate
-//! speaks SQL.
+//! [`worker_fleet::Notifier`] reads, those of colour, which the terminal libraries read, and `PATH`, which
+//! `local_postgres` reads; and nothing in this crate speaks SQL.
 //!
 //! # Layout
 //!

@@ -46,7 +46,19 @@ impl PrivateServer {
     #[must_use]
     #[expect(clippy::new_without_default, reason = "starting a server is no default value")]
     pub fn new() -> Self {
-        let server = Self::empty();
+        Self::empty(TempDir::for_cluster()).with_cluster()
+    }
+
+    /// Does the same where commits wait for a disk: for measurements.
+    ///
+    /// # Panics
+    /// When that fails.
+    #[must_use]
+    pub fn on_disk() -> Self {
+        Self::empty(TempDir::new()).with_cluster()
+    }
+
+    fn with_cluster(self) -> Self {
         let mut initdb = PROGRAMS.command("initdb");
         initdb.args([
             "--no-sync",
@@ -59,7 +71,7 @@ impl PrivateServer {
             "postgres",
             "-D",
         ]);
-        server.filled_by(initdb)
+        self.filled_by(initdb)
     }
 
     /// Copies this server to a standby, which follows it, and starts that.
@@ -68,7 +80,7 @@ impl PrivateServer {
     /// When that fails.
     #[must_use]
     pub fn standby(&self) -> Self {
-        let server = Self::empty();
+        let server = Self::empty(TempDir::for_cluster());
         let mut copy = PROGRAMS.command("pg_basebackup");
         copy.args(["-R", "-c", "fast", "-p", "5432", "-U", "postgres", "-h"]);
         copy.arg(self.socket_dir()).arg("-D");
@@ -84,8 +96,7 @@ impl PrivateServer {
     }
 
     /// Directories for a server.
-    fn empty() -> Self {
-        let dir = TempDir::for_cluster();
+    fn empty(dir: TempDir) -> Self {
         let account = Account::for_cluster(&dir.path().join("data")).expect("an account can run PostgreSQL");
         for name in ["data", "socket"] {
             let path = dir.path().join(name);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use rustix::fs::statvfs;
+use rustix::fs::{Access, access, statvfs};
 
 use crate::wait::Deadline;
 
@@ -70,12 +70,17 @@ impl TempDir {
     }
 }
 
-/// Returns the place for clusters: in memory where there is enough, and always the same on a machine.
+/// Returns the place for clusters: in memory where that file system is large enough, and always the same on a machine.
 ///
 /// A database has four hundred files. Making and removing them takes a disk's file system longer than a test takes.
 pub(crate) fn place_for_clusters() -> &'static Path {
     let size = statvfs(MEMORY).map_or(0, |found| found.f_blocks.saturating_mul(found.f_frsize));
-    Path::new(if size < MEMORY_BYTES { PARENT } else { MEMORY })
+    let is_open = access(MEMORY, Access::WRITE_OK | Access::EXEC_OK).is_ok();
+    Path::new(if is_open && size >= MEMORY_BYTES {
+        MEMORY
+    } else {
+        PARENT
+    })
 }
 
 impl Drop for TempDir {

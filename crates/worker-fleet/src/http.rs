@@ -115,7 +115,7 @@ impl HttpConnections {
     /// Accepts connections for ever, while there is room for them.
     async fn accept(&mut self, listener: &TcpListener) {
         let mut is_failing = false;
-        // The permit comes before the connection, so a client without one waits in the backlog. It is never closed.
+        // The permit comes before the connection, so a client without one waits in the backlog. The semaphore is never closed.
         while let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await {
             match listener.accept().await {
                 Ok((stream, _)) => {

@@ -105,10 +105,9 @@ pub(super) fn offer(choice: &Choice, count: Option<JobCount>) -> Offer {
         Some(JobCount::Over(count)) => format!("all that match, over {}", grouped(count)),
         None => "all that match".to_owned(),
     };
-    let is_empty = count == Some(JobCount::Exactly(0));
     Offer {
         fields: choice.fields().to_vec(),
-        links: if is_empty { Vec::new() } else { links.collect() },
+        links: links.collect(),
         all: (!choice.means_all()).then_some(words),
     }
 }

@@ -22,7 +22,7 @@ pub(crate) struct Database {
 impl Database {
     /// Starts it; commits wait for the disk, as they must for a promise to be durable.
     pub(crate) fn start() -> Self {
-        let postgres = PrivateServer::new();
+        let postgres = PrivateServer::on_disk();
         let url = postgres.create_database(NAME);
         let settings = postgres.psql(NAME, "show fsync; show synchronous_commit");
         assert_eq!(settings, "on\non", "commits do not wait for the disk");

@@ -7,7 +7,7 @@
 //!
 //! All settings stand in one table, `settings.rs`: a row there is all that a new one needs.
 //!
-//! No other module of ours reads the environment. It does not check that a database or a directory can be
+//! No other module of this crate reads the environment. It does not check that a database or a directory can be
 //! used: the command that needs it finds out.
 
 mod checks;

@@ -182,7 +182,8 @@ fn is_ours(name: &str) -> bool {
     let is_hex =
         |text: &str, length| text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    // Values are `<hash>.txt`, states `<hash of the job>-<index>.state`; what has another name is never collected.
+    // Values are `<hash>.txt`, states `<hash of the job>-<index>.state`, unfinished files `….part`; what has another name is
+    // never collected.
     match name.rsplit_once('.') {
         Some((stem, "txt")) => is_hex(stem, 64),
         Some((stem, "state")) => stem

@@ -99,6 +99,12 @@ impl Registration {
         }
     }
 
+    /// Ends the heartbeat as by a panic in it.
+    #[cfg(test)]
+    pub(crate) fn break_off(&self) {
+        self.heartbeat.abort();
+    }
+
     /// Removes the row and releases the id.
     pub(crate) async fn end(self) {
         self.stop.cancel();

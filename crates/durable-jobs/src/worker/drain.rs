@@ -79,7 +79,7 @@ async fn drain_in_order(
     let deadline = Instant::now() + grace;
     stop_claiming.cancel();
     registration.announce_drain();
-    // A round takes 5 s at most, and so does the look for endless timeouts after a failed one; a database that is away gets no more.
+    // A round takes 5 s at most, and so does the look for endless timeouts after a failed one; nothing waits longer.
     if timeout(2 * TIMEOUT, claiming).await.is_err() {
         warn!("the claim loop did not end");
     }

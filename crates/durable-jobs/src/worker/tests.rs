@@ -227,6 +227,22 @@ async fn a_computation_stops_when_nobody_waits_for_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_whose_heartbeat_broke_off_is_lost() {
+    let rig = Rig::new();
+    let worker = Worker::start(rig.settings(JobTypes::new("test-1")))
+        .await
+        .unwrap();
+    worker.registration.break_off();
+    let loss = tokio::time::timeout(Duration::from_secs(10), worker.lost())
+        .await
+        .expect("nobody learns that the id is not held any more");
+    let Loss::ExecutorId(reason) = loss else {
+        panic!("{loss:?}")
+    };
+    assert!(reason.contains("heartbeat broke off"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_worker_whose_claim_loop_broke_off_is_lost() {
     let rig = Rig::new();
     let worker = Worker::start(rig.settings(JobTypes::new("test-1")))

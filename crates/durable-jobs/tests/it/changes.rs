@@ -1,4 +1,4 @@
-//! Jobs as they change, for one who asks again and again: nothing twice, nothing lost.
+//! Jobs as they change, for a follower: nothing twice, nothing lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};

@@ -180,7 +180,10 @@ async fn submitted_rows_are_those_of_the_engine() {
 async fn of_many_jobs_one_under_the_id_of_another_refuses_all() {
     let rig = Rig::new();
     let client = rig.client().await;
-    let options = SubmitOptions::default();
+    let options = SubmitOptions {
+        timeout: Some(Duration::from_mins(1)),
+        ..SubmitOptions::default()
+    };
     let jobs: Vec<_> = (0..1001)
         .map(|at| echo_as(JobId::new(format!("b{at}")), 10))
         .collect();

@@ -176,7 +176,6 @@ impl DatabaseProbe {
 
     /// Makes sure that a question is under way unless the last one was asked that recently.
     fn ask_unless_within(&self, max_age: Duration) -> Freshness {
-        // Held until the answer is stored, so that nobody asks once more in between.
         let mut under_way = self.under_way();
         if let Some(asked_at) = *under_way {
             return Freshness::UnderWay { asked_at };
@@ -201,6 +200,7 @@ impl DatabaseProbe {
             Ok(Err(_)) => Err("no answer".to_owned()),
             Err(_) => Err("the question broke off".to_owned()),
         };
+        // Held until the answer is stored, so that nobody asks once more in between.
         let mut under_way = self.under_way();
         self.0.answers.send_modify(|answers| {
             answers.last = Some((answer.as_ref().map(drop).map_err(Clone::clone), asked_at));

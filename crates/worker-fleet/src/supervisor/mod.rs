@@ -65,7 +65,7 @@ use crate::systemd::Notifier;
 /// The longest time between two looks at everything with any watchdog.
 const LONGEST_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// The number of looks within the watchdog's time; the loop counts as late after half of that time.
+/// The fewest looks within the watchdog's time; the loop counts as late after half of that time, or after [`LATE`].
 const LOOKS_PER_WATCHDOG: u32 = 8;
 
 /// The shortest, so that nothing that is overdue keeps the loop busy.

@@ -10,7 +10,7 @@ use testkit::{Deadline, Process, TempDir};
 use crate::rig::code;
 
 /// Longer than the deadline of a scenario itself, which ends with all that it saw.
-const LONGEST: Duration = Duration::from_secs(70);
+const LONGEST: Duration = Duration::from_mins(3);
 
 /// A running scenario.
 pub(super) struct Scenario {
@@ -35,14 +35,6 @@ impl Scenario {
         Self {
             process: Process::spawn(command).with_deadline(Deadline::after(LONGEST)),
             _home: home,
-        }
-    }
-
-    /// Lets it take longer than most.
-    pub(super) fn within(self, longest: Duration) -> Self {
-        Self {
-            process: self.process.with_deadline(Deadline::after(longest)),
-            ..self
         }
     }
 

@@ -213,7 +213,7 @@ impl Question {
         self.dated_since_ms - MARGIN_OF_CLIENTS_MS
     }
 
-    /// Returns the changes between the moment that is asked for and `until`, for a follower that joins those who hear of all after it.
+    /// Returns the changes between the moment that is asked for and `until`, for a follower that gets all after it with others.
     pub(super) fn missed(self, seen: Seen, follow: Option<&Follow>, until: Moment) -> SettledChanges {
         let Seen { place, jobs } = seen;
         let follow = follow.filter(|follow| follow.last == until);

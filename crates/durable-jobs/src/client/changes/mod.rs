@@ -3,7 +3,7 @@
 //! Transactions have numbers, in the order in which they begin to write. A moment has two parts: the *horizon*, below which all
 //! transactions had ended, and the ones *ahead* of it that had ended, too. An answer has each job whose row was changed by a
 //! transaction that is neither, and its moment adds these. So no change waits for a transaction that stays open, what is committed
-//! late is delivered late instead of never, and nothing is delivered twice, to whichever follower, in whichever process, at whatever pace.
+//! late is delivered late instead of never, and nothing is delivered twice, to whichever follower, in whichever process.
 //!
 //! A snapshot of the database would say the same in fewer words, but for the parts of a transaction that savepoints begin.
 //! It is used where one transaction, of whatever program in whatever database of the server, is open while over five hundred others

@@ -61,8 +61,8 @@ impl Moment {
     }
 }
 
-/// Writes horizon, time and span in 15, 13 and 6 digits, then each transaction that was delivered ahead as the number of digits of its
-/// distance from the one before it, or from the horizon, and that distance; a zero if they are too many.
+/// Writes horizon, time and span in 15, 13 and 6 digits, then each transaction that was delivered ahead as the number of digits
+/// of its distance from the one before it, or from the horizon, and that distance; a zero if they are too many.
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {

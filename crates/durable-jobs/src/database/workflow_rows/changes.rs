@@ -27,8 +27,8 @@ pub(crate) struct ChangesQuery<'a> {
 }
 
 impl ChangesQuery<'_> {
-    /// Reads [`UNBEGUN`], then where the database stands, and up to `limit` of the rows that transactions from the number `from` on have changed,
-    /// in the order of these; one row without a job where there is none.
+    /// Reads [`UNBEGUN`], then where the database stands, and up to `limit` of the rows that transactions from the number `from` on
+    /// have changed, in the order of these; one row without a job where there is none.
     ///
     /// No index knows the transactions: rows are found by the dates that every change sets.
     /// The last of the four conditions is that of the index `abaci_changed_otherwise`, word by word.

@@ -20,6 +20,17 @@ await scenario(async (open) => {
   const state = async (id) => (await shown(id)).state;
   await view.sees('link', 'Cancel all 5 that match');
   await view.assertStayed();
+
+  // Marked rows stay, with their buttons, though the list has none of them any more.
+  const [dusk] = await submit([{ n: 8, tag: 'dusk' }], '?delay=1h');
+  await view.go('/jobs?tag=dusk&state=delayed');
+  await page.locator('tbody input[name=id]').check();
+  await change(dusk, 'cancel');
+  await page.locator('#count').getByText('0 jobs').waitFor();
+  await click('button', 'Cancel the selected jobs');
+  await view.sees('heading', 'There is no job to cancel');
+
+  await view.go('/jobs?tag=night');
   const box = (n) => page.locator('tr', { has: view.get('link', `F(${n})`, { exact: true }) }).getByRole('checkbox');
   for (const n of [2, 4]) await box(n).check();
   await click('button', 'Cancel the selected jobs');

@@ -15,7 +15,8 @@ import { View } from './view.mjs';
 
 const TOOLS = new URL('../../../../../../target/browser/', import.meta.url);
 const require = createRequire(TOOLS);
-const DEADLINE_MS = 50_000;
+// Several times what the longest takes beside another on a slow machine.
+const DEADLINE_MS = 150_000;
 const FLAGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--disable-dev-shm-usage', '--no-first-run',
   '--no-proxy-server', '--disable-background-networking', '--disable-component-update', '--disable-sync',
   // Nothing that a page names is looked up outside this machine.
