@@ -5,6 +5,8 @@
 // menu, the mouse or a marked row keeps its parts: only those that are the same by [data-key] change.
 
 const PAUSE_MS = 1000;
+// What is slow to make is asked for less often.
+const PAUSE_SHARE = 4;
 const $ = (selector, of = document) => of.querySelector(selector);
 const $$ = (selector, of = document) => [...of.querySelectorAll(selector)];
 const live = $('#live');
@@ -18,6 +20,7 @@ let isWaiting = false;
 let isHeard = false;
 let isFetching = false;
 let isStale = false;
+let pause = PAUSE_MS;
 
 function say(words, kind) {
   if (live.textContent === words) return;
@@ -127,6 +130,7 @@ async function look() {
   isHeard = false;
   isFetching = true;
   isStale = false;
+  const began = performance.now();
   try {
     const address = new URL(location.href);
     address.searchParams.delete('did');
@@ -142,6 +146,7 @@ async function look() {
     isStale = true;
   }
   isFetching = false;
+  pause = Math.max(PAUSE_MS, PAUSE_SHARE * (performance.now() - began));
   if (isAgain || isHeard) lookSoon();
 }
 
@@ -151,7 +156,7 @@ function lookSoon() {
   if (!$('[data-live]')) return;
   if (isWaiting) { isHeard = true; return; }
   isWaiting = true;
-  setTimeout(look, PAUSE_MS);
+  setTimeout(look, pause);
 }
 
 function lookIfStale() {

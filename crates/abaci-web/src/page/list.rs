@@ -1,6 +1,6 @@
 //! The list of jobs, filtered by its address.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use askama::Template;
 use axum::extract::State;
@@ -29,9 +29,6 @@ const MOST: u64 = 1_000;
 /// The time in which jobs are looked for: conditions on the request have every other job that is meant read.
 const LONGEST: Duration = Duration::from_secs(3);
 
-/// A list that took longer is not looked at again with each change.
-const LONGEST_LIVE: Duration = Duration::from_millis(400);
-
 #[derive(Template)]
 #[template(path = "jobs.html")]
 pub(super) struct JobsPage {
@@ -43,7 +40,6 @@ pub(super) struct JobsPage {
     /// The changes of those that are selected, and of all.
     pub(super) offer: Offer,
     pub(super) jobs: Vec<JobRow>,
-    pub(super) is_live: bool,
     /// True if there may be more jobs between these and the next page.
     pub(super) is_cut: bool,
     pub(super) is_first: bool,
@@ -84,7 +80,6 @@ struct FoundJobs {
     is_cut: bool,
     /// The number of all that match, as far as it is counted.
     count: Option<JobCount>,
-    took: Duration,
 }
 
 /// Lists jobs.
@@ -111,7 +106,6 @@ pub(super) async fn jobs(State(web): State<Shared>, frame: Frame, params: Result
 
 impl FoundJobs {
     async fn read(client: &Client, filter: JobFilter) -> Result<Self, Error> {
-        let began = Instant::now();
         // One more tells whether there are more.
         let limit = Some(PAGE + 1);
         let mut pages = client.pages(&JobFilter {
@@ -145,7 +139,6 @@ impl FoundJobs {
             next,
             is_cut: is_cut && !has_more,
             count,
-            took: began.elapsed(),
         })
     }
 
@@ -158,7 +151,6 @@ impl FoundJobs {
             conditions: conditions(choice),
             offer: bulk::offer(choice, self.count),
             jobs: self.jobs.iter().map(|job| JobRow::of(job, now)).collect(),
-            is_live: self.took < LONGEST_LIVE,
             is_cut: self.is_cut,
             is_first,
             first: choice.path("/jobs", &[]),

@@ -313,7 +313,6 @@ fn hostile_texts_of_a_job_are_inert() {
             ..Offer::default()
         },
         jobs: vec![row],
-        is_live: true,
         is_cut: false,
         is_first: true,
         first: "/jobs".to_owned(),

@@ -1,5 +1,7 @@
 //! The page as HTML, without scripts.
 
+use std::time::Duration;
+
 use abaci_web::Access;
 use serde_json::json;
 
@@ -140,6 +142,21 @@ fn a_change_of_many_that_names_no_jobs_is_refused() {
     without_token.send().problem(401, "unauthorized");
     let jobs = site.get("/api/v1/jobs?state=queued").send().expect(200);
     assert_eq!(jobs["jobs"].as_array().unwrap().len(), 2, "something was changed");
+}
+
+#[test]
+fn a_list_that_took_long_is_live_as_any_other() {
+    let site = Site::new();
+    site.submit(&json!([7]));
+    let lock = site.database.lock("dbos.workflow_status");
+    let list = std::thread::scope(|scope| {
+        let list = scope.spawn(|| view(&site, "/jobs"));
+        // The time that the list takes is the test's subject.
+        std::thread::sleep(Duration::from_secs(1));
+        drop(lock);
+        list.join().unwrap()
+    });
+    has(&list, &["<h1 data-live id=\"count\">1 job</h1>"]);
 }
 
 #[test]

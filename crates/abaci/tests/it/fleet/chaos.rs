@@ -160,7 +160,7 @@ fn random_faults_lose_nothing_and_every_client_ends_well() {
         stopped: None,
     };
     let mut struck: BTreeMap<Fault, usize> = BTreeMap::new();
-    let deadline = Deadline::after(Duration::from_mins(3));
+    let deadline = Deadline::after(Duration::from_mins(4));
     let is_enough = |struck: &BTreeMap<Fault, usize>| {
         let each = |fault| struck.get(fault).is_some_and(|count| *count >= LEAST_OF_EACH);
         struck.values().sum::<usize>() >= FAULTS && ALL.iter().all(each)
@@ -211,7 +211,7 @@ fn submit(home: &TempDir, dice: &mut Dice) -> (Process, Vec<u64>) {
     arguments.extend(numbers.iter().map(String::as_str));
     let client = Process::spawn(home.command(&arguments));
     (
-        client.with_deadline(Deadline::after(Duration::from_mins(4))),
+        client.with_deadline(Deadline::after(Duration::from_mins(6))),
         indices,
     )
 }
