@@ -130,6 +130,7 @@ async function look() {
   isHeard = false;
   isFetching = true;
   isStale = false;
+  pause = PAUSE_MS;
   const began = performance.now();
   try {
     const address = new URL(location.href);
@@ -137,6 +138,8 @@ async function look() {
     // A redirection leads to another page, such as the login; a fetch that never ends would block all later looks.
     const answer = await fetch(address, { headers: { accept: 'text/html' }, redirect: 'error', signal: AbortSignal.timeout(15_000) });
     const text = await answer.text();
+    // A refusal says nothing of how long the page takes when all is well again.
+    if (answer.ok) pause = Math.max(PAUSE_MS, PAUSE_SHARE * (performance.now() - began));
     if (answer.ok && (document.hidden || isPressed)) isStale = true;
     else if (answer.ok) show(text);
     // The refusal has a page of its own, such as 404 for a deleted job; 429 and 5xx pass by themselves.
@@ -146,7 +149,6 @@ async function look() {
     isStale = true;
   }
   isFetching = false;
-  pause = Math.max(PAUSE_MS, PAUSE_SHARE * (performance.now() - began));
   if (isAgain || isHeard) lookSoon();
 }
 

@@ -272,3 +272,24 @@ fn clock(at: Option<i64>, now_ms: i64) -> String {
     at.map(|at| ShownTime::of(at, now_ms).clock().to_owned())
         .unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_that_are_not_shown_are_counted() {
+        let step = |id| StepRecord {
+            id,
+            name: format!("part-{id}"),
+            started_at_ms: Some(0),
+            completed_at_ms: Some(10),
+            error: None,
+        };
+        let steps: Vec<StepRecord> = (0..300).map(step).collect();
+        let rows = rows_of(&steps, 10);
+        let names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
+        assert_eq!(names.len(), 201);
+        assert_eq!(names[99..102], ["part-99", "100 rows not shown here", "part-200"]);
+    }
+}

@@ -271,25 +271,6 @@ fn a_waiting_job_says_why_in_one_sentence() {
 }
 
 #[test]
-fn steps_that_are_not_shown_are_counted() {
-    let mut seen = seen(job(State::Succeeded));
-    seen.detail.steps = (0..300)
-        .map(|id| step(id, &format!("part-{id}"), NOW - 3_000))
-        .collect();
-    let page = written(seen, Rights::Read);
-    for shown in [
-        "part-0<",
-        "part-99<",
-        "100 rows not shown here",
-        "part-200<",
-        "part-299<",
-    ] {
-        assert!(page.contains(shown), "no {shown}: {page}");
-    }
-    assert!(!page.contains("part-100<"), "{page}");
-}
-
-#[test]
 fn hostile_texts_of_a_job_are_inert() {
     let mut seen = seen(hostile_job());
     seen.detail.error = Some(Failure::terminal("Invalid", HOSTILE));

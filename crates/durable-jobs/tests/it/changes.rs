@@ -433,7 +433,7 @@ struct Alone {
 impl Alone {
     async fn with_jobs(ids: &[&str]) -> Self {
         let server = PrivateServer::new();
-        let url = server.create_database("jobs").clone();
+        let url = server.create_database("jobs");
         let client = Client::connect(client_settings(&*url)).await.unwrap();
         let mut foreign = Foreign::connect(&url).await;
         foreign.insert_old(ids).await;

@@ -323,7 +323,7 @@ impl Moment {
         let (Some(ahead), Some(delivered)) = (&self.ahead, &until.ahead) else {
             return false;
         };
-        // What another server delivered here and has not delivered there would come again.
+        // A change that another server delivered here, and that it has not delivered there, would come again.
         let is_known = |number: &i64| *number < until.horizon || delivered.binary_search(number).is_ok();
         self <= until && ahead.iter().all(is_known)
     }
