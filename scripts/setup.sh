@@ -15,6 +15,29 @@ as_root() {
     fi
 }
 
+apt_install() {
+    as_root apt-get update -qq && as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2
+}
+
+# Says $1 and installs the package $2 of Debian, or $3 of Homebrew.
+install_package() {
+    say "installing $1"
+    if command -v apt-get >/dev/null 2>&1; then
+        apt_install "$2"
+    elif [ -n "${3:-}" ] && command -v brew >/dev/null 2>&1; then
+        brew install "$3" >&2
+    else
+        stop "install $2 and run this again"
+    fi
+}
+
+# Ends the server that a package of Debian starts by itself, which nobody here needs.
+stop_service() {
+    if command -v systemctl >/dev/null 2>&1; then
+        as_root systemctl disable --now "$1" >/dev/null 2>&1 || true
+    fi
+}
+
 need_rust() {
     command -v cargo >/dev/null 2>&1 || stop "Rust is missing; install it from https://rustup.rs and run this again"
     command -v cc >/dev/null 2>&1 || stop "a C compiler is missing; install gcc or clang and run this again"
@@ -41,8 +64,7 @@ need_postgres() {
             as_root mkdir -p /etc/postgresql-common
             printf 'create_main_cluster = false\n' | as_root tee /etc/postgresql-common/createcluster.conf >/dev/null
         fi
-        as_root apt-get update -qq
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >&2
+        apt_install postgresql
     elif command -v brew >/dev/null 2>&1; then
         brew install postgresql@17 >&2
     elif command -v dnf >/dev/null 2>&1; then
@@ -60,35 +82,23 @@ need_postgres() {
 # The pooler that tests put before a database.
 need_pgbouncer() {
     PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null 2>&1 && return
-    say "installing the pooler that some tests use (pgbouncer)"
-    if command -v apt-get >/dev/null 2>&1; then
-        as_root apt-get update -qq
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends pgbouncer >&2
-        # Debian's package starts one of its own on port 6432, which nobody here needs.
-        if command -v systemctl >/dev/null 2>&1; then
-            as_root systemctl disable --now pgbouncer >/dev/null 2>&1 || true
-        fi
-    elif command -v brew >/dev/null 2>&1; then
-        brew install pgbouncer >&2
-    else
-        stop "install pgbouncer and run this again"
-    fi
+    install_package "the pooler that some tests use (pgbouncer)" pgbouncer pgbouncer
+    stop_service pgbouncer
+}
+
+# The proxy of docs/http.md, and what makes its certificate.
+need_proxy() {
+    command -v openssl >/dev/null 2>&1 || install_package "what makes the certificate of a test (openssl)" openssl openssl
+    PATH=$PATH:/usr/sbin command -v nginx >/dev/null 2>&1 && return
+    install_package "the proxy that some tests use (nginx)" nginx nginx
+    stop_service nginx
 }
 
 # What the command blocks of the pages use.
 need_commands_of_pages() {
     local tool
     for tool in jq curl; do
-        command -v "$tool" >/dev/null 2>&1 && continue
-        say "installing what commands of the pages use ($tool)"
-        if command -v apt-get >/dev/null 2>&1; then
-            as_root apt-get update -qq
-            as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$tool" >&2
-        elif command -v brew >/dev/null 2>&1; then
-            brew install "$tool" >&2
-        else
-            stop "install $tool and run this again"
-        fi
+        command -v "$tool" >/dev/null 2>&1 || install_package "what commands of the pages use ($tool)" "$tool" "$tool"
     done
 }
 
@@ -98,15 +108,7 @@ need_faketime() {
     for dir in /usr/lib/*/faketime /usr/lib/faketime /usr/lib64/faketime /usr/local/lib/faketime /opt/homebrew/lib/faketime; do
         [ -e "$dir/libfaketimeMT.so.1" ] || [ -e "$dir/libfaketimeMT.1.dylib" ] && return
     done
-    say "installing what gives a program a wrong clock (faketime)"
-    if command -v apt-get >/dev/null 2>&1; then
-        as_root apt-get update -qq
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends faketime >&2
-    elif command -v brew >/dev/null 2>&1; then
-        brew install libfaketime >&2
-    else
-        stop "install libfaketime and run this again"
-    fi
+    install_package "what gives a program a wrong clock (faketime)" faketime libfaketime
 }
 
 # The DBOS library of Python, which tests use as a foreign client: the one of the schema that abaci makes, and the newest
@@ -134,13 +136,10 @@ need_browser() {
     node_is_there || missing+=(nodejs)
     command -v npm >/dev/null 2>&1 || missing+=(npm)
     if [ "${#missing[@]}" -gt 0 ]; then
-        say "installing the browser of the page's tests (${missing[*]})"
-        if command -v apt-get >/dev/null 2>&1; then
-            as_root apt-get update -qq
-            as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >&2
-        else
+        command -v apt-get >/dev/null 2>&1 ||
             stop "install Chromium and Node.js 18 or newer, or name the browser by ABACI_CHROMIUM, and run this again"
-        fi
+        say "installing the browser of the page's tests (${missing[*]})"
+        apt_install "${missing[@]}"
         browser_is_there || stop "no Chromium in the search path; name it by ABACI_CHROMIUM"
         node_is_there || stop "$(node --version) of Node.js is too old; install 18 or newer and run this again"
     fi
@@ -178,9 +177,7 @@ need_schemathesis() {
 
 need_venv() {
     python3 -c 'import venv, ensurepip' 2>/dev/null && return
-    command -v apt-get >/dev/null 2>&1 || stop "install Python 3 with venv and run this again"
-    as_root apt-get update -qq
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv >&2
+    install_package "Python's environments (python3-venv)" python3-venv
 }
 
 # Debian's Rust with the standard library for 64-bit ARM, and what links and runs ARM programs. rustup's toolchain has
@@ -192,9 +189,7 @@ need_arm() {
     oldest=$(sed -n 's/^rust-version = "\(.*\)"$/\1/p' Cargo.toml)
     command -v apt-get >/dev/null 2>&1 || { say "no Debian, so no compiler for ARM from there"; return 1; }
     if ! command -v qemu-aarch64 >/dev/null 2>&1 || ! command -v aarch64-linux-gnu-gcc >/dev/null 2>&1; then
-        as_root apt-get update -qq
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-            qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross >&2 || return 1
+        apt_install qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross || return 1
     fi
     [ -x "$dir/usr/bin/rustc" ] || unpack_arm_rust "$dir" || { say "Debian's Rust for ARM cannot be had"; return 1; }
     local version

@@ -7,9 +7,11 @@
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use blake3::Hash;
+
+use crate::clock::since_1970;
 
 /// The life of a session.
 pub(crate) const SESSION_LIFE: Duration = Duration::from_hours(24 * 7);
@@ -104,6 +106,7 @@ impl Token {
 
     /// Compares in constant time.
     pub(crate) fn is(&self, given: &str) -> bool {
+        // blake3 compares hashes in constant time, and both have one length, whatever was given.
         blake3::hash(given.as_bytes()) == blake3::hash(self.0.as_bytes())
     }
 
@@ -115,12 +118,14 @@ impl Token {
     }
 
     fn signature(&self, purpose: &str, nonce: &str, until: u64) -> Hash {
+        // A key for each purpose: a login code is no session, though both have the same form.
         let key = blake3::derive_key(purpose, self.0.as_bytes());
         blake3::keyed_hash(&key, format!("{nonce}.{until}").as_bytes())
     }
 
     /// Reads what was signed for this purpose and is not over: the nonce and the end.
     fn read(&self, purpose: &str, value: &str) -> Option<(String, u64)> {
+        // Neither a nonce nor an end has a dot, so the signed text can be read in one way only.
         let (nonce, rest) = value.split_once('.')?;
         let (until, signature) = rest.split_once('.')?;
         let until: u64 = until.parse().ok()?;
@@ -175,6 +180,7 @@ impl Access {
         if self.token().is(&token.0) {
             return false;
         }
+        // One assignment cannot be left half done, so a poisoned lock holds a whole token.
         *self.token.write().unwrap_or_else(PoisonError::into_inner) = token;
         true
     }
@@ -201,6 +207,7 @@ impl Access {
         let Some((nonce, until)) = self.token().read("abaci web login", code) else {
             return false;
         };
+        // Every code lives for the same time, so one that ends before this was made before the server began.
         if until < self.began + CODE_LIFE.as_secs() {
             return false;
         }
@@ -227,15 +234,16 @@ impl Access {
     fn revoke(&self, nonce: String, until: u64) -> bool {
         let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
         let now = after(Duration::ZERO);
+        // What is over is refused by its end, and need not be remembered.
         spent.retain(|_, until| *until > now);
+        // The test and the note are one step under the lock: of two requests with one code, one logs in.
         spent.insert(nonce, until).is_none()
     }
 }
 
 /// The seconds since 1970 at a moment from now.
 fn after(time: Duration) -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    now.saturating_add(time).as_secs()
+    since_1970().saturating_add(time).as_secs()
 }
 
 #[cfg(test)]

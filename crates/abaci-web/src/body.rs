@@ -66,6 +66,7 @@ impl<'de> Visitor<'de> for UniqueVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Unique, A::Error> {
+        // These calls nest as deep as the text does; serde_json refuses one over 128 levels deep.
         let mut values = Vec::new();
         while let Some(Unique(value)) = parts.next_element()? {
             values.push(value);
@@ -102,6 +103,7 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
+        // A page of another site may send forms, but this type only if the server allows it; it does not.
         if !is_json(&parts.headers) {
             let detail = "the body is not said to be JSON; send the header Content-Type: application/json";
             return Err(Problem::new(Kind::MediaType, detail));
@@ -120,6 +122,7 @@ impl<S: Send + Sync> FromRequest<S> for OptionalBody {
     type Rejection = Problem;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        // Without a body there is no type to be checked, so that a bare POST needs no header.
         if request.body().is_end_stream() {
             return Ok(Self(None));
         }
@@ -185,6 +188,7 @@ pub(crate) async fn bytes_of(body: Body, headers: &HeaderMap) -> Result<bytes::B
         let detail = format!("the body has over {MAX_BODY_BYTES} bytes; send several smaller ones");
         Problem::new(Kind::TooLarge, detail)
     };
+    // A length that is too large is refused unread; one that is not named is bounded while it is read.
     let length = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok());
@@ -194,6 +198,7 @@ pub(crate) async fn bytes_of(body: Body, headers: &HeaderMap) -> Result<bytes::B
     {
         return Err(too_large());
     }
+    // For all of it: a client that sends a byte now and then would keep its place for ever.
     match timeout(BODY_TIMEOUT, to_bytes(body, MAX_BODY_BYTES)).await {
         Ok(Ok(bytes)) => Ok(bytes),
         // The limit was reached, or the connection broke and nobody reads this answer.

@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tracing::warn;
 
-use crate::problem::{Kind, Problem};
+use crate::problem::Problem;
 
 /// The longest that a request waits for the first connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -46,15 +46,18 @@ impl Clients {
     /// One connects at a time, and those who wait meanwhile share its success or failure: none waits longer than it.
     pub(crate) async fn get(&self) -> Result<Client, Problem> {
         let Ok(mut standing) = timeout(CONNECT_TIMEOUT, self.standing.lock()).await else {
-            return Err(unanswered());
+            return Err(Problem::unanswered());
         };
+        // It stays for good: after an outage its pool connects anew by itself.
         if let Some(client) = &standing.client {
             return Ok(client.clone());
         }
         match &standing.failed {
+            // Or each of those who waited for the lock would wait for a try of its own after it.
             Some((when, problem)) if when.elapsed() < FAILURE_COUNTS => return Err(problem.clone()),
             _ => {}
         }
+        // Under the lock, so that of many who come during an outage one alone connects.
         let connected = self.connected().await;
         match &connected {
             Ok(client) => standing.client = Some(client.clone()),
@@ -66,14 +69,10 @@ impl Clients {
     async fn connected(&self) -> Result<Client, Problem> {
         let Ok(connected) = timeout(CONNECT_TIMEOUT, (self.connect)()).await else {
             warn!("no connection to the database in time");
-            return Err(unanswered());
+            return Err(Problem::unanswered());
         };
         Ok(connected?)
     }
-}
-
-fn unanswered() -> Problem {
-    Problem::new(Kind::Unavailable, "the database does not answer; try again soon")
 }
 
 #[cfg(test)]
@@ -94,7 +93,7 @@ mod tests {
         let began = Instant::now();
         let (first, second, third) = tokio::join!(clients.get(), clients.get(), clients.get());
         for answer in [first, second, third] {
-            assert_eq!(answer.err(), Some(unanswered()));
+            assert_eq!(answer.err(), Some(Problem::unanswered()));
         }
         assert!(began.elapsed() < 2 * CONNECT_TIMEOUT, "one waited for another");
         assert_eq!(tries.load(Ordering::Relaxed), 1);

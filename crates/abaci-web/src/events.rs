@@ -38,9 +38,6 @@ const DELETED: &str = "the job was deleted";
 /// The reason where the server stops.
 const ENDING: &str = "the server is ending";
 
-/// The refusal of one who asks for a job while the changes cannot be read.
-const UNANSWERED: &str = "the database does not answer; try again soon";
-
 /// The reason of the end where a change could not be read.
 const UNREAD: &str = "the database does not answer; come back with the last id";
 
@@ -66,7 +63,7 @@ struct EndJson {
     reason: &'static str,
 }
 
-/// Tells what changes of all jobs and workers: events `changes`, `outage` and `end`.
+/// Sends what changes of all jobs and workers: events `changes`, `outage` and `end`.
 #[utoipa::path(
     get,
     path = "/api/v1/events",
@@ -84,12 +81,13 @@ pub(crate) async fn all_events(
 ) -> Result<Response, Problem> {
     let since = Since::read(params)?;
     let pending = join(&web, last_event(&since, &headers)?).await?;
+    // The stream begins before its subscription is there, or an outage would hold back even the headers.
     let stage = ListenerStage::Pending(pending);
     Ok(streamed(Listener::new(stage, Topic::All)))
 }
 
-/// Tells what becomes of a job: events `state`, `progress`, at last `result`, and then `end`. A listener that comes back
-/// after the last one is answered 204, which tells a browser not to come again.
+/// Sends what becomes of a job: events `state`, `progress` and `outage`, at last `result`, and then `end`. A listener that
+/// comes back after the last one is answered 204, which tells a browser not to come again.
 #[utoipa::path(
     get,
     path = "/api/v1/jobs/{id}/events",
@@ -115,12 +113,13 @@ pub(crate) async fn job_events(
     let comes_back = last.is_some();
     let mut subscription = match join(&web, last).await?.next().await {
         JoinEvent::Admitted(subscription) => subscription,
-        JoinEvent::Outage(_) => return Err(Problem::new(Kind::Unavailable, UNANSWERED)),
+        JoinEvent::Outage(_) => return Err(Problem::unanswered()),
         JoinEvent::End => return Err(ending()),
     };
     let detail = web.detail(&id).await?;
+    // What is cut names no jobs, so this one may have changed, too.
     let was_told = comes_back && !subscription.missed.iter().any(|set| set.is_cut || set.has(&id));
-    if was_told && detail.job.is_final() {
+    if was_told && detail.job.state.is_final() {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     // The state of now tells all that was missed, up to the same moment.
@@ -131,6 +130,7 @@ pub(crate) async fn job_events(
     };
     let mut listener = Listener::new(ListenerStage::Subscribed(subscription), Topic::Job(web, watch));
     if !was_told {
+        // The state before the moment: the id goes to the last event that is waiting.
         listener.push_state(&detail);
         if let Some(set) = last {
             listener.mark(&set.moment.to_string());
@@ -149,6 +149,7 @@ fn ending() -> Problem {
 
 fn last_event(since: &Since, headers: &HeaderMap) -> Result<Option<Moment>, Problem> {
     let given = headers.get(LAST_EVENT_ID).map(|id| id.to_str().unwrap_or("?"));
+    // A browser that has heard nothing may send an empty id.
     let given = given.or(since.after.as_deref()).filter(|id| !id.is_empty());
     let refused = |_| {
         let message = "not the id of an event; give one that an event had, or none";
@@ -225,6 +226,7 @@ impl Listener {
                     Ok(Message::Changes(set)) => self.handle(&set).await,
                     Ok(Message::Deleted(ids)) => self.handle_deleted(&ids),
                     Ok(Message::Outage(since_ms)) => self.push_outage(since_ms),
+                    // Messages were dropped: only a question after the last id closes the gap.
                     Err(RecvError::Lagged(_)) => {
                         self.end("too slow: read faster, and come back with the last id");
                     }
@@ -234,7 +236,7 @@ impl Listener {
         }
     }
 
-    fn push_outage(&mut self, since_ms: u64) {
+    fn push_outage(&mut self, since_ms: i64) {
         let data = format!("{{\"since_ms\":{since_ms}}}");
         self.next.push_back(Event::default().event("outage").data(data));
         self.is_out = true;
@@ -242,10 +244,11 @@ impl Listener {
 
     async fn handle(&mut self, set: &ChangeSet) {
         let id = set.moment.to_string();
+        let was_out = std::mem::take(&mut self.is_out);
         match &self.topic {
             Topic::All => {
                 let event = Event::default().id(id);
-                let was_out = std::mem::take(&mut self.is_out);
+                // A browser dispatches no event without data, so a change without jobs takes an outage back.
                 let json = set.json.as_deref().or(was_out.then_some(NO_CHANGES));
                 self.next.push_back(match json {
                     Some(json) => event.event("changes").data(json),
@@ -253,8 +256,14 @@ impl Listener {
                 });
             }
             Topic::Job(web, watch) => {
+                // Cloned, since the pushes below need the whole listener.
                 let (web, job) = (Arc::clone(web), watch.id().clone());
-                if set.is_cut || set.has(&job) {
+                if was_out {
+                    // The state is sent though it may be the same: it takes the outage back.
+                    self.last.0.clear();
+                }
+                if was_out || set.is_cut || set.has(&job) {
+                    // Boxed, or each open stream would have room for all that a reading of a job needs.
                     let read = watch.read(&set.moment, Box::pin(web.detail(&job))).await;
                     match read {
                         Ok(detail) => self.push_state(&detail),
@@ -293,18 +302,23 @@ impl Listener {
 
     /// Pushes the state of the job, and ends after its last one.
     fn push_state(&mut self, detail: &JobDetailView) {
-        let name = if detail.job.is_final() { "result" } else { "state" };
+        let name = if detail.job.state.is_final() {
+            "result"
+        } else {
+            "state"
+        };
         let json = serde_json::to_string(detail).unwrap_or_default();
         if json != self.last.0 {
             self.next.push_back(Event::default().event(name).data(&json));
             self.last.0 = json;
         }
-        if detail.job.is_final() {
+        if detail.job.state.is_final() {
             self.end("the job has ended");
         }
     }
 
     fn push_progress(&mut self, progress: &ProgressView) {
+        // The seconds grow with each beat, and alone they are no news.
         let still = ProgressView {
             seconds: 0.0,
             ..progress.clone()

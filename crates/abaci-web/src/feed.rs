@@ -8,7 +8,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use durable_jobs::JobId;
 use durable_jobs::client::{Changes, Moment};
@@ -17,6 +17,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 use crate::clients::Clients;
+use crate::clock::now_ms;
 use crate::messages::{ChangeSet, ChangesJson, Message, PendingSubscription, Subscription};
 use crate::problem::Problem;
 use crate::views::{JobView, ProgressView, WorkerView};
@@ -52,12 +53,13 @@ struct Joining {
 pub(crate) struct Feed {
     joins: mpsc::Sender<Joining>,
     watched: Watched,
-    outage: watch::Receiver<Option<u64>>,
+    outage: watch::Receiver<Option<i64>>,
 }
 
 impl Feed {
     /// Makes a feed, and the loop behind it, which is to be run.
     pub(crate) fn new() -> (Self, FeedLoop) {
+        // More listeners than this that come within a round wait in `join` for the next one.
         let (joins, joining) = mpsc::channel(1024);
         let watched = Watched::default();
         let feed_loop = FeedLoop::new(joining, watched.clone());
@@ -105,7 +107,7 @@ pub(crate) struct FeedLoop {
     last_view: String,
     last_published: Instant,
     /// The start of the outage, in milliseconds since 1970; those who wait hear of it.
-    outage_ms: watch::Sender<Option<u64>>,
+    outage_ms: watch::Sender<Option<i64>>,
 }
 
 impl FeedLoop {
@@ -128,6 +130,7 @@ impl FeedLoop {
     /// Asks and publishes, until the last handle is dropped.
     pub(crate) async fn run(mut self, clients: Arc<Clients>) {
         let mut ticks = interval(INTERVAL);
+        // Rounds that fell out, in a pause or behind a slow answer, are not made up for in a burst.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut waiting = Vec::new();
         loop {
@@ -143,11 +146,14 @@ impl FeedLoop {
                 waiting.push(first);
             }
             ticks.tick().await;
+            // All who came until now join in this round, so that its question is for each of them.
             while let Ok(joining) = self.joining.try_recv() {
                 waiting.push(joining);
             }
             match self.ask(&clients).await {
                 Ok(changes) => {
+                    // In this order: who is admitted has missed what was just published as well,
+                    // and subscribes to what comes after it.
                     self.publish(changes);
                     self.admit(&clients, &mut waiting).await;
                     self.find_deleted(&clients).await;
@@ -165,6 +171,7 @@ impl FeedLoop {
     }
 
     async fn ask(&mut self, clients: &Clients) -> Result<Changes, Problem> {
+        // Only an answer moves the moment, so that a question that failed is asked again from there.
         self.asked = Instant::now();
         Ok(clients.get().await?.changes(self.moment.clone()).await?)
     }
@@ -178,11 +185,13 @@ impl FeedLoop {
             self.last_view.clear();
         }
         let set = Arc::new(self.change_set(changes));
+        // A round without news is not sent: a listener's last id may be older than the last moment.
         if set.json.is_some() || self.last_published.elapsed() >= QUIET {
             self.last_published = Instant::now();
             // Nobody listens yet, perhaps.
             let _ = self.messages.send(Message::Changes(Arc::clone(&set)));
         }
+        // Also one without news: its moment may be the last that a listener has heard of.
         self.kept.push_back(set);
         while self.kept.len() > KEPT || self.kept_jobs() > KEPT_JOBS {
             self.kept.pop_front();
@@ -244,6 +253,7 @@ impl FeedLoop {
 
     /// Admits those who wait, with what each missed.
     async fn admit(&mut self, clients: &Clients, waiting: &mut Vec<Joining>) {
+        // When a server is started again, all of its listeners come back with the same few moments.
         let mut asked: HashMap<Moment, Arc<ChangeSet>> = HashMap::new();
         for Joining { after, subscription } in waiting.drain(..) {
             let missed = match after.map(|after| (self.kept_after(&after), after)) {
@@ -258,6 +268,7 @@ impl FeedLoop {
                     VecDeque::from([set])
                 }
             };
+            // Only this loop publishes, so nothing falls between what was missed and the first message.
             let messages = self.messages.subscribe();
             // Who left meanwhile misses nothing.
             let _ = subscription.send(Subscription { missed, messages });
@@ -285,12 +296,14 @@ impl FeedLoop {
 
     /// Returns the messages after a moment, if it is one of theirs.
     fn kept_after(&self, after: &Moment) -> Option<VecDeque<Arc<ChangeSet>>> {
+        // A moment of another server is none of these: what came after it is read from the database.
         let position = self.kept.iter().position(|set| set.moment == *after)?;
         Some(self.kept.iter().skip(position + 1).cloned().collect())
     }
 
     /// Asks what has changed between a moment and the last message.
     async fn missed(&self, clients: &Clients, after: Moment) -> ChangeSet {
+        // Listeners are admitted after an answer, so there is a moment.
         let moment = self.moment.clone().unwrap_or_else(|| after.clone());
         let asked = async { Ok::<_, Problem>(clients.get().await?.missed(after, moment.clone()).await?) };
         let (jobs, is_cut) = match asked.await {
@@ -315,21 +328,26 @@ impl FeedLoop {
         }
     }
 
-    /// Publishes that the database does not answer; who wants to join waits until it does.
+    /// Publishes once that the database does not answer; who wants to join waits until it does.
     fn report_outage(&mut self, problem: &Problem, waiting: &mut Vec<Joining>) {
-        let begun_ms = *self.outage_ms.borrow();
-        let since_ms = begun_ms.unwrap_or_else(now_ms);
-        if begun_ms.is_none() {
-            warn!(problem = problem.detail, "the changes of jobs cannot be read");
-            self.outage_ms.send_replace(Some(since_ms));
-        }
+        // Nobody is admitted during an outage, and those who come and go would pile up here.
         waiting.retain(|joining| !joining.subscription.is_closed());
+        let is_known = self.outage_ms.borrow().is_some();
+        if is_known {
+            // All who are admitted have its message, and those who wait hear of it by themselves.
+            return;
+        }
+        let since_ms = now_ms();
+        warn!(problem = problem.detail, "the changes of jobs cannot be read");
+        self.outage_ms.send_replace(Some(since_ms));
+        // Nobody listens, perhaps.
         let _ = self.messages.send(Message::Outage(since_ms));
     }
 }
 
 /// Writes the workers without what changes by itself.
 fn ageless(workers: &[WorkerView]) -> String {
+    // Ages grow in each round, and would make each of them news.
     let still = workers.iter().cloned().map(|worker| WorkerView {
         heartbeat_age_seconds: 0.0,
         running: worker
@@ -342,7 +360,18 @@ fn ageless(workers: &[WorkerView]) -> String {
     serde_json::to_string(&still.collect::<Vec<_>>()).unwrap_or_default()
 }
 
-fn now_ms() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_of_many_rounds_is_one_message() {
+        let (_feed, mut feed_loop) = Feed::new();
+        let mut messages = feed_loop.messages.subscribe();
+        for _ in 0..=AHEAD {
+            feed_loop.report_outage(&Problem::unanswered(), &mut Vec::new());
+        }
+        assert!(matches!(messages.try_recv(), Ok(Message::Outage(_))));
+        assert!(messages.try_recv().is_err(), "the outage was told again");
+    }
 }

@@ -48,6 +48,7 @@ pub(crate) async fn guard(State(web): State<Shared>, mut request: Request, next:
         Ok(rights) => {
             request.extensions_mut().insert(rights);
             let mut response = next.run(request).await;
+            // The layer of refusals is outside of this one: it sees the answer, and no more the request.
             response.extensions_mut().insert(rights);
             response
         }
@@ -83,12 +84,14 @@ pub(crate) async fn bound(State(web): State<Shared>, request: Request, next: Nex
 
 fn rights_of(access: &Access, request: &Request) -> Result<Rights, Problem> {
     let (headers, path) = (request.headers(), request.uri().path());
+    // A page under a rebound name has our origin for its browser, so that only the check of hosts stops it.
     let is_local = check_host(access, request)? && !is_forwarded(headers);
     let is_change = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     if is_change {
         check_origin(headers)?;
     }
     let rights = match identify(access, headers)? {
+        // All may read only on this machine: a proxy brings others to the loopback address.
         Rights::Read if access.is_closed() || !is_local => Rights::LogIn,
         rights => rights,
     };
@@ -109,6 +112,7 @@ fn identify(access: &Access, headers: &HeaderMap) -> Result<Rights, Problem> {
         let is_ours = token.is_some_and(|(scheme, token)| {
             scheme.eq_ignore_ascii_case("Bearer") && access.token().is(token.trim())
         });
+        // Refused also where no token is needed: who sends one is to learn that it is wrong.
         if !is_ours {
             let detail = "the token is not the one of this server";
             return Err(Problem::new(Kind::Unauthorized, detail));
@@ -132,6 +136,7 @@ pub(crate) fn cookies(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)>
 fn check_host(access: &Access, request: &Request) -> Result<bool, Problem> {
     let given = request.headers().get_all(header::HOST).into_iter();
     let given = given.map(|host| host.to_str().unwrap_or("?"));
+    // A request line in absolute form names a host as well; of two different ones one would stay unchecked.
     let mut hosts = given.chain(request.uri().authority().map(Authority::as_str));
     let host = hosts.next().unwrap_or_default();
     if let Some(other) = hosts.find(|other| !other.eq_ignore_ascii_case(host)) {
@@ -164,6 +169,7 @@ fn is_forwarded(headers: &HeaderMap) -> bool {
 
 /// Tests whether the browser came by TLS, as the proxy before this server says.
 pub(crate) fn is_by_tls(headers: &HeaderMap) -> bool {
+    // Anybody may send this header: alone it makes a cookie that is kept to TLS, which gives no rights.
     headers
         .get("x-forwarded-proto")
         .is_some_and(|scheme| scheme.as_bytes().eq_ignore_ascii_case(b"https"))
@@ -172,6 +178,7 @@ pub(crate) fn is_by_tls(headers: &HeaderMap) -> bool {
 /// Returns the name in `name:port`.
 fn name_in(host: &str) -> &str {
     match host.rsplit_once(':') {
+        // The part after the last colon of `[::1]` ends with a bracket, so it is no port.
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.is_empty() => name,
         _ => host,
     }
@@ -182,6 +189,8 @@ fn check_origin(headers: &HeaderMap) -> Result<(), Problem> {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     let host = text("host").unwrap_or_default();
     let site = text("sec-fetch-site");
+    // A program sends no such header, and a browser says `none` where no page asked, as for a typed address.
+    // `same-site` is refused: for a browser, another port of the same host is the same site.
     let is_of_site = site.is_none_or(|site| matches!(site, "same-origin" | "none"));
     let is_of_origin = text("origin").is_none_or(|origin| match origin.split_once("://") {
         Some((_, authority)) => authority == host,
@@ -195,7 +204,7 @@ fn check_origin(headers: &HeaderMap) -> Result<(), Problem> {
     Err(Problem::new(Kind::ForeignOrigin, detail))
 }
 
-/// Tells a browser that shows a page from a program.
+/// Tests whether a browser asks, to show a page, and not a program.
 pub(crate) fn is_for_people(request: &Request) -> bool {
     let accepts = request
         .headers()

@@ -35,11 +35,13 @@
 //! | `place` | names in paths, parameters of queries |
 //! | `body` | bodies of requests, with their limits |
 //! | `problem` | refusals and failures, in the form of RFC 9457 |
+//! | `clock` | the time of day |
 
 mod access;
 mod api;
 mod body;
 mod clients;
+mod clock;
 mod events;
 mod feed;
 mod guard;

@@ -39,6 +39,7 @@ impl Load {
 
     /// Takes a place for a request of this path.
     pub(crate) fn place(&self, path: &str) -> Result<LoadPlace, Problem> {
+        // By the path, before it is routed; that of a job called `events` counts as well, which harms nobody.
         let is_listener = path.starts_with("/api/") && path.ends_with("/events");
         let (places, what) = if is_listener {
             (&self.listeners, "as many listen as may at once; try again soon")
@@ -48,6 +49,7 @@ impl Load {
                 "as many requests are answered as may be at once; try again soon",
             )
         };
+        // None waits for a place: where answers are slow, those who wait would pile up and hold connections.
         match Arc::clone(places).try_acquire_owned() {
             Ok(place) if is_listener => Ok(LoadPlace::Listener(place)),
             Ok(place) => Ok(LoadPlace::Request(place)),
@@ -60,6 +62,7 @@ impl LoadPlace {
     /// Gives the place back with the beginning of the answer, or with the end of a stream.
     pub(crate) fn leave_with(self, response: Response) -> Response {
         match self {
+            // What streams on after its beginning, the digits of values, has places of its own.
             Self::Request(_) => response,
             Self::Listener(place) => kept(response, place),
         }

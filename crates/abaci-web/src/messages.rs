@@ -18,7 +18,7 @@ pub(crate) enum Message {
     /// These jobs, which somebody listens to, were deleted.
     Deleted(Arc<HashSet<JobId>>),
     /// The database does not answer, since this moment of the server's clock in milliseconds since 1970.
-    Outage(u64),
+    Outage(i64),
 }
 
 /// The changes up to a moment.
@@ -84,14 +84,14 @@ pub(crate) struct Subscription {
 /// A subscription that is not there yet, and news of an outage meanwhile.
 pub(crate) struct PendingSubscription {
     pub(crate) subscription: oneshot::Receiver<Subscription>,
-    pub(crate) outage: watch::Receiver<Option<u64>>,
+    pub(crate) outage: watch::Receiver<Option<i64>>,
 }
 
 /// The next event for a listener that waits for its subscription.
 pub(crate) enum JoinEvent {
     Admitted(Subscription),
     /// The database does not answer, since this moment as in [`Message::Outage`].
-    Outage(u64),
+    Outage(i64),
     /// The server ends.
     End,
 }
@@ -99,6 +99,7 @@ pub(crate) enum JoinEvent {
 impl PendingSubscription {
     pub(crate) async fn next(&mut self) -> JoinEvent {
         tokio::select! {
+            // Of both, the subscription goes first: an outage is over for a listener that was admitted.
             biased;
             subscription = &mut self.subscription => subscription.map_or(JoinEvent::End, JoinEvent::Admitted),
             since_ms = begun(&mut self.outage) => JoinEvent::Outage(since_ms),
@@ -107,12 +108,13 @@ impl PendingSubscription {
 }
 
 /// Waits for an outage that was not heard of.
-async fn begun(outage: &mut watch::Receiver<Option<u64>>) -> u64 {
+async fn begun(outage: &mut watch::Receiver<Option<i64>>) -> i64 {
     while outage.changed().await.is_ok() {
         if let Some(since_ms) = *outage.borrow_and_update() {
             return since_ms;
         }
     }
+    // The loop has ended, and its end of the subscription with it: that side says so.
     std::future::pending().await
 }
 

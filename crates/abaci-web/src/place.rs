@@ -44,6 +44,7 @@ impl<S: Send + Sync> FromRequestParts<S> for JobPath {
         if id.contains('\0') {
             return Err(Error::NotFound { id }.into());
         }
+        // Not parsed as a new id is: rows of other clients may have any text, and each has to be reached.
         Ok(Self(JobId::new(id)))
     }
 }
@@ -133,6 +134,7 @@ impl Params {
             place: place.to_owned(),
             pairs,
         };
+        // Postgres has no such text: a statement with one fails, as if the database were at fault.
         match params.pairs.iter().find(|(_, value)| value.contains('\0')) {
             Some((name, value)) => Err(params.refuse(name, "text has no character of the code 0", value)),
             None => Ok(params),

@@ -99,6 +99,7 @@ impl Problem {
             kind: format!("/problems/{name}"),
             title: title.to_owned(),
             status: status.as_u16(),
+            // It may quote what anybody wrote, and be printed by a terminal.
             detail: visible(&detail.into()).into_owned(),
             errors: Vec::new(),
         }
@@ -119,6 +120,22 @@ impl Problem {
             }],
             ..Self::new(Kind::Invalid, message)
         }
+    }
+
+    /// The refusal while the database cannot be asked.
+    pub(crate) fn unanswered() -> Self {
+        Self::new(Kind::Unavailable, "the database does not answer; try again soon")
+    }
+
+    /// The failure of reading a value that is lost, or not what was recorded.
+    pub(crate) fn value_changed() -> Self {
+        let detail = "the value is not where it was stored, or was changed; abaci verify says more";
+        Self::new(Kind::Internal, detail)
+    }
+
+    /// A failure of which only the log says more.
+    pub(crate) fn in_the_log() -> Self {
+        Self::new(Kind::Internal, "the log of the server says what happened")
     }
 
     fn cut_short(queued: usize, jobs: usize, cause: Self) -> Self {
@@ -163,7 +180,9 @@ impl From<Error> for Problem {
             | Error::KeyHeld { .. } => Self::new(Kind::Invalid, detail),
             Error::Fork { .. } => Self::new(Kind::Conflict, detail),
             Error::CutShort { queued, jobs, cause } => Self::cut_short(queued, jobs, Self::from(*cause)),
+            // Before the arm of outages: a server that answers with a refusal is there.
             Error::Database { operation, reason } if reason.starts_with(SERVERS_WORDS) => {
+                // The words of the database name tables, roles and settings, so they go to the log alone.
                 warn!(error = detail, "the database refused");
                 let detail =
                     format!("the database refused ({operation}); the log of this server has its words");
@@ -178,7 +197,7 @@ impl From<Error> for Problem {
             }
             Error::Unreachable { .. } | Error::Refused { .. } | Error::Database { .. } => {
                 warn!(error = detail, "the database could not be asked");
-                Self::new(Kind::Unavailable, "the database does not answer; try again soon")
+                Self::unanswered()
             }
             Error::BucketUnreachable { .. } => {
                 warn!(error = detail, "a bucket could not be asked");
@@ -189,14 +208,11 @@ impl From<Error> for Problem {
             }
             Error::ArtifactLost { .. } | Error::Artifacts { .. } | Error::Host { .. } => {
                 warn!(error = detail, "a value could not be read");
-                Self::new(
-                    Kind::Internal,
-                    "the value is not where it was stored, or was changed; abaci verify says more",
-                )
+                Self::value_changed()
             }
             _ => {
                 error!(error = detail, "a request failed");
-                Self::new(Kind::Internal, "the log of the server says what happened")
+                Self::in_the_log()
             }
         }
     }

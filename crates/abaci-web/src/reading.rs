@@ -42,7 +42,9 @@ impl<T> CachedReading<T> {
         &self,
         read: impl Future<Output = Result<T, Problem>>,
     ) -> Result<Arc<T>, Problem> {
+        // Held while it is read, so that others wait. One that is cut off frees it, and the next one reads.
         let mut last = self.last.lock().await;
+        // Taken under the lock: the wait for it is no part of the time that the reading takes.
         let began = Instant::now();
         if let Some(last) = last.as_ref().filter(|last| began < last.fresh_until) {
             return last.read.clone();
@@ -50,6 +52,7 @@ impl<T> CachedReading<T> {
         let read = read.await.map(Arc::new);
         let fresh_until = match read {
             Ok(_) => began + began.elapsed().saturating_mul(REST).max(self.fresh_for),
+            // A failure often took a whole timeout: ten times that would go on long after the outage.
             Err(_) => Instant::now() + FAILURE,
         };
         *last = Some(LastReading {

@@ -46,6 +46,7 @@ impl WebServer {
     /// # Errors
     /// When the listener cannot be used.
     pub fn new(listener: TcpListener, settings: WebSettings) -> std::io::Result<Self> {
+        // tokio takes the socket as it is: one that blocks would hold up a thread of the runtime.
         listener.set_nonblocking(true)?;
         Ok(Self {
             listener,
@@ -72,6 +73,7 @@ impl WebServer {
         info!(address = %listener.local_addr()?, "web");
         let clients = Arc::new(Clients::new(self.settings.connect));
         let (feed, feed_loop) = Feed::new();
+        // One number for the server and for the share of listeners, or those could take all connections.
         let connections = http::capacity();
         let web = Arc::new(Web {
             load: Load::of(connections),
@@ -91,6 +93,7 @@ impl WebServer {
             lifetime: LIFETIME,
             write_timeout: self.write_timeout,
         };
+        // A set ends its tasks with it: a bare task would outlive this future when that is dropped.
         let mut asking = JoinSet::new();
         asking.spawn(feed_loop.run(clients));
         let stop = async {
@@ -112,6 +115,7 @@ fn router(web: Shared) -> Router {
     }
     // Always valid: it is made of strings and numbers.
     let description = description.to_json().unwrap_or_default();
+    // What is not routed stays out of reach, whatever mistake the guard may have.
     let mut router = reading
         .merge(page::reading())
         .route(
@@ -127,6 +131,7 @@ fn router(web: Shared) -> Router {
     }
     // The last layer is the outermost: a request that guard refuses takes no place, and refusals sees every problem.
     router
+        // A layer covers only what is there already: added before these two, it would leave wrong paths open.
         .fallback(nothing)
         .method_not_allowed_fallback(wrong_method)
         .layer(from_fn_with_state(Arc::clone(&web), bound))

@@ -25,7 +25,7 @@ const MOST: u64 = 1_000;
 const FRESH_MS: i64 = 24 * 3600 * 1000;
 
 /// The minutes in which ended jobs are counted.
-const MINUTES: u32 = 15;
+pub(crate) const MINUTES: u32 = 15;
 
 /// The facts of the overview.
 pub(crate) struct Standing {
@@ -63,7 +63,7 @@ impl Readings {
 
     /// Counts the jobs that ended of late.
     pub(crate) async fn ended(&self, clients: &Clients) -> Result<Arc<Throughput>, Problem> {
-        let read = async { Ok(Box::pin(clients.get().await?.throughput(MINUTES)).await?) };
+        let read = async { Ok(clients.get().await?.throughput(MINUTES).await?) };
         self.ended.get(read).await
     }
 }
@@ -76,6 +76,7 @@ impl Standing {
         };
         let parked = of_state(State::Parked);
         let failed = JobFilter {
+            // By its end: a job may have been submitted long before it failed.
             completed_since_ms: Some(client.clock().now_ms() - FRESH_MS),
             ..of_state(State::Failed)
         };
@@ -83,6 +84,7 @@ impl Standing {
             limit: Some(LATEST),
             ..JobFilter::default()
         };
+        // All at once: viewers wait as long as for the slowest. They are no snapshot of one moment.
         let (workers, queues, oldest, parked, failed, latest) = try_join!(
             client.workers(),
             client.queues(),
@@ -105,6 +107,7 @@ impl Standing {
 /// Finds the job that has waited for the longest time, and why it does.
 async fn oldest(client: &Client) -> Result<Option<(Job, Option<Waiting>)>, Error> {
     let filter = JobFilter {
+        // A delayed job waits for its own time, which is no sign of trouble.
         states: vec![State::Queued],
         order: Order::OldestFirst,
         limit: Some(1),

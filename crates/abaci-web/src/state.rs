@@ -67,6 +67,8 @@ impl Web {
     pub(crate) async fn detail(&self, id: &JobId) -> Result<JobDetailView, Problem> {
         let client = self.client().await?;
         let summary = client.summary(id).await?;
+        // Each of these is a statement of its own, so only the states that have an answer are asked about.
+        // A job that has moved on since the summary has none, and no error.
         let waiting = match summary.job.state {
             State::Queued | State::Delayed => client.waiting(id).await?,
             _ => None,

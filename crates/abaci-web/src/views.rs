@@ -1,9 +1,9 @@
 //! The JSON of answers.
 
-use durable_jobs::Failure;
 use durable_jobs::client::Waiting;
 use durable_jobs::presence::{LastExit, Liveness, Presence};
 use durable_jobs::record::{Details, Job, JobSummary, RunningJob};
+use durable_jobs::{Failure, State};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -22,10 +22,11 @@ pub(crate) struct JobView {
     /// The id.
     pub(crate) id: String,
     /// `queued`, `delayed`, `running`, `succeeded`, `failed`, `parked` or `cancelled`.
-    pub(crate) state: String,
+    #[schema(value_type = String)]
+    pub(crate) state: State,
     /// The workflow that it runs.
     pub(crate) workflow: String,
-    /// The request, such as `n` and `algorithm`; empty where the type is not known here.
+    /// The request, such as `n` and `algorithm`; empty where it cannot be read or the type is not known here.
     #[schema(value_type = Object)]
     pub(crate) input: Map<String, Value>,
     /// The queue that it waits in or came from.
@@ -124,21 +125,11 @@ pub(crate) struct QueuedView {
     pub(crate) href: String,
 }
 
-impl JobView {
-    /// Tests whether nothing further happens to it unasked.
-    pub(crate) fn is_final(&self) -> bool {
-        matches!(
-            self.state.as_str(),
-            "succeeded" | "failed" | "parked" | "cancelled"
-        )
-    }
-}
-
 impl From<Job> for JobView {
     fn from(job: Job) -> Self {
         Self {
             id: job.workflow_id.to_string(),
-            state: job.state.name().to_owned(),
+            state: job.state,
             workflow: job.workflow,
             input: fields_of(&job.details),
             queue: job.queue,
@@ -194,11 +185,15 @@ impl From<Failure> for FailureView {
     }
 }
 
+/// Returns the fields of a job's input; those of one that cannot be read are null, and left out.
 pub(crate) fn fields_of(details: &Details) -> Map<String, Value> {
-    match serde_json::to_value(details) {
+    // Details are always an object; the other arm is for the compiler.
+    let mut fields = match serde_json::to_value(details) {
         Ok(Value::Object(fields)) => fields,
         _ => Map::new(),
-    }
+    };
+    fields.retain(|_, value| !value.is_null());
+    fields
 }
 
 /// Writes a text as one segment of a path, or one value of a query.
@@ -257,6 +252,7 @@ impl From<&Presence> for WorkerView {
         let state = match worker.liveness() {
             Liveness::Gone => "gone",
             Liveness::Silent => "silent",
+            // A lost session comes back within seconds and by itself, so it has no word of its own.
             Liveness::Connected | Liveness::Reconnecting if worker.draining => "draining",
             Liveness::Connected | Liveness::Reconnecting if running.is_empty() => "idle",
             Liveness::Connected | Liveness::Reconnecting => "busy",

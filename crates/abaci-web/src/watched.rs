@@ -63,6 +63,7 @@ impl JobWatch {
         moment: &Moment,
         read: impl Future<Output = Result<JobDetailView, Problem>>,
     ) -> Result<Arc<JobDetailView>, Problem> {
+        // The lock is free again before the reading. Where the one who reads is dropped, the next one reads.
         let cell = self.cell(moment);
         let read = async { read.await.map(Arc::new) };
         cell.get_or_init(|| read).await.clone()
@@ -74,6 +75,7 @@ impl JobWatch {
         match &listened.last {
             Some((last, cell)) if last == moment => Arc::clone(cell),
             _ => {
+                // A listener that is behind may put an older moment here, at the cost of one more reading.
                 let cell = SharedRead::default();
                 listened.last = Some((moment.clone(), Arc::clone(&cell)));
                 cell

@@ -62,6 +62,7 @@ impl Cli {
             Some(message) => command.error(ErrorKind::InvalidValue, message),
             None => error,
         })?;
+        // An error of this stage does not know its command, which it is rendered by.
         let cli = Self::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
         let flags = Flags::new(cli.global.config.clone(), &matches);
         Ok((cli, flags))
@@ -91,10 +92,12 @@ fn negative_value(error: &clap::Error, command: &clap::Command, arguments: &[OsS
     let Some(ContextValue::String(unknown)) = error.get(ContextKind::InvalidArg) else {
         return None;
     };
+    // The sign is one byte, so the index behind it is within the text.
     let is_number = |text: &str| text.starts_with('-') && text[1..].starts_with(|c: char| c.is_ascii_digit());
     if error.kind() != ErrorKind::UnknownArgument || !is_number(unknown) {
         return None;
     }
+    // In one argument with its flag, `--flag=-1`, a value is never taken for a flag.
     let pairs = arguments
         .windows(2)
         .filter_map(|pair| Some((pair[0].to_str()?, pair[1].to_str()?)));

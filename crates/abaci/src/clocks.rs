@@ -24,6 +24,7 @@ pub(crate) fn wrong_clocks(own: Option<ClockOffset>, workers: &[Presence]) -> Ve
         let Some(offset_ms) = worker.clock_offset_ms.filter(|offset| offset.is_notable()) else {
             continue;
         };
+        // The text is in whole seconds, so offsets that differ by milliseconds are one entry.
         by_seconds
             .entry(offset_ms.to_string())
             .or_insert_with(|| WrongClock {

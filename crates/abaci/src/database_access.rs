@@ -152,6 +152,7 @@ impl DatabaseAccess {
             patience: config.wait_for_database.value.0,
             ..client_settings(config, &self.url, tables)
         };
+        // The client spends this on a server without a free connection, the loop on a private one that died.
         let deadline = Instant::now() + settings.patience;
         loop {
             match Box::pin(Client::connect(settings.clone())).await {
@@ -234,6 +235,7 @@ pub(crate) fn place_of(config: &Config) -> String {
 /// An error when the path of this program, which runs the keeper, cannot be found out.
 fn private_settings(config: &Config) -> anyhow::Result<Settings> {
     let program = this_process::path()?;
+    // The keeper leaves this directory, and a relative path would be another one there.
     let data_dir = std::path::absolute(&config.data_dir.value).context("finding the data directory")?;
     let layer = Layer {
         data_dir: Some(data_dir.clone()),
@@ -305,6 +307,7 @@ async fn look_after(lease: Arc<Lease>, look: LeaseLook, seen: watch::Sender<Opti
         };
         match &now.reason {
             None if was_lost => info!("private database runs again"),
+            // Before the warning: one that was removed is not started again, and that is an error.
             Some(reason) if now.removed && !before.removed => error!(reason, "private database is gone"),
             Some(reason) if before.running => warn!(reason, "private database does not run"),
             _ => {}
@@ -319,6 +322,7 @@ async fn look_after(lease: Arc<Lease>, look: LeaseLook, seen: watch::Sender<Opti
 /// Tries whether `directory` can be written to, by writing.
 pub(crate) fn check_writable(directory: &Path) -> std::io::Result<()> {
     std::fs::create_dir_all(directory)?;
+    // Named by this process, so that two checks at once do not remove each other's file.
     let probe = directory.join(format!(".probe-{}", std::process::id()));
     std::fs::write(&probe, b"")?;
     std::fs::remove_file(&probe)

@@ -1,13 +1,12 @@
 //! The exit codes of commands, and the errors that stand for them.
 //!
-//! An error is printed here and nowhere else, as one line on stderr; only the end of a log follows on lines of its own.
+//! The error that ends a command is printed here, as one line on stderr; only the end of a log follows on lines of its own.
 //! A reader that closed the pipe has what it wanted, so that counts as success.
 
 use std::fmt;
-use std::io;
 use std::process::ExitCode;
 
-use crate::output;
+use crate::output::{self, ReaderLeft};
 
 /// The exit codes of every command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,7 +91,7 @@ impl std::error::Error for Failed {}
 pub(crate) fn conclude(outcome: anyhow::Result<Exit>) -> Exit {
     match outcome {
         Ok(exit) => exit,
-        Err(error) if is_broken_pipe(&error) => Exit::Done,
+        Err(error) if error.chain().any(|cause| cause.is::<ReaderLeft>()) => Exit::Done,
         Err(error) => {
             print(&error);
             of_error(&error)
@@ -108,6 +107,7 @@ fn print(error: &anyhow::Error) {
             || cause.is::<Failed>()
             || cause.downcast_ref().and_then(of_fleet).is_some()
     };
+    // A line break in these may come from a row: it is made visible and begins no line.
     if error.chain().any(quotes_rows) {
         return output::error(line);
     }
@@ -245,15 +245,10 @@ fn of_postgres(error: &local_postgres::Error) -> Exit {
     }
 }
 
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let broken = |cause: &io::Error| cause.kind() == io::ErrorKind::BrokenPipe;
-    error
-        .chain()
-        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(broken))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io;
+
     use anyhow::{Context, anyhow};
 
     use super::*;
@@ -359,7 +354,9 @@ mod tests {
 
     #[test]
     fn a_reader_that_left_is_no_failure() {
-        let left: Result<Exit, io::Error> = Err(io::ErrorKind::BrokenPipe.into());
+        let left: Result<Exit, ReaderLeft> = Err(ReaderLeft);
         assert_eq!(conclude(left.context("printing a result")), Exit::Done);
+        let lost: Result<Exit, io::Error> = Err(io::ErrorKind::BrokenPipe.into());
+        assert_eq!(conclude(lost.context("writing to a fleet")), Exit::No);
     }
 }

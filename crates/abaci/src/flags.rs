@@ -85,6 +85,7 @@ pub(crate) struct ComputeFlags {
 impl ComputeFlags {
     /// Returns the arguments with which this process, a worker, starts its computing processes.
     pub(crate) fn arguments() -> Vec<String> {
+        // The child compares it with its parent's, and so refuses a person who calls it by hand.
         let worker = std::process::id().to_string();
         vec!["compute".to_owned(), "--worker".to_owned(), worker]
     }

@@ -103,6 +103,7 @@ fn execute(cli: Cli, flags: Flags, environment: &Environment) -> anyhow::Result<
         return compute.run();
     }
     let config = match Config::resolve(flags, environment) {
+        // Printed here, the supervisor would see an exit code and no reason.
         Err(error) if cli.command.is_fleet_worker() => return command::give_up(error),
         resolved => resolved?,
     };
@@ -111,6 +112,7 @@ fn execute(cli: Cli, flags: Flags, environment: &Environment) -> anyhow::Result<
     if !cli.command.is_child() {
         warn_of_unknown(environment, cli.command.audience());
     }
+    // No runtime for the keeper: all that it does is one blocking loop.
     if cli.command.is_keeper() {
         return command::keep(&config);
     }
@@ -123,6 +125,7 @@ fn execute(cli: Cli, flags: Flags, environment: &Environment) -> anyhow::Result<
         .enable_all()
         .build()
         .context("starting the async runtime")?;
+    // As a function: `command` may not import `cli`, and only completions need the whole command line.
     let outcome = runtime.block_on(cli.command.run(&config, Cli::command));
     // A computation that outlived its grace time must not hold the process back.
     runtime.shutdown_background();

@@ -93,8 +93,10 @@ struct JsonEvents<W>(W);
 impl<W: Write> Write for JsonEvents<W> {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(event);
+        // Without the line break at its end, which would be shown by its number.
         let shown = visible_json(text.trim_end());
         self.0.write_all(format!("{shown}\n").as_bytes())?;
+        // The length of what was given, or the caller would write the rest of it once more.
         Ok(event.len())
     }
 
@@ -118,6 +120,7 @@ fn filter(level: &str) -> Result<EnvFilter, String> {
         level.to_owned()
     };
     let known = ["off", "error", "warn", "info", "debug", "trace"];
+    // The filter takes any other word for the name of a target, and would be silent about all the rest.
     if is_level_alone && !known.contains(&level.to_ascii_lowercase().as_str()) {
         return Err(format!("choose one of {}", known.join(", ")));
     }

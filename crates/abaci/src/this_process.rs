@@ -26,6 +26,8 @@ pub(crate) fn path() -> anyhow::Result<PathBuf> {
 ///
 /// On a kernel that does not offer that, it is the path that the program was started by.
 pub(crate) fn running() -> io::Result<PathBuf> {
+    // The link leads to the file itself, whatever its name has become. A child follows it before its exec,
+    // while it still runs this program.
     #[cfg(target_os = "linux")]
     if std::path::Path::new(RUNNING).exists() {
         return Ok(RUNNING.into());

@@ -215,12 +215,14 @@ fn make_token(path: &Path) -> io::Result<()> {
     let new = PathBuf::from(format!("{}.{}", path.display(), std::process::id()));
     // A killed process of the same id may have left it.
     let _ = fs::remove_file(&new);
+    // The mode counts only for a file that is made here, and a link that lies in its place is not followed.
     let mut file = fs::OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(&new)?;
     writeln!(file, "{}", token.expose())?;
+    // Before it has its name: a file of that name is whole even after a power failure.
     file.sync_all()?;
     // A link fails where a token is there already; a rename would replace it.
     let linked = fs::hard_link(&new, path);

@@ -49,6 +49,7 @@ pub(crate) fn check(config: &Config) -> anyhow::Result<()> {
         let way_out = format!("give {FEWEST_CONNECTIONS} or more");
         return Err(few.refused(way_out).into());
     }
+    // Its value is not needed here: a place that makes no sense is refused before anything starts.
     config.artifact_place()?;
     let retention = config.retention.given();
     if let Some(keep) = retention.filter(|keep| keep.value.0 < SHORTEST_RETENTION) {
@@ -76,6 +77,7 @@ pub(crate) async fn start(access: &DatabaseAccess, config: &Config, slot: Slot) 
                 | durable_jobs::Error::Full { .. }
                 | durable_jobs::Error::BucketUnreachable { .. }
         );
+        // Looked at after the attempt, so that there is one also where the time to wait is zero.
         let patience = config.wait_for_database.value.0.saturating_sub(begun.elapsed());
         if !is_passing || patience.is_zero() {
             return Err(error.into());
@@ -86,6 +88,7 @@ pub(crate) async fn start(access: &DatabaseAccess, config: &Config, slot: Slot) 
         } else {
             warn!(reason = %error, patience_seconds, "waiting for the database");
         }
+        // Not past the end of the patience, at which there is one last attempt.
         tokio::time::sleep(pause.min(patience)).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
@@ -98,6 +101,7 @@ pub(crate) async fn start_anew(
     config: &Config,
     slot: Slot,
 ) -> anyhow::Result<Worker> {
+    // An error ends the process: what of the old worker could not be ended must not write beside a new one.
     lost.discard().await?;
     start(access, config, slot).await
 }

@@ -274,6 +274,7 @@ impl fmt::Display for Stated {
         match self {
             Self::Nothing => f.write_str("none"),
             Self::Text(text) => f.write_str(text),
+            // The debug form of a duration is the one with units, such as 1.5s.
             Self::Period(period) => write!(f, "{period:?}"),
             Self::Moment(moment) => write!(f, "until {moment} ms after 1970"),
         }

@@ -133,6 +133,7 @@ pub use client::Client;
 pub use error::{Difference, Error, Reply, Stated, Term};
 pub use job::{JobContext, JobEvent, JobType, JobTypes, StepOptions};
 pub use record::{APPLICATION, Advice, DEFAULT_QUEUE, ENGINE_QUEUE, Failure, Job, JobFilter, JobId, State};
+// The macro `log_job_event` is expanded in other crates, which may not depend on `tracing` themselves.
 #[doc(hidden)]
 pub use tracing;
 pub use worker::Worker;

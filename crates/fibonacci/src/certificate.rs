@@ -101,6 +101,7 @@ impl Certificate {
     /// # Errors
     /// [`Mismatch`] names the first thing that does not agree; terminal.
     pub fn check(&self, value: &Natural) -> Result<(), Mismatch> {
+        // The length comes first because it costs nothing; the residues are three passes over the value.
         let possible = digits_of_bits(value.significant_bits());
         if !possible.contains(&self.digits) {
             return Err(Mismatch::Digits {

@@ -71,6 +71,7 @@ impl<'a> Conversion<'a> {
             report(observe, 0, total)?;
             fives.push((&fives[level - 1]).square());
         }
+        // Above `SHORT_DIGITS` there are at least eight halvings, so `upper` has a first power.
         let upper = fives.split_off(PIECE_HALVINGS);
         let piece = Piece::new(shortest, fives, &upper[0]);
         let mut divisors = Vec::with_capacity(upper.len());
@@ -84,6 +85,7 @@ impl<'a> Conversion<'a> {
                 data,
             });
         }
+        // The topmost piece is written in its full width before the zeros on its left are removed.
         let text = Vec::with_capacity(in_memory(total + piece.digits()));
         Ok(Self {
             observe,
@@ -118,6 +120,7 @@ impl<'a> Conversion<'a> {
         let (start, width) = (self.text.len(), in_memory(self.piece.digits()));
         if self.piece.write(value, &mut self.text).is_none() {
             let exact = value.to_string();
+            // Some digits may have been written before the piece turned out to be ambiguous.
             self.text.truncate(start);
             self.text.resize(start + width - exact.len(), b'0');
             self.text.extend_from_slice(exact.as_bytes());

@@ -133,6 +133,7 @@ impl DecimalDoubling {
         let text = self
             .course
             .finish(observe, |value, base, task| to_text(value, base, digits(n), task))?;
+        // `None` is a product whose check failed, or a text that has not as many digits as F(n).
         match text.flatten() {
             Some(text) => Ok(text),
             None => by_conversion(n, threads, observe),
@@ -180,6 +181,7 @@ impl DecimalDoubling {
 
 /// Returns whether limbs are those of F(index), modulo the primes of the certificate.
 fn is_fibonacci(limbs: &[u64], index: u64) -> bool {
+    // Comes first, because the sums of `limbs_residues` may overflow with larger limbs.
     limbs.iter().all(|limb| *limb < DECIMAL_LIMB)
         && limbs.last() != Some(&0)
         && limbs_residues(limbs, &FIELDS) == fibonacci_residues(index)
@@ -208,6 +210,7 @@ fn is_on_the_way(n: u64, k: u64) -> bool {
 /// The digits of F(n) by a binary number, whose computation counts for nothing beside its conversion.
 fn by_conversion(n: u64, threads: NonZero<usize>, observe: &Observer<'_>) -> Result<String, Cancelled> {
     let total = *digits_of_bits(bits(n)).end();
+    // Reported as the beginning of the conversion, so that `total` stays the same to the end.
     let value = doubling_with(n, threads, &|_| observe(Progress { done: 0, total }))?;
     decimal(&value, observe)
 }

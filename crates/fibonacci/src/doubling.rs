@@ -72,6 +72,7 @@ pub(crate) fn doubling_with(
             return Ok(Natural::from_owned_limbs_asc(limbs));
         }
     }
+    // For lengths at which the library is better, and after a check that failed.
     let mut state = Doubling::new(n);
     while !state.is_done() {
         report(observe, state.k, n)?;
@@ -87,6 +88,7 @@ fn squares(x: &Natural, y: &Natural, threads: NonZero<usize>) -> (Natural, Natur
     let task = Task::new(&ledger, &unobserved, threads.get()).sized(x.significant_bits());
     match task.both(|_| Ok(x.square()), |_| Ok(y.square())) {
         Ok(squares) => squares,
+        // Nobody observes, so this does not happen.
         Err(Cancelled) => (x.square(), y.square()),
     }
 }
@@ -192,6 +194,7 @@ impl Doubling {
         let sign = self.twice_sign();
         let next = self.n >> (self.bits_left() - 1);
         let (x, y) = squares(&self.value, &self.previous, threads);
+        // x and y are F(k)² and F(k−1)². F(2k) is F(2k+1) − F(2k−1) put in, so that one pass gives both.
         (self.value, self.previous) = if next & 1 == 0 {
             combine::<3, -2, 1, 1>(x, y, (sign, 0))
         } else {
@@ -219,6 +222,7 @@ impl Doubling {
             self.step();
         }
         if self.k < self.n && self.is_long() {
+            // A copy in the transform's form: the state is still here if the check fails.
             let course = self.course();
             let written = course.finish(&unobserved, to_limbs);
             if let Ok(Some(limbs)) = written {
@@ -233,6 +237,7 @@ impl Doubling {
         while !self.is_done() {
             self.step_by_library(threads);
         }
+        // Where the table, or the parts that were stored, had F(n) already: no product is left.
         if self.k == self.n {
             return self.value;
         }
@@ -282,6 +287,7 @@ impl Doubling {
             value,
             previous,
         };
+        // 0 is refused before the shift: for it `bits_left` may be 64, which is too many.
         if k > n || (k == 0 && n != 0) || n >> state.bits_left() != k {
             return Err(PartsError::NotOnTheWay { n, k });
         }

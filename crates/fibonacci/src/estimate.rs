@@ -92,6 +92,7 @@ impl Estimate {
     /// Estimates [`iterative`](crate::iterative()).
     #[must_use]
     pub fn for_iterative(n: u64) -> Self {
+        // The terms grow evenly up to the result, so on average they have half of its limbs.
         let average_limbs = float(bits(n)) / 128.0;
         let seconds = float(n) * (ADDITION_SECONDS + LIMB_ADDED_SECONDS * average_limbs);
         Self::new(n, seconds, values_bytes(n, ITERATIVE_VALUES))

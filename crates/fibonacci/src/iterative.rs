@@ -1,4 +1,4 @@
-//! One addition per index: F(n) in n − 1 additions of numbers that grow to 0.694·n bits.
+//! One addition per index: F(n) in n additions of numbers that grow to 0.694·n bits.
 //!
 //! Time grows with n²: milliseconds at n = 10⁵, minutes at n = 10⁷. The observer is called after every 2^18
 //! limbs added (about 0.1 ms) and at least every 2^14 additions, so that small numbers do not pay for it.
@@ -15,7 +15,7 @@ const LIMBS_UNOBSERVED: u64 = 1 << 18;
 /// Each addition counts as this many limbs at least, for its fixed cost.
 const LIMBS_PER_ADDITION: u64 = 16;
 
-/// Computes F(n) by n − 1 additions.
+/// Computes F(n) by n additions.
 ///
 /// Progress is counted in additions weighted by their length, proportional to the square of the index.
 ///
@@ -27,6 +27,7 @@ pub fn iterative(n: u64, observe: &Observer<'_>) -> Result<Natural, Cancelled> {
     let (mut value, mut next) = (Natural::from(0u32), Natural::from(1u32));
     let mut unobserved = 0;
     for index in 0..n {
+        // The sum is formed in the memory of the older number, so most additions allocate nothing.
         value += &next;
         swap(&mut value, &mut next);
         unobserved += value.limb_count().max(LIMBS_PER_ADDITION);

@@ -25,6 +25,7 @@ pub(crate) fn combine<const A: i128, const B: i128, const D: i128, const E: i128
     let len = x.len().max(y.len());
     x.resize(len, 0);
     y.resize(len, 0);
+    // Sums stay below 2^96 in absolute value, and the shift keeps the sign: a negative carry is a borrow.
     let (mut first, mut second) = constants;
     for (x, y) in x.iter_mut().zip(&mut y) {
         let (a, b) = (i128::from(*x), i128::from(*y));

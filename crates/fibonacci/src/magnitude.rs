@@ -63,12 +63,14 @@ pub fn bits(n: u64) -> u64 {
 /// The numbers of decimal digits that a number of that many significant bits can have: one or two.
 pub(crate) fn digits_of_bits(bits: u64) -> RangeInclusive<u64> {
     let whole = |bits: u64| scaled(bits, LOG10_2).0;
+    // Zero has no bits and one digit, hence the saturation.
     whole(bits.saturating_sub(1)) + 1..=whole(bits) + 1
 }
 
 impl Line {
     fn floor_at(&self, n: u64) -> u64 {
         let (whole, fraction) = scaled(n, self.slope);
+        // n is above 186 here, so the whole part is larger than the offset.
         whole - self.offset_whole - u64::from(fraction < self.offset)
     }
 }
@@ -76,6 +78,7 @@ impl Line {
 /// n·slope as whole part and fraction in units of 2^−128; the whole part is below n, as slope < 1.
 fn scaled(n: u64, slope: u128) -> (u64, u128) {
     let lower = u128::from(n) * (slope & u128::from(u64::MAX));
+    // (2^64 − 1)² and a carry below 2^64 fit 128 bits.
     let upper = u128::from(n) * (slope >> 64) + (lower >> 64);
     ((upper >> 64) as u64, upper << 64 | lower & u128::from(u64::MAX))
 }

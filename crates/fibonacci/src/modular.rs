@@ -99,6 +99,7 @@ pub(crate) fn residue_in(value: &Natural, field: &Montgomery) -> u64 {
     let top_sum = top.iter().fold(0, |sum, limb| field.absorb(sum, *limb));
     let top_residue = field.mul(top_sum, field.power_of_r(top.len()));
     let scale = field.power_of_r(quarter);
+    // Horner's rule from the top. The product comes after the addition, so that it also restores the quarter.
     sums.iter()
         .rev()
         .fold(top_residue, |above, sum| field.mul(field.add(above, *sum), scale))

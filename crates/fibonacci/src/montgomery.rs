@@ -100,6 +100,7 @@ impl Montgomery {
 
     /// a + b mod p, for a and b below p.
     pub(crate) fn add(&self, a: u64, b: u64) -> u64 {
+        // Both are below 2^63, so the sum does not overflow.
         let sum = a + b;
         if sum >= self.modulus {
             sum - self.modulus
@@ -124,6 +125,7 @@ impl Montgomery {
 
     /// A number of two limbs modulo p.
     pub(crate) fn wide(&self, value: u128) -> u64 {
+        // The form of the upper limb is that limb times 2^64, which is its share of the value.
         self.add(self.form(high(value)), self.reduced(low(value)))
     }
 
@@ -157,6 +159,7 @@ impl Montgomery {
 
     /// (high·2^64 + low)·2^−64 mod p, for high < p: the low limb is made zero by taking a multiple of p away.
     fn subtract_high(&self, above: u64, below: u64) -> u64 {
+        // Its low limb is `below` by the choice of the factor, so only the high limbs are left to subtract.
         let multiple = u128::from(below.wrapping_mul(self.inverse)) * u128::from(self.modulus);
         let (difference, borrow) = above.overflowing_sub(high(multiple));
         if borrow {

@@ -34,6 +34,7 @@ pub fn unobserved(_: Progress) -> ControlFlow<()> {
 /// Reports to `observe`; an error when it breaks, so that callers can use `?`.
 pub(crate) fn report(observe: &Observer<'_>, done: u64, total: u64) -> Result<(), Cancelled> {
     match observe(Progress {
+        // Work that is repeated is counted again, so the count may pass the total.
         done: done.min(total),
         total,
     }) {

@@ -47,6 +47,7 @@ impl Ledger {
         Self {
             cancelled: AtomicBool::new(false),
             done: AtomicU64::new(done),
+            // `Progress` promises a total of at least 1.
             total: total.max(1),
         }
     }
@@ -57,6 +58,7 @@ impl Ledger {
     }
 
     fn cancel(&self) {
+        // Relaxed is enough: no other data depends on the flag, and some later beat sees it.
         self.cancelled.store(true, Ordering::Relaxed);
     }
 }
@@ -93,6 +95,7 @@ impl<'a> Task<'a> {
         let Some(observe) = self.observe else {
             return Ok(());
         };
+        // The other thread has no observer: the flag is what stops it.
         report(observe, done, self.ledger.total).inspect_err(|_| self.ledger.cancel())
     }
 
@@ -123,8 +126,10 @@ impl<'a> Task<'a> {
         There: FnOnce(&Task<'_>) -> Result<B, Cancelled> + Send + 'scope,
     {
         let (ledger, waiting) = (self.ledger, thread::current());
+        // Two threads are the most, however many processors there are, so neither half forks again.
         let near = Self { threads: 1, ..*self };
         let started = Builder::new().spawn_scoped(scope, move || {
+            // Bound to a name, because `_` alone would drop it before the work.
             let _end = End { ended, waiting };
             let far = Task {
                 ledger,
@@ -133,6 +138,7 @@ impl<'a> Task<'a> {
             };
             take(work).map(|there| there(&far))
         });
+        // The scope waits for the other thread, so a failure here has to stop it.
         let mut first = here(&near).inspect_err(|_| ledger.cancel());
         let second = match started {
             Ok(thread) => {
@@ -141,14 +147,17 @@ impl<'a> Task<'a> {
                     if let Err(cancelled) = self.beat(0) {
                         first = Err(cancelled);
                     }
+                    // An `unpark` that came before this is kept, and makes it return at once.
                     thread::park_timeout(PATIENCE);
                 }
+                // The panic goes on here, as it would if the work had been done on this thread.
                 thread
                     .join()
                     .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
             }
             Err(_) => take(work).map(|there| there(&near)),
         };
+        // The work is taken once, by the thread or here, so it is never `None`.
         Ok((first?, second.unwrap_or(Err(Cancelled))?))
     }
 }
@@ -161,6 +170,7 @@ struct End<'a> {
 
 impl Drop for End<'_> {
     fn drop(&mut self) {
+        // The flag comes first: a thread that woke up before it would go to sleep again for `PATIENCE`.
         self.ended.store(true, Ordering::Release);
         self.waiting.unpark();
     }

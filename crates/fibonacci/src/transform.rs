@@ -144,6 +144,7 @@ pub(crate) fn transform(
         |task| passes::forward(level, f, nodes, 1, task),
         |task| passes::forward(level, g, nodes, 1, task),
     )?;
+    // By halves and not by factors, because each product needs both factors.
     let half = f.len() / 2;
     let (f_halves, g_halves) = (f.split_at_mut(half), g.split_at_mut(half));
     let tail_halves = tails.split_at(tails.len() / 2);
@@ -153,6 +154,7 @@ pub(crate) fn transform(
     )?;
     match wanted {
         Wanted::First => {
+            // The memory of g is freed before the way back, which does not need it.
             *g = Vec::new();
             passes::inverse_shared(level, f, nodes, task)?;
         }

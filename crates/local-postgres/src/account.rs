@@ -87,6 +87,7 @@ impl Account {
         if self.is_caller {
             command
         } else {
+            // For root, the standard library then drops the supplementary groups, too.
             command.uid(self.uid).gid(self.gid)
         }
     }
@@ -119,6 +120,7 @@ impl Account {
                 .stderr(Stdio::null());
             self.run(&mut command).status()
         };
+        // First where every account may be: a failure here is the program's, the next one the directory's.
         run_in(Path::new("/")).map_err(|source| Error::ProgramFailed {
             program: program.clone(),
             source,

@@ -74,6 +74,7 @@ fn initialise(place: &Place, programs: &Programs, account: &Account, scratch: &P
 
 fn configure(file: &Path) -> io::Result<()> {
     let mut file = OpenOptions::new().append(true).open(file)?;
+    // `initdb` has put its files on disk, but this one changes after that.
     file.write_all(OWN_CONFIGURATION.as_bytes())?;
     file.sync_all()
 }

@@ -95,12 +95,14 @@ pub fn stop(data_dir: &Path, force: Force) -> Result<Stopped, Error> {
     place.check_not_removed()?;
     let deadline = Deadline::after(OTHERS);
     let start_lock = deadline.poll(|| Lock::try_exclusive(&place.start_lock()))?;
+    // That there was no start lock is said only below: a server in use is the more helpful answer.
     let users_lock = place.lock_out_users()?;
     if users_lock.is_none() && force == Force::No {
         return Err(Error::InUse {
             data_dir: place.root().to_path_buf(),
         });
     }
+    // Seen before the keeper is killed: it may have just started a server that has no socket yet.
     let had_keeper = place.has_keeper()?;
     let keeper_lock = replace_keeper(&place, deadline)?;
     if start_lock.is_none() || keeper_lock.is_none() {
@@ -133,6 +135,7 @@ fn replace_keeper(place: &Place, deadline: Deadline) -> Result<Option<Lock>, Err
             // Only at the second look: the pid of a previous keeper stands there for the moment before a new one has
             // written its own.
             if let Some(pid) = pid.filter(|_| pid == seen) {
+                // A keeper outlasts SIGTERM and its like. One that has just ended is seen by the next look.
                 let _ = rustix::process::kill_process(pid, Signal::KILL);
             }
             seen = pid;

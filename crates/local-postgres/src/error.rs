@@ -56,7 +56,7 @@ pub enum Error {
         data_dir: PathBuf,
         /// Major version that made the cluster.
         cluster: Version,
-        /// Newest version that was found.
+        /// Version of the directory that was given, or else of the first that the search finds.
         found: Version,
     },
 

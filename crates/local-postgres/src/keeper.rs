@@ -62,6 +62,7 @@ pub fn keep(settings: &KeeperSettings) -> Result<(), Error> {
     }
     let programs = Programs::find_for(settings.bin_dir.as_deref(), &place.cluster())?;
     let account = Account::for_cluster(&place.cluster())?;
+    // Only after the lines above have made names absolute: they may be relative to the starter's directory.
     leave_directory();
     cluster::make_if_missing(&place, &programs, &account)?;
     place.make_socket_dir(&account)?;
@@ -162,6 +163,7 @@ impl Supervisor {
     fn run(&mut self, linger: Duration) -> Result<Lock, Error> {
         let mut idle = IdleTime { linger, since: None };
         loop {
+            // This does not hold the place: where no user lives, another database may be made there.
             self.watch.look()?;
             let looked = self.look().and_then(|state| {
                 self.state = state;
@@ -193,12 +195,14 @@ impl Supervisor {
     }
 
     fn start(&mut self) -> Result<KeeperState, Error> {
+        // What is read later for the reason of a failure begins here, after the words of earlier servers.
         self.log_mark_bytes = log::size(&self.place.log());
         if let Some(server) = Server::adopt(&self.place) {
             say(&format!(
                 "adopted the running server, pid {}",
                 server.pid().as_raw_pid()
             ));
+            // Not `Ready`: the keeper before may have died while its server was still starting.
             return Ok(KeeperState::Starting(server));
         }
         Server::start(&self.place, &self.programs, &self.account).map(KeeperState::Starting)
@@ -220,6 +224,7 @@ impl Supervisor {
                     status,
                 })
             }
+            // The end of an adopted server does not say why: the next start shows whether the files are good.
             Some(_) => Ok(self.down()),
         }
     }
@@ -240,6 +245,7 @@ impl Supervisor {
 
     fn down(&mut self) -> KeeperState {
         let until = Instant::now() + self.pause;
+        // The first pause is zero, so that a server that dies once comes back at once.
         self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
         KeeperState::Down { until }
     }
@@ -270,6 +276,7 @@ impl Supervisor {
     /// The server would go on for a minute, and acknowledge what it can no longer store.
     fn outlast_users(mut self) -> Result<(), Error> {
         say("the database was removed while it was in use");
+        // The place is claimed before the stop, which can take a minute: nobody may fill it meanwhile.
         let mut is_lost = self.is_lost_to_users()?;
         self.stop();
         while is_lost {

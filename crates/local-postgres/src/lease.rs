@@ -63,6 +63,7 @@ impl Lease {
     /// All of [`Error`] except those of statements; the message names the way out.
     pub fn acquire(settings: &Settings) -> Result<Lease, Error> {
         let deadline = Deadline::after(settings.start_timeout);
+        // The users' lock is taken first: a keeper that finds neither a user nor a server ends at once.
         let lease = Self::register(settings, deadline)?;
         lease.wait_for_server(deadline)?;
         Ok(lease)
@@ -144,6 +145,7 @@ impl Lease {
 
     fn create_database(&self, name: &str) -> Result<(), Error> {
         let socket = self.place.socket();
+        // PostgreSQL has no `create database if not exists`: a session shows whether the database is there.
         let opened = Session::open(&socket, name, CREATE_DATABASE).map(drop);
         if !matches!(&opened, Err(Error::Refused { sqlstate, .. }) if sqlstate == wire::NO_SUCH_DATABASE) {
             return opened;
@@ -194,6 +196,7 @@ impl Lease {
             settings: settings.clone(),
             socket_dir: place.socket_dir(),
             starter: Mutex::new(Starter::new(settings, &place)),
+            // The id is that of the open file: by now its name may belong to another one.
             watch: Mutex::new(Watch::new(&place, users_lock.file_id()?)),
             place,
             _users_lock: users_lock,
@@ -219,6 +222,8 @@ impl Lease {
     fn wait_for_server(&self, deadline: Deadline) -> Result<(), Error> {
         let mut starter = Starter::new(&self.settings, &self.place);
         loop {
+            // This comes before a keeper is started: it holds the place of files that are gone,
+            // so that no keeper makes new ones there.
             self.check_not_removed()?;
             if !self.place.has_keeper()? {
                 starter.start()?;
@@ -236,6 +241,8 @@ impl Lease {
 
     /// Says whether the server answers, and that on a socket which nobody else can have made.
     fn answers(&self) -> Result<bool, Error> {
+        // Before the server is ready, its directories may be missing and each try to connect
+        // is an error in its log.
         if !server::looks_ready(&self.place) {
             return Ok(false);
         }

@@ -46,6 +46,7 @@ impl Lock {
     }
 
     fn taken(path: &Path, take: fn(&File) -> Result<(), TryLockError>) -> Result<Option<Lock>, Error> {
+        // `flock` belongs to an open file, not to a process: each lock needs a file opened for it alone.
         let file = open(path)?;
         match take(&file) {
             Ok(()) => Ok(Some(Lock {
@@ -126,6 +127,7 @@ fn open(path: &Path) -> Result<File, Error> {
         .read(true)
         .write(true)
         .create(true)
+        // The file may have the pid of a holder, which must stay.
         .truncate(false)
         .mode(0o600);
     options.open(path).map_err(Error::at(path))

@@ -21,6 +21,7 @@ pub(crate) const PORT: u16 = 5432;
 const LONGEST_SOCKET_BYTES: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 
 /// Parent of the socket's directory when the data directory's path is too long for a socket.
+// Not `TMPDIR`: it differs between processes, and all must come to the same name.
 const SHORT_PARENT: &str = "/tmp";
 
 const USERS_LOCK: &str = "users.lock";
@@ -49,6 +50,7 @@ impl Place {
     /// Opens the data directory when it is there and has ever been used.
     pub(crate) fn find(data_dir: &Path) -> Result<Option<Place>, Error> {
         let is_used = |file| data_dir.join(file).exists();
+        // After a removal `removed.lock` may be all that is there, and whoever looks must learn of it.
         if !is_used(USERS_LOCK) && !is_used(REMOVED_LOCK) {
             return Ok(None);
         }
@@ -87,6 +89,7 @@ impl Place {
     /// Refuses a place whose database was removed while processes used it that still live.
     pub(crate) fn check_not_removed(&self) -> Result<(), Error> {
         let path = self.removed_lock();
+        // To try the lock would make its file, which is there only after a removal.
         if !path.exists() {
             return Ok(());
         }
@@ -96,6 +99,7 @@ impl Place {
 
     /// Says, for as long as the lock is held, that a database was removed here under this process.
     pub(crate) fn hold_removed_lock(&self) -> Result<Option<Lock>, Error> {
+        // The directory may be gone with the database, and others look for the lock by its name.
         if !self.root.is_dir() {
             make_data_dir(&self.root).map_err(Error::at(&self.root))?;
         }
@@ -114,6 +118,7 @@ impl Place {
 
     /// Says whether a keeper lives.
     pub(crate) fn has_keeper(&self) -> Result<bool, Error> {
+        // Shared: with an exclusive lock, one of two who look at once would take the other for a keeper.
         Ok(Lock::try_shared(&self.keeper_lock())?.is_none())
     }
 
@@ -168,7 +173,9 @@ impl Place {
     pub(crate) fn check_socket_dir(&self) -> Result<(), Error> {
         let (dir, cluster) = (self.socket_dir(), self.cluster());
         let owner = fs::metadata(&cluster).map_err(Error::at(&cluster))?.uid();
+        // A link is not followed: anybody may make one in /tmp that leads to a directory of the right owner.
         let found = fs::symlink_metadata(&dir).map_err(Error::at(&dir))?;
+        // The last six bits of a mode are the rights of the group and of others.
         if found.is_dir() && found.uid() == owner && found.mode().trailing_zeros() >= 6 {
             return Ok(());
         }

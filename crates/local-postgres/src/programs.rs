@@ -96,6 +96,7 @@ impl Programs {
     pub fn command(&self, name: &str) -> Command {
         let mut command = Command::new(self.program(name));
         command
+            // The language is fixed because the keeper looks for English words in the server's log.
             .env_clear()
             .env("LC_ALL", "C")
             .env("PATH", "/usr/local/bin:/usr/bin:/bin");
@@ -129,6 +130,7 @@ impl Programs {
             match Self::opened(&dir) {
                 Ok(programs) if programs.version < Version::OLDEST => refusal = Some(programs.too_old()),
                 Ok(programs) if wanted(programs.version) => return Ok(programs),
+                // No refusal: when no directory fits a cluster, `find_for` names a version that is there.
                 Ok(_) => {}
                 Err(error) => refusal = Some(error),
             }
@@ -219,6 +221,7 @@ fn newest_first(parent: &Path, prefix: &str) -> Vec<PathBuf> {
             Some((version, entry.path().join("bin")))
         })
         .collect();
+    // Versions compare as numbers: by name, 9.6 would be newer than 13.
     found.sort_by(|a, b| b.cmp(a));
     found.into_iter().map(|(_, dir)| dir).collect()
 }

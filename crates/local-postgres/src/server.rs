@@ -89,6 +89,7 @@ impl Server {
 
     /// Says whether it has declared itself ready for connections.
     pub(crate) fn is_ready(&self, place: &Place) -> bool {
+        // The pid is compared because a killed server leaves a file that says "ready".
         pid_file(place).is_some_and(|file| file.pid == self.pid() && file.is_ready)
     }
 
@@ -132,6 +133,7 @@ fn pid_file(place: &Place) -> Option<PidFile> {
 /// Says whether a process lives; one that only waits to be reaped does not.
 pub(crate) fn is_alive(pid: Pid) -> bool {
     match rustix::process::test_kill_process(pid) {
+        // PERM: it lives, and belongs to an account that we may not signal.
         Ok(()) | Err(rustix::io::Errno::PERM) => !is_zombie(pid),
         Err(_) => false,
     }

@@ -62,6 +62,7 @@ impl Starter {
             }
             self.start().map(|()| None)
         });
+        // Before the `?`: an error must release it, too.
         self.start_lock = None;
         if lives?.is_some() {
             self.beaten = 0;
@@ -91,18 +92,20 @@ impl Starter {
         let Some(start_lock) = Lock::try_exclusive(&self.place.start_lock())? else {
             return Ok(());
         };
+        // Somebody may have started one between the caller's look and our lock.
         if self.place.has_keeper()? {
             return Ok(());
         }
         check(&self.settings, &self.place)?;
         log::rotate(&self.place.log())?;
+        // Read after the rotation, which may have begun an empty file.
         self.log_mark_bytes = log::size(&self.place.log());
         self.keeper = Some(spawn(&self.settings, &self.place)?);
         self.start_lock = Some(start_lock);
         Ok(())
     }
 
-    /// Returns the log's last lines since the first attempt.
+    /// Returns the log's last lines since the last attempt began.
     pub(crate) fn log_tail(&self) -> String {
         log::tail(&self.place.log(), self.log_mark_bytes)
     }

@@ -30,6 +30,7 @@ impl Deadline {
     /// Calls `look` until it returns something; `Ok(None)` when the deadline passes first.
     pub(crate) fn poll<T, E>(&self, mut look: impl FnMut() -> Result<Option<T>, E>) -> Result<Option<T>, E> {
         loop {
+            // The look comes before the clock, so that a deadline of no time at all still has one.
             let found = look()?;
             if found.is_some() || self.has_passed() {
                 return Ok(found);

@@ -49,6 +49,7 @@ impl Session {
             stream,
             socket: socket.to_path_buf(),
         };
+        // This message alone has no kind; the empty text at the end becomes the zero that ends the list.
         let mut startup = PROTOCOL_3_0.to_be_bytes().to_vec();
         for text in ["user", USER, "database", database, ""] {
             startup.extend_from_slice(text.as_bytes());
@@ -68,6 +69,7 @@ impl Session {
     }
 
     fn send(&mut self, kind: &[u8], body: &[u8]) -> Result<(), Error> {
+        // The length counts its own four bytes, but not the kind.
         let length =
             u32::try_from(body.len() + 4).map_err(|_| self.broken(io::ErrorKind::InvalidInput.into()))?;
         let message = [kind, &length.to_be_bytes(), body].concat();
@@ -86,6 +88,7 @@ impl Session {
                 Ok((b'R', body)) if body != [0; 4] => {
                     return Err(self.broken(io::Error::other("it asks for a password")));
                 }
+                // Settings of the server, notices, the tag of a statement: all of it may be ignored.
                 Ok(_) => {}
                 // A refused start-up ends without a last word.
                 Err(source) => return Err(refusal.unwrap_or_else(|| self.broken(source))),

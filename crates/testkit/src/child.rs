@@ -21,6 +21,7 @@ const KEEPER_BIN_DIR: &str = "ABACI_TESTKIT_KEEPER_BIN_DIR";
 const KEEPER_LINGER_MS: &str = "ABACI_TESTKIT_KEEPER_LINGER_MS";
 
 /// Selects the one test that is the entry of every role.
+// Not captured: what a role prints is for the process that started it.
 const ARGUMENTS: [&str; 3] = ["child_process", "--exact", "--nocapture"];
 
 /// Declares the test `child_process`, the entry of all roles; it belongs at the root of the test binary.

@@ -56,6 +56,7 @@ impl CutPath {
         let passing = Arc::clone(&state);
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
+                // Where there is no server, the client's connection ends at once: it was not cut.
                 let Ok(server) = UnixStream::connect(&server) else {
                     continue;
                 };
@@ -119,6 +120,8 @@ impl CutState {
         let mut buffer = vec![0; 1 << 16];
         loop {
             let count = from.read(&mut buffer).unwrap_or_default();
+            // After the read, which may have waited through a cut. From then on all that comes is read
+            // and dropped: a sender whose buffer is full would notice.
             let is_cut = self.cuts.load(Ordering::SeqCst) != cuts;
             let has_passed = is_cut || to.write_all(&buffer[..count]).is_ok();
             if count == 0 || !has_passed {

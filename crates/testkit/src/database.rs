@@ -21,6 +21,7 @@ use crate::{child, psql::try_run};
 /// `scripts/postgres-versions` does.
 const SERVER: &str = "ABACI_TEST_SERVER";
 
+// A static is never dropped: the kernel releases the lease when the test process ends.
 static LEASE: OnceLock<Lease> = OnceLock::new();
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
@@ -96,6 +97,7 @@ impl TestDatabase {
     /// As [`TestDatabase::psql`].
     #[track_caller]
     pub fn insert(&self, table: &str, usual: &[(&str, &str)], others: &[(&str, &str)]) {
+        // Of two columns with one name, a map keeps the later.
         let row: BTreeMap<&str, &str> = usual.iter().chain(others).copied().collect();
         let names = row.keys().copied().collect::<Vec<_>>().join(", ");
         let values = row.values().copied().collect::<Vec<_>>().join(", ");
@@ -126,6 +128,7 @@ fn lease() -> Lease {
             "the tests' server does not start: {error}\n(is child_process! at the root of this test binary?)"
         )
     });
+    // The place is open to all, so another account may have made a directory of this name.
     let owner = fs::metadata(&data_dir).expect("the lease has just used it").uid();
     assert_eq!(
         owner,

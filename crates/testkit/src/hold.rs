@@ -9,6 +9,7 @@ use crate::wait::eventually;
 const KEY: &str = "7919, 1";
 
 /// Those sessions.
+// `objsubid` is 2 for an advisory lock of two numbers, and 1 for one of a single number.
 const HELD: &str = "pg_locks where locktype = 'advisory' and not granted and objsubid = 2 \
     and database = (select oid from pg_database where datname = current_database())";
 
@@ -39,6 +40,7 @@ impl TestDatabase {
     /// When there is no such table, or this database has such a hold already.
     #[track_caller]
     pub fn hold_inserts(&self, table: &'static str, condition: &str) -> InsertHold<'_> {
+        // The lock comes before the trigger, which would let everybody through until it is taken.
         let session = self.session(&format!("select pg_advisory_lock({KEY})"));
         self.psql(&format!(
             "create or replace function hold() returns trigger language plpgsql as \
@@ -80,6 +82,7 @@ impl TestDatabase {
     #[track_caller]
     fn session(&self, statements: &str) -> Process {
         let mut command = PROGRAMS.command("psql");
+        // At an error psql ends, and the wait for its line panics with what it wrote.
         command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", self.url()]);
         let mut session = Process::spawn(command);
         session.write_line(&format!("{statements};"));

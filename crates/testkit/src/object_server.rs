@@ -66,6 +66,7 @@ impl ObjectServer {
     pub fn start() -> Self {
         let dir = TempDir::new();
         fs::create_dir(dir.path().join(BUCKET)).expect("the directory is ours");
+        // Bound before the thread starts, so that the address is known and the first client is not refused.
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         listener.set_nonblocking(true).expect("the listener is ours");
         let address = listener.local_addr().expect("the listener is bound");
@@ -186,6 +187,7 @@ impl ObjectServer {
 
 impl Drop for ObjectServer {
     fn drop(&mut self) {
+        // The thread ends when the sender is gone; a join before that would not return.
         self.stop = None;
         // Its panic has been printed, and a second one here would end the whole test process.
         let _ = self.thread.take().map(JoinHandle::join);

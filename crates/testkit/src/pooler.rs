@@ -35,6 +35,7 @@ impl Pooler {
     #[must_use]
     pub fn start(url: &str, mode: PoolMode) -> Self {
         let dir = TempDir::new();
+        // No such directory is there, so root gets the account of a new cluster: pgbouncer refuses root, too.
         let account = Account::for_cluster(&dir.path().join("data")).expect("an account can run pgbouncer");
         account.give(dir.path()).expect("the directory is ours");
         let database = Url::parse(url).expect("the server's URL is one");
@@ -49,6 +50,7 @@ impl Pooler {
             PoolMode::Transaction => "transaction",
         };
         let here = dir.path().display();
+        // sqlx sends `extra_float_digits`, which pgbouncer refuses unless its settings say to ignore it.
         let settings = format!(
             "[databases]\n{name} = host={host} port={port} dbname={name} user={user}\n\
              [pgbouncer]\npool_mode = {mode}\nauth_type = any\ndefault_pool_size = 60\nlisten_addr =\nlisten_port = 6432\n\

@@ -27,6 +27,7 @@ const WATCHDOG: &str = r#"
 pub struct PrivateServer {
     // Before the directory, which is removed after the server has ended.
     running: Option<RunningServer>,
+    // Before the directory, too: one that is mounted on cannot be removed.
     small_disk: Option<SmallDisk>,
     account: Account,
     dir: TempDir,
@@ -61,6 +62,7 @@ impl PrivateServer {
     fn with_cluster(self) -> Self {
         let mut initdb = PROGRAMS.command("initdb");
         initdb.args([
+            // This spares the flushes of the making only: the server flushes its commits.
             "--no-sync",
             "--locale=C",
             "-E",
@@ -82,6 +84,7 @@ impl PrivateServer {
     pub fn standby(&self) -> Self {
         let server = Self::empty(TempDir::for_cluster());
         let mut copy = PROGRAMS.command("pg_basebackup");
+        // `-c fast`: otherwise the copy waits for a checkpoint that takes its time.
         copy.args(["-R", "-c", "fast", "-p", "5432", "-U", "postgres", "-h"]);
         copy.arg(self.socket_dir()).arg("-D");
         server.filled_by(copy)
@@ -97,6 +100,7 @@ impl PrivateServer {
 
     /// Directories for a server.
     fn empty(dir: TempDir) -> Self {
+        // Before the directory is there: for root, its owner would decide, and PostgreSQL refuses root.
         let account = Account::for_cluster(&dir.path().join("data")).expect("an account can run PostgreSQL");
         for name in ["data", "socket"] {
             let path = dir.path().join(name);

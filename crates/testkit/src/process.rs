@@ -66,6 +66,7 @@ impl Process {
             ..Lines::default()
         }));
         let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+        // A thread reads each to its end, or a child that writes much would block on a full pipe.
         collect(stdout.expect("it is a pipe"), Stream::Stdout, &lines);
         collect(stderr.expect("it is a pipe"), Stream::Stderr, &lines);
         Self {
@@ -226,6 +227,7 @@ impl Process {
     }
 
     fn lines(&self) -> MutexGuard<'_, Lines> {
+        // A wait that panics in vain holds the lock and poisons it; the lines are whole all the same.
         self.lines
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
@@ -246,6 +248,7 @@ pub fn is_alive(pid: u32) -> bool {
     let Some(id) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
         return false;
     };
+    // PERM says that it lives, under an account that we may not signal.
     if matches!(test_kill_process(id), Err(error) if error != rustix::io::Errno::PERM) {
         return false;
     }
@@ -261,6 +264,7 @@ fn collect(stream: impl Read + Send + 'static, which: Stream, lines: &Arc<Mutex<
         let all = || lines.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let mut reader = BufReader::new(stream);
         let mut bytes = Vec::new();
+        // Bytes, since `lines()` fails at the first that are not UTF-8.
         while reader.read_until(b'\n', &mut bytes).is_ok_and(|count| count > 0) {
             let line = String::from_utf8_lossy(&bytes)
                 .trim_end_matches(['\n', '\r'])
@@ -271,6 +275,7 @@ fn collect(stream: impl Read + Send + 'static, which: Stream, lines: &Arc<Mutex<
             }
             bytes.clear();
         }
+        // Last of all: whoever sees no open stream has every line.
         all().open_streams -= 1;
     });
 }

@@ -18,6 +18,7 @@ pub struct Listed {
 fn processes() -> Vec<Listed> {
     let entries = fs::read_dir("/proc").expect("Linux lists it").flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    // One that has ended since it was listed has no files any more, and is left out.
     pids.filter_map(process).collect()
 }
 

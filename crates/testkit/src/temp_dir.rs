@@ -53,6 +53,7 @@ impl TempDir {
             let path = parent.join(format!("abaci-test-{}-{number}", std::process::id()));
             match fs::create_dir(&path) {
                 Ok(()) => {
+                    // The umask may have closed it to the account that runs PostgreSQL for root.
                     fs::set_permissions(&path, Permissions::from_mode(0o755)).expect("the directory is ours");
                     return Self { path };
                 }
@@ -74,6 +75,7 @@ impl TempDir {
 ///
 /// A database has four hundred files. Making and removing them takes a disk's file system longer than a test takes.
 pub(crate) fn place_for_clusters() -> &'static Path {
+    // The size and not what is free, which changes: all test processes share the server in this place.
     let size = statvfs(MEMORY).map_or(0, |found| found.f_blocks.saturating_mul(found.f_frsize));
     let is_open = access(MEMORY, Access::WRITE_OK | Access::EXEC_OK).is_ok();
     Path::new(if is_open && size >= MEMORY_BYTES {

@@ -69,6 +69,7 @@ pub fn capacity() -> usize {
         Ok(()) => limit.maximum,
         Err(_) => limit.current,
     };
+    // `None` says that there is no limit.
     let half = files.map_or(MAX_CONNECTIONS, |files| {
         usize::try_from(files / 2).unwrap_or(MAX_CONNECTIONS)
     });
@@ -124,6 +125,7 @@ impl HttpConnections {
                     }
                     self.open(stream, slot);
                 }
+                // Its client has gone; the next one may be waiting already, so there is no pause.
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     if !std::mem::replace(&mut is_failing, true) {
@@ -156,6 +158,7 @@ async fn converse(stream: TcpStream, router: Router, (limits, mut ended): (HttpL
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(BUFFER_BYTES)
+        // Boxed: hyper wants a stream that can be moved, and the timer in this one cannot.
         .serve_connection(TokioIo::new(Box::pin(stream)), TowerToHyperService::new(router));
     tokio::pin!(connection);
     tokio::select! {

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 /// Asks the kernel to send this process `signal` when its parent dies, and fails if the parent is gone already.
 ///
 /// The kernel looks at the end of the thread that started this process: a supervisor starts its children from its main
-/// thread, a worker from threads of its runtime, which end with it.
+/// thread.
 ///
 /// # Errors
 /// When the parent is not the process `parent`, or the kernel refuses.

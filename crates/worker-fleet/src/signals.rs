@@ -125,6 +125,7 @@ fn hang_up() -> io::Result<Option<Signal>> {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    // The lowest bit is signal 1, which is SIGHUP.
     if ignored.unwrap_or_default() & 1 != 0 {
         return Ok(None);
     }

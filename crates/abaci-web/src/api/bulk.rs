@@ -149,6 +149,7 @@ fn read(action: BulkAction, body: Value, now_ms: i64) -> Result<(JobFilter, bool
         return Err(Problem::of_part("body.filter", message, None));
     }
     let possible = action.states();
+    // Such a job would be passed over without a word, though it was named.
     if let Some(state) = filter.states.iter().find(|state| !possible.contains(state)) {
         let names: Vec<&str> = possible.iter().map(|state| state.name()).collect();
         let message = format!(

@@ -187,9 +187,21 @@ pub(super) async fn delete_job(
     if client.delete_all(std::slice::from_ref(&id)).await?.contains(&id) {
         return Ok(StatusCode::NO_CONTENT);
     }
-    let state = client.summary(&id).await?.job.state;
-    let detail = format!("the job is {state}, and only one that has ended can be deleted; cancel it first");
-    Err(Problem::new(Kind::Conflict, detail))
+    // Nothing was deleted, and only the state says why; where there is no job, this says so.
+    Err(undeleted(client.summary(&id).await?.job.state))
+}
+
+/// Says why a job was not deleted that is in this state a moment later.
+fn undeleted(state: JobState) -> Problem {
+    let detail = if state.is_final() {
+        // Also one of another application is shown, and never deleted here.
+        format!(
+            "the job is {state}, but was not deleted: it has ended only now, so delete it again, or it is of another application"
+        )
+    } else {
+        format!("the job is {state}, and only one that has ended can be deleted; cancel it first")
+    };
+    Problem::new(Kind::Conflict, detail)
 }
 
 fn missing(id: &JobId) -> Problem {
@@ -201,5 +213,18 @@ fn step_of(value: &Value) -> Option<StepName> {
         Value::Number(position) => Some(StepName::Position(i32::try_from(position.as_i64()?).ok()?)),
         Value::String(name) => Some(StepName::Name(name.clone())),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_that_ends_during_its_delete_is_not_to_be_cancelled() {
+        for state in JobState::ALL {
+            let detail = undeleted(state).detail;
+            assert_ne!(detail.contains("cancel it first"), state.is_final(), "{detail}");
+        }
     }
 }

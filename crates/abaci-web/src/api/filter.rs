@@ -158,6 +158,7 @@ fn states(params: &mut Params) -> Result<Vec<State>, Problem> {
             states.push(known.ok_or_else(refused)?);
         }
     }
+    // Only `true`: `false` would look like a condition and mean none.
     let parked = params.read("parked", |text| match text {
         "true" => Ok(()),
         _ => Err("give true, or leave it out; the parameter state chooses all others"),
@@ -185,6 +186,7 @@ fn all<T, E: std::fmt::Display>(
 
 /// Reads a moment, in milliseconds since 1970.
 pub(crate) fn moment(text: &str, now_ms: i64) -> Result<i64, DateError> {
+    // Digits alone are milliseconds: a date has signs between them, and an age has a unit.
     match text.parse() {
         Ok(at_ms) => Ok(at_ms),
         Err(_) => text.parse().map(|date: Date| date.milliseconds(now_ms)),

@@ -145,6 +145,7 @@ pub(super) async fn list_queues(State(web): State<Shared>) -> Answer<QueuesView>
     responses((status = 200, description = "The queue, paused", body = QueueView), Refusals)
 )]
 pub(super) async fn pause_queue(State(web): State<Shared>, NamePath(name): NamePath) -> Answer<QueueView> {
+    // A pause registers its queue, so that a name that is misspelt would become one.
     queue_of(&web, &name).await?;
     web.client().await?.pause_queue(&name).await?;
     queue_of(&web, &name).await.map(Json)
@@ -181,12 +182,13 @@ pub(super) async fn limit_queue(
     JsonBody(body): JsonBody,
 ) -> Answer<QueueView> {
     let rate = rate_in(body)?;
+    // As for a pause: a limit registers its queue.
     queue_of(&web, &name).await?;
     web.client().await?.limit_queue(&name, rate).await?;
     queue_of(&web, &name).await.map(Json)
 }
 
-/// Tells what a number would take, and queues nothing.
+/// Estimates what a number would take, and queues nothing.
 #[utoipa::path(
     get,
     path = "/api/v1/estimate",
@@ -204,6 +206,7 @@ pub(super) async fn estimate(State(web): State<Shared>, mut params: Params) -> A
     let n = n.ok_or_else(|| Problem::of_part("query.n", "n is missing; give an index such as 100", None))?;
     let request = algorithm.map_or_else(|| Request::new(n), |algorithm| Request::with(n, algorithm));
     let (cost, digits) = (request.cost(), request.estimate().digits);
+    // A number that is too large still has a cost: the answer says both.
     let refusal = web.limits.check(&request).err();
     Ok(Json(EstimateView {
         n,
@@ -236,9 +239,11 @@ fn rate_in(body: Value) -> Result<Option<Rate>, Problem> {
         if value.is_null() {
             return Some(None);
         }
+        // Both fields are asked for below, so that two fields are these and no unknown one.
         let rate = value.as_object().filter(|rate| rate.len() == 2)?;
         let starts = u32::try_from(rate.get("starts")?.as_u64()?).ok()?;
         let time = Duration::try_from_secs_f64(rate.get("seconds")?.as_f64()?).ok()?;
+        // The column of the starts is an integer of 32 bits with a sign.
         let is_bounded = (Rate::SHORTEST..=Rate::LONGEST).contains(&time) && i32::try_from(starts).is_ok();
         (is_bounded && starts > 0).then(|| Some(Rate::new(starts, time)))
     })?;

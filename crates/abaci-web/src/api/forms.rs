@@ -20,6 +20,7 @@ const EXACT: u64 = 1 << 53;
 /// Writes a whole number as one that every reader takes for itself: as text where it is over 2^53.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 pub(super) fn whole<S: Serializer>(number: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    // Beyond this, readers that take numbers for floating point would round it without a word.
     if *number <= EXACT {
         serializer.serialize_u64(*number)
     } else {

@@ -166,6 +166,7 @@ pub(super) async fn list_jobs(State(web): State<Shared>, mut params: Params) -> 
 fn part(mut jobs: Vec<Job>, limit: usize, order: Order) -> JobsView {
     let has_more = jobs.len() > limit;
     jobs.truncate(limit);
+    // The last that is shown, and not the one more: a list goes on after its cursor.
     let last = jobs.last().filter(|_| has_more);
     JobsView {
         next: last.map(|last| Cursor::within(order, last).to_string()),

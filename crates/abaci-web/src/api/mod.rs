@@ -34,6 +34,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub(crate) use fleet::queue_of;
+pub(crate) use submit::MAX_JOBS;
 pub(crate) use value::verification;
 
 use crate::events;
@@ -57,6 +58,7 @@ struct TokenScheme;
 
 impl utoipa::Modify for TokenScheme {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        // The schemas of the description are there already, and the components with them.
         if let Some(components) = &mut openapi.components {
             let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
             components.add_security_scheme("token", scheme);

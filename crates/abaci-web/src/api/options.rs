@@ -76,6 +76,7 @@ fn wait_in(headers: &HeaderMap) -> Option<Duration> {
             .then(|| value.trim().trim_matches('"').parse().ok())
             .flatten()
     });
+    // A longer wait is cut and not refused: Preference-Applied says which one counts.
     seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_WAIT))
 }
 

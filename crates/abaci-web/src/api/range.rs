@@ -42,6 +42,7 @@ impl Part {
 
     /// The entity tag of the part of a value with this hash.
     pub(super) fn tag(self, blake3: &str) -> String {
+        // Each part is kept by its own tag, so that no cache takes the first digits for all of them.
         match self {
             Self::All => format!("\"{blake3}\""),
             Self::Head(count) => format!("\"{blake3}-head-{count}\""),
@@ -56,6 +57,7 @@ impl Part {
             Self::Tail(count) => Extent::Whole(length.saturating_sub(count)..length),
             Self::All => {
                 let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+                // A range of another value than the client has would not fit to its part, so it gets all.
                 let is_of_this = text(header::IF_RANGE).is_none_or(|given| given == tag);
                 let range = text(header::RANGE).filter(|_| is_of_this);
                 range
@@ -78,6 +80,7 @@ impl Extent {
     /// The value of the header `Content-Range`; absent unless a range is sent.
     pub(super) fn content_range(&self) -> Option<String> {
         match self {
+            // A range without a digit is `Nothing`, so that the end is over 0.
             Self::Range(range, length) => Some(format!("bytes {}-{}/{length}", range.start, range.end - 1)),
             _ => None,
         }
@@ -88,6 +91,7 @@ impl Extent {
 fn range_in(text: &str, length: u64) -> Option<Extent> {
     let (first, last) = text.strip_prefix("bytes=")?.trim().split_once('-')?;
     let number = |text: &str| {
+        // `parse` alone takes `+1` as well. Several ranges end here, too: a comma is no digit.
         let is_number = !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit());
         // A number that is too long for u64 is a position behind the end of every value.
         is_number.then(|| text.parse().unwrap_or(u64::MAX))

@@ -30,7 +30,7 @@ pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempote
 const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 
 /// The longest list.
-const MAX_JOBS: usize = 10_000;
+pub(crate) const MAX_JOBS: usize = 10_000;
 
 /// The number of refused entries that are told.
 const MOST_ERRORS: usize = 20;
@@ -145,6 +145,7 @@ enum Waited {
 
 /// Waits for the end of a job. What fails meanwhile is no failure of the submission: the job is queued.
 async fn ended(web: &Web, id: &JobId, wait: Duration) -> Waited {
+    // Named, and so held to the end of the wait: `_` would give it back at once.
     let Ok(_place) = web.waits.try_acquire() else {
         return Waited::Not;
     };
@@ -235,6 +236,7 @@ impl SubmittedJobs {
                 false,
             ),
         };
+        // They follow from the batch and the place in the list: the same key again means the same jobs.
         let mut ids = batch.iter().flat_map(Batch::ids);
         let mut jobs = Vec::with_capacity(entries.len());
         for entry in entries {
@@ -247,6 +249,7 @@ impl SubmittedJobs {
                 (Some(key), false, None) => Some(key.parse().map_err(|error| wrong_key(format!("{error}")))?),
                 (_, _, id) => id,
             };
+            // Also an entry with an id of its own takes its place, or those after it would move.
             let next = ids.next().unwrap_or_else(JobId::fresh);
             let mut job = entry.request.job_as(given.unwrap_or(next));
             job.priority = entry.priority.unwrap_or_default();
@@ -254,6 +257,7 @@ impl SubmittedJobs {
             job.batch.clone_from(&batch);
             jobs.push(job);
         }
+        // They borrow the batch, which moves below.
         drop(ids);
         Ok(Self {
             jobs,
@@ -267,6 +271,7 @@ impl SubmittedJobs {
     /// Queues the jobs; under a key, the only one is from then on the job that holds it.
     async fn queue(&mut self, web: &Web, options: &Options) -> Result<(), Problem> {
         let submit = SubmitOptions {
+            // No row can have the ids of a batch that was just made, so they are not looked for.
             has_fresh_batch: self.is_fresh,
             ..options.submit
         };

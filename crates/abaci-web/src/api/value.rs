@@ -1,7 +1,8 @@
 //! The digits of a value, as a stream that holds a few pieces of them in memory, and the proof that they are right.
 //!
-//! All of a value is hashed while it is sent, and its last piece is not sent unless the hash is the recorded one: whoever
-//! reads to the length that was named has the digits that were stored. A part of a value is sent as it is.
+//! A value in its row is checked before any of it is sent. A larger one is hashed while all of it is sent, and its last piece
+//! is not sent unless the hash is the recorded one: whoever reads to the length that was named has the digits that were
+//! stored. A part of it is sent as it is.
 
 use std::io::{self, Read};
 use std::ops::Range;
@@ -36,9 +37,6 @@ const PIECE_BYTES: u64 = 256 << 10;
 /// The pieces that may be ahead of a reader.
 const AHEAD: usize = 2;
 
-/// The answer where the digits are not those that were stored.
-const CHANGED: &str = "the value is not where it was stored, or was changed; abaci verify says more";
-
 /// A check of a value.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct VerificationView {
@@ -65,7 +63,7 @@ enum DigitSource {
 /// Sends the digits of a value, all of them or a part.
 ///
 /// All of them are checked against the recorded hash, which is the entity tag: the last piece is only sent if they are
-/// those that were stored, so that a transfer that ends early is one that failed. A part is not checked.
+/// those that were stored, so that a transfer that ends early is one that failed. A part of a large value is not checked.
 #[utoipa::path(
     get,
     path = "/api/v1/jobs/{id}/value",
@@ -94,6 +92,7 @@ pub(super) async fn show_value(
     let part = Part::take(params)?;
     let result = result_of(&web.client().await?.summary(&id).await?)?;
     let tag = part.tag(&result.certificate.blake3);
+    // Before the range (RFC 9110, section 13.2.2): a value that is there already is not sent in parts.
     if is_known(&headers, &tag) {
         return Ok((StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response());
     }
@@ -153,10 +152,12 @@ pub(crate) async fn verification(web: &Web, id: &JobId) -> Result<VerificationVi
     let permit = permit(web)?;
     let (n, digits, access) = (result.n, result.digits, web.bucket_access.clone());
     let verified = spawn_blocking(move || {
+        // The place goes with the thread, which reads on when a client that leaves ends this future.
         let _permit = permit;
         result.verify_all(&access)
     });
-    let verified = verified.await.map_err(|_| panicked())?;
+    let verified = verified.await.map_err(|_| Problem::in_the_log())?;
+    // A bucket that does not answer says nothing of the digits: that is no disagreement.
     if let Err(VerifyError::Artifact(error @ durable_jobs::Error::BucketUnreachable { .. })) = verified {
         return Err(error.into());
     }
@@ -178,10 +179,6 @@ fn words(error: &VerifyError) -> String {
         }
         error => error.to_string(),
     }
-}
-
-fn panicked() -> Problem {
-    Problem::new(Kind::Internal, "the log of the server says what happened")
 }
 
 /// Reads the result of a job that has digits.
@@ -221,18 +218,35 @@ fn permit(web: &Web) -> Result<OwnedSemaphorePermit, Problem> {
 }
 
 impl DigitSource {
+    /// Finds the digits; those in the row are checked here and now.
     fn of(result: JobResult, access: BucketAccess) -> Result<Self, Problem> {
+        match result.verify() {
+            Ok(()) => {}
+            Err(VerifyError::Absent { .. }) => {
+                return Err(Problem::new(Kind::Conflict, "the result has no digits"));
+            }
+            Err(error) => {
+                warn!(%error, "a result was changed");
+                return Err(Problem::value_changed());
+            }
+        }
         match (result.value, result.artifact) {
             (Some(value), _) => Ok(Self::Row(value.into())),
-            (None, Some(record)) => Ok(Self::Artifact(record, access)),
-            (None, None) => Err(Problem::new(Kind::Conflict, "the result has no digits")),
+            // The answer says the length and the hash of the certificate: those of what is sent have to be the same.
+            (None, Some(record))
+                if record.bytes == result.digits && record.blake3 == result.certificate.blake3 =>
+            {
+                Ok(Self::Artifact(record, access))
+            }
+            _ => Err(Problem::value_changed()),
         }
     }
 
     async fn body(self, range: Range<u64>, web: &Web) -> Result<Body, Problem> {
         let (record, access) = match self {
             Self::Row(value) => {
-                let at = |position: u64| usize::try_from(position).unwrap_or(usize::MAX).min(value.len());
+                // The range is within the value, which was found to have as many digits as its row says.
+                let at = |position: u64| usize::try_from(position).unwrap_or(value.len());
                 return Ok(Body::from(value.slice(at(range.start)..at(range.end))));
             }
             Self::Artifact(record, access) => (record, access),
@@ -240,11 +254,13 @@ impl DigitSource {
         let permit = permit(web)?;
         let is_all = range == (0..record.bytes);
         let length = range.end - range.start;
+        // Opening asks a file system or a bucket, and so does each read: both block their thread.
         let opened = spawn_blocking(move || {
             let reader = artifact::open_range(&record, &access, range)?;
-            Ok::<_, durable_jobs::Error>((reader, record))
+            // The place goes with the thread, which may hang on when a client that leaves ends this future.
+            Ok::<_, durable_jobs::Error>((reader, record, permit))
         });
-        let (reader, record) = opened.await.map_err(|_| panicked())??;
+        let (reader, record, permit) = opened.await.map_err(|_| Problem::in_the_log())??;
         let (pieces, mut sent) = mpsc::channel(AHEAD);
         spawn_blocking(move || {
             let _permit = permit;
@@ -256,12 +272,17 @@ impl DigitSource {
             }
         });
         // What fails at once is an answer of its own, and not one that breaks off.
-        let Some(Ok(first)) = sent.recv().await else {
-            return Err(Problem::new(Kind::Internal, CHANGED));
-        };
+        let first = sent.recv().await.ok_or_else(Problem::in_the_log)?;
+        let first = first.map_err(unsent)?;
         let others = stream::unfold(sent, async |mut sent| Some((sent.recv().await?, sent)));
         Ok(Body::from_stream(stream::iter([Ok(first)]).chain(others)))
     }
+}
+
+/// Says why the first piece cannot be sent, as the opening of the value does: a bucket that does not answer changed nothing.
+fn unsent(error: io::Error) -> Problem {
+    let error = error.downcast::<durable_jobs::Error>();
+    error.map_or_else(|_| Problem::value_changed(), Problem::from)
 }
 
 /// Sends so many bytes; where they have a hash, the last of them only if it is theirs.
@@ -276,6 +297,7 @@ fn send(
     while left > 0 {
         let mut piece = Vec::new();
         reader.by_ref().take(PIECE_BYTES).read_to_end(&mut piece)?;
+        // A source that ends too early would otherwise be read for ever.
         if piece.is_empty() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
@@ -286,9 +308,25 @@ fn send(
                 return Err(io::Error::other("its BLAKE3 is not the recorded one"));
             }
         }
+        // Its reader is gone, which is no failure of the value.
         if pieces.blocking_send(Ok(piece.into())).is_err() {
             return Ok(());
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_that_does_not_answer_has_changed_no_value() {
+        let silent = durable_jobs::Error::BucketUnreachable {
+            place: "s3://values".to_owned(),
+            reason: "timed out".to_owned(),
+        };
+        assert_eq!(unsent(io::Error::other(silent)).status, 503);
+        assert_eq!(unsent(io::ErrorKind::UnexpectedEof.into()).status, 500);
+    }
 }

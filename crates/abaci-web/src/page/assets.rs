@@ -28,6 +28,7 @@ pub(super) static ICON: LazyLock<Asset> =
 impl Asset {
     /// Makes a file of its source, without the lines that are comments and without indentation: a browser needs neither.
     fn new(stem: &str, ending: &str, source: &str) -> Self {
+        // No text within these sources goes over a line, or has one that begins with `//`.
         let lines = source.lines().map(str::trim_start);
         let lines = lines.filter(|line| !line.is_empty() && !line.starts_with("//"));
         let text = lines.collect::<Vec<_>>().join("\n");
@@ -53,6 +54,7 @@ impl Asset {
 /// Answers a file of the page.
 pub(super) async fn asset(Path(name): Path<String>) -> Result<Response, Problem> {
     let known: [&'static Asset; 3] = [&STYLE, &SCRIPT, &ICON];
+    // A page of another version asks for another hash, and is not given what does not fit to it.
     let found = known.into_iter().find(|asset| asset.name == name);
     let asset =
         found.ok_or_else(|| Problem::new(Kind::NotFound, "the page has no such file; load the page anew"))?;

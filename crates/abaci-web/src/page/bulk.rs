@@ -13,7 +13,8 @@ use super::form::FormFields;
 use super::frame::{Frame, render};
 use super::refusal::{Refusal, View};
 use super::rows::{JobRow, job_path};
-use super::words::{class_of, counted, grouped, now_ms, shown};
+use super::words::{class_of, counted, grouped, shown};
+use crate::clock::now_ms;
 use crate::place::Params;
 use crate::problem::Problem;
 use crate::state::Shared;
@@ -145,7 +146,8 @@ pub(super) async fn change(
         let SeenPreview {
             preview, left_out, ..
         } = asked.seen(&client).await?;
-        let report = Box::pin(client.bulk(preview)).await?;
+        // A job that leaves the choice after the preview above counts as unchanged in the report.
+        let report = client.bulk(preview).await?;
         Ok::<_, Problem>(asked.done_page(frame.clone(), &report, left_out))
     };
     match page.await {
@@ -201,9 +203,12 @@ impl Asked {
 
     /// Means the jobs that were there when the preview was shown.
     fn filter(&self) -> Result<JobFilter, Problem> {
+        // Ages are seen from the preview as well, so that both requests mean the same jobs.
         let filter = self.choice.filter(self.as_of_ms)?;
+        // The earlier of both, or a date in the future would let in later jobs than those of the preview.
         let until = filter.until_ms.unwrap_or(i64::MAX);
         Ok(JobFilter {
+            // No ids means every job, which `take` lets through only with `of=all`.
             ids: self.ids.clone().unwrap_or_default(),
             until_ms: Some(until.min(self.as_of_ms)),
             ..filter
@@ -224,6 +229,7 @@ impl Asked {
             ids: ids.clone(),
             ..JobFilter::default()
         };
+        // The first finds also those that meet the conditions no more: their states are named.
         let (there, matching) = (client.list(&named).await?, client.list(&filter).await?);
         let is_meant = |id: &&JobId| {
             let job = matching.iter().find(|job| job.workflow_id == **id);
@@ -327,6 +333,7 @@ impl LeftOut {
 fn is_possible(action: BulkAction, choice: &Choice) -> bool {
     let states = choice.fields().iter().filter(|(name, _)| *name == "state");
     let is_allowed = |(_, given): &Field| action.states().iter().any(|state| state.name() == given);
+    // Of several states one is enough: jobs of the others are left out of the change.
     choice.value("state").is_none() || states.into_iter().any(is_allowed)
 }
 

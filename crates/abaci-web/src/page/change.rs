@@ -40,6 +40,7 @@ pub(super) async fn cancel(State(web): State<Shared>, frame: Frame, JobPath(id):
     changed(&frame, async {
         let did = match web.client().await?.cancel(&id).await? {
             CancelOutcome::Cancelled => "cancelled",
+            // Also a second click on Cancel comes here, so that this is no refusal.
             CancelOutcome::AlreadyFinal(_) => "ended",
             CancelOutcome::NotFound => return Err(absent(id.as_str())),
         };
@@ -51,9 +52,8 @@ pub(super) async fn cancel(State(web): State<Shared>, frame: Frame, JobPath(id):
 /// Puts a job back into its queue.
 pub(super) async fn resume(State(web): State<Shared>, frame: Frame, JobPath(id): JobPath) -> View {
     changed(&frame, async {
-        let client = web.client().await?;
-        let resumed = client.resume(&id, ResumeOptions::default());
-        let did = match Box::pin(resumed).await? {
+        let resumed = web.client().await?.resume(&id, ResumeOptions::default()).await?;
+        let did = match resumed {
             ResumeOutcome::Resumed => "resumed",
             ResumeOutcome::ResumedOn(_) => "moved",
             ResumeOutcome::Refused(_) => "stays",
@@ -138,6 +138,7 @@ pub(super) async fn limit(
 impl RateForm {
     fn rate(&self) -> Result<Option<Rate>, Problem> {
         let (starts, seconds) = (self.starts.trim(), self.seconds.trim());
+        // One empty field of two is a mistake: it falls through to the refusal of that field.
         if starts.is_empty() && seconds.is_empty() {
             return Ok(None);
         }
@@ -177,6 +178,7 @@ pub(super) async fn kill(
 ) -> View {
     changed(&frame, async {
         let FormFields(KillForm { worker }) = fields?;
+        // The route is there in a demonstration alone, so this refusal is for a mistake of ours.
         let absent = || Problem::new(Kind::NotFound, "this is no demonstration");
         let kill = web.kill.as_ref().ok_or_else(absent)?;
         let killed = kill(worker).await;

@@ -3,9 +3,7 @@
 use durable_jobs::client::{Ended, Throughput};
 
 use super::words::{counted, grouped};
-
-/// So many minutes are shown.
-const MINUTES: usize = 15;
+use crate::standing::MINUTES;
 
 /// The height of the highest bar.
 const HEIGHT: f64 = 56.0;
@@ -91,13 +89,14 @@ fn by_minute(seen: &Throughput) -> Vec<(i64, Ended)> {
     let mut minutes: Vec<(i64, Ended)> = Vec::new();
     for (span, place) in seen.spans.iter().zip(0i64..) {
         let at_ms = seen.since_ms + place * seen.span_ms;
+        // Spans begin at quarters of a minute, so that their fifteen minutes may touch sixteen of the clock.
         let minute = at_ms - at_ms.rem_euclid(MINUTE_MS);
         match minutes.last_mut() {
             Some((last, ended)) if *last == minute => *ended = add(*ended, *span),
             _ => minutes.push((minute, *span)),
         }
     }
-    if minutes.len() > MINUTES {
+    if minutes.len() > MINUTES as usize {
         minutes.remove(0);
     }
     minutes

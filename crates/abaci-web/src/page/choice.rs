@@ -7,7 +7,7 @@ use durable_jobs::record::{DateError, DetailFilter};
 use durable_jobs::{JobFilter, State};
 use fibonacci_jobs::IndexRange;
 
-use super::words::{grouped, shown, whole_moment};
+use super::words::{grouped, shown, ungrouped, whole_moment};
 use crate::api;
 use crate::place::Params;
 use crate::problem::Problem;
@@ -106,6 +106,7 @@ impl Choice {
         let others = self.fields.iter().filter(|(known, _)| *known != name).cloned();
         let fields = others.chain(value.map(|value| (name, value.to_owned())));
         let mut fields: Vec<Field> = fields.collect();
+        // Equal choices have equal addresses; the sort is stable, so that several tags keep their order.
         fields.sort_by_key(|(name, _)| CONDITIONS.iter().position(|known| known == name));
         Self { fields }
     }
@@ -189,11 +190,18 @@ fn moment(text: &str, now_ms: i64) -> Result<i64, DateError> {
     api::moment(&whole_moment(text), now_ms)
 }
 
-/// Reads a search for indices: digits, which may be in groups, with `n=` or without, or a range of them. The beginning of an
-/// id may be of digits, too, but begins with a zero for the next centuries.
+/// Reads a search for indices: digits, which may be in groups of three, with `n=` or without, or a range of them. The
+/// beginning of an id may be of digits, too, but begins with a zero for the next centuries.
 fn indices_in(text: &str) -> Option<RangeInclusive<u64>> {
     let text = text.strip_prefix("n=").unwrap_or(text);
-    let text: String = text.chars().filter(|sign| !matches!(sign, ',' | ' ')).collect();
+    let plain = |index: &str| ungrouped(index.trim());
+    let text = match text.split_once("..") {
+        Some((first, end)) => {
+            let (sign, last) = end.strip_prefix('=').map_or(("..", end), |last| ("..=", last));
+            plain(first)? + sign + &plain(last)?
+        }
+        None => plain(text)?,
+    };
     let is_index = text == "0" || text.starts_with("0..") || !text.starts_with('0');
     let range = IndexRange::or_index(&text).ok().filter(|_| is_index);
     range.map(IndexRange::indices)
@@ -222,6 +230,9 @@ mod tests {
             ("10..=20", Some(10..=20)),
             ("10 .. 20", Some(10..=19)),
             ("0..=9", Some(0..=9)),
+            ("1,000 ..= 2,000", Some(1000..=2000)),
+            ("10,20,30", None),
+            ("10 20", None),
             ("20..10", None),
             ("01", None),
             ("01a2", None),

@@ -29,6 +29,7 @@ pub(super) fn estimate(entries: &[Entry]) -> Vec<String> {
         .unwrap_or_default();
     let memory = entries
         .iter()
+        // The most of one: in one slot they run one after the other.
         .map(|entry| entry.request.cost().memory_bytes)
         .max()
         .unwrap_or_default();

@@ -17,6 +17,7 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for FormFields<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
+        // Read before axum sees it, which has another limit and no time for all of a body.
         let bytes = bytes_of(body, &parts.headers).await?;
         let request = Request::from_parts(parts, Body::from(bytes));
         match Form::from_request(request, state).await {

@@ -9,8 +9,9 @@ use serde::Deserialize;
 use tracing::error;
 
 use super::assets::{ICON, SCRIPT, STYLE};
-use super::words::{ShownTime, now_ms};
+use super::words::ShownTime;
 use crate::access::Access;
+use crate::clock::now_ms;
 use crate::guard::Rights;
 use crate::state::Shared;
 
@@ -81,6 +82,7 @@ impl Frame {
             role,
             is_show: false,
             did: None,
+            // The address names a host and a database, which only those who may read are to know.
             database: if rights == Rights::LogIn {
                 String::new()
             } else {
@@ -94,6 +96,7 @@ impl Frame {
     pub(super) fn views(&self) -> Vec<HeadLink> {
         let links = VIEWS
             .into_iter()
+            // A read-only server has no such route.
             .filter(|(name, _)| *name != "Submit" || self.role != PageRole::ReadOnly);
         let links = links.map(|(name, href)| HeadLink {
             name,
@@ -132,6 +135,7 @@ impl FromRequestParts<Shared> for Frame {
     type Rejection = std::convert::Infallible;
 
     async fn from_request_parts(parts: &mut Parts, web: &Shared) -> Result<Self, Self::Rejection> {
+        // The guard has put them in; without it a view shows the least.
         let rights = parts.extensions.get().copied().unwrap_or(Rights::LogIn);
         let did = Query::<Did>::try_from_uri(&parts.uri)
             .ok()

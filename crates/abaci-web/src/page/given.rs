@@ -2,15 +2,13 @@
 
 use durable_jobs::JobId;
 use durable_jobs::client::{Delay, NewJob, Priority};
-use durable_jobs::record::{Date, Label};
+use durable_jobs::record::{Date, Label, shorten};
 use fibonacci_jobs::Limits;
 use fibonacci_jobs::record::{Algorithm, Entry, parse_priority};
 use serde::Deserialize;
 
 use super::words::{self, counted, grouped, shown};
-
-/// The most lines of a form.
-const MOST_LINES: usize = 10_000;
+use crate::api::MAX_JOBS;
 
 /// The number of refused lines that are told.
 const MOST_ERRORS: usize = 5;
@@ -70,6 +68,7 @@ impl Given {
 
     /// Reads the form; every refusal at once.
     pub(super) fn read(&self, limits: Limits) -> Result<ReadJobs, Box<Errors>> {
+        // A refused field goes on with its default, so that the others are read and refused as well.
         let mut errors = Errors::default();
         let algorithm = match self.algorithm.trim() {
             "" => None,
@@ -116,17 +115,18 @@ impl Given {
             .numbers
             .lines()
             .enumerate()
+            // Numbered before empty lines are left out, as the field shows them.
             .map(|(position, line)| (position + 1, line.trim()));
         let lines: Vec<(usize, &str)> = lines.filter(|(_, line)| !line.is_empty()).collect();
         let (mut entries, mut refused) = (Vec::new(), Vec::new());
         if lines.is_empty() {
             refused.push("there is no number; give n, or several, one a line".to_owned());
         }
-        if lines.len() > MOST_LINES {
+        if lines.len() > MAX_JOBS {
             refused.push(format!(
                 "{} lines are too many; give {} at a time",
                 grouped(lines.len() as u64),
-                grouped(MOST_LINES as u64)
+                grouped(MAX_JOBS as u64)
             ));
             return (entries, refused);
         }
@@ -167,6 +167,7 @@ fn delay_in(text: &str) -> Result<Option<Delay>, String> {
     if text.is_empty() {
         return Ok(None);
     }
+    // A time has units, and a date is written without, so that none is taken for the other.
     if let Ok(time) = humantime::parse_duration(text) {
         return Ok(Some(Delay::For(time)));
     }
@@ -177,12 +178,16 @@ fn delay_in(text: &str) -> Result<Option<Delay>, String> {
 }
 
 fn read_line(line: &str, algorithm: Option<Algorithm>, limits: Limits) -> Result<Entry, String> {
-    // Digits may be in groups, as the page itself writes them.
-    let is_grouped = line.bytes().all(|byte| byte.is_ascii_digit() || byte == b',');
-    let plain = if is_grouped {
-        line.replace(',', "")
-    } else {
-        line.to_owned()
+    // Digits may be in groups, as the page itself writes them; the commas of JSON are its own.
+    let plain = match words::ungrouped(line) {
+        Some(plain) => plain,
+        None if line.starts_with('{') => line.to_owned(),
+        None => {
+            let given = shorten(line);
+            return Err(format!(
+                "n is {given:?}, which is no number; give one number a line, with commas as in 1,000,000 or without"
+            ));
+        }
     };
     let entry = Entry::read(&plain, algorithm).map_err(|error| error.message)?;
     limits.check(&entry.request).map_err(|error| error.to_string())?;
@@ -218,6 +223,16 @@ mod tests {
                 .all(|(error, line)| error.starts_with(line))
         );
         assert!(!errors.numbers.concat().contains('\u{202e}'));
+    }
+
+    #[test]
+    fn several_numbers_in_a_line_are_no_number() {
+        let errors = given("7\n10,20,30").read(Limits::default()).err().unwrap();
+        let said = errors.numbers.concat();
+        assert!(
+            said.starts_with("line 2: ") && said.contains("10,20,30") && said.contains("one number a line"),
+            "{said}"
+        );
     }
 
     #[test]

@@ -48,6 +48,7 @@ impl Situation<'_> {
 
     fn working(&self, taking: u64) -> (&'static str, String) {
         let workers = self.workers_in_words(taking);
+        // A job that waits for a slot or a rate is no trouble; one that no worker attends to needs somebody.
         if let Some(oldest) = self.oldest.filter(|oldest| oldest.lacking().is_some()) {
             let why = reason(oldest, self.now_ms);
             return (
@@ -62,6 +63,7 @@ impl Situation<'_> {
                 format!("{workers}; queue {name} is paused with {jobs} waiting."),
             );
         }
+        // Those that take jobs are some of all, so the difference is not below 0.
         match self.workers.len() as u64 - taking {
             0 => ("ok", format!("Healthy: {workers}.")),
             others => ("warn", format!("{workers}; {}.", self.others_in_words(others))),
@@ -84,6 +86,7 @@ impl Situation<'_> {
         let count = |count: u64, one: &str, several: &str| {
             (count > 0).then(|| format!("{} {}", grouped(count), if count == 1 { one } else { several }))
         };
+        // A worker that takes no jobs is in one of three states, so the rest of the others drains.
         let (gone, silent) = (in_state("gone"), in_state("silent"));
         let parts = [
             count(gone, "is gone", "are gone"),
@@ -95,6 +98,7 @@ impl Situation<'_> {
 }
 
 fn capitalized(mut sentence: String) -> String {
+    // Sentences are of ours and begin with ASCII; another first sign would stay as it is.
     if let Some(first) = sentence.get_mut(..1) {
         first.make_ascii_uppercase();
     }

@@ -11,7 +11,8 @@ use super::frame::{Frame, render};
 use super::refusal::{Refusal, View};
 use super::rows::{JobRow, Share, Tag};
 use super::timeline::{BAND, Start, Timeline};
-use super::words::{self, ShownTime, grouped, now_ms, shown};
+use super::words::{self, ShownTime, grouped, shown};
+use crate::clock::now_ms;
 use crate::place::JobPath;
 use crate::state::Shared;
 use crate::views::{fields_of, segment};
@@ -134,6 +135,7 @@ impl SeenJob {
             steps,
         } = self.detail;
         let input = fields_of(&job.details);
+        // A job of another type has a result of another form, which is shown as its JSON.
         let known = result.as_ref().and_then(|result| result.read::<JobResult>().ok());
         let output = result.filter(|_| known.is_none());
         JobPage {
@@ -178,6 +180,7 @@ impl SeenJob {
 
 impl Value {
     fn of(result: JobResult, id: &str) -> Self {
+        // A value that is not in the row is longer still, so that its ends are shown as well.
         let ends = match &result.value {
             Some(value) if value.len() <= WHOLE => None,
             _ => Some((shown(&result.head), shown(&result.tail))),
@@ -219,6 +222,7 @@ fn rows_of(steps: &[StepRecord], now_ms: i64) -> Vec<StepRow> {
         rows.extend(tail.iter().map(|step| StepRow::of(step, now_ms)));
     }
     if rows.len() > MOST_STEPS {
+        // The end first: what is split off before it would move its place.
         let tail = rows.split_off(rows.len() - MOST_STEPS / 2);
         let others = rows.split_off(MOST_STEPS / 2);
         rows.push(StepRow::of_hidden(others.len()));
@@ -255,6 +259,7 @@ impl StepRow {
     /// Puts equal steps into one row; nothing for none.
     fn of_many(steps: &[StepRecord], now_ms: i64) -> Option<Self> {
         let (first, last) = (steps.first()?, steps.last()?);
+        // From the first to the last, so that the time between steps counts as well.
         let took = first.started_at_ms.zip(last.completed_at_ms);
         let place = |step: &StepRecord| grouped(u64::try_from(step.id).unwrap_or_default());
         Some(Self {

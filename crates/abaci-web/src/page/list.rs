@@ -15,7 +15,8 @@ use super::choice::{self, Choice, Field};
 use super::frame::{Frame, render};
 use super::refusal::{Refusal, View};
 use super::rows::JobRow;
-use super::words::{grouped, now_ms, shown};
+use super::words::{grouped, shown};
+use crate::clock::now_ms;
 use crate::place::Params;
 use crate::problem::Problem;
 use crate::state::Shared;
@@ -90,8 +91,10 @@ pub(super) async fn jobs(State(web): State<Shared>, frame: Frame, params: Result
     let has_blank = params.has_blank();
     let choice = Choice::take(&mut params).map_err(refuse)?;
     let after = params.read("after", str::parse::<Cursor>).map_err(refuse)?;
+    // It is the frame's: the word for the change just made, and no condition.
     params.take_all("did");
     params.end(choice::KNOWN).map_err(refuse)?;
+    // The new address has no empty field, so that it leads on no more than once.
     if has_blank {
         // The address of a form has all of its fields; this one can be shared.
         return Ok(Redirect::to(&choice.path("/jobs", &[])).into_response());
@@ -112,6 +115,7 @@ impl FoundJobs {
             limit,
             ..filter.clone()
         });
+        // Outside of the future, so that what was found in the time is kept when it is over.
         let mut jobs = Vec::new();
         let all = async {
             while let Some(page) = pages.next().await? {
@@ -124,10 +128,12 @@ impl FoundJobs {
         ended.unwrap_or(Ok(()))?;
         let has_more = jobs.len() > PAGE as usize;
         jobs.truncate(PAGE as usize);
+        // Where the time was over, the list goes on at the place that was looked at last, found or not.
         let next = match jobs.last() {
             Some(last) if has_more => Some(Cursor::of(last)),
             _ => pages.place().filter(|_| is_cut).cloned(),
         };
+        // A first page that is the last one has all jobs, and no statement has to count them.
         let is_whole = filter.after.is_none() && !has_more && !is_cut;
         let count = if is_whole {
             Some(JobCount::Exactly(jobs.len() as u64))
@@ -168,6 +174,7 @@ async fn count(client: &Client, filter: JobFilter) -> Result<Option<JobCount>, E
         return Ok(None);
     }
     let all = JobFilter {
+        // The heading counts the whole list, on each of its pages.
         after: None,
         ..filter
     };

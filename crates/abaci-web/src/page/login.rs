@@ -1,23 +1,19 @@
 //! Logging in by a one-time code or by the token, and out.
 
 use askama::Template;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
 use serde::Deserialize;
 
 use super::form::FormFields;
 use super::frame::{Frame, go, render};
+use super::refusal::{Refusal, View};
 use crate::access::{Access, SESSION_LIFE};
 use crate::guard::{cookies, is_by_tls};
+use crate::place::Params;
 use crate::problem::Problem;
 use crate::state::Shared;
-
-/// The query of a login.
-#[derive(Deserialize)]
-pub(super) struct LoginQuery {
-    code: Option<String>,
-}
 
 /// The form of a login.
 #[derive(Deserialize)]
@@ -45,9 +41,11 @@ pub(super) async fn login(
     frame: Frame,
     method: Method,
     headers: HeaderMap,
-    Query(given): Query<LoginQuery>,
-) -> Response {
-    match given.code {
+    params: Result<Params, Problem>,
+) -> View {
+    let code = params.and_then(|mut params| params.take("code"));
+    let code = code.map_err(|problem| Refusal::new(&frame, problem))?;
+    Ok(match code {
         None => form(frame, None),
         // A preview of links asks for the head alone, and logs nobody in.
         Some(_) if method == Method::HEAD => form(frame, None),
@@ -56,7 +54,7 @@ pub(super) async fn login(
             let refusal = "This address was used before, is over ten minutes old or of another server; make a new one with: abaci web url";
             form(frame, Some(refusal))
         }
-    }
+    })
 }
 
 /// Takes the token of the form.
@@ -67,6 +65,7 @@ pub(super) async fn take_token(
     fields: Result<FormFields<LoginForm>, Problem>,
 ) -> Response {
     match fields {
+        // A copied token often brings a line break along, and no token has white space.
         Ok(FormFields(LoginForm { token })) if web.access.token().is(token.trim()) => {
             logged_in(&web.access, &headers)
         }
@@ -86,6 +85,7 @@ pub(super) async fn logout(State(web): State<Shared>, headers: HeaderMap) -> Res
     for (_, session) in cookies(&headers).filter(|(key, _)| *key == name) {
         web.access.end_session(session);
     }
+    // An age of 0 takes it from the browser; the session itself is over by what was noted above.
     let cookie = Cookie {
         value: "",
         seconds: 0,
@@ -103,6 +103,7 @@ fn form(frame: Frame, refusal: Option<&'static str>) -> Response {
 }
 
 fn logged_in(access: &Access, headers: &HeaderMap) -> Response {
+    // The form is a page of ours, so that the browser sends the cookie along with this redirection.
     with_session(go("/", "in"), access, headers)
 }
 

@@ -9,8 +9,9 @@ use super::frame::{Frame, render};
 use super::health::{FleetHealth, Situation};
 use super::refusal::{Refusal, View};
 use super::rows::{JobRow, WorkerCard};
-use super::words::{self, grouped, now_ms};
-use crate::standing::Standing;
+use super::words::{self, grouped};
+use crate::clock::now_ms;
+use crate::standing::{MINUTES, Standing};
 use crate::state::Shared;
 
 #[derive(Template)]

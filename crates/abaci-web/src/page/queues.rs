@@ -49,6 +49,7 @@ impl QueueRow {
             queued: grouped(queue.queued),
             running: grouped(queue.running),
             limits: words::limits(limits),
+            // Not in groups as elsewhere: the form sends it back as it stands.
             starts: queue.rate.map(|rate| rate.starts.to_string()).unwrap_or_default(),
             seconds: queue
                 .rate

@@ -73,6 +73,7 @@ impl IntoResponse for Refusal {
 pub(crate) async fn refusals(State(web): State<Shared>, request: Request, next: Next) -> Response {
     let (is_for_people, method) = (is_for_people(&request), request.method().clone());
     let mut response = next.run(request).await;
+    // A view that fails is a page already, and leaves no problem behind.
     let problem = response.extensions_mut().remove::<Problem>();
     let Some(problem) = problem.filter(|_| is_for_people) else {
         return response;
@@ -83,9 +84,11 @@ pub(crate) async fn refusals(State(web): State<Shared>, request: Request, next: 
     frame.is_address = method == Method::GET;
     let page = RefusalPage::of(frame, problem).render();
     let (mut parts, body) = response.into_parts();
+    // Where no page can be written, the JSON still says what is wrong.
     let Ok(text) = page else {
         return Response::from_parts(parts, body);
     };
+    // A length that is set is that of the JSON; other headers, such as Retry-After, hold for the page, too.
     parts.headers.remove(header::CONTENT_LENGTH);
     let html = HeaderValue::from_static("text/html; charset=utf-8");
     parts.headers.insert(header::CONTENT_TYPE, html);

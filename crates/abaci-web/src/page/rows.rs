@@ -87,6 +87,7 @@ impl JobRow {
             .zip(until)
             .map(|(from, to)| words::span(from, to));
         Self {
+            // As it is, since the script compares it with ids of events; the template escapes it.
             id: job.workflow_id.to_string(),
             href: job_path(job.workflow_id.as_str()),
             short_id: words::short_id(job.workflow_id.as_str()),

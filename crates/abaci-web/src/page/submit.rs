@@ -62,6 +62,7 @@ pub(super) async fn submit(
                 whole: Some(problem.detail),
                 ..Errors::default()
             };
+            // Under the old key, which names jobs that are there, a changed form would be refused again.
             let key = JobId::fresh().to_string();
             Ok(page(frame, Given { key, ..given }, errors, Vec::new()))
         }
@@ -95,6 +96,7 @@ async fn queue(web: &Web, read: &ReadJobs, key: &str) -> Result<String, Problem>
     if let [entry] = read.entries.as_slice() {
         let id = match &entry.id {
             Some(id) => id.clone(),
+            // A key that somebody changed to no id protects from no second click, and does no other harm.
             None => key.parse().unwrap_or_else(|_| JobId::fresh()),
         };
         let path = job_path(id.as_str());

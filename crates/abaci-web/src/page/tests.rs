@@ -308,6 +308,21 @@ fn hostile_texts_of_a_job_are_inert() {
 }
 
 #[test]
+fn a_job_of_any_moment_is_drawn() {
+    for at in [i64::MIN, i64::MAX] {
+        let job = Job {
+            created_at_ms: at,
+            started_at_ms: Some(at),
+            completed_at_ms: Some(at),
+            delayed_until_ms: Some(at),
+            ..job(State::Failed)
+        };
+        let page = written(seen(job), Rights::Read);
+        assert!(page.contains("Attempt 2") && !page.contains("NaN"), "{page}");
+    }
+}
+
+#[test]
 fn nothing_of_a_page_needs_what_the_policy_forbids() {
     let mut seen = seen(job(State::Succeeded));
     seen.detail.steps = vec![step(0, "compute", NOW - 3_900)];

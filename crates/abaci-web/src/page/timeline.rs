@@ -128,10 +128,12 @@ impl Timeline {
         let until = job.completed_at_ms.filter(|_| is_over).unwrap_or(now_ms);
         let last_step = detail.steps.iter().filter_map(|step| step.completed_at_ms).max();
         let first_step = detail.steps.iter().filter_map(|step| step.started_at_ms).min();
+        // Steps may be older than the starts, of which only the last hundred are known.
         let first_run = [began, first_step].into_iter().flatten().min();
         let scale = Scale::new(
             job.created_at_ms,
             first_run.unwrap_or(until),
+            // Workers date steps by their own clocks, which may be ahead of the database's.
             until.max(last_step.unwrap_or(until)),
         );
         let mut rows = vec![waited(job, first_run.unwrap_or(until), &scale)];
@@ -191,6 +193,7 @@ fn started(start: &Start, now_ms: i64, scale: &Scale) -> Row {
 fn earlier(detail: &JobDetail, starts: &[Start], scale: &Scale) -> Option<Row> {
     let first = starts
         .first()
+        // Where no start is known, all of them come before.
         .map_or(detail.job.attempts.saturating_add(1), |start| start.number);
     let number = first.saturating_sub(1);
     let before = starts.first().map_or(i64::MAX, |start| start.from_ms);
@@ -219,6 +222,7 @@ fn earlier(detail: &JobDetail, starts: &[Start], scale: &Scale) -> Option<Row> {
 fn recorded(steps: &[StepRecord], time: std::ops::Range<i64>, scale: &Scale) -> Option<Row> {
     let within: Vec<&StepRecord> = steps
         .iter()
+        // By their times, since a recorded step does not say which start it was of.
         .filter(|step| step.started_at_ms.is_some_and(|at| time.contains(&at)))
         .collect();
     if within.is_empty() {
@@ -283,6 +287,9 @@ struct Scale {
 
 impl Scale {
     fn new(from: i64, first: i64, to: i64) -> Self {
+        // A row may name any moment, also the last one, after which there is no other.
+        let from = from.min(i64::MAX - 1);
+        // Without a length, shares would be divided by zero, and `clamp` wants its ends in order.
         let to = to.max(from + 1);
         let first = first.clamp(from, to);
         let natural = words::seconds_between(from, first) / words::seconds_between(from, to);
@@ -316,6 +323,7 @@ impl Scale {
     }
 
     fn bar(&self, class: &'static str, from: i64, to: i64) -> Bar {
+        // Also a bar that begins at the right end is seen.
         let x = self.share(from).min(1.0 - THINNEST);
         let width = (self.share(to) - x).max(THINNEST);
         Bar {

@@ -1,6 +1,6 @@
 //! Numbers, times and reasons as people read them.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use durable_jobs::client::{Limit, Rate, Waiting};
 use durable_jobs::record::{Date, WaitReason, about, visible};
@@ -50,12 +50,6 @@ impl ShownTime {
     }
 }
 
-/// The time now in milliseconds since 1970.
-pub(super) fn now_ms() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
-}
-
 /// Makes a text of a job fit to be shown: what would hide or turn the direction of writing is written by its number.
 pub(super) fn shown(text: &str) -> String {
     visible(text).into_owned()
@@ -63,6 +57,7 @@ pub(super) fn shown(text: &str) -> String {
 
 /// Shortens an id for a table: `01a209ec…3fff`.
 pub(super) fn short_id(id: &str) -> String {
+    // By characters: an id may be any text, and a place in its bytes within a character would panic.
     let letters: Vec<char> = id.chars().collect();
     match (
         letters.len() > 20,
@@ -91,6 +86,18 @@ pub(super) fn grouped(number: u64) -> String {
     grouped
 }
 
+/// Takes the commas out of a number in groups of three digits, such as `1,000,000`; nothing where they stand elsewhere, as
+/// between several numbers. A text without commas stays as it is.
+pub(super) fn ungrouped(text: &str) -> Option<String> {
+    let Some((first, others)) = text.split_once(',') else {
+        return Some(text.to_owned());
+    };
+    let is_digits = |group: &str| group.bytes().all(|byte| byte.is_ascii_digit());
+    let is_first = (1..=3).contains(&first.len()) && !first.starts_with('0') && is_digits(first);
+    let is_other = |group: &str| group.len() == 3 && is_digits(group);
+    (is_first && others.split(',').all(is_other)).then(|| text.replace(',', ""))
+}
+
 /// Writes a number of things, such as `1 job` or `12 jobs`.
 pub(super) fn counted(number: u64, thing: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
@@ -104,6 +111,7 @@ pub(super) fn took(seconds: f64) -> String {
         ..0.1 => format!("{:.1} ms", seconds * 1e3),
         0.1..1.0 => format!("{:.0} ms", seconds * 1e3),
         1.0..60.0 => format!("{seconds:.1} s"),
+        // Rounded down, or 119.6 s would be `1 min 60 s`.
         60.0..3600.0 => format!(
             "{:.0} min {:.0} s",
             (seconds / 60.0).floor(),
@@ -295,7 +303,10 @@ fn relative(milliseconds: i64, now_ms: i64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use durable_jobs::record::Details;
+
     use super::*;
+    use crate::views::fields_of;
 
     #[test]
     fn numbers_and_times_are_written_for_people() {
@@ -313,6 +324,23 @@ mod tests {
     }
 
     #[test]
+    fn only_commas_between_groups_of_three_digits_are_taken_out() {
+        for (text, plain) in [
+            ("1,000", Some("1000")),
+            ("12,345,678", Some("12345678")),
+            ("1000", Some("1000")),
+            ("mine", Some("mine")),
+        ] {
+            assert_eq!(ungrouped(text).as_deref(), plain, "{text}");
+        }
+        for text in [
+            "10,20,30", "1,00", "1000,000", "1,000,", ",000", "0,001", "1,+10", "1, 000",
+        ] {
+            assert_eq!(ungrouped(text), None, "{text}");
+        }
+    }
+
+    #[test]
     fn a_moment_is_in_utc_and_relative() {
         let moment = ShownTime::of(1_795_409_729_100, 1_795_409_743_100);
         assert_eq!(moment.text, "2026-11-23 04:55:29 UTC");
@@ -322,6 +350,16 @@ mod tests {
         for wrong in [i64::MIN, i64::MAX, -1] {
             assert!(!ShownTime::of(wrong, 0).text.is_empty());
         }
+    }
+
+    #[test]
+    fn a_job_whose_input_cannot_be_read_has_the_title_of_its_type() {
+        let unread = Details::default()
+            .with("n", Value::Null)
+            .with("algorithm", Value::Null);
+        assert_eq!(title("its_type", &fields_of(&unread)), "its_type");
+        let read = Details::default().with("n", 46);
+        assert_eq!(title("its_type", &fields_of(&read)), "F(46)");
     }
 
     #[test]

@@ -6,7 +6,8 @@ use axum::extract::State;
 use super::frame::{Frame, render};
 use super::refusal::{Refusal, View};
 use super::rows::WorkerCard;
-use super::words::{counted, now_ms};
+use super::words::counted;
+use crate::clock::now_ms;
 use crate::state::Shared;
 
 #[derive(Template)]

@@ -42,6 +42,38 @@ impl Drop for EndOnPanic {
     }
 }
 
+/// Submits jobs until the server has given up a connection that nobody reads from.
+#[track_caller]
+fn submit_until_ended(site: &Site, silent: &TcpStream) {
+    let many = json!(vec![json!({"n": 1}); 300]);
+    // Megabytes fit into the buffers on the way.
+    let deadline = Deadline::after(Duration::from_mins(2));
+    deadline.eventually("the end of a connection", || {
+        site.submit(&many);
+        !is_kept(silent)
+    });
+}
+
+/// The changes that a listener was told.
+#[derive(Default)]
+struct Told {
+    /// The times that each job was told.
+    times: HashMap<String, u32>,
+    /// The times that all jobs were to be read anew.
+    resets: usize,
+}
+
+impl Told {
+    fn hear(&mut self, json: &str) {
+        let told: Value = serde_json::from_str(json).unwrap();
+        self.resets += usize::from(told["reset"] == true);
+        for job in told["jobs"].as_array().unwrap() {
+            let id = job["id"].as_str().unwrap().to_owned();
+            *self.times.entry(id).or_default() += 1;
+        }
+    }
+}
+
 #[test]
 fn a_listener_that_never_reads_is_ended_and_others_go_on() {
     let site = Site::shaped(Access::new(token()), |server| {
@@ -53,17 +85,11 @@ fn a_listener_that_never_reads_is_ended_and_others_go_on() {
     let other = listen();
     let end = EndOnPanic(other.try_clone().unwrap());
     let (last, is_heard) = (OnceLock::new(), AtomicBool::new(false));
-    let (mut times, mut resets) = (HashMap::<String, u32>::new(), 0);
+    let mut told = Told::default();
     thread::scope(|threads| {
         threads.spawn(|| {
             let _end = end;
-            let many = json!(vec![json!({"n": 1}); 300]);
-            // Megabytes fit into the buffers on the way.
-            let deadline = Deadline::after(Duration::from_mins(2));
-            deadline.eventually("the end of a connection", || {
-                site.submit(&many);
-                !is_kept(&silent)
-            });
+            submit_until_ended(&site, &silent);
             last.set(site.submit(&json!({"n": 1})).remove(0)).unwrap();
             // The listener may have heard of that one before it looks.
             site.submit(&json!({"n": 1}));
@@ -72,15 +98,11 @@ fn a_listener_that_never_reads_is_ended_and_others_go_on() {
             });
         });
         for json in data(other) {
-            let told: Value = serde_json::from_str(&json).unwrap();
-            resets += usize::from(told["reset"] == true);
-            for job in told["jobs"].as_array().unwrap() {
-                *times.entry(job["id"].as_str().unwrap().to_owned()).or_default() += 1;
-            }
+            told.hear(&json);
             // The last one may be among those that are to be read anew.
             if last
                 .get()
-                .is_some_and(|last| resets > 0 || times.contains_key(last))
+                .is_some_and(|last| told.resets > 0 || told.times.contains_key(last))
             {
                 break;
             }
@@ -88,15 +110,15 @@ fn a_listener_that_never_reads_is_ended_and_others_go_on() {
         is_heard.store(true, Ordering::Relaxed);
     });
     assert!(
-        times.values().all(|times| *times == 1),
+        told.times.values().all(|times| *times == 1),
         "something was told twice"
     );
     // An open transaction of another test may have kept so many changes back that they are to be read anew.
     let count = usize::try_from(site.count("dbos.workflow_status")).unwrap();
     assert!(
-        times.len() + 1 >= count || resets > 0,
+        told.times.len() + 1 >= count || told.resets > 0,
         "{} of {count} were told",
-        times.len()
+        told.times.len()
     );
 }
 
@@ -226,6 +248,24 @@ fn an_outage_without_a_change_is_told_and_taken_back() {
             .unwrap();
         assert!(!json.contains("reset"), "{json}");
     }
+}
+
+#[test]
+fn a_listener_of_a_job_hears_the_end_of_an_outage() {
+    let site = Site::new();
+    let id = site.submit(&json!({"n": 10})).remove(0);
+    let mut listener = lines(site.get(&format!("/api/v1/jobs/{id}/events")).start());
+    assert_eq!(next_event(&mut listener).unwrap().1, "state");
+    site.database
+        .psql("alter table dbos.workflow_status rename to away");
+    while next_event(&mut listener).unwrap().1 != "outage" {}
+    site.database
+        .psql("alter table dbos.away rename to workflow_status");
+    let (_, name, json) = next_event(&mut listener).unwrap();
+    assert!(
+        name == "state" && json.contains("\"state\":\"queued\""),
+        "{name} {json}"
+    );
 }
 
 #[test]

@@ -302,6 +302,9 @@ fn a_browser_is_shown_refusals_as_pages_and_others_problems() {
         );
     }
     html(site.get("/api/v1/nothing")).send().problem(404, "not-found");
+    let twice = site.get("/login?code=a&code=b").send();
+    assert_eq!(twice.status, 422);
+    has(&twice.text(), &["code: given twice", "</html>"]);
     let login = html(closed.get("/jobs")).send();
     assert_eq!((login.status, login.header("location")), (303, Some("/login")));
     assert!(

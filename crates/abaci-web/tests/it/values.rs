@@ -1,6 +1,10 @@
 //! The digits of values.
 
+use std::fs::OpenOptions;
 use std::io::Read;
+use std::net::Shutdown;
+use std::path::PathBuf;
+use std::process::Command;
 
 use serde_json::json;
 use testkit::eventually;
@@ -27,7 +31,7 @@ fn spoil(site: &Site) {
     std::fs::write(&path, digits).unwrap();
 }
 
-fn artifact(site: &Site) -> std::path::PathBuf {
+fn artifact(site: &Site) -> PathBuf {
     let uri = site
         .database
         .psql("select output::jsonb -> 'artifact' ->> 'uri' from dbos.workflow_status limit 1");
@@ -43,9 +47,6 @@ fn every_part_of_a_value_is_the_one_that_was_asked_for() {
         let all = site.get(&path).send();
         assert_eq!(all.status, 200);
         let (digits, tag) = (all.text(), all.header("etag").unwrap().to_owned());
-        assert_eq!(tag.len(), 66);
-        assert_eq!(all.header("content-length"), Some(&*digits.len().to_string()));
-        assert_eq!(all.header("content-type"), Some("text/plain; charset=utf-8"));
         let length = digits.len();
         for (query, expected) in [
             ("?head=7", &digits[..7]),
@@ -82,13 +83,28 @@ fn every_part_of_a_value_is_the_one_that_was_asked_for() {
             beyond.header("content-range"),
             Some(&*format!("bytes */{length}"))
         );
+    }
+}
+
+#[test]
+fn a_value_that_is_known_or_only_asked_about_is_not_sent() {
+    let site = Site::new();
+    let _worker = site.worker();
+    for n in [300, LARGE] {
+        let path = computed(&site, n);
+        let all = site.get(&path).send();
+        assert_eq!(all.status, 200);
+        let (length, tag) = (all.text().len().to_string(), all.header("etag").unwrap());
+        assert_eq!(tag.len(), 66);
+        assert_eq!(all.header("content-length"), Some(&*length));
+        assert_eq!(all.header("content-type"), Some("text/plain; charset=utf-8"));
         let known = site
             .get(&path)
             .header("if-none-match", &format!("\"x\", {tag}"))
             .send();
         assert_eq!((known.status, known.body.len()), (304, 0));
         let head = site.request("HEAD", &path).send();
-        assert_eq!(head.header("content-length"), Some(&*length.to_string()));
+        assert_eq!(head.header("content-length"), Some(&*length));
         assert_eq!((head.status, head.body.len()), (200, 0));
     }
 }
@@ -147,6 +163,80 @@ fn a_value_that_was_changed_is_never_sent_to_its_end() {
         !verified.to_string().contains("file://"),
         "a place is told: {verified}"
     );
+}
+
+#[test]
+fn a_value_in_the_row_is_checked_before_it_is_sent() {
+    let site = Site::new();
+    let _worker = site.worker();
+    let path = computed(&site, 300);
+    let digits = site.get(&path).send().text();
+    let (length, quoted) = (digits.len(), format!("\"{digits}\""));
+    let backwards: String = quoted.chars().rev().collect();
+    let set = |field: &str, json: &str| {
+        site.database.psql(&format!(
+            "update dbos.workflow_status set output = jsonb_set(output::jsonb, '{{{field}}}', '{json}')::text"
+        ));
+    };
+    for (field, right, wrong) in [
+        ("digits", length.to_string(), (length - 1).to_string()),
+        ("digits", length.to_string(), (length + 1).to_string()),
+        ("value", quoted, backwards),
+    ] {
+        set(field, &wrong);
+        for query in ["", "?head=5"] {
+            let answer = site.get(&format!("{path}{query}")).send();
+            answer.problem(500, "internal");
+        }
+        set(field, &right);
+        assert_eq!(site.get(&path).send().text(), digits);
+    }
+}
+
+#[test]
+fn an_artifact_of_another_length_than_its_value_is_not_sent() {
+    let site = Site::new();
+    let _worker = site.worker();
+    let path = computed(&site, LARGE);
+    site.database.psql(
+        "update dbos.workflow_status set output = jsonb_set(output::jsonb, '{artifact,bytes}', '200000')::text",
+    );
+    site.get(&path).send().problem(500, "internal");
+}
+
+/// Lets those go on who wait at a pipe for its other end, also when the test fails.
+struct PipeOpener(PathBuf);
+
+impl Drop for PipeOpener {
+    fn drop(&mut self) {
+        // For reading as well, which waits for nobody.
+        let _ = OpenOptions::new().read(true).write(true).open(&self.0);
+    }
+}
+
+#[test]
+fn a_reader_that_leaves_keeps_its_place_while_its_thread_hangs() {
+    let site = Site::new();
+    let _worker = site.worker();
+    let path = computed(&site, LARGE);
+    // A pipe without a writer is a file system that does not answer.
+    let pipe = PipeOpener(artifact(&site));
+    std::fs::remove_file(&pipe.0).unwrap();
+    assert!(Command::new("mkfifo").arg(&pipe.0).status().unwrap().success());
+    let mut readers: Vec<_> = (0..17).map(|_| site.get(&path).start()).collect();
+    for reader in &readers {
+        reader.set_nonblocking(true).unwrap();
+    }
+    eventually("the one without a place", || {
+        readers.iter().any(|reader| reader.peek(&mut [0]).is_ok())
+    });
+    for reader in &mut readers {
+        reader.set_nonblocking(false).unwrap();
+        // The server may have closed that of the refused one.
+        let _ = reader.shutdown(Shutdown::Write);
+        let _ = reader.read_to_end(&mut Vec::new());
+    }
+    site.get(&path).send().problem(429, "too-many");
 }
 
 #[test]

@@ -46,6 +46,7 @@ fn offered(command: &'static Command) -> Command {
 
 /// An argument for whose value only a path is completed with what lies in a directory.
 fn offered_argument(argument: &clap::Arg) -> clap::Arg {
+    // Shells take a value without a hint for the name of a file.
     let argument = argument.clone();
     match argument.get_value_hint() {
         ValueHint::Unknown if argument.get_action().takes_values() => argument.value_hint(ValueHint::Other),

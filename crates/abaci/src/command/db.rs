@@ -3,11 +3,12 @@
 //! No command owns the server: it runs while anyone uses it and a few seconds longer. So `start` holds it for as long as
 //! it runs itself, and `stop` refuses while somebody else does.
 
-use std::process::Command as Process;
+use std::process::{Command as Process, ExitStatus};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
 use local_postgres::{Force, Programs, Status, Stopped};
+use rustix::process::{Pid, Signal, kill_process};
 use worker_fleet::signals::Signals;
 
 use crate::config::{Config, without_password};
@@ -161,11 +162,32 @@ impl PsqlArgs {
         if let Some(password) = password {
             psql.env("PGPASSWORD", password);
         }
-        let status = on_blocking_thread(move || psql.status())
-            .await?
-            .context("running psql")?;
+        let status = run_psql(psql).await?;
+        // Without a code, psql was ended by a signal.
         let code = status.code().and_then(|code| u8::try_from(code).ok());
         Ok(code.map_or(Exit::Interrupted, Exit::Passed))
+    }
+}
+
+/// Runs psql to its end. Ctrl-C at the terminal is for psql, which gives up a query by it; any other signal ends it.
+///
+/// Ended before it, this process would leave it beside the shell, and a private database would end under it.
+async fn run_psql(psql: Process) -> anyhow::Result<ExitStatus> {
+    let mut signals = Signals::listen()?;
+    let mut psql = tokio::process::Command::from(psql)
+        .spawn()
+        .context("running psql")?;
+    loop {
+        tokio::select! {
+            status = psql.wait() => return status.context("running psql"),
+            signal = signals.next() => {
+                let pid = psql.id().and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+                if let Some(pid) = pid.filter(|_| signal != "SIGINT") {
+                    // One that has just ended needs no signal.
+                    let _ = kill_process(pid, Signal::TERM);
+                }
+            }
+        }
     }
 }
 

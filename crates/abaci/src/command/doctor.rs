@@ -10,7 +10,7 @@ use durable_jobs::Client;
 use durable_jobs::database::{ConnectionLimit, DatabaseReport, inspect};
 use durable_jobs::presence::Presence;
 use durable_jobs::worker::{FEWEST_CONNECTIONS, WorkerSettings};
-use fibonacci_jobs::client_types;
+use fibonacci_jobs::{VERSION, client_types};
 use local_postgres::Programs;
 use serde::Serialize;
 
@@ -160,6 +160,7 @@ async fn database(config: &Config) -> Vec<Check> {
     checks.extend(own_clock(&report));
     let works_with = report.known_schema_version..=report.newest_schema_version;
     let is_known = |version| works_with.contains(&version);
+    // A client refuses other tables, and the check of the schema has said so.
     if report.has_own_tables && report.schema_version.is_some_and(is_known) {
         checks.extend(work(&access, config).await);
     }
@@ -201,6 +202,7 @@ fn schema(report: &DatabaseReport) -> Check {
 
 /// Says how many connections a worker of this configuration opens, and how many are left.
 fn connections(config: &Config, report: &DatabaseReport) -> Check {
+    // Only to count the connections: no worker is made of these settings.
     let settings = WorkerSettings {
         concurrency: config.concurrency.value,
         max_connections: config.max_connections.value,
@@ -273,7 +275,7 @@ async fn work(access: &DatabaseAccess, config: &Config) -> Vec<Check> {
 fn workers(client: &Client, workers: &[Presence]) -> Check {
     let listening: Vec<String> = workers
         .iter()
-        .filter(|worker| worker.is_live() && worker.queue == client.queue())
+        .filter(|worker| worker.takes(client.queue(), VERSION))
         .map(|worker| format!("{} (process {})", worker.executor_id, worker.pid))
         .collect();
     match listening.as_slice() {

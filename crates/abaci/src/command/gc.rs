@@ -79,6 +79,7 @@ impl GcArgs {
             min_age: self.min_age.0,
             mode,
         };
+        // Before the database is opened: a place that makes no sense is a refusal without a change.
         let place = config.artifact_place()?;
         let (access, client) = DatabaseAccess::connect_to_write(config).await?;
         if config.database_url.value.is_none() && config.artifacts.value.is_none() {
@@ -90,6 +91,7 @@ impl GcArgs {
         } else {
             ChangeReport::default()
         };
+        // Where the jobs were not agreed to, or none could be deleted, nothing else goes either.
         if self.jobs && mode == GcMode::Delete && deleted.jobs == 0 {
             client.close().await;
             return Ok(deleted.exit);

@@ -64,6 +64,7 @@ impl ListArgs {
             output::talk(NOTHING_EVER);
             return Ok(Exit::Done);
         };
+        // Jobs that are named are all shown, however many they are.
         let limit = Some(self.limit).filter(|&limit| limit > 0 && !jobs.are_named());
         let filter = JobFilter {
             id_prefix: self.id_prefix,
@@ -75,7 +76,8 @@ impl ListArgs {
         let listed = if jobs.are_named() {
             print_named(&client, &filter, format).await
         } else {
-            print(&client, &filter, format).await.map(|()| Exit::Done)
+            let printed = print(&client, &filter, format, &mut None).await;
+            printed.map(|()| Exit::Done)
         };
         client.close().await;
         listed
@@ -84,13 +86,14 @@ impl ListArgs {
 
 /// Prints the jobs that are named, and says which there are not.
 async fn print_named(client: &Client, filter: &JobFilter, format: Format) -> anyhow::Result<Exit> {
-    let mut exit = Exit::Done;
+    let (mut exit, mut widths) = (Exit::Done, None);
     for some in filter.ids.chunks(AT_ONCE) {
         let states = client.states_of(some).await?;
         for id in some.iter().filter(|id| !states.contains_key(id)) {
             output::error(output::no_such_job(id));
             exit = Exit::No;
         }
+        // An empty page would say that no job matches, after each was named as missing.
         if !states.is_empty() {
             let ids = some.to_vec();
             print(
@@ -100,6 +103,7 @@ async fn print_named(client: &Client, filter: &JobFilter, format: Format) -> any
                     ..filter.clone()
                 },
                 format,
+                &mut widths,
             )
             .await?;
         }
@@ -107,10 +111,16 @@ async fn print_named(client: &Client, filter: &JobFilter, format: Format) -> any
     Ok(exit)
 }
 
-/// Prints the jobs as they are read, a page at a time, and how many more there are.
-async fn print(client: &Client, filter: &JobFilter, format: Format) -> anyhow::Result<()> {
+/// Prints the jobs as they are read, a page at a time, and how many more there are. The columns have the widths of the
+/// first page of all, which has a header.
+async fn print(
+    client: &Client,
+    filter: &JobFilter,
+    format: Format,
+    widths: &mut Option<Vec<usize>>,
+) -> anyhow::Result<()> {
     let mut pages = client.pages(filter);
-    let (mut shown, mut widths) = (0, None::<Vec<usize>>);
+    let mut shown = 0;
     while let Some(jobs) = pages.next().await? {
         shown += jobs.len() as u64;
         if format == Format::Json {
@@ -118,7 +128,7 @@ async fn print(client: &Client, filter: &JobFilter, format: Format) -> anyhow::R
             continue;
         }
         let table = table(&jobs, client.clock().now_ms());
-        match &widths {
+        match &*widths {
             None => table.print()?,
             Some(widths) => table.print_on(widths)?,
         }
@@ -151,6 +161,7 @@ async fn count(client: &Client, filter: &JobFilter, place: &Cursor) -> anyhow::R
     if !filter.details.is_empty() {
         return Ok(Some(" jobs, and there may be more".to_owned()));
     }
+    // Up to zero: whether there is more is known at the first of them.
     if client.count(&from(Some(place)), 0).await? == JobCount::Exactly(0) {
         return Ok(None);
     }

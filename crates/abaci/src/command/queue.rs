@@ -140,6 +140,7 @@ async fn make(client: &Client, name: &str, change: QueueChange) -> anyhow::Resul
                 output::resume_queue_command(name)
             )
         }
+        // The guard is what resumes it; it is false where the queue was not paused.
         QueueChange::Resume if client.resume_queue(name).await? => format!("queue {name} goes on"),
         QueueChange::Resume => format!("queue {name} was not paused"),
         QueueChange::Limit(StartLimit(rate)) => {

@@ -41,6 +41,7 @@ impl ResumeArgs {
             left,
             named: Named::Each,
         };
+        // Where it fails the client is closed all the same, before the error is returned.
         let changes = change.run(&client, &jobs, queue, &self.consent).await;
         client.close().await;
         changes.map(|changes| changes.exit)

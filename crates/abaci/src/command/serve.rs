@@ -53,6 +53,7 @@ impl ServeArgs {
         worker_startup::check(config)?;
         let health = ServeHealth::start(config, self.slot)?;
         let outcome = self.serve(config, &health).await;
+        // Also after a failure, so that the last answers go out.
         health.end().await;
         outcome
     }
@@ -74,6 +75,7 @@ impl ServeArgs {
             }
         };
         let kept = access.keep_running();
+        // Made once and not in each round: it reads stdin on a thread that nothing ends.
         let mut left = pin!(self.starter.starter_left());
         loop {
             health.ready(&worker, &kept);

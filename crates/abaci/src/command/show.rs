@@ -169,6 +169,7 @@ impl Printer {
     async fn show(&mut self, client: &Client, id: &JobId) -> anyhow::Result<()> {
         let look = match Look::take(client, id, &self.fleet).await {
             Ok(look) => look,
+            // Also a job of the page before, which may have been deleted since.
             Err(Error::NotFound { .. }) => {
                 output::error(output::no_such_job(id));
                 self.exit = Exit::No;
@@ -205,6 +206,7 @@ impl Look {
             waits: None,
             prospect: None,
         };
+        // Also one that is running and of which no worker says anything: its worker may be gone.
         if !look.detail.job.state.is_final() && look.progress.is_none() {
             look.waits = client.waiting(id).await?;
         }

@@ -46,6 +46,7 @@ impl VerifyArgs {
         let detail = client.show(&id).await;
         client.close().await;
         let result = fibonacci_result(&detail?)?;
+        // Without a connection: the digits of a large value are read elsewhere, which may take long.
         let verification = verification(id, result, config).await?;
         match Format::of_flag(self.json) {
             Format::Json => output::json(&verification)?,

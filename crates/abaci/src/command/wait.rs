@@ -57,6 +57,7 @@ impl WaitArgs {
         let Some(found) = signals.unless_any(found).await else {
             return Ok(Exit::Interrupted);
         };
+        // Without their requests, which only the command that submitted them knows.
         let jobs = found?.into_iter().map(|id| (id, None));
         let job_wait = JobWait::new(jobs, config, Format::of_flag(self.json));
         let exit = job_wait.until_all_ended(&client, &mut signals).await;

@@ -127,6 +127,7 @@ where
         move || -> Pin<Box<dyn Future<Output = Result<Client, Error>> + Send>> {
             let (config, url) = (Arc::clone(&config), url());
             Box::pin(async move {
+                // None where the supervisor is gone: an empty address is refused at once.
                 let url = url.await.unwrap_or_default();
                 Client::connect(client_settings(&config, &url, config.tables())).await
             })
@@ -140,6 +141,7 @@ async fn print_url(config: &Config) -> anyhow::Result<Exit> {
     let given = web_access::address(config);
     let running = match config.web_addr.value {
         None => address_of_fleet(config).await?,
+        // An address that is given counts, whatever a fleet here has.
         Some(_) => None,
     };
     let Some(address) = running.or(given) else {

@@ -1,7 +1,7 @@
 //! Database URLs without the password in them.
 
 use durable_jobs::database::check_url;
-use url::Url;
+use url::{Url, form_urlencoded};
 
 /// Returns a database URL without its password, whatever form that has; one that cannot be read is not shown at all.
 pub(crate) fn redacted_url(url: &str) -> String {
@@ -18,15 +18,21 @@ pub(crate) fn without_password(url: &str, placeholder: &str) -> Option<(String, 
             .set_password(Some(placeholder).filter(|text| !text.is_empty()))
             .ok()?;
     }
+    // The driver and libpq read a password there too, and this one wins over that before the host.
     if parsed.query_pairs().any(|(key, _)| key == "password") {
         let pairs: Vec<(String, String)> = parsed.query_pairs().into_owned().collect();
         let kept = pairs.iter().filter(|(key, _)| key != "password");
         password = pairs
             .iter()
-            .find(|(key, _)| key == "password")
+            .rfind(|(key, _)| key == "password")
             .map(|(_, value)| value.clone());
         let kept: Vec<_> = kept.collect();
-        parsed.query_pairs_mut().clear().extend_pairs(kept);
+        let query = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(kept)
+            .finish();
+        // libpq reads a blank as %20 only.
+        let query = query.replace('+', "%20");
+        parsed.set_query(Some(query.as_str()).filter(|query| !query.is_empty()));
     }
     Some((parsed.into(), password))
 }
@@ -34,7 +40,7 @@ pub(crate) fn without_password(url: &str, placeholder: &str) -> Option<(String, 
 fn percent_decoded(text: &str) -> String {
     // Form encoding would read a plus as a blank; in a password it is a plus.
     let as_query = format!("_={}", text.replace('+', "%2B"));
-    url::form_urlencoded::parse(as_query.as_bytes())
+    form_urlencoded::parse(as_query.as_bytes())
         .map(|(_, value)| value.into_owned())
         .collect()
 }
@@ -60,6 +66,19 @@ mod tests {
         assert_eq!(
             (url.as_str(), password.as_deref()),
             ("postgres://ada@db/abaci", Some("s3cr+t"))
+        );
+    }
+
+    #[test]
+    fn what_psql_is_given_means_the_same_to_it() {
+        let given = "postgres:///jobs?options=-c%20statement_timeout%3D5s&password=first&password=last";
+        let (url, password) = without_password(given, "").unwrap();
+        assert_eq!(
+            (url.as_str(), password.as_deref()),
+            (
+                "postgres:///jobs?options=-c%20statement_timeout%3D5s",
+                Some("last")
+            )
         );
     }
 

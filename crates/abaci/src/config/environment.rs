@@ -131,6 +131,7 @@ impl Environment {
             .variables
             .iter()
             .filter_map(|(name, value)| Some((name.to_str()?, value.to_str()?)));
+        // An empty one was cleared; passed on, it would count as a key or an address that is empty.
         let ours = texts.filter(|(name, value)| name.starts_with("AWS_") && !value.is_empty());
         ours.map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect()

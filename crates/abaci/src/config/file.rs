@@ -44,6 +44,7 @@ fn key_before(beginning: &str) -> Option<&str> {
 
 /// Names the key that may be meant by one that does not exist.
 fn unknown_key(message: &str) -> Option<String> {
+    // The parser offers the names in its words only, each between two backticks: every other piece is a name.
     let mut names = message.strip_prefix("unknown field `")?.split('`').step_by(2);
     let unknown = names.next()?;
     let meant = nearest(unknown, names.filter(|name| !name.is_empty()));

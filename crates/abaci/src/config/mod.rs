@@ -74,6 +74,7 @@ pub(crate) struct Flags {
 impl Flags {
     /// Reads the settings that a command line gives, wherever in it they stand.
     pub(crate) fn new(file: Option<PathBuf>, mut matches: &ArgMatches) -> Self {
+        // The parser copies global flags down, so the innermost matches have whatever was given.
         while let Some((_, of_subcommand)) = matches.subcommand() {
             matches = of_subcommand;
         }
@@ -140,6 +141,7 @@ impl Config {
             forbids_colour: environment.forbids_colour(),
         };
         let config = Self::settle(&layers, environment, surroundings);
+        // Here and not in the commands, of which one could forget it.
         checks::queue_name(&config.queue)?;
         Ok(config)
     }
@@ -199,6 +201,7 @@ impl Config {
     /// Returns every setting with its source, fit to be shown: passwords are left out.
     pub(crate) fn entries(&self) -> Vec<ShownSetting> {
         let mut entries = self.all();
+        // Its text may hold a password; the token, the other secret, is no setting and not among these.
         for entry in entries.iter_mut().filter(|entry| entry.key == "database_url") {
             entry.value = entry.value.as_deref().map(redacted_url);
         }

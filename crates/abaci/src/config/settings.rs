@@ -136,6 +136,7 @@ fn usual_data_dir(environment: &Environment) -> PathBuf {
             .map(|home| home.join(".local").join("share"))
     };
     let folder = environment.path("XDG_DATA_HOME").or_else(in_home);
+    // An account without a home has its data where it was started.
     folder.map_or_else(|| PathBuf::from("abaci-data"), |folder| folder.join("abaci"))
 }
 

@@ -93,6 +93,7 @@ impl Layers {
             let value = T::of(field(layer).clone()?);
             Some(Setting { key, value, source })
         };
+        // There is a path wherever the layer of the file has a value.
         let path = || self.path.clone().unwrap_or_default();
         given(&self.flags, Source::Flag)
             .or_else(|| given(&self.environment, Source::Environment(variable)))

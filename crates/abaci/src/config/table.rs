@@ -74,6 +74,7 @@ macro_rules! settings {
             variable: $variable,
             flag: $flag,
             groups: &[$((Group::$group, $help)),+],
+            // A constant knows no environment: a default that is made of it needs a text by `shown as`.
             default: || settings!(@shown $type, $default $(, $shown)?),
             takes: <<$type as SettingType>::Given as SettingValue>::takes,
             #[cfg(test)]

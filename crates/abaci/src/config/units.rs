@@ -89,6 +89,7 @@ impl TryFrom<String> for Bytes {
 
 impl fmt::Display for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Only a unit that divides it: what is shown reads back as the same number of bytes.
         let exact = |(_, size): &&(&str, u64)| self.0 >= *size && self.0.is_multiple_of(*size);
         let (name, size) = UNITS.iter().find(exact).unwrap_or(&("B", 1));
         write!(f, "{}{name}", self.0 / size)

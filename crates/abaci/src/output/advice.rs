@@ -57,6 +57,7 @@ pub(crate) fn wait_command<'a>(ids: impl Iterator<Item = &'a JobId>) -> String {
 
 /// One argument for a shell: as it is where nothing in it means anything to a shell, else in quotes.
 fn argument(text: &str) -> String {
+    // The harmless signs are listed, so no sign that some shell knows can be forgotten.
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.,:/@%+=".contains(c);
     if !text.is_empty() && text.chars().all(is_plain) {
         text.to_owned()

@@ -23,6 +23,7 @@ pub(crate) fn digits_of(result: &JobResult) -> String {
     match &result.value {
         Some(value) if value.len() <= WHOLE_DIGITS => value.clone(),
         _ => {
+            // By `get`: a row may hold anything, and an index within a character would panic.
             let head = result.head.get(..END_DIGITS).unwrap_or(&result.head);
             let tail_at = result.tail.len().saturating_sub(END_DIGITS);
             let tail = result.tail.get(tail_at..).unwrap_or(&result.tail);
@@ -66,6 +67,7 @@ pub(crate) fn time(milliseconds: i64) -> String {
 
 /// Writes the time from one moment to another by the same clock, both in milliseconds since 1970, in its one largest unit.
 pub(crate) fn age(milliseconds: i64, now_ms: i64) -> String {
+    // A moment ahead of the clock counts as now.
     match u64::try_from(now_ms.saturating_sub(milliseconds)).unwrap_or_default() / 1_000 {
         seconds @ 0..60 => format!("{seconds}s"),
         seconds @ 60..3600 => format!("{}m", seconds / 60),

@@ -22,6 +22,7 @@ pub(crate) fn detail(details: &Details, name: &str) -> Option<String> {
 /// Writes the progress of a job, such as `compute 43 %, writing, 12 MB`; nothing between two steps.
 pub(crate) fn progress(job: &RunningJob) -> Option<String> {
     let step = job.step.as_deref()?;
+    // Rounded down, so that a share of less than all is not shown as 100 %.
     let share = job
         .progress
         .map_or_else(String::new, |done| format!(" {:.0} %", (done * 100.0).floor()));

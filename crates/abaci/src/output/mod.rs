@@ -3,7 +3,7 @@
 //! Every line is made [`visible`] here, whoever wrote what is in it, and none has a line break inside; a colour that we mean
 //! is a [`Paint`]. Colour is used only on a terminal and never with `NO_COLOR`.
 //! Every line of data is flushed, so that a reader at the other end of a pipe sees it when it is there; a reader that
-//! left is an error of the kind [`std::io::ErrorKind::BrokenPipe`], which [`crate::exit`] counts as success.
+//! left is the error [`ReaderLeft`], which [`crate::exit`] counts as success.
 //! Talk that cannot be printed is dropped: its reader is gone.
 
 mod advice;
@@ -13,8 +13,8 @@ mod paint;
 mod table;
 mod text;
 
-use std::fmt::Display;
-use std::io::{IsTerminal, Write};
+use std::fmt::{self, Display};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::os::fd::AsFd;
 
 use anyhow::Context;
@@ -46,6 +46,20 @@ impl Format {
     }
 }
 
+/// The end of the reader of stdout, who has what it wanted.
+///
+/// A type of its own: a broken pipe to a fleet or a database is a failure.
+#[derive(Debug)]
+pub(crate) struct ReaderLeft;
+
+impl fmt::Display for ReaderLeft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("nobody reads stdout any more")
+    }
+}
+
+impl std::error::Error for ReaderLeft {}
+
 /// Returns the width of the terminal that data goes to; nothing where it goes elsewhere.
 pub(crate) fn columns() -> Option<usize> {
     columns_of(&std::io::stdout())
@@ -71,10 +85,11 @@ pub(crate) fn bytes(data: &[u8]) -> anyhow::Result<()> {
 }
 
 fn write(mut stdout: impl Write, data: impl AsRef<[u8]>) -> anyhow::Result<()> {
-    stdout
-        .write_all(data.as_ref())
-        .and_then(|()| stdout.flush())
-        .context("writing to stdout")
+    let written = stdout.write_all(data.as_ref()).and_then(|()| stdout.flush());
+    match written {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(ReaderLeft.into()),
+        written => written.context("writing to stdout"),
+    }
 }
 
 /// Prints lines in place of what the terminal shows; where there is no terminal, one set after the other.

@@ -70,6 +70,7 @@ fn rewritten(line: &str, sequence: fn(char) -> &'static str) -> String {
         .next()
         .map(visible)
         .map_or_else(String::new, Cow::into_owned);
+    // Each of these stands behind a mark, so its first character is a colour and no text.
     for piece in pieces {
         let mut rest = piece.chars();
         written.push_str(rest.next().map_or("", sequence));

@@ -121,6 +121,7 @@ impl Table {
             return;
         };
         let width = width.saturating_sub(excess).max(NARROWEST_COLUMN);
+        // Each row has a cell for every header, so the column is there.
         for row in &mut self.rows {
             row[column] = cut(&row[column], width);
         }

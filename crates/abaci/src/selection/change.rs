@@ -151,6 +151,7 @@ impl Change {
                 break;
             };
             for (id, outcome) in outcomes {
+                // Nobody named these: one that changed since the preview only shows in the count below.
                 if !matches!(outcome, BulkOutcome::Refused(_)) {
                     say_other_queue(&id, &outcome);
                     changes.jobs += 1;
@@ -164,6 +165,7 @@ impl Change {
                 "{done} {jobs} of {of}; the others changed meanwhile"
             ));
         }
+        // Some were there at the preview, so that none could be changed is the answer no.
         if changes.jobs == 0 {
             changes.exit = Exit::No;
         }
@@ -206,15 +208,20 @@ impl Change {
         for some in filter.ids.chunks(AT_ONCE) {
             let states = client.states_of(some).await?;
             for id in some {
-                match states.get(id) {
+                let reason = match states.get(id) {
                     Some(state) if self.action.states().contains(state) => {
                         self.preview_one(id)?;
                         changes.jobs += 1;
                         continue;
                     }
-                    Some(state) => output::error(format!("job {id} is {state}; {}", self.condition())),
-                    None => output::error(output::no_such_job(id)),
-                }
+                    Some(state) => match (self.left)(id, *state) {
+                        // The change itself would not fail for it either.
+                        Left::AsWished => continue,
+                        Left::Refused(reason) => reason,
+                    },
+                    None => output::no_such_job(id),
+                };
+                output::error(reason);
                 changes.exit = Exit::No;
             }
         }
@@ -287,6 +294,7 @@ impl Change {
         };
         Ok(match client.count(&in_any_state, 1).await? {
             JobCount::Exactly(0) => Failed::no(NO_MATCH),
+            // The details were left out of this count, so it does not say that a job with them exists.
             _ if !filter.details.is_empty() => Failed::no(NO_MATCH),
             _ => Failed::no(format!(
                 "no job that matches can be {}; {}",
@@ -305,6 +313,7 @@ impl Change {
 
     fn is_agreed(&self, count: u64) -> anyhow::Result<bool> {
         let question = format!("{} {}", self.action.name(), counted(count, "job"));
+        // In a script, or where the ids came through a pipe, there is nobody who could answer.
         if !io::stdin().is_terminal() {
             let message = format!("{question}? add --yes to do it, or --dry-run to see which");
             return Err(Failed::usage(message).into());

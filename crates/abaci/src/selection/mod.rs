@@ -183,6 +183,7 @@ impl JobsArgs {
         let lines: Result<Vec<String>, _> = io::stdin().lock().lines().collect();
         let lines =
             lines.map_err(|error| Failed::usage(format!("cannot read ids from standard input: {error}")))?;
+        // Some editors begin a file with a mark of the byte order.
         let lines = lines
             .iter()
             .map(|line| line.trim_start_matches('\u{feff}').trim());
@@ -222,6 +223,7 @@ impl JobsArgs {
             .zip(found)
             .map(|(text, found)| found_job(text, found));
         let mut named: Vec<JobId> = named.collect::<Result<_, _>>()?;
+        // Two texts may have meant one job, which is to be changed, or waited for, once.
         let mut seen = HashSet::new();
         named.retain(|id| seen.insert(id.clone()));
         Ok(named)

@@ -52,6 +52,7 @@ where
         let mut said = Said::by(&self.host);
         event.record(&mut said);
         let level = *event.metadata().level();
+        // The library orders levels by how much they let through: these are INFO, DEBUG and TRACE.
         if level >= Level::INFO {
             said.fit(columns_of(&std::io::stderr()).unwrap_or(USUAL_COLUMNS));
         }
@@ -107,6 +108,7 @@ impl<'a> Said<'a> {
 
     fn width(&self) -> usize {
         let fields = self.fields.iter();
+        // Two more for the blank before a field and the sign between its name and its value.
         let fields = fields.map(|(name, value)| 2 + name.chars().count() + value.chars().count());
         self.time.len() + " LEVEL ".len() + self.message.chars().count() + fields.sum::<usize>()
     }
@@ -125,6 +127,7 @@ impl<'a> Said<'a> {
             .iter_mut()
             .max_by_key(|(_, value)| value.chars().count());
         if let Some((_, value)) = longest.filter(|_| excess > 0) {
+            // One more makes room for the sign of the cut.
             let kept = value.chars().count().saturating_sub(excess + 1);
             *value = value.chars().take(kept).chain(['…']).collect();
         }
@@ -151,6 +154,7 @@ impl Visit for Said<'_> {
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
+        // Not by its debug form, which has quotes around it.
         self.take(field, value);
     }
 

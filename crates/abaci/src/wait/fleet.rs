@@ -40,6 +40,7 @@ impl LocalFleet {
             return None;
         }
         let directory = self.directory.as_ref()?;
+        // One that does not answer counts as none: the wait then ends by its own timeout.
         let fleet = tokio::time::timeout(TIMEOUT, look(directory))
             .await
             .ok()?

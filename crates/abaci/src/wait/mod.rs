@@ -94,6 +94,7 @@ impl JobWait {
         let mut waiter = client.wait(self.requests.keys().cloned());
         let mut is_explained = false;
         let first_word = tokio::time::sleep(WORTH_A_WORD);
+        // Pinned outside of the loop: made inside, each event would begin it anew.
         tokio::pin!(first_word);
         let end = loop {
             tokio::select! {
@@ -108,6 +109,7 @@ impl JobWait {
                 _ = signals.next() => break Some(EarlyEnd::Interrupted),
             }
         };
+        // The line goes first, or it would be drawn between the last words.
         drop(progress);
         Ok(self.conclude(end))
     }
@@ -152,6 +154,7 @@ impl JobWait {
         self.open.remove(&outcome.id);
         if !is_fibonacci(&outcome.workflow) {
             match outcome.state {
+                // Nobody here knows for how long another program's job computed.
                 State::Succeeded => self.tally.succeeded(0.0),
                 _ => self.tally.failed(),
             }

@@ -74,11 +74,13 @@ impl Drop for ProgressLine {
 
 async fn look(bar: ProgressBar, client: Client, ids: Vec<JobId>) {
     let mut looks = tokio::time::interval(LOOK_INTERVAL);
+    // A slow database is not asked several times in a row for the looks that were missed.
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         looks.tick().await;
         let jobs = client.progress(&ids).await.unwrap_or_default();
         let said = said(&jobs).map_or_else(String::new, |said| format!(": {said}"));
+        // Ids and steps come from rows that anybody may have written.
         bar.set_prefix(output::visible(&said).into_owned());
     }
 }

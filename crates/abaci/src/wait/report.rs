@@ -50,6 +50,7 @@ pub(crate) struct Checked {
 
 /// Checks the value of an outcome; one that does not stand becomes a failure.
 pub(crate) fn checked(outcome: Outcome) -> Checked {
+    // The certificate is computed here: one that was recorded with the value may be as wrong as it.
     let verified = |result: Box<JobResult>| match result.verify() {
         Ok(()) => Ok(result),
         Err(reason) => Err(Failure::terminal("Unverified", reason.to_string())),

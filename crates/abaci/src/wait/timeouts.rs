@@ -59,6 +59,7 @@ impl WaitTimeouts {
                 format!("a worker listens on queue {:?} now", of.queue)
             }),
             WaitEvent::NoneLeft(of) => {
+                // Nothing is said: no worker came, but no job of the wait lacks one of these any more.
                 self.no_server.remove(of);
                 None
             }
@@ -145,6 +146,7 @@ impl Obstacle {
 }
 
 fn over(obstacle: Option<Obstacle>, sentence: impl FnOnce() -> String) -> Option<Response> {
+    // What was never reported has no end to report.
     obstacle?.reported?;
     Some(Response::Notice(sentence()))
 }

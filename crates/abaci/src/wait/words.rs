@@ -44,6 +44,7 @@ fn reason(waiting: &Waiting) -> String {
         }
         WaitReason::Concurrency { limit } => format!("it runs {limit} at once at most, and they run"),
         WaitReason::Busy { slots, in_use } => format!("{in_use} of {slots} slots are in use"),
+        // That is the start itself: for the reasons for which nobody takes the job, `why` has other words.
         _ => "a worker has a free slot".to_owned(),
     }
 }
@@ -117,9 +118,6 @@ mod tests {
             limit: Rate::new(10, Duration::from_secs(2)),
             next_start_ms: Some(1_795_409_729_100),
         };
-        let unknown = WaitReason::Type {
-            workflow: "mine".to_owned(),
-        };
         for (reason, position, seconds, said) in [
             (
                 busy.clone(),
@@ -153,20 +151,27 @@ mod tests {
                 None,
                 "place 12 of 12 in queue fibonacci; it is paused until: abaci queue resume fibonacci",
             ),
+        ] {
+            assert_eq!(why(&waiting(reason, position, seconds), None), said);
+        }
+    }
+
+    #[test]
+    fn a_job_that_nobody_takes_says_its_place_and_who_is_missing() {
+        let unknown = WaitReason::Type {
+            workflow: "mine".to_owned(),
+        };
+        for (reason, said) in [
             (
                 WaitReason::NoWorker,
-                Some(1),
-                None,
                 "place 1 of 12; no worker is listening on queue \"fibonacci\"; start one with: abaci serve",
             ),
             (
                 unknown,
-                Some(1),
-                None,
                 "place 1 of 12; no worker of queue \"fibonacci\" knows jobs of type \"mine\"; start one that does",
             ),
         ] {
-            assert_eq!(why(&waiting(reason, position, seconds), None), said);
+            assert_eq!(why(&waiting(reason, Some(1), None), None), said);
         }
     }
 

@@ -17,6 +17,7 @@ use super::{BucketAccess, failed, lost};
 use crate::Error;
 
 /// A longer file is uploaded in parts of so many bytes.
+// S3 takes no part below 5 MiB but the last.
 const PART_BYTES: usize = 8 << 20;
 
 /// So many parts are held in memory and under way at once.
@@ -51,6 +52,7 @@ pub(super) async fn send(
     unwanted: &CancellationToken,
 ) -> Result<(), Unsent> {
     let mut file = tokio::fs::File::open(path).await?;
+    // The first piece shows if the file is a short one, which costs one request instead of three.
     let first = piece_of(&mut file).await?;
     if first.len() < PART_BYTES {
         objects.put(key, first.into()).await?;
@@ -76,6 +78,7 @@ async fn send_parts(
     let mut parts = FuturesUnordered::new();
     while !piece.is_empty() {
         parts.push(upload.put_part(piece.into()));
+        // Whichever ends first makes room: each got its number when it was made.
         if parts.len() == PARTS_AT_ONCE {
             parts.try_next().await?;
         }
@@ -137,6 +140,7 @@ impl BucketAddress {
         let objects = access
             .settings()?
             .fold(builder, |builder, (name, value)| builder.with_config(name, value))
+            // After the settings, which may name another bucket.
             .with_bucket_name(bucket)
             .build()
             .map_err(|error| failed(url, explained(&error)))?;
@@ -172,6 +176,7 @@ impl BucketAccess {
 pub(super) fn error_of(place: &str, error: &object_store::Error) -> Error {
     let reason = explained(error);
     match error {
+        // First: a missing bucket may come as `NotFound` too, which would say that the artifact is lost.
         _ if reason == NO_BUCKET || reason == DENIED || reason == NO_CREDENTIALS => failed(place, reason),
         object_store::Error::NotFound { .. } => lost(place, reason),
         _ if reason.contains("InvalidRange") => lost(place, "it is shorter than recorded; it was changed"),
@@ -212,6 +217,7 @@ fn whole(error: &dyn std::error::Error) -> String {
     let mut cause = error.source();
     while let Some(inner) = cause {
         let said = inner.to_string();
+        // Many an error has its cause in its own words already.
         if !text.contains(&said) {
             text = format!("{text}: {said}");
         }

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -98,12 +98,14 @@ impl Unfinished {
         fill: impl FnOnce(&mut Writer<'_>) -> io::Result<()>,
     ) -> io::Result<Written> {
         let mut writer = Writer {
+            // The name belongs to one writer: a file that is there already is not overwritten.
             file: File::create_new(self.path())?,
             hasher: blake3::Hasher::new(),
             bytes: 0,
             observe,
         };
         fill(&mut writer)?;
+        // Before it gets its final name, under which a file is whole also after a loss of power.
         if durability == Durability::Flushed {
             writer.file.sync_all()?;
         }
@@ -111,6 +113,22 @@ impl Unfinished {
             blake3: writer.hasher.finalize().to_hex().to_string(),
             bytes: writer.bytes,
         })
+    }
+
+    /// Gives the file its final name in `directory`, durably; also where an earlier try did, and then failed.
+    pub(super) fn put_in_place(&self, directory: &Path, name: &str) -> io::Result<()> {
+        let place = directory.join(name);
+        match File::open(self.path()) {
+            Ok(file) => {
+                // It may have waited for an outage to end; what is in its place is young from now on.
+                file.set_modified(SystemTime::now())?;
+                std::fs::rename(self.path(), place)?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound && place.exists() => {}
+            Err(error) => return Err(error),
+        }
+        // The rename itself is durable once the directory is.
+        File::open(directory)?.sync_all()
     }
 
     /// Removes what is there under the unfinished name, if anything is.
@@ -138,6 +156,7 @@ impl Write for Writer<'_> {
         Ok(count)
     }
 
+    // Nothing is held back here that would have to be passed on.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }

@@ -87,6 +87,7 @@ fn refused(place: impl std::fmt::Display, error: &std::io::Error) -> Error {
 #[must_use]
 pub fn is_of_host(error: &std::io::Error) -> bool {
     let code = error.raw_os_error();
+    // Without a code it is not the system's, such as that of a computation which was stopped.
     code.is_some_and(|code| code != rustix::io::Errno::FBIG.raw_os_error())
 }
 

@@ -110,11 +110,13 @@ impl Artifacts {
         let Some(bucket) = &self.bucket else {
             return Ok(());
         };
+        // Named like an unfinished file, so that one whose deletion fails is collected with the garbage.
         let probe = self.key(&format!("{}.part", uuid::Uuid::now_v7()));
         let put = async {
             self.objects.put(&probe, Vec::new().into()).await?;
             self.objects.delete(&probe).await
         };
+        // A bucket that gives no answer is asked again for a minute, which is too long for a start.
         match tokio::time::timeout(PROBE_TIMEOUT, put).await {
             Ok(put) => put.map_err(|error| error_of(&bucket.url, &error)),
             Err(_) => Err(Error::BucketUnreachable {
@@ -174,15 +176,8 @@ impl Artifacts {
     }
 
     async fn rename(&self, file: &ArtifactFile, name: &str) -> Result<String, Error> {
-        let (directory, path) = (self.directory.clone(), self.directory.join(name));
-        let unfinished = file.0.path();
-        let renamed = tokio::task::spawn_blocking(move || {
-            // It may have waited for an outage to end; what is in its place is young from now on.
-            fs::File::open(&unfinished)?.set_modified(SystemTime::now())?;
-            fs::rename(&unfinished, &path)?;
-            // The rename itself is durable once the directory is.
-            fs::File::open(&directory)?.sync_all()
-        });
+        let (unfinished, directory, final_name) = (file.0.clone(), self.directory.clone(), name.to_owned());
+        let renamed = tokio::task::spawn_blocking(move || unfinished.put_in_place(&directory, &final_name));
         renamed
             .await
             .unwrap_or_else(|panic| Err(std::io::Error::other(panic)))
@@ -269,6 +264,7 @@ impl Artifacts {
     /// # Errors
     /// [`Error::Artifacts`] with what the file system or the bucket said.
     pub(crate) async fn remove_listed(&self, listed: &Stored) -> Result<bool, Error> {
+        // A value is named by its hash: the same one may have been written again and recorded since the list.
         match self.objects.head(&self.key(&listed.name)).await {
             Ok(found) if SystemTime::from(found.last_modified) > listed.modified => Ok(false),
             Ok(_) => self.remove(&listed.name).await.map(|()| true),
@@ -282,6 +278,7 @@ impl Artifacts {
     /// # Errors
     /// [`Error::Artifacts`] with what the file system or the bucket said.
     pub(crate) async fn list(&self) -> Result<Vec<Stored>, Error> {
+        // A directory is the root of its store, so it has no prefix.
         let prefix = self.bucket.as_ref().map(|bucket| &bucket.prefix);
         // A name that is none of ours, such as one that is no text, is passed over.
         let objects = self.objects.list(prefix).filter_map(|object| {
@@ -294,6 +291,7 @@ impl Artifacts {
         let objects = objects.map_err(|error| error_of(&self.place(), &error))?;
         let stored = objects.into_iter().filter_map(|object| {
             let name = object.location.filename()?;
+            // A store lists what lies deeper as well, which is not of this place.
             (object.location == self.key(name)).then(|| Stored {
                 name: name.to_owned(),
                 bytes: object.size,
@@ -435,6 +433,23 @@ mod tests {
         artifacts.remove("a b.txt").await.unwrap();
         artifacts.remove("a b.txt").await.unwrap();
         assert_eq!(artifacts.list().await.unwrap().len(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_in_its_place_can_be_kept_again() {
+        let directory = TempDir::new();
+        let artifacts = artifacts(&directory);
+        let file = ArtifactFile(artifacts.unfinished());
+        let proceed = |_| ControlFlow::Continue(());
+        let written = file
+            .0
+            .write(Durability::Flushed, &proceed, |file| file.write_all(b"377"))
+            .unwrap();
+        let record = artifacts.keep(&file, &written, "a.txt").await.unwrap();
+        assert_eq!(artifacts.keep(&file, &written, "a.txt").await.unwrap(), record);
+        // Where there is neither the one nor the other it is no success.
+        artifacts.remove("a.txt").await.unwrap();
+        artifacts.keep(&file, &written, "a.txt").await.unwrap_err();
     }
 
     #[tokio::test]

@@ -85,6 +85,7 @@ impl Client {
 
     /// Finds the first thing in which a row is not as the job is submitted now.
     fn difference(&self, row: &WorkflowRecord, job: &NewJob, options: SubmitOptions) -> Option<Difference> {
+        // Compared as requests: another client may have written the same one in other words.
         if self.request_of(row) != self.request(job.workflow, &job.input) {
             let stands = row.input.as_deref().unwrap_or("unreadable");
             return differs(Term::Input, text(&shorten(stands)), text(&shorten(&job.input)));
@@ -156,6 +157,7 @@ fn of_timeout(row: &WorkflowRecord, options: SubmitOptions) -> Option<Difference
 /// Compares a delay with the one in the row, whose date may be a little before the moment from which it was counted.
 fn of_delay(row: &WorkflowRecord, options: SubmitOptions) -> Option<Difference> {
     let dated = row.created_at.as_epoch_ms();
+    // A submission dates its rows less than `OLDEST_MS` before it writes them.
     let is_untouched = (0..OLDEST_MS).contains(&(row.updated_at.as_epoch_ms() - dated));
     let due = row.delay_until.map(Timestamp::as_epoch_ms);
     let period = |due: i64| Stated::Period(Duration::from_millis((due - dated).max(0).unsigned_abs()));

@@ -116,6 +116,7 @@ impl BulkChange<'_> {
         let Some(page) = self.pages.next().await? else {
             return Ok(None);
         };
+        // The next page begins after these jobs by its cursor, so that none is passed over when they change.
         let ids: Vec<JobId> = page.into_iter().map(|job| job.workflow_id).collect();
         self.client.change_all(&ids, self.action).await.map(Some)
     }
@@ -132,6 +133,7 @@ impl Client {
         Box::pin(async move {
             let is_possible = |state: &State| filter.states.is_empty() || filter.states.contains(state);
             let states: Vec<State> = action.states().iter().copied().filter(is_possible).collect();
+            // A filter without states would mean all of them.
             if states.is_empty() {
                 return Ok(BulkPreview {
                     action,

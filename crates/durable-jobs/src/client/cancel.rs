@@ -32,6 +32,7 @@ impl Client {
             let mut cancelled = HashSet::new();
             for some in jobs.chunks(CANCELLED_AT_ONCE) {
                 let ids: Vec<&str> = some.iter().map(JobId::as_str).collect();
+                // `false`: children that a job of another client has are not cancelled with it.
                 let cancel = self.database.engine.cancel_workflows(&ids, false, None);
                 let done = self.database.bounded("cancelling jobs", self.timeout, cancel);
                 cancelled.extend(done.await?.into_iter().map(JobId::new));

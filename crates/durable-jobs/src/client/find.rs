@@ -59,6 +59,7 @@ impl Client {
                     sqlx::query_as(STATUSES).bind(texts).fetch_all(pool).await?;
                 let known: HashSet<String> = known.into_iter().map(|(id, _)| id).collect();
                 let is_beginning = |text: &&String| !known.contains(*text) && may_begin_an_id(text);
+                // Each once: the statement compares every row with each of them.
                 let beginnings: HashSet<&String> = texts.iter().filter(is_beginning).collect();
                 let beginnings: Vec<&String> = beginnings.into_iter().collect();
                 let mut begin_so = HashMap::<String, Vec<String>>::new();
@@ -74,6 +75,7 @@ impl Client {
             let known = self.database.bounded("looking for jobs", self.timeout, known);
             let (known, begin_so) = known.await?;
             let found = |text: &String| match begin_so.get(text).map(Vec::as_slice) {
+                // An id that is there is meant itself, though others may begin with it.
                 _ if known.contains(text) => Found::One(JobId::new(text)),
                 Some([id]) => Found::One(JobId::new(id)),
                 Some([first, second, ..]) => Found::Several([first, second].map(JobId::new)),

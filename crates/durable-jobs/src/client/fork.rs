@@ -64,6 +64,7 @@ impl Client {
         Box::pin(async move {
             let detail = self.show(origin).await?;
             let start = start_of(&detail.steps, from)?;
+            // For an id that is there the engine's insert would fail, and its error would not name the id.
             match self.summary(fork).await {
                 Err(Error::NotFound { .. }) => {}
                 Err(error) => return Err(error),
@@ -81,6 +82,7 @@ impl Client {
                 ..Fork::new(origin.as_str())
             }];
             let options = ForkOptions {
+                // Without it the engine takes its own queue, whose jobs it starts outside of our slots.
                 queue_name: Some(&queue),
                 ..ForkOptions::default()
             };

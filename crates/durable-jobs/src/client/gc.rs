@@ -49,6 +49,7 @@ impl Client {
     ) -> Reply<'a, GcReport> {
         Box::pin(async move {
             let name = self.database.name().await?;
+            // Before the next line, which would make the directory.
             Artifacts::check_is_there(place)?;
             let artifacts = Artifacts::open(place, &name)?;
             collect(&self.database, &artifacts, options).await

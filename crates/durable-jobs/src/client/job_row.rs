@@ -121,6 +121,7 @@ pub(super) fn workflow_of(row: &WorkflowRecord) -> String {
 pub(super) fn failure_of(error: Option<&str>) -> Failure {
     let text = error.unwrap_or_default();
     let value: Value = serde_json::from_str(text).unwrap_or(Value::Null);
+    // Where the engine records a body's failure, it is a variant of the engine's own error.
     let inner = value.get("Application").unwrap_or(&value);
     serde_json::from_value(inner.clone()).unwrap_or_else(|_| {
         let named = |field| inner.get(field).and_then(Value::as_str);

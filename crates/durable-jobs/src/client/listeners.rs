@@ -120,6 +120,7 @@ impl OpenJobs {
         let state = if is_running { State::Running } else { State::Queued };
         let lacking = of.lacking(&workflow, state, workers);
         let is_attended = lacking.is_none();
+        // Rows of several workflows may share an entry; that one of them is attended to is enough.
         *self.attended.entry(lacking.unwrap_or(of)).or_default() |= is_attended;
         Ok(())
     }

@@ -184,6 +184,7 @@ impl Client {
     pub fn tightest_limit(&self) -> Reply<'_, ConnectionLimit> {
         Box::pin(async move {
             let asked = async {
+                // Over the connection that is there: another one would need a place itself.
                 let mut connection = self.database.pool.acquire().await.map_err(text)?;
                 let limit = self.database.address.tightest_limit(&mut connection).await;
                 limit.map_err(text)

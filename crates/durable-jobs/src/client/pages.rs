@@ -102,6 +102,7 @@ impl Client {
                 });
             let (count, end): (i64, Option<i64>) = counted.await?;
             let mut frozen = JobFilter {
+                // The date of the last job that is there and not of now: another client's clock may be ahead.
                 until_ms: end.or(filter.until_ms),
                 order: Order::OldestFirst,
                 ..filter
@@ -175,6 +176,7 @@ impl Pages<'_> {
                 jobs.retain(|job| self.filter.admits(job));
                 jobs.truncate(self.left);
                 self.left -= jobs.len();
+                // Back to the last one that is shown: what the limit cut off is the first of another list.
                 if let Some(last) = jobs.last() {
                     self.filter.after = Some(Cursor::within(self.filter.order, last));
                     return Ok(Some(jobs));

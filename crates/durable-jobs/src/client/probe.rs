@@ -127,6 +127,7 @@ impl SharedProbe {
         if let Some(answer) = line.last.as_ref().filter(|answer| answer.asked >= came) {
             return Ok(answer.status.clone());
         }
+        // Before the question is sent: whoever comes while it is under way needs a later one.
         let asked = Instant::now();
         let status = self.ask_over(&mut line.connection, timeout).await?;
         line.last = Some(ProbeAnswer {
@@ -144,6 +145,7 @@ impl SharedProbe {
         connection: &mut Option<PgConnection>,
         timeout: Duration,
     ) -> Result<QueueStatus, Error> {
+        // Why the old connection failed is of no interest: a fresh one finds out how it is now.
         if let Some(mut kept) = connection.take()
             && let Ok(status) = status(&mut kept, &self.queue, &self.version).await
         {

@@ -47,6 +47,7 @@ impl Client {
                 .map(job_of)
                 .collect::<Result<_, _>>()
                 .map_err(|error| unreadable(&error))?;
+            // The latest word comes last, and in a map the last one stays.
             Ok(said
                 .into_iter()
                 .flatten()

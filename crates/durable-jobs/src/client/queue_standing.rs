@@ -79,6 +79,7 @@ impl QueueStanding {
         let by_slots = Some((self.slots.saturating_sub(self.slots_in_use), busy));
         let limits = [by_rate, by_concurrency, by_slots].into_iter().flatten();
         limits
+            // Of equals the first is taken: a free slot is no help while a rate lets nothing start.
             .min_by_key(|(left, _)| *left)
             .filter(|(left, _)| *left < position)
             .map_or(WaitReason::Starting, |(_, reason)| reason)

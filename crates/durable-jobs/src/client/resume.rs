@@ -112,6 +112,7 @@ impl Client {
                 };
                 outcomes.insert(JobId::new(id), outcome);
             }
+            // After the commit: a worker that is woken sooner would find nothing.
             for queue in queues {
                 self.announce(&queue).await;
             }
@@ -166,6 +167,7 @@ impl Client {
             .fetch_all(&mut *transaction)
             .await?;
         if !rows.is_empty() {
+            // Only of those that were put back: the others may be running.
             let ids: Vec<&str> = rows.iter().map(|(id, ..)| id.as_str()).collect();
             forget(&mut transaction, &ids).await?;
             if let Some(memory_bytes) = options.memory_bytes {

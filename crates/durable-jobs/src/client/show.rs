@@ -118,6 +118,7 @@ impl Client {
         Box::pin(async move {
             let steps = self.steps_after(id, after.unwrap_or(FIRST), Some(limit)).await?;
             if steps.is_empty() {
+                // A job without steps and no job look the same here; the second is an error.
                 self.summary(id).await?;
             }
             Ok(steps)

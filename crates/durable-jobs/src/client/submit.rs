@@ -162,6 +162,7 @@ impl Client {
         let failed = |error: &sqlx::Error| address.failure("submitting jobs", error);
         match (tokio::time::timeout(self.timeout, written).await, broken) {
             (Ok(written), _) => written.map_err(|error| failed(&error)),
+            // Why the last attempt failed says more than that the time is over.
             (Err(_), Some(error)) => Err(failed(&error)),
             (Err(_), None) => Err(address.silence(self.timeout).await),
         }
@@ -206,6 +207,7 @@ impl<'a> Rows<'a> {
 
     /// Dates them in their order among `all` jobs of one submission, of which `before` come before them.
     fn date_among(&mut self, before: usize, all: usize) {
+        // What is too large is taken for so much that its product with `OLDEST_MS` still fits.
         let count = |jobs: usize| i64::try_from(jobs).unwrap_or(i64::MAX / OLDEST_MS);
         let apart = |after: i64| after * OLDEST_MS / count(all).max(OLDEST_MS);
         for (position, age) in (before + 1..).zip(&mut self.ages_ms) {

@@ -68,6 +68,7 @@ impl Client {
             if let Some(holder) = self.rows_of(&holders).await?.into_iter().next() {
                 return self.join(job, holder, key);
             }
+            // Not the key but the id was in the way: the same submission has queued this job before.
             if self.refuse_others(&[job], options).await? > 0 {
                 return Ok(Submitted::Queued);
             }
@@ -84,6 +85,7 @@ impl Client {
                 id: holder.workflow_id,
             });
         }
+        // The same submission, made again while its own job holds the key.
         if holder.workflow_id == job.id.as_str() {
             return Ok(Submitted::Queued);
         }

@@ -108,6 +108,7 @@ impl Throughput {
             };
             let (succeeded, jobs): (i64, i64) = (row.try_get("succeeded")?, row.try_get("jobs")?);
             let place = usize::try_from(last - bucket).unwrap_or_default();
+            // In range: at least one is taken off the length, and the statement names no older bucket.
             let from_the_end = spans.len().saturating_sub(place + 1);
             spans[from_the_end] = Ended {
                 succeeded: succeeded.unsigned_abs(),

@@ -361,6 +361,7 @@ impl Waiter {
 
     fn note_outage(&mut self, error: &Error) {
         let now = Instant::now();
+        // As if it had been told a second ago, so that the first word comes at once.
         let (since, told) = *self.lost_since.get_or_insert((now, now - LOOK_AROUND));
         if now - told >= LOOK_AROUND {
             self.lost_since = Some((since, now));
@@ -376,6 +377,7 @@ impl Waiter {
         let now = Instant::now();
         let quiet = (now - self.last_end) / 20;
         // A pause of four times the question leaves four fifths of the time to others.
+        // No pause is longer than a second, in which a standing trouble is told again.
         self.next_question = now + quiet.clamp(FASTEST, SLOWEST).max(took * 4).min(LOOK_AROUND);
     }
 }

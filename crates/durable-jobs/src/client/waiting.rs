@@ -101,6 +101,7 @@ impl Client {
         let row = sqlx::query(STANDING)
             .bind(id.as_str())
             .bind(&job.of.queue)
+            // Where nobody takes the job, all due ones of its queue count: empty lists would count none.
             .bind(is_taken.then(|| of_each(|worker| &worker.application_version)))
             .bind(workflows.filter(|_| is_taken).map(|workflows| workflows.concat()))
             .bind(self.job_types.version())

@@ -107,6 +107,7 @@ impl ProgressHandle {
     }
 
     fn target(&self) -> MutexGuard<'_, Option<StepProgress>> {
+        // It is only ever replaced whole, as the step above.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -114,6 +115,7 @@ impl ProgressHandle {
 impl StepProgress {
     fn new() -> Self {
         Self(Arc::new(Measures {
+            // Not a number, which lies in no range: it reads as unknown.
             share: AtomicU64::new(f64::NAN.to_bits()),
             bytes: AtomicU64::new(NONE_WRITTEN),
         }))
@@ -127,6 +129,7 @@ impl StepProgress {
 
     /// Notes how much is computed, from 0 to 1, anything else reading as unknown, and what is written of it.
     pub(crate) fn set(&self, share: f64, bytes: Option<u64>) {
+        // Two stores: a reader between them sees a wrong pair for a moment, which only a report shows.
         self.0.share.store(share.to_bits(), Ordering::Relaxed);
         self.0
             .bytes

@@ -54,6 +54,7 @@ impl<O: Send + 'static> Computation<O> {
     pub(crate) fn on_thread(task: impl Task<Output = O>, activity: Arc<Activity>) -> Self {
         let (progress, stop) = (ProgressHandle::default(), CancellationToken::new());
         let (computation, sender) = Self::new(activity, progress.clone(), stop.clone());
+        // One for the outputs on the way; the other stays outside of the thread, to send its panic.
         let outputs = sender.clone();
         let thread = tokio::task::spawn_blocking(move || {
             let watch = |stage: Stage| {
@@ -77,6 +78,7 @@ impl<O: Send + 'static> Computation<O> {
     pub async fn next(&mut self) -> Result<O, ComputationEnded> {
         self.progress.point_at(self.activity.step_progress());
         let output = self.outputs.recv().await;
+        // Only after the outcome was taken, or where the runtime dropped the task that sends it.
         output.unwrap_or_else(|| Err(ComputationEnded::Failed(stopped())))
     }
 
@@ -85,6 +87,7 @@ impl<O: Send + 'static> Computation<O> {
     /// # Errors
     /// The reason why there is none.
     pub async fn last(&mut self) -> Result<O, ComputationEnded> {
+        // Ends once all senders are gone: the outcome is what the last of them sends.
         let mut last = self.next().await?;
         while let Some(output) = self.outputs.recv().await {
             last = output?;
@@ -128,12 +131,14 @@ fn joined<T>(thread: Result<Result<T, Failure>, tokio::task::JoinError>) -> Resu
         Err(error) if error.is_panic() => {
             Err(Failure::terminal("Panic", panic_message(&*error.into_panic())))
         }
+        // Cancelled, which only the end of the runtime does, to a task that has no thread yet.
         Err(_) => Err(stopped()),
     }
 }
 
 /// The text of a panic, as far as it has one.
 pub(crate) fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
+    // A panic with a plain text carries a `&str`, one with arguments a `String`.
     let text = payload
         .downcast_ref::<&str>()
         .copied()

@@ -92,6 +92,7 @@ impl Address {
             // As in libpq, whatever the environment asks for: nobody listens in on a socket.
             (
                 options.ssl_mode(PgSslMode::Disable),
+                // Behind what the URL says itself: of two the driver takes the last.
                 format!("{url}&sslmode=disable"),
             )
         } else {
@@ -99,6 +100,7 @@ impl Address {
         };
         Ok(Self {
             place: place_of(&options),
+            // The driver would log every statement that takes over a second as a warning.
             options: options.application_name(APPLICATION).disable_statement_logging(),
             url,
         })
@@ -143,7 +145,9 @@ fn canonical(url: &str) -> Result<String, Error> {
             parameters.append_pair(name, value);
         }
     }
-    Ok(format!("postgres:///{path}?{}", parameters.finish()))
+    // A blank as libpq reads it, too: the URL is given to psql. A plus is encoded, so what is one here was a blank.
+    let parameters = parameters.finish().replace('+', "%20");
+    Ok(format!("postgres:///{path}?{parameters}"))
 }
 
 impl Authority {
@@ -191,6 +195,7 @@ fn decoded(text: &str) -> Result<String, Error> {
         .next()
         .map(|(_, value)| value.into_owned());
     value
+        // The parser replaces what is no UTF-8; a password that was changed so would only be refused later.
         .filter(|value| !value.contains(char::REPLACEMENT_CHARACTER))
         .ok_or_else(|| refused("its percent-encoding is no UTF-8"))
 }
@@ -221,6 +226,7 @@ fn checked<'a>(name: &'a str, value: &'a str) -> Result<Option<(&'a str, &'a str
         return Ok(None);
     }
     let is_name = |text: &str| text.chars().all(|c| c.is_ascii_lowercase() || "-_".contains(c));
+    // What looks like no parameter is rather a part of a password, so no message below may quote it.
     if value.is_empty() || !is_name(name) {
         return Err(refused(NEEDS_ENCODING));
     }
@@ -292,6 +298,16 @@ mod tests {
         };
         assert!(!error.contains("s3cret"), "{error}");
         error
+    }
+
+    #[test]
+    fn a_blank_is_one_to_psql_too() {
+        let given = "postgres://a%20b@db.example/jobs?options=-c%20x%3D1%2B1";
+        let url = address(given).url;
+        assert!(
+            url.contains("user=a%20b&") && url.contains("-c%20x%3D1%2B1"),
+            "{url}"
+        );
     }
 
     #[test]

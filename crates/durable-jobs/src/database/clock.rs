@@ -6,6 +6,8 @@
 use std::fmt;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use rustix::time::{ClockId, clock_gettime};
+
 use crate::record::milliseconds;
 
 /// The moment, by the database's clock, in milliseconds since 1970, as an SQL expression.
@@ -21,7 +23,8 @@ pub(crate) use now_ms;
 #[derive(Debug, Clone, Copy)]
 pub struct DatabaseClock {
     read_ms: i64,
-    read_at: Instant,
+    /// The time of [`since_boot`] then.
+    read_at: Duration,
 }
 
 /// The lead of a clock over the database's, in milliseconds; negative where it is behind.
@@ -32,17 +35,19 @@ pub struct ClockOffset(i64);
 impl DatabaseClock {
     /// Takes what the database said when it was asked at this moment.
     pub(crate) fn read(read_ms: i64, asked: Instant) -> Self {
+        // The server read its clock somewhere between question and answer; half-way is the best guess.
         let way_back = asked.elapsed() / 2;
         Self {
-            read_ms,
-            read_at: asked + way_back,
+            read_ms: read_ms.saturating_add(milliseconds(way_back)),
+            read_at: since_boot(),
         }
     }
 
     /// The moment, by the database's clock, in milliseconds since 1970.
     #[must_use]
     pub fn now_ms(&self) -> i64 {
-        self.read_ms.saturating_add(milliseconds(self.read_at.elapsed()))
+        let since = since_boot().saturating_sub(self.read_at);
+        self.read_ms.saturating_add(milliseconds(since))
     }
 
     /// The lead of this machine's clock over the database's.
@@ -79,9 +84,23 @@ impl fmt::Display for ClockOffset {
     /// Writes it in whole seconds, such as `30 s ahead of the database's`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let side = if self.0 < 0 { "behind" } else { "ahead of" };
+        // `as_secs` cuts off; with half a second more it rounds.
         let seconds = Duration::from_millis(self.0.unsigned_abs() + 500).as_secs();
         write!(f, "{seconds} s {side} the database's")
     }
+}
+
+/// The time since this machine was started, by a clock that nobody sets.
+///
+/// It counts the time for which the machine slept, which [`Instant`] does not: a client may live for weeks on a laptop.
+fn since_boot() -> Duration {
+    #[cfg(target_os = "linux")]
+    let clock = ClockId::Boottime;
+    #[cfg(not(target_os = "linux"))]
+    let clock = ClockId::Monotonic;
+    let time = clock_gettime(clock);
+    let (seconds, nanoseconds) = (u64::try_from(time.tv_sec), u32::try_from(time.tv_nsec));
+    Duration::new(seconds.unwrap_or_default(), nanoseconds.unwrap_or_default())
 }
 
 /// The moment by this machine's clock, in milliseconds since 1970.

@@ -90,6 +90,7 @@ impl Connections {
     pub(crate) fn share(total: u32) -> Self {
         let spare = total.saturating_sub(Self::FEWEST);
         Self {
+            // That is one less than `total`: the session with the executor id is outside of both pools.
             own: 2 + spare - spare / 2,
             engine: 1 + spare / 2,
         }
@@ -130,6 +131,7 @@ impl Address {
     /// [`Error::Unreachable`] in the server's words where it refuses one.
     pub(crate) async fn fill(&self, pool: &PgPool, timeout: Duration) -> Result<(), Error> {
         let all = async {
+            // All are held until the last is open: the pool would hand the first one out again and again.
             let mut held = Vec::new();
             for _ in 0..pool.options().get_max_connections() {
                 held.push(pool.acquire().await?);
@@ -216,6 +218,7 @@ impl Address {
 fn test(connection: &mut PgConnection) -> BoxFuture<'_, Result<bool, sqlx::Error>> {
     Box::pin(async move {
         let answer = tokio::time::timeout(TEST_TIMEOUT, connection.ping()).await;
+        // After an error the pool drops the connection; after `false` it would write a last message and wait.
         let answer = answer.map_err(|_| sqlx::Error::Io(ErrorKind::TimedOut.into()))?;
         answer.map(|()| true)
     })
@@ -234,6 +237,7 @@ fn pool_options(connections: u32) -> PgPoolOptions {
     PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(ACQUIRE_TIMEOUT)
+        // A place that is given up may be somebody else's when it is needed again.
         .idle_timeout(None)
         .max_lifetime(None)
         .after_release(|connection, _| test(connection))

@@ -2,7 +2,8 @@
 //!
 //! A connection that breaks and a server that stops, or has none left, pass: whoever starts then waits and tries again.
 //! A statement that the server has understood and refused does not.
-//! It goes by SQLSTATE, or by what the driver says where the server has said nothing; never by the text of a message.
+//! It goes by SQLSTATE, or by what the driver says where the server has said nothing; by the text of a
+//! message only where a pooler refuses a parameter of the start.
 
 use std::fmt::Display;
 
@@ -18,6 +19,7 @@ impl Address {
     /// Why no connection could be made.
     pub(super) fn refusal(&self, error: &sqlx::Error) -> Error {
         match error {
+            // Before the refusals: a full disk is an error of the database, too, and no outage by its code.
             _ if is_out_of_room(error) => self.full(words(error)),
             sqlx::Error::Database(said) if says_startup_parameter(said.message()) => {
                 let way_out = "let the pooler pass it over: ignore_startup_parameters = extra_float_digits";
@@ -43,6 +45,8 @@ impl Address {
     pub(crate) fn engine_failure(&self, operation: &'static str, error: &dbos::Error) -> Error {
         let is_broken = match error {
             dbos::Error::SystemDatabase(sysdb::Error::Backend(said)) => match &said.sqlstate {
+                // The code counts more than the kind: by that, the engine takes the classes 53 and 57 for
+                // a lost connection, and so a full disk and a statement that was cancelled.
                 Some(code) => is_passing(code),
                 None => said.kind == BackendErrorKind::Connection,
             },

@@ -5,7 +5,9 @@
 
 /// The input of a row, as an SQL expression over its columns.
 macro_rules! input {
+    // A macro and not a constant, since `concat!` takes literals alone.
     () => {
+        // `coalesce` stops at the first value: the function is called only for a row whose column is empty.
         "coalesce(inputs, abaci.input_of(workflow_uuid))"
     };
 }

@@ -57,6 +57,7 @@ pub fn inspect(url: &str, timeout: Duration) -> Reply<'_, DatabaseReport> {
         let round_trip_ms = asked.elapsed().as_secs_f64() * 1e3;
         let clock_offset_ms = DatabaseClock::read(now_ms, asked).offset();
         address.check_writable(&mut connection).await?;
+        // Counted before the check of sessions opens two more, which would still be counted after their end.
         let connections = address.tightest_limit(&mut connection).await?;
         // It takes two more.
         if connections.left > 2 {

@@ -52,6 +52,7 @@ const TAKE_ROOM: &str = "begin; set local work_mem = '64kB'; \
 const PREPARATION_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The name of this database; one that was copied from another has that one's name in its table and takes its own.
+// The row is updated to what it is: `do nothing` would return none where it is there.
 const NAME: &str = "with here as (select oid from pg_database where datname = current_database()), \
      named as (insert into abaci.names (database) select oid from here \
          on conflict (database) do update set database = excluded.database returning name) \
@@ -117,10 +118,12 @@ impl Database {
         let mut first = address.connect(timeout).await?;
         let clock = prepare_in_time(&mut first, &address, access.tables).await?;
         let total = address.places(&mut first, wanted).await?;
+        // The engine tries a full disk again for ever and says nothing, so it is looked for before it starts.
         let room = try_room(&mut first).await;
         if let Some(reason) = room.map_err(|error| address.failure("looking for room", &error))? {
             return Err(address.full(reason));
         }
+        // It was counted as free, and its place is needed for one of those that are opened now.
         let _ = first.close().await;
         let connections = Connections::share(total);
         let pool = address.pool_of_worker(connections.own);
@@ -212,6 +215,7 @@ impl Database {
     }
 
     pub(crate) async fn close(&self) {
+        // The engine closes the pool that it was given, which is ours as well.
         self.engine.close().await;
     }
 }
@@ -219,6 +223,7 @@ impl Database {
 impl Address {
     /// Opens one connection outside of any pool.
     pub(crate) async fn connect(&self, timeout: Duration) -> Result<PgConnection, Error> {
+        // A deadline that is over when the first answer comes is no wait.
         self.connect_by(timeout, Instant::now()).await
     }
 

@@ -87,6 +87,7 @@ impl Address {
 async fn stay(one: &mut PgConnection, other: &mut PgConnection) -> Result<bool, sqlx::Error> {
     let mark = Uuid::now_v7().to_string();
     run(one, &format!("set {MARK} = '{mark}'")).await?;
+    // While this is open a pooler cannot give `one` the session that `other` has.
     run(other, "begin").await?;
     let is_seen_elsewhere = read(other).await? == mark;
     let is_here = read(one).await? == mark;

@@ -14,6 +14,8 @@ const OWN_SCHEMA: &str = include_str!("workflow_rows/schema.sql");
 
 /// Asks whether the schema is there, and the first table, and all of them with the columns that came later and what acts on the
 /// engine's own; and what time it is.
+// What is added to the schema has to be looked for here, too: otherwise tables that are there count as
+// current, and the addition is never made.
 const OWN_TABLES: &str = concat!(
     "select ",
     now_ms!(),
@@ -112,6 +114,7 @@ async fn make_tables(connection: &mut PgConnection, address: &Address, tables: T
         runner::run(&pool, DEFAULT_SCHEMA, true)
             .await
             .map_err(|error| address.migration_failure("making the engine's tables", &error))?;
+        // Its places are given back before the caller opens a pool of its own.
         pool.close().await;
     }
     sqlx::raw_sql(OWN_SCHEMA)
@@ -157,6 +160,7 @@ impl Schemas {
     /// # Errors
     /// [`Error::SchemaNewer`], or what a failing question says.
     async fn find(connection: &mut PgConnection, address: &Address) -> Result<Self, Error> {
+        // First, so that nothing is read of a schema that is too new to be known.
         let version = schema_version(connection, address).await?;
         if let Some(found) = version.filter(|found| *found > NEWEST_TESTED_SCHEMA) {
             return Err(Error::SchemaNewer {

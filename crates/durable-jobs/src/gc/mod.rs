@@ -151,6 +151,7 @@ async fn garbage(
 ) -> Result<Vec<Stored>, Error> {
     let now = SystemTime::now();
     let is_old = |stored: &Stored| {
+        // A file that is dated in the future has no age, and stays.
         let age = now.duration_since(stored.modified);
         age.is_ok_and(|age| age >= min_age)
     };
@@ -158,6 +159,7 @@ async fn garbage(
     let has_writer = |stored: &Stored| may_have_writer(&stored.name, stored.modified);
     let old = stored.filter(|stored| is_ours(&stored.name) && !has_writer(stored) && is_old(stored));
     let mut garbage: BTreeMap<String, Stored> = old.map(|stored| (stored.name.clone(), stored)).collect();
+    // Reading the references takes seconds for a million jobs.
     if !garbage.is_empty() {
         rows::each_reference(database, ignored, |name| {
             garbage.remove(name);
@@ -173,6 +175,7 @@ async fn remove(artifacts: &Artifacts, garbage: Vec<Stored>) -> Result<Vec<Store
         let is_gone = artifacts.remove_listed(&stored).await?;
         Ok::<_, Error>(is_gone.then_some(stored))
     });
+    // `buffered` and not `buffer_unordered`, since the report is in the order of the names.
     let removed: Vec<Option<Stored>> = removals.buffered(REMOVALS).try_collect().await?;
     Ok(removed.into_iter().flatten().collect())
 }

@@ -55,6 +55,7 @@ async fn delete_all(database: &Database, which: &str, moment: i64) -> Result<u64
     let statement = workflow_rows::delete(which, BATCH);
     let mut deleted = 0;
     loop {
+        // Each batch is a transaction of its own, so no row is locked for longer than one of them takes.
         let batch = sqlx::query_as(AssertSqlSafe(statement.clone()))
             .bind(moment)
             .bind(database.scope.workflows())

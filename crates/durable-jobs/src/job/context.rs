@@ -153,6 +153,7 @@ impl JobContext {
                     work.await
                 };
                 match outcome {
+                    // The engine would try such a failure again on this host, and record it in the end.
                     Err(failure) if failure.is_of_host() => Err(self.give_up(&failure)),
                     outcome => Ok(outcome?),
                 }
@@ -183,6 +184,7 @@ impl JobContext {
     /// The failure that the task returned, or the one that parks the job.
     pub async fn compute<T: Task>(&self, task: T) -> Result<T::Output, Failure> {
         loop {
+            // The loop ends: a third death, or one that cannot be counted, is an error.
             match self.start(task.clone())?.last().await {
                 Ok(output) => return Ok(output),
                 Err(ComputationEnded::Failed(failure)) => return Err(failure),
@@ -203,6 +205,7 @@ impl JobContext {
             return Ok(Computation::on_thread(task, activity));
         };
         let (computation, child) = children.start(task, self.memory_bytes, activity)?;
+        // Only now: a child that could be started is what shows that the host is good again.
         self.ends.used_host.store(true, Ordering::Relaxed);
         self.log.child_started(child);
         Ok(computation)
@@ -240,6 +243,7 @@ impl JobContext {
         name: &str,
     ) -> Result<ArtifactRecord, Failure> {
         let kept = self.artifacts.keep(file, written, name).await;
+        // A file that cannot be kept takes nothing back: a child may have been started before.
         self.ends.used_host.fetch_or(kept.is_ok(), Ordering::Relaxed);
         kept
     }
@@ -345,6 +349,8 @@ impl StepOptions {
             preemptible: self.is_watched,
             ..dbos::StepOptions::default()
         };
+        // By default the engine tries every failure again, a terminal one too.
+        // It asks about failures alone: its own signals end the step before.
         options.should_retry(
             |error| matches!(error, dbos::Error::Application(failure) if failure.data.kind == FailureKind::Retryable),
         )
@@ -360,6 +366,7 @@ fn failure_of(error: dbos::Error<Failure>) -> Result<Failure, dbos::Error<Failur
             mut errors,
             step,
         } => match errors.pop() {
+            // The engine keeps the failures of all attempts, the oldest first.
             Some(last) => failure_of(last).map(|failure| failure.at_attempt(attempts)),
             None => Ok(Failure::terminal(
                 "StepFailed",

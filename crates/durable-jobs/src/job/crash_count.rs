@@ -77,6 +77,7 @@ impl CrashCounter {
             .fetch_one(&self.database.pool);
         let children: i32 = self.database.bounded("counting a death", TIMEOUT, count).await?;
         let crashes = CrashCount {
+            // The number from the start still holds: only a later claim of the row can raise it.
             workers: self.workers,
             children: children.unsigned_abs(),
             last_reason: Some(death.message.clone()),

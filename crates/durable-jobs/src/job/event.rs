@@ -47,6 +47,7 @@ macro_rules! log_job_event {
     };
     ($event:expr $(, $($fields:tt)+)?) => {{
         let event: &$crate::JobEvent<'_> = $event;
+        // The level is a constant of each call of `tracing`: one that is known at run time needs two calls.
         if event.is_warning {
             $crate::log_job_event!(@line warn, event, $($($fields)+,)?)
         } else {

@@ -43,6 +43,7 @@ pub trait JobType: Send + Sync + 'static {
     /// [`Failure::invalid_request`], with the value and the way out.
     fn decode(input: &Value) -> Result<Self::Input, Failure> {
         let input = without_envelope(input);
+        // Read through a reference, since the refusal quotes what was read.
         Self::Input::deserialize(&input).map_err(|error| {
             Failure::invalid_request(format!(
                 "the input {} is refused: {error}",
@@ -120,6 +121,7 @@ impl JobTypes {
     #[must_use]
     pub fn with<T: JobType>(mut self, job_type: T) -> Self {
         let typed: Arc<dyn AnyJobType> = Arc::new(Typed(Arc::new(job_type)));
+        // A clone of the list that was taken before keeps its own types.
         Arc::make_mut(&mut self.types).insert(T::WORKFLOW, typed);
         self
     }
@@ -199,6 +201,7 @@ impl<T: JobType> AnyJobType for Typed<T> {
     }
 
     fn canonical(&self, input: &Value) -> Option<Value> {
+        // Every accepted form, also the envelope of other clients, becomes the JSON of the type itself.
         let input = T::decode(input).ok()?;
         serde_json::to_value(input).ok()
     }
@@ -207,6 +210,7 @@ impl<T: JobType> AnyJobType for Typed<T> {
         let input = T::decode(input)?;
         self.0.admit(&input, memory_bytes)?;
         Ok(Arc::new(TypedJob {
+            // The future of a run borrows nothing, so each job owns a share of its type.
             job_type: Arc::clone(&self.0),
             input,
         }))
@@ -224,7 +228,9 @@ impl<T: JobType> Admitted for TypedJob<T> {
 
     fn run(self: Arc<Self>, job: Arc<JobContext>) -> BoxFuture<'static, Result<Box<RawValue>, Failure>> {
         Box::pin(async move {
+            // A clone: the log lines of the same job are made of the input while the body has its own.
             let output = self.job_type.run(&job, self.input.clone()).await?;
+            // As text, so that the engine needs no type for it and records it as it is.
             to_raw_value(&output)
                 .map_err(|error| Failure::terminal("Internal", format!("the output is no JSON: {error}")))
         })
@@ -242,6 +248,7 @@ fn without_envelope(input: &Value) -> Value {
     let positional = input.get("positionalArgs").and_then(Value::as_array);
     let positional = positional.map_or(&[][..], Vec::as_slice);
     let named = input
+        // A portable client that has no named arguments writes an empty object.
         .get("namedArgs")
         .filter(|named| named.as_object().is_some_and(|named| !named.is_empty()));
     match (positional, named) {
@@ -249,6 +256,7 @@ fn without_envelope(input: &Value) -> Value {
         ([only], None) => only.clone(),
         ([_, ..], None) => Value::Array(positional.to_vec()),
         ([], Some(named)) => named.clone(),
+        // Arguments of both kinds are left as they are: the decoder refuses them, and quotes the envelope.
         _ => input.clone(),
     }
 }

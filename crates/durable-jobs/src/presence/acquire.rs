@@ -121,6 +121,7 @@ impl<'a> Acquisition<'a> {
     async fn take_lowest(&mut self) -> Result<String, Error> {
         for slot in 0..SLOTS {
             let executor_id = format!("{}/{slot}", self.role.host);
+            // Without a watch only a process that is seen to be gone counts as dead, or a former one of ours.
             if self.try_take(&executor_id, &IdWait::default()).await?.is_none() {
                 return Ok(executor_id);
             }
@@ -136,7 +137,9 @@ impl<'a> Acquisition<'a> {
         let address = self.address;
         let connection = self.connection().await?;
         let is_locked = !ask(address, try_lock(connection, executor_id)).await?;
+        // After the try: with the lock in hand, nobody else writes or removes this row.
         let mut holder = ask(address, holder_of(connection, executor_id)).await?;
+        // A worker takes the lock before it writes its row, and removes the row before it gives the lock up.
         if is_locked && holder.is_none() {
             let session = ask(address, holder_of_lock(connection, executor_id)).await?;
             holder = Some(LockHolder::without_row(&self.role.host, session));
@@ -144,6 +147,7 @@ impl<'a> Acquisition<'a> {
         if let Some(mut holder) = holder {
             holder.is_locked = is_locked;
             let is_dead = holder.is_dead(wait);
+            // Also where the lock is free: another session of the dead one may still have something to write.
             let has_ended = is_dead && self.end_sessions(executor_id, &holder).await?;
             if is_locked && !(has_ended && self.lock_soon(executor_id).await?) {
                 return Ok(Some(holder));
@@ -172,6 +176,7 @@ impl<'a> Acquisition<'a> {
     async fn end_sessions(&mut self, executor_id: &str, holder: &LockHolder) -> Result<bool, Error> {
         let address = self.address;
         let connection = self.connection().await?;
+        // Without a row nothing but the lock says whose session it is.
         let mut sessions = match &holder.incarnation {
             Some(incarnation) => ask(address, end_all(connection, incarnation)).await?,
             None => ask(address, end_holder(connection, executor_id, Some(&holder.beat))).await?,

@@ -99,16 +99,19 @@ impl Heartbeat {
         lost: watch::Sender<Option<String>>,
     ) {
         let mut looks = tokio::time::interval(LOOK_INTERVAL);
+        // Looks that were missed during a beat without an answer are not made up for.
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let due = tokio::select! {
                 () = stop.cancelled() => break,
                 _ = looks.tick() => self.schedule.look(),
+                // The pattern switches this off when the sender is gone, instead of waking the loop for ever.
                 Ok(()) = draining.changed() => Some(self.schedule.now()),
                 heard = submitted(&mut self.session) => self.note_submission(heard.as_deref()),
             };
             let Some(running) = due else { continue };
-            let is_draining = *draining.borrow_and_update();
+            // Marked as seen: whatever this beat is for, it says that the worker drains, as one does that was dropped.
+            let is_draining = draining.has_changed().is_err() || *draining.borrow_and_update();
             let beat = self.beat(is_draining, &running).await;
             self.note(&beat);
             match beat {
@@ -118,6 +121,7 @@ impl Heartbeat {
                     looks.reset_after(RECONNECT_INTERVAL);
                 }
                 Beat::Lost(reason) => {
+                    // Nothing is removed: the row is another's or cannot be written, or no session is there.
                     lost.send_replace(Some(reason));
                     return;
                 }
@@ -172,6 +176,7 @@ impl Heartbeat {
         let mut session = WorkerSession::open(&self.address, TIMEOUT)
             .await
             .map_err(|error| Beat::Failed(error.to_string()))?;
+        // The row is not written anew: the stamp that follows finds out whether it is still ours.
         let lock = async { try_lock(session.connection().await?, &self.executor_id).await };
         match timeout(TIMEOUT, lock).await {
             Ok(Ok(true)) => {
@@ -260,6 +265,7 @@ impl Heartbeat {
     }
 
     async fn leave(mut self) {
+        // Without a session there is no lock any more; the row expires by itself.
         let Some(mut session) = self.session.take() else {
             return;
         };

@@ -35,12 +35,14 @@ impl IdWait {
         self.watch(holder);
         if !holder.is_locked {
             self.locked_since = None;
+            // One that was seen to beat has lost its connection for a moment, and comes back for the id.
             return self.has_beaten || self.go_on(executor_id, holder);
         }
         let locked_since = *self.locked_since.get_or_insert_with(Instant::now);
         if locked_since.elapsed() < TAKEOVER_TIME {
             return false;
         }
+        // It lives, or it is gone and its session did not end, though it was told to.
         let is_seen = holder.sight != Sight::Unknown;
         let is_dead_and_stays = self.silence_of(&holder.beat) >= Presence::SILENCE + TAKEOVER_TIME;
         is_seen || self.has_beaten || is_dead_and_stays || self.go_on(executor_id, holder)

@@ -27,6 +27,7 @@ macro_rules! lock_key {
 macro_rules! holders {
     ($executor_id:literal) => {
         concat!(
+            // The shift may reach the sign bit, which gives the negative keys that the hash has, too.
             "select pid from pg_locks where locktype = 'advisory' and granted and objsubid = 1 \
              and database = (select oid from pg_database where datname = current_database()) \
              and (classid::bigint << 32 | objid::bigint) = ",

@@ -132,6 +132,7 @@ impl Presence {
     /// Tests whether it lives and works on `queue` with `version`, claiming or only finishing.
     #[must_use]
     pub(crate) fn serves(&self, queue: &str, version: &str) -> bool {
+        // Every worker serves the engine's queue beside its own.
         let is_its_queue = self.queue == queue || queue == ENGINE_QUEUE;
         self.is_live() && is_its_queue && self.application_version == version
     }

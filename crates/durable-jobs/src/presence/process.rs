@@ -145,6 +145,7 @@ fn is_zombie_or_thread(pid: u32) -> bool {
             .find_map(|line| line.strip_prefix(name))
             .map(str::trim)
     };
+    // A zombie does nothing any more; only its number stays, until its parent has reaped it.
     let is_zombie = field("State:").is_some_and(|state| state.starts_with(['Z', 'X']));
     // A signal to a thread's id reaches the process that it is of.
     let is_thread = field("Tgid:").is_some_and(|process| process != pid.to_string());

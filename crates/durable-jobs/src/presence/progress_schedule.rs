@@ -75,6 +75,7 @@ impl ProgressSchedule {
         self.looks += 1;
         self.looks_since_room += 1;
         let jobs = self.jobs();
+        // A job that is within a step again, or has left, is forgotten with the old map.
         let mut before = std::mem::take(&mut self.between_steps);
         for job in jobs.iter().filter(|job| job.step.is_none()) {
             let looks = before.remove(&job.workflow_id).unwrap_or_default();

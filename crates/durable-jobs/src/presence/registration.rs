@@ -38,6 +38,7 @@ impl Registration {
         let (lost_said, lost) = watch::channel(None);
         let stop = CancellationToken::new();
         let (contact, submissions) = (heartbeat.contact(), heartbeat.submissions());
+        // A task of its own: however long the start takes from here on, the id has its beats.
         let heartbeat = tokio::spawn(heartbeat.run(stop.clone(), draining_seen, lost_said));
         Ok(Self {
             executor_id,

@@ -25,6 +25,7 @@ impl WorkerSession {
     /// # Errors
     /// [`Error::Unreachable`], in the server's words where it refuses, or [`Error::Refused`].
     pub(super) async fn open(address: &Address, timeout: Duration) -> Result<Self, Error> {
+        // The listener takes its connection from a pool and keeps it, so the pool never renews or tests any.
         let pool = PgPoolOptions::new()
             .max_connections(1)
             .idle_timeout(None)
@@ -51,6 +52,7 @@ impl WorkerSession {
     /// # Errors
     /// When it is lost.
     pub(super) async fn connection(&mut self) -> Result<&mut PgConnection, sqlx::Error> {
+        // It opens no other: the listener loses its connection in `submitted` alone, which ends the session.
         self.listener.acquire().await
     }
 
@@ -64,6 +66,7 @@ impl WorkerSession {
 
     /// Closes the session, which releases the lock.
     pub(super) async fn close(self) {
+        // First: the pool's end waits until every connection is back.
         drop(self.listener);
         self.pool.close().await;
     }

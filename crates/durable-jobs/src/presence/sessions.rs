@@ -38,6 +38,7 @@ pub(crate) struct EngineSessions(String);
 /// The name under which the server knows the sessions that a worker of one incarnation opens itself: the one with the lock on
 /// its executor id, and those of its pool.
 pub(crate) fn own_sessions(incarnation: &str) -> String {
+    // 49 bytes: the server cuts a name off at 63. Neither of the two names is the beginning of the other.
     format!("{APPLICATION} worker {incarnation}")
 }
 
@@ -118,6 +119,7 @@ pub(super) async fn holder_of_lock(
     connection: &mut PgConnection,
     executor_id: &str,
 ) -> Result<Option<String>, sqlx::Error> {
+    // The server gives process numbers out again, so a session is known by its start as well.
     let holder = concat!(
         "select concat_ws(' ', a.pid, a.backend_start, a.application_name) from pg_stat_activity a where a.pid in (",
         holders!("$1"),

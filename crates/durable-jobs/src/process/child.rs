@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::io::{self, BufRead, Read, Write};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 
 use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
 
 use super::limits;
 use super::protocol::{ChildMessage, ComputeRequest, MAX_LINE_BYTES, line_of};
@@ -21,11 +24,6 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The niceness of the computation: it asks for less than the worker, whose heartbeat must not wait for it.
 const NICE: i32 = 5;
-
-/// Address space beyond what is there at the beginning and what the computation may use: the growth of the stack, the
-/// watching thread's and the second computing one's, an arena of the allocator for each of the two, 64 MiB, and its waste.
-/// Measured: up to 160 MiB on two threads, 120 MiB on one, and 190 MiB for the moment in which an arena is aligned.
-const ALLOWANCE_BYTES: u64 = 192 << 20;
 
 /// The seconds between the soft limit of processor time, at which SIGXCPU comes, and the hard one, at which the kernel kills.
 const HARD_LIMIT_SECONDS: u64 = 5;
@@ -56,25 +54,40 @@ impl TaskKind {
 /// Computes what the request on standard input asks for, and says on standard output how it goes.
 ///
 /// It is all that a process does that was started by a worker's [`Isolation`](super::Isolation). It limits the memory and
-/// the processor time of the whole process, and ends the process when standard input ends.
+/// the processor time of the whole process, outlasts SIGHUP, SIGINT and SIGTERM, and ends the process when standard input
+/// ends, on Linux also one that is stopped.
 ///
 /// # Errors
-/// When the request cannot be read, names none of `kinds`, or nobody reads the answer.
+/// When the request cannot be read, or nobody reads the answer.
 pub fn compute_for_worker(kinds: &[TaskKind]) -> io::Result<()> {
+    // First: the worker may end, and signals may come, before the request is there.
+    if let Err(error) = leave_end_to_worker() {
+        let failure = limits::not_started(&error);
+        return send(&ChildMessage::<()>::Failed { failure });
+    }
     let request = read_request()?;
     let Some(kind) = kinds.iter().find(|kind| kind.name == request.name) else {
         let message = format!(
             "the computing process knows no task {:?}; name it in compute_for_worker",
             request.name
         );
-        let failure = Failure::terminal("UnknownTask", message);
-        return send(&ChildMessage::<()>::Failed { failure });
+        return refuse("UnknownTask", message);
     };
     (kind.run)(&request)
 }
 
 fn run<T: Task>(request: &ComputeRequest<Box<RawValue>>) -> io::Result<()> {
-    let task: T = serde_json::from_str(request.task.get())?;
+    // Only here, where the name has led to a type: until then the task is text.
+    let task: T = match serde_json::from_str(request.task.get()) {
+        Ok(task) => task,
+        Err(error) => {
+            let message = format!(
+                "the computing process cannot read the task {:?}: {error}; it has to be of its worker's version",
+                T::NAME
+            );
+            return refuse("UnreadableTask", message);
+        }
+    };
     if let Err(error) = confine(request).and_then(|()| end_with_stdin(task.clone())) {
         let failure = limits::not_started(&error);
         return send(&ChildMessage::<T::Output>::Failed { failure });
@@ -86,6 +99,7 @@ fn run<T: Task>(request: &ComputeRequest<Box<RawValue>>) -> io::Result<()> {
         }
         sent_last.set(Instant::now());
         let (done, bytes) = stage.measures();
+        // A pipe that nobody reads is an error here and no signal, since the runtime ignores SIGPIPE.
         match send(&ChildMessage::<T::Output>::Progress { done, bytes }) {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),
@@ -109,10 +123,31 @@ fn run<T: Task>(request: &ComputeRequest<Box<RawValue>>) -> io::Result<()> {
     }
 }
 
+/// Says that no attempt can run the task. It is an answer, since an end without one would count as a death.
+fn refuse(name: &str, message: String) -> io::Result<()> {
+    let failure = Failure::terminal(name, message);
+    send(&ChildMessage::<()>::Failed { failure })
+}
+
 /// Sends an output; that nobody reads it is said by the next progress report.
 fn send_output<O: Serialize>(message: &ChildMessage<O>) -> Result<(), Failure> {
     let line = line_of("an output of the task", message)?;
     let _ = write(&line);
+    Ok(())
+}
+
+/// Ends with the worker, and by no signal that a service manager sends to all processes of a service: the worker decides
+/// what becomes of the computation, and a process that ended by itself would count as a death.
+fn leave_end_to_worker() -> io::Result<()> {
+    // The end of the worker is that of standard input, also one that came before this call, so nobody has to compare
+    // the parent with the worker; only a stopped process does not see it, until it is continued. No SIGKILL: the kernel
+    // looks at the thread that started this process, and a runtime may end that one long before the worker.
+    #[cfg(target_os = "linux")]
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::CONT))?;
+    for signal in [SIGHUP, SIGINT, SIGTERM] {
+        // Nobody reads the flag: that there is a handler is what keeps the signal from ending this process.
+        flag::register(signal, Arc::default())?;
+    }
     Ok(())
 }
 
@@ -127,12 +162,13 @@ fn read_request() -> io::Result<ComputeRequest<Box<RawValue>>> {
 fn confine<T>(request: &ComputeRequest<T>) -> io::Result<()> {
     let memory = request
         .memory_bytes
-        .saturating_add(ALLOWANCE_BYTES)
+        .saturating_add(limits::ALLOWANCE_BYTES)
         .saturating_add(address_space_bytes());
     lower(Resource::As, memory, memory)?;
     // The image of a process that was refused memory is as large as the memory that it had.
     lower(Resource::Core, 0, 0)?;
     if let Some(seconds) = request.cpu_seconds {
+        // Two limits: SIGXCPU names its cause, which a kill at the hard one would not.
         lower(Resource::Cpu, seconds, seconds.saturating_add(HARD_LIMIT_SECONDS))?;
     }
     // Without the right to a lower priority, the one that it has does, too.
@@ -142,6 +178,7 @@ fn confine<T>(request: &ComputeRequest<T>) -> io::Result<()> {
 
 /// Sets a limit, unless there is a lower one already.
 fn lower(resource: Resource, soft: u64, hard: u64) -> io::Result<()> {
+    // The kernel refuses to raise a hard limit without a privilege. `None` stands for no limit.
     let present = getrlimit(resource);
     let limit = Rlimit {
         current: Some(present.current.map_or(soft, |present| present.min(soft))),
@@ -163,6 +200,7 @@ fn end_with_stdin(task: impl Task) -> io::Result<()> {
     let watcher = thread::Builder::new().stack_size(WATCH_STACK_BYTES);
     watcher.spawn(move || {
         let mut byte = [0];
+        // The request was the only line; a read that ends without a byte is the end of the pipe.
         while io::stdin().lock().read(&mut byte).is_ok_and(|count| count > 0) {}
         task.clean_up();
         std::process::exit(EXIT_DESERTED);

@@ -16,7 +16,7 @@
 //! | end of the child | consequence for the job |
 //! |---|---|
 //! | cancel, timeout, a drain past its grace time | nothing is recorded of the step; the task that owns the child kills its group, reaps it and removes its unfinished file, in this order |
-//! | the end of the worker | the kernel kills the child, stopped or not; it also sees the end of its input |
+//! | the end of the worker | the child sees the end of its input and ends; the kernel continues one that is stopped, which then does the same |
 //! | a signal, a code, a limit of memory, processor time or time | one death is counted in `abaci.deaths`, and another child begins at once; at three deaths the job is parked with the last reason |
 //! | signals of a service manager to all processes | none: the worker decides |
 //! | there is none, since the program, descriptors, processes or memory for one cannot be had; or its output cannot be written: a disk that is full, read-only, broken or gone | the host's fault: the job goes back to its queue at once, uncounted, with the records of its steps; the worker is not ready, says why, and claims nothing for 1 s, twice as long each time up to 30 s, and until it can start a process and write a file |
@@ -40,13 +40,14 @@ use std::time::Duration;
 
 use tokio_util::task::TaskTracker;
 
-use self::limits::ProcessLimits;
+use self::limits::{InheritedLimits, ProcessLimits};
 use self::protocol::ComputeRequest;
 use crate::compute::{Cost, Task, processors};
 use crate::record::Advice;
 pub use child::{TaskKind, compute_for_worker};
 
-/// The program that a worker computes with, and the limits of each of its processes.
+/// The program that a worker computes with, and the limits of each of its processes; where the worker has lower ones itself,
+/// as by `ulimit`, those hold.
 #[derive(Debug, Clone)]
 pub struct Isolation {
     /// The program; it calls [`compute_for_worker`].
@@ -91,6 +92,7 @@ impl Isolation {
 
 /// The program as it runs, also after its file was replaced.
 fn this_program() -> std::io::Result<PathBuf> {
+    // The link leads to the running program even where its file is gone; systems without /proc have the path.
     let running = PathBuf::from("/proc/self/exe");
     if running.exists() {
         return Ok(running);
@@ -142,13 +144,14 @@ impl Children {
 
     /// Completes when every child is reaped and nothing unfinished of theirs is left; no child is started after that.
     pub(crate) async fn gone(&self) {
+        // A tracker that is open is never waited out; closing it forbids no further task.
         self.tasks.close();
         self.tasks.wait().await;
     }
 }
 
 impl Enabled<'_> {
-    /// The limits of one process; `granted_bytes` is the memory of this job, if it is not the usual.
+    /// The limits in force for one process; `granted_bytes` is the memory of this job, if it is not the usual.
     fn limits(&self, granted_bytes: Option<u64>) -> ProcessLimits {
         ProcessLimits {
             memory_bytes: granted_bytes.unwrap_or(self.isolation.memory_bytes),
@@ -156,6 +159,7 @@ impl Enabled<'_> {
             wall_time: self.isolation.wall_time,
             advice: self.advice,
         }
+        .under(InheritedLimits::read())
     }
 }
 

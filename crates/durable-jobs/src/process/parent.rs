@@ -79,8 +79,10 @@ impl Enabled<'_> {
         let (computation, sender) = Computation::new(activity, progress.clone(), unwanted.clone());
         let limits = self.limits(granted_bytes);
         let request = limits.request(task);
+        // Before a process is there: a task that fits into no line needs none.
         let line = line_of("the task", &request)?;
         let session = ChildSession::<T>::begin(self.isolation, progress, sender)?;
+        // It has a number until it is reaped, which only the task below does.
         let child = session.process.id().unwrap_or_default();
         self.tasks.spawn(session.hold(limits, (request, line), unwanted));
         Ok((computation, child))
@@ -94,6 +96,7 @@ impl<T: Task> ChildSession<T> {
         sender: ResultSender<T::Output>,
     ) -> Result<Self, Failure> {
         let mut process = spawned(isolation)?;
+        // Out of the handle, whose `wait` closes the input that it has: the child would end by that.
         let stdin = process.stdin.take().expect("it is a pipe");
         Ok(Self {
             stdin,
@@ -125,9 +128,11 @@ impl<T: Task> ChildSession<T> {
             SessionEnd::Dead => drop(timeout(LAST_WORDS, self.receive_rest()).await),
             SessionEnd::TooLate | SessionEnd::Unwanted => {}
         }
+        // Whatever the end was: a child that has said all may still not end.
         self.kill();
         let status = self.process.wait().await.unwrap_or_default();
         let outcome = match (self.outcome, end) {
+            // What was said counts, though the time was over at that moment or the end was a signal.
             (Some(outcome), _) => outcome.map_err(ComputationEnded::Failed),
             (None, SessionEnd::TooLate) => Err(ComputationEnded::Died(limits.wall_time_exceeded())),
             (None, SessionEnd::Unwanted) => Err(ComputationEnded::Failed(stopped())),
@@ -152,6 +157,7 @@ impl<T: Task> ChildSession<T> {
             tokio::select! {
                 received = read(&mut self.stdout) => self.note(&received),
                 received = read(&mut self.stderr) => self.tail.take(&received),
+                // The ends of the streams are not enough: who has inherited them may keep them open.
                 _ = self.process.wait() => return SessionEnd::Dead,
             }
         }
@@ -195,11 +201,13 @@ fn spawned(isolation: &Isolation) -> Result<Child, Failure> {
     command
         .arg0(&isolation.name)
         .args(&isolation.arguments)
+        // Nothing of the worker's environment, which may hold the password of the database.
         .env_clear()
         .envs(isolation.environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
+        // Its own group: Ctrl-C goes to all of the worker's, which says what becomes of a child.
         .process_group(0)
         // Only where the runtime itself is dropped, or a probe; else the task sees to it.
         .kill_on_drop(true);
@@ -212,6 +220,7 @@ async fn read(stream: &mut Option<impl AsyncReadExt + Unpin>) -> Vec<u8> {
         return std::future::pending().await;
     };
     let mut bytes = vec![0; 4096];
+    // An error of a pipe is taken for its end: how the process ended says the rest.
     let count = open.read(&mut bytes).await.unwrap_or_default();
     if count == 0 {
         *stream = None;

@@ -115,11 +115,13 @@ impl Tail {
 
     /// The last lines as one, fit for a message; empty where nothing was written.
     pub(super) fn reason(&self) -> String {
+        // The tail may begin within a character.
         let text = String::from_utf8_lossy(&self.0);
         let words: Vec<&str> = text.split_whitespace().collect();
         let line: String = words
             .join(" ")
             .chars()
+            // What a child wrote is recorded and shown, where a control character could steer a terminal.
             .map(|c| if c.is_control() { ' ' } else { c })
             .collect();
         let excess = line.chars().count().saturating_sub(MAX_REASON_CHARS);

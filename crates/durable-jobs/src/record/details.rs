@@ -71,6 +71,7 @@ impl<'de> Visitor<'de> for DetailFields {
     }
 
     fn visit_map<M: MapAccess<'de>>(self, mut fields: M) -> Result<Details, M::Error> {
+        // A `serde_json::Map` may sort the names.
         let mut details = Vec::new();
         while let Some((name, value)) = fields.next_entry::<String, Value>()? {
             details.push((Cow::Owned(name), value));

@@ -117,6 +117,7 @@ impl JobFilter {
 
     /// Tests what the database does not know of a job.
     pub(crate) fn admits(&self, job: &Job) -> bool {
+        // The statement knows a parked job by a pattern, which the failure of another client may match.
         (self.states.is_empty() || self.states.contains(&job.state))
             && self.details.iter().all(|detail| detail.admits(&job.details))
             && self.text.as_ref().is_none_or(|text| has_text(job, text))
@@ -193,6 +194,7 @@ impl FromStr for Cursor {
     fn from_str(text: &str) -> Result<Self, CursorError> {
         let is_id = |id: &str| !id.is_empty() && !id.contains(char::is_control);
         let ended = text.strip_prefix("ended:");
+        // At the first slash: an id may have more of them.
         let place = ended.unwrap_or(text).split_once('/').filter(|(_, id)| is_id(id));
         let place = place.and_then(|(date, id)| {
             Some(Self {

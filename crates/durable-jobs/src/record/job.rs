@@ -66,6 +66,7 @@ impl FromStr for JobId {
 
 impl fmt::Display for JobId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Unlike `write_str`, it heeds the width that a caller asks for.
         f.pad(&self.0)
     }
 }

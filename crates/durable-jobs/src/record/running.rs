@@ -34,6 +34,7 @@ impl RunningJob {
     ///
     /// A job that a worker of another version described in a way that cannot be read is left out.
     pub(crate) fn all_said(said: &str, age_seconds: f64) -> Vec<Self> {
+        // Each is read by itself, so that one that cannot be read hides no other.
         let jobs: Vec<&RawValue> = serde_json::from_str(said).unwrap_or_default();
         let jobs = jobs.into_iter().map(RawValue::get);
         jobs.filter_map(|job| Self::said(job, age_seconds)).collect()
@@ -43,6 +44,7 @@ impl RunningJob {
     pub(crate) fn said(job: &str, age_seconds: f64) -> Option<Self> {
         let job = serde_json::from_str::<Self>(job).ok()?;
         Some(Self {
+            // A beat may be dated after the beginning of the statement that reads it.
             seconds: job.seconds + age_seconds.max(0.0),
             ..job
         })

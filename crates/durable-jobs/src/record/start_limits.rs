@@ -62,6 +62,7 @@ impl StartLimits {
             paused: concurrency.is_some_and(|limit| limit <= 0),
             limit: Limit {
                 rate,
+                // 0 is a pause of a queue that had no limit.
                 concurrency: concurrency.map(i32::unsigned_abs).filter(|limit| *limit > 0),
             },
         }

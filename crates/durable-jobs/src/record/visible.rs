@@ -38,6 +38,7 @@ pub fn visible_json(json: &str) -> Cow<'_, str> {
             shown.push(c);
             continue;
         }
+        // JSON names a character beyond U+FFFF by the two units of its UTF-16.
         for unit in c.encode_utf16(&mut [0; 2]) {
             // A string takes whatever is written.
             let _ = write!(shown, "\\u{unit:04x}");

@@ -97,7 +97,7 @@ impl Claimer {
             left.as_mut().enable();
             let has_claimed = self.round().await.is_ok();
             if !has_claimed {
-                self.defuse().await;
+                stop.run_until_cancelled(self.defuse()).await;
             }
             let pause = async {
                 if has_claimed {
@@ -128,6 +128,7 @@ impl Claimer {
         }
         let claimed = self.claim(in_hand).await;
         let failure = claimed.as_ref().err().map(|error| match error {
+            // Without the operation, which the words before it say already.
             Error::Database { reason, .. } => format!("cannot claim jobs: {reason}"),
             error => format!("cannot claim jobs: {error}"),
         });
@@ -198,6 +199,7 @@ impl Claimer {
         } else {
             self.claim_free(in_hand).await?
         };
+        // An atomic only because a round borrows the loop: nobody else reads it, so no order is needed.
         self.has_strays.store(has_more, Ordering::Relaxed);
         Ok(rows)
     }
@@ -210,6 +212,7 @@ impl Claimer {
             .bind(self.database.scope.version())
             .fetch_all(&self.database.pool);
         let mut ids: Vec<String> = ids.await?;
+        // Not in the statement: only this process knows what it has in hand.
         ids.retain(|id| !self.jobs.holds(id));
         ids.truncate(self.concurrency.saturating_sub(in_hand));
         Ok(ids)
@@ -242,7 +245,9 @@ impl Claimer {
             .fetch_optional(&mut *turn)
             .await?;
         let rows = match allowed {
+            // Below nothing where a limit was lowered under what runs, or the queue has just been paused.
             Some(..=0) => Vec::new(),
+            // Absent where somebody has removed the queue's row since its limits were read: then it has none.
             allowed => {
                 self.claim_up_to(allowed.unwrap_or(free), Claims::Limited, &mut *turn)
                     .await?
@@ -318,6 +323,7 @@ impl Claimer {
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let discarded = self.discarded.clone();
+        // Nobody keeps the handle of such a task: the token is what ends it.
         tokio::spawn(discarded.run_until_cancelled_owned(task));
     }
 
@@ -336,6 +342,7 @@ impl Claimer {
                 workflow_id: Some(&row.id),
                 ..StartOptions::default()
             };
+            // The row is there and names no owner, so the engine adds nothing to it and begins the body.
             match workflow.start_with(row.input_value(), options).await {
                 // The outcome is in the row, or the job goes on elsewhere; either way it is not in hand any more.
                 Ok(handle) => tokio::select! {
@@ -355,6 +362,7 @@ fn polls(interval: Duration) -> Interval {
     // The clock of the runtime counts milliseconds.
     let interval = interval.max(Duration::from_millis(1));
     let mut polls = interval_at(Instant::now() + random_part_of(interval), interval);
+    // `Skip` keeps to the moments of this loop; `Delay` would move them by every late round.
     polls.set_missed_tick_behavior(MissedTickBehavior::Skip);
     polls
 }
@@ -362,6 +370,7 @@ fn polls(interval: Duration) -> Interval {
 fn random_part_of(interval: Duration) -> Duration {
     // The last 62 bits of such an id are random.
     let (_, random) = Uuid::now_v7().as_u64_pair();
+    // An interval is a millisecond at least, so nothing is divided by zero, and the rest fits.
     let part = u128::from(random) % interval.as_nanos();
     Duration::from_nanos(u64::try_from(part).unwrap_or_default())
 }

@@ -86,26 +86,26 @@ impl ClaimedRow {
     }
 
     fn readable_input(&self) -> Result<Value, Failure> {
-        let unreadable = |message| Failure::parked("UnreadableInput", message);
+        // First: a pickle is no JSON either, and the advice has to be the one that helps.
         if self.is_pickle() {
             let message = "the input is a Python pickle, which only Python can read; \
                            enqueue with WorkflowSerializationFormat.PORTABLE";
             return Err(unreadable(message.to_owned()));
         }
+        // Before it is decoded: an input over the limit was not read with the row, and would pass for `null`.
         let bytes = self.input_bytes;
         if bytes > MAX_INPUT_BYTES as u64 {
             return Err(unreadable(format!(
                 "the input has {bytes} bytes, over the limit of {MAX_INPUT_BYTES}"
             )));
         }
-        self.decoded()
-            .map_err(|error| unreadable(format!("the input is not JSON: {error}")))
+        self.decoded().map_err(|error| not_json(&error))
     }
 
     /// Ends a row that can never run; gives one of another type back, for workers that know it.
     pub(crate) async fn refuse(&self, database: &Database, holder: &RowHolder, refusal: &RowRefusal) {
         match refusal {
-            RowRefusal::Never(failure) => self.park(database, failure).await,
+            RowRefusal::Never(failure) => self.park(database, holder, failure).await,
             RowRefusal::UnknownType => match self.give_back(database, holder).await {
                 Ok(true) => warn!(
                     workflow_id = self.id,
@@ -130,23 +130,29 @@ impl ClaimedRow {
         database.bounded("giving a row back", TIMEOUT, give_back).await
     }
 
-    /// Ends the row with the reason why it cannot run.
+    /// Ends the row with the reason why it cannot run, if it is still as it was read.
     ///
     /// A Python client that sent a pickle would look for a pickle in the error too; the row is relabelled so that it
     /// reads the reason instead.
-    async fn park(&self, database: &Database, failure: &Failure) {
+    async fn park(&self, database: &Database, holder: &RowHolder, failure: &Failure) {
+        // Before the end is recorded: the statement changes only a row that has not ended, and tells if it is still ours.
+        let relabel = sqlx::query(workflow_rows::RELABEL)
+            .bind(&self.id)
+            .bind(&holder.executor_id)
+            .bind(self.owner.as_deref())
+            .execute(&database.pool);
+        match database.bounded("relabelling a row", TIMEOUT, relabel).await {
+            Ok(done) if done.rows_affected() == 0 => return,
+            Ok(_) => {}
+            Err(error) => {
+                return warn!(workflow_id = self.id, %error, "could not park a row; the janitor will see to it");
+            }
+        }
         warn!(
             workflow_id = self.id,
             reason = failure.message,
             "parked a row that cannot run"
         );
-        if self.is_pickle() {
-            let relabel = sqlx::query(workflow_rows::RELABEL);
-            let relabel = relabel.bind(&self.id).execute(&database.pool);
-            if let Err(error) = database.bounded("relabelling a row", TIMEOUT, relabel).await {
-                warn!(workflow_id = self.id, %error, "could not make the reason readable for Python");
-            }
-        }
         record_failure(database, &self.id, failure).await;
     }
 
@@ -157,5 +163,39 @@ impl ClaimedRow {
 
     fn decoded(&self) -> Result<Value, serde_json::Error> {
         serde_json::from_str(self.input.as_deref().unwrap_or("null"))
+    }
+}
+
+/// Reads an input that came without its row; the end of one over the limit may be missing.
+pub(super) fn read_input(text: &str) -> Result<Value, Failure> {
+    if text.len() > MAX_INPUT_BYTES {
+        return Err(unreadable(format!(
+            "the input has more bytes than the limit of {MAX_INPUT_BYTES}"
+        )));
+    }
+    serde_json::from_str(text).map_err(|error| not_json(&error))
+}
+
+fn not_json(error: &serde_json::Error) -> Failure {
+    unreadable(format!("the input is not JSON: {error}"))
+}
+
+fn unreadable(message: String) -> Failure {
+    Failure::parked("UnreadableInput", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_input_is_read_or_refused_with_the_reason() {
+        assert_eq!(read_input("7").unwrap(), 7);
+        let longest = format!("\"{}\"", "x".repeat(MAX_INPUT_BYTES - 2));
+        assert!(read_input(&longest).is_ok());
+        for (input, words) in [(longest + " ", "more bytes"), ("{no".to_owned(), "is not JSON")] {
+            let message = read_input(&input).unwrap_err().message;
+            assert!(message.contains(words), "{message}");
+        }
     }
 }

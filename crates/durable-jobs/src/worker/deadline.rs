@@ -28,6 +28,7 @@ impl TimeLeft {
             None => Some(body.await),
             // Not begun at all, for a poll of it might.
             Some(Duration::ZERO) => None,
+            // The runtime polls the body before the time, and takes one that no clock can hold for far away.
             Some(left) => tokio::time::timeout(left, body).await.ok(),
         }
     }

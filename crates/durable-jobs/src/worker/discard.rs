@@ -26,11 +26,15 @@ pub(super) async fn discard(worker: Worker) -> Result<(), Error> {
         jobs,
         registration,
         claiming,
+        claims_until_dropped,
         discarded,
         mut housekeeping,
         children,
         ..
     } = worker;
+    // Its reports go on until there is a successor, and it does not drain.
+    drop(claims_until_dropped.disarm());
+    // The token stays cancelled, so a task that the loop still spawns ends at once.
     discarded.cancel();
     claiming.abort();
     // An error is the abort, or a panic that was logged.
@@ -39,12 +43,15 @@ pub(super) async fn discard(worker: Worker) -> Result<(), Error> {
     // It aborts what runs, and then closes its connections, which may hang until the server ends them.
     let closing = tokio::spawn(async move { dbos.shutdown().await });
     let left = |what| move |_| Error::NotDiscarded { what };
+    // Every guard is held by a task that is cancelled or being aborted, and goes with it.
     timeout(TIMEOUT, jobs.idle()).await.map_err(left("a job"))?;
     let gone = timeout(TIMEOUT, children.gone()).await;
     gone.map_err(left("a computing process"))?;
     end_sessions(&database, &registration).await;
     // Connections that hang hang all at once.
     let _ = timeout(TIMEOUT, async { tokio::join!(closing, database.close()) }).await;
+    // Last: where only the claims broke off the id is still ours, and a successor has to wait for all of
+    // this.
     registration.end().await;
     Ok(())
 }

@@ -43,6 +43,7 @@ pub struct DrainReport {
 }
 
 pub(super) async fn drain(worker: Worker, grace: Duration, hurry: impl Future<Output = ()>) -> DrainReport {
+    // Set as soon as the jobs are settled: what is cut short after that only closes things.
     let (hurried, report) = (CancellationToken::new(), OnceLock::new());
     let mut draining = pin!(drain_in_order(worker, grace, &hurried, &report));
     tokio::select! {
@@ -79,7 +80,7 @@ async fn drain_in_order(
     let deadline = Instant::now() + grace;
     stop_claiming.cancel();
     registration.announce_drain();
-    // A round takes 5 s at most, and so does the look for endless timeouts after a failed one; nothing waits longer.
+    // A round takes 6 s at most, the last of them to find out why the database did not answer; nothing else is waited for.
     if timeout(2 * TIMEOUT, claiming).await.is_err() {
         warn!("the claim loop did not end");
     }
@@ -125,6 +126,7 @@ async fn end(children: Children, registration: Registration, database: Database)
 async fn give_back(database: &Database, registration: &Registration) -> usize {
     let executor_id = registration.executor_id();
     let give_back = async {
+        // While the jobs finished, the heartbeat may have failed for so long that a peer took over.
         if !registration.is_ours(&database.pool).await.map_err(text)? {
             return Err("the executor id went to another; the jobs are its to give back".to_owned());
         }

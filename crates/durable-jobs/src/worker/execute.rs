@@ -19,6 +19,7 @@ use serde_json::value::RawValue;
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use super::claimed_row::read_input;
 use super::deadline::TimeLeft;
 use super::given_back::{HeldRow, give_back, keep_host_fault};
 use super::host::Host;
@@ -62,8 +63,8 @@ struct Owned {
     /// The memory that somebody granted this job, in bytes.
     memory_bytes: Option<u64>,
     time_left: TimeLeft,
-    /// The input, if the engine had none to give.
-    input: Option<Value>,
+    /// The input, if the engine had none to give, or why it cannot be read.
+    input: Result<Option<Value>, Failure>,
 }
 
 /// Runs the jobs of one worker, and has everything that they need of it.
@@ -92,11 +93,14 @@ impl JobExecutor {
         input: Value,
     ) -> dbos::Result<RecordedOutput, Failure> {
         let id = dbos::workflow_id().ok_or_else(|| Failure::terminal("Internal", "not inside a workflow"))?;
+        // Before anything that may wait: a start that has not begun after three seconds loses its slot.
         let run = Run {
             guard: self.jobs.begin(&id),
             id,
             token: Uuid::now_v7().to_string(),
         };
+        // What a panic may leave half-done is the run's own; each lock that it shares with others takes a
+        // poisoned value as whole.
         match AssertUnwindSafe(self.attempt(&run, workflow, &input))
             .catch_unwind()
             .await
@@ -122,6 +126,7 @@ impl JobExecutor {
                 workflow_id = run.id,
                 "the job went to another worker or ended before it began; left alone"
             );
+            // The engine records nothing of such an error, so the row stays the other's.
             return Err(dbos::Error::Interrupted {
                 workflow_id: run.id.clone(),
             });
@@ -133,8 +138,9 @@ impl JobExecutor {
         let job_type = self.job_types.get(workflow);
         let job_type =
             job_type.ok_or_else(|| Failure::terminal("Internal", "the job type is not registered"))?;
-        let job = job_type
-            .admit(owned.input.as_ref().unwrap_or(input), owned.memory_bytes)
+        let read = owned.input.as_ref().map_err(Failure::clone);
+        let job = read
+            .and_then(|read| job_type.admit(read.as_ref().unwrap_or(input), owned.memory_bytes))
             .map_err(|failure| refused(run, failure.at_attempt(attempt)))?;
         let context = self.context(run, &job, &owned);
         context.log.started(attempt);
@@ -210,6 +216,7 @@ impl JobExecutor {
         };
         run.guard.give_back();
         let given_back = async {
+            // First: it finds the row by the token, which the next one takes away.
             keep_host_fault(&self.database, &row, reason).await?;
             give_back(&self.database, row).await
         };
@@ -228,6 +235,7 @@ impl JobExecutor {
     async fn own(&self, run: &Run, reads_input: bool) -> Option<Owned> {
         let mut pause = Duration::from_millis(50);
         loop {
+            // With one token each time: an attempt whose answer was lost may have got through.
             let own = sqlx::query_as(OWN_RUN)
                 .bind(&run.id)
                 .bind(&self.executor_id)
@@ -277,9 +285,11 @@ impl JobExecutor {
             .cancel_workflows(&[&run.id], false, None)
             .await
         {
+            // It has ended in another way since.
             Ok(cancelled) if cancelled.is_empty() => dbos::Error::Interrupted { workflow_id },
             Ok(_) => dbos::Error::WorkflowCancelled { workflow_id },
             Err(error) => {
+                // The row keeps its deadline, so the next run of it ends before its body begins.
                 warn!(workflow_id, %error, "could not cancel the job at its deadline");
                 dbos::Error::Interrupted { workflow_id }
             }
@@ -314,13 +324,14 @@ impl Owned {
         Self {
             attempts,
             crashes: CrashCount {
+                // This claim is one of them; any other that is still counted is of a worker that died.
                 workers: attempts.saturating_sub(1),
                 children: children.unwrap_or_default().unsigned_abs(),
                 last_reason,
             },
             memory_bytes: memory_bytes.and_then(|bytes| u64::try_from(bytes).ok()),
             time_left: TimeLeft::from_ms(left_ms),
-            input: input.and_then(|input| serde_json::from_str(&input).ok()),
+            input: input.as_deref().map(read_input).transpose(),
         }
     }
 }

@@ -152,6 +152,7 @@ impl Host {
                 "cannot start a process and write a file within {seconds} s"
             ));
         };
+        // Only a look that has ended is forgotten: one that was given up is found here by the next caller.
         *looking = None;
         ended.unwrap_or_else(|panic| Err(panic.to_string()))
     }
@@ -174,11 +175,13 @@ impl HostState {
     fn fail(&mut self, reason: &str, now: Instant) -> Option<Duration> {
         let before = self.trouble.take();
         let was_claiming = before.as_ref().is_none_or(|before| before.is_tried);
+        // Claims go on after a failure only once a look was good: another failure shows that it was not.
         self.is_doubted |= was_claiming && !self.pause.is_zero();
         let is_news = before.as_ref().is_none_or(|before| before.reason != reason);
         let until = match before {
             // Other jobs that meet the same fault at the same time do not make it last longer.
             Some(before) if before.until > now && !before.is_tried => before.until,
+            // A trial that fails counts like a pause that is over: the next one is twice as long.
             _ => {
                 self.pause = (2 * self.pause).clamp(FIRST_PAUSE, LONGEST_PAUSE);
                 now + self.pause
@@ -209,6 +212,7 @@ impl HostState {
     /// Ends a trial by a job that got what it needs; returns whether there was one.
     fn work(&mut self) -> bool {
         (self.pause, self.is_doubted) = (Duration::ZERO, false);
+        // A pause under way stays: the job may have got what it needs before the fault.
         self.trouble.take_if(|trouble| trouble.is_tried).is_some()
     }
 }

@@ -60,6 +60,7 @@ impl Jobs {
     /// Takes a row in hand that nobody here has.
     pub(crate) fn enter_alone(&self, id: &str) -> Option<JobGuard> {
         let mut table = self.table();
+        // Looked at and taken under one lock, or a claim could take it in between.
         if table.contains_key(id) {
             return None;
         }
@@ -160,6 +161,8 @@ impl Jobs {
         loop {
             let left = self.0.changed.notified();
             tokio::pin!(left);
+            // `notify_waiters` wakes only who waits already, so a job that leaves during the test must find
+            // this one.
             left.as_mut().enable();
             if holds() {
                 return;
@@ -225,10 +228,13 @@ impl Drop for JobGuard {
                 let count = if entry.is_given_back { given_back } else { finished };
                 // A job whose body never began here was not finished here.
                 count.fetch_add(u64::from(entry.has_begun), Ordering::Relaxed);
+                // Under the same lock as the count: whoever finds the table empty finds all of them counted.
                 table.remove(&self.id);
             }
         }
+        // Before the wake-up, whose first act is to lock the table.
         drop(table);
+        // Also where another guard is left: `sole` waits for just that.
         self.jobs.0.changed.notify_waiters();
     }
 }

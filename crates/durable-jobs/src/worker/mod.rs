@@ -28,7 +28,7 @@ use dbos::DBOS;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::warn;
 
 pub(crate) use claimed_row::{ClaimedRow, RowHolder};
@@ -51,6 +51,9 @@ use crate::presence::Registration;
 use crate::process::Children;
 
 /// A running worker.
+///
+/// Dropping it is no end of it: it claims nothing more and tells others that it drains, but what it has in hand goes on, and
+/// the executor id, which protects that, stays taken until the process ends. [`Worker::drain`] ends it.
 pub struct Worker {
     dbos: DBOS,
     database: Database,
@@ -60,6 +63,7 @@ pub struct Worker {
     claim_failure: watch::Receiver<Option<String>>,
     host: Host,
     stop_claiming: CancellationToken,
+    claims_until_dropped: DropGuard,
     /// Cancelled to drop the tasks that wait for the jobs in hand.
     discarded: CancellationToken,
     housekeeping: JoinSet<()>,
@@ -84,6 +88,7 @@ impl Worker {
             match setup.launch().await {
                 Ok((dbos, workflows)) => Ok(setup.into_worker(dbos, workflows)),
                 Err(error) => {
+                    // The heartbeat has a task of its own, which would go on and hold the executor id.
                     setup.registration.end().await;
                     Err(error)
                 }

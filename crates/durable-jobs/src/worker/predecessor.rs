@@ -10,6 +10,8 @@ use crate::record::milliseconds;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
+// Postgres runs an update in a `with` to its end though nothing reads it. It is bound to our own pid, since
+// another process may have the row by now.
 const NAME_DEATH: &str = "with shown as (update abaci.presence set last_pid = $2, last_exit = $3, \
         last_exit_at = now() - $4 * interval '1 millisecond' where executor_id = $1 and pid = $5) \
      select abaci.name_death($1, $2, $3, $4)::text";

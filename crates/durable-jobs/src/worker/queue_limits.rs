@@ -53,6 +53,7 @@ pub(crate) struct QueueLimits(Mutex<Option<(Instant, Claims)>>);
 impl QueueLimits {
     /// Returns how jobs of `queue` may be claimed.
     pub(super) async fn of(&self, queue: &str, pool: &PgPool) -> Result<Claims, sqlx::Error> {
+        // Only the claim loop asks, so nobody waits for this lock while the question is under way.
         let mut known = self.0.lock().await;
         if let Some((read_at, claims)) = *known
             && read_at.elapsed() < EXPIRY
@@ -63,9 +64,11 @@ impl QueueLimits {
             .bind(queue)
             .fetch_optional(pool)
             .await?;
+        // A queue without a row has no limits.
         let (concurrency, starts, seconds) = row.unwrap_or_default();
         let claims = Claims::within(StartLimits::of_row(concurrency, starts, seconds));
         let before = known.replace((Instant::now(), claims));
+        // At the first look a queue without limits is no news.
         claims.note_change(before.map_or(Claims::Free, |(_, before)| before), queue);
         Ok(claims)
     }

@@ -84,6 +84,7 @@ impl DatabaseContact {
         let claim_failure = claim_failure.filter(|_| age < Presence::EXPIRY);
         Self {
             age_seconds: age.as_secs_f64(),
+            // The heartbeat first: without it no claims are tried, and what the last one met is old.
             failure: contact.failure.as_ref().or(claim_failure).cloned(),
         }
     }

@@ -42,7 +42,7 @@ const LAUNCH_TIMEOUT: Duration = Duration::from_secs(20);
 /// The pause between two looks for a connection that the server refused.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Prepares the place of the artifacts, off the async loop, which beats meanwhile: the disk may be slow.
+/// Prepares the place of the artifacts, off the async loop: the disk may be slow.
 async fn artifacts(place: &ArtifactPlace, database: String) -> Result<Artifacts, Error> {
     let here = place.clone();
     let artifacts = tokio::task::spawn_blocking(move || Artifacts::open(&here, &database))
@@ -84,8 +84,10 @@ pub(super) struct Setup {
 impl Setup {
     /// Connects, takes an executor id and begins to beat.
     pub(super) async fn begin(settings: WorkerSettings) -> Result<Self, Error> {
+        // Before the first connection, whose name has it: others end the sessions of a dead worker by that.
         let incarnation = Uuid::now_v7().to_string();
         let address = Address::parse(&settings.database_url)?.named(&own_sessions(&incarnation));
+        // Before anything is locked: a pooler in transaction mode would lose the lock without an error.
         address.check_sessions().await?;
         let wanted = settings.connections();
         let access = TableAccess {
@@ -100,6 +102,7 @@ impl Setup {
         let artifacts = artifacts(&settings.artifacts, database.name().await?).await?;
         let jobs = Jobs::default();
         let in_hand = jobs.clone();
+        // A function, since `presence` may not import from the worker: it stands below in the layout.
         let running = Box::new(move || in_hand.running());
         let registration =
             Registration::begin(&database.address, role(&settings), incarnation, running).await?;
@@ -140,6 +143,7 @@ impl Setup {
             let registered = dbos.register_workflow(workflow, run).map_err(failed)?;
             Ok((workflow, registered))
         };
+        // Before the launch, from which on the engine takes no further workflow.
         let workflows = self.settings.job_types.workflows();
         let workflows = workflows.into_iter().map(register).collect::<Result<_, _>>()?;
         // The engine's launch requeues what the last holder of our id left.
@@ -250,6 +254,7 @@ impl Setup {
             claiming,
             claim_failure,
             host,
+            claims_until_dropped: stop_claiming.clone().drop_guard(),
             stop_claiming,
             discarded,
             housekeeping,
@@ -275,6 +280,7 @@ impl Setup {
             job_types: self.settings.job_types.clone(),
             contact: self.registration.contact(),
             submissions: self.registration.submissions(),
+            // The launch has just requeued what this id held in this version, so there are none.
             has_strays: AtomicBool::new(false),
             failure,
             host: self.host.clone(),

@@ -4,11 +4,14 @@ use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use testkit::{TempDir, TestDatabase, eventually};
+use sqlx::AssertSqlSafe;
+use testkit::{Deadline, TempDir, TestDatabase, eventually};
 
-use super::{Loss, Worker, WorkerSettings};
+use super::claimed_row::RowRefusal;
+use super::{ClaimedRow, Loss, RowHolder, Worker, WorkerSettings};
 use crate::client::{ClientSettings, SubmitOptions, WaitEvent};
 use crate::compute::stopped;
+use crate::database::workflow_rows::{CLAIMED_ROW, HELD_ROWS};
 use crate::record::{Failure, FailureKind};
 use crate::{Client, JobContext, JobType, JobTypes, StepOptions};
 
@@ -240,6 +243,79 @@ async fn a_worker_whose_heartbeat_broke_off_is_lost() {
         panic!("{loss:?}")
     };
     assert!(reason.contains("heartbeat broke off"), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_row_that_is_still_held_is_parked() {
+    let rig = Rig::new();
+    let worker = Worker::start(rig.settings(JobTypes::new("test-1")))
+        .await
+        .unwrap();
+    let executor = format!("'{}'", worker.executor_id());
+    let columns = [
+        ("workflow_uuid", "'row'"),
+        ("status", "'PENDING'"),
+        ("name", "'of_nobody'"),
+        ("executor_id", &*executor),
+        // Young, or the janitor would see to it.
+        ("started_at_epoch_ms", "extract(epoch from now()) * 1000"),
+        ("created_at", "0"),
+        ("updated_at", "0"),
+        ("priority", "0"),
+    ];
+    rig.database.insert("dbos.workflow_status", &columns, &[]);
+    let held = async || {
+        let held = sqlx::query(AssertSqlSafe(format!("select {CLAIMED_ROW}{HELD_ROWS}")));
+        let held = held.bind(worker.executor_id());
+        held.fetch_optional(&worker.database.pool).await.unwrap()
+    };
+    let refuse = async |executor_id: &str, row: &ClaimedRow| {
+        let holder = RowHolder {
+            executor_id: executor_id.to_owned(),
+            queue: "default".to_owned(),
+        };
+        let failure = Failure::parked("UnreadableInput", "the input is not JSON");
+        row.refuse(&worker.database, &holder, &RowRefusal::Never(failure))
+            .await;
+    };
+    let mut row = ClaimedRow::from_row(&held().await.unwrap()).unwrap();
+    refuse("elsewhere/0", &row).await;
+    assert!(held().await.is_some(), "the row of another worker was parked");
+    let owner = row.owner.replace("a former run".to_owned());
+    refuse(worker.executor_id(), &row).await;
+    assert!(held().await.is_some(), "the row of another run was parked");
+    row.owner = owner;
+    refuse(worker.executor_id(), &row).await;
+    assert!(held().await.is_none(), "the row was not parked");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_claims_waits_for_no_look_at_timeouts() {
+    let rig = Rig::new();
+    let worker = Worker::start(rig.settings(JobTypes::new("test-1")))
+        .await
+        .unwrap();
+    let _lock = rig.database.lock("dbos.workflow_status");
+    // One that got no answer, after which the look at timeouts gets none either.
+    eventually("a failed round", || worker.claim_failure.borrow().is_some());
+    worker.stop_claiming.cancel();
+    // That look alone takes five seconds.
+    let soon = Deadline::after(Duration::from_secs(3));
+    soon.eventually("the end of the claims", || worker.claiming.is_finished());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_worker_claims_no_more_and_says_that_it_drains() {
+    let rig = Rig::new();
+    let worker = Worker::start(rig.settings(JobTypes::new("test-1")))
+        .await
+        .unwrap();
+    let claims = worker.claim_failure.clone();
+    drop(worker);
+    eventually("the end of the claims", || claims.has_changed().is_err());
+    eventually("the word of it", || {
+        rig.database.psql("select draining from abaci.presence").trim() == "t"
+    });
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use durable_jobs::client::SubmitOptions;
-use durable_jobs::{JobId, JobType, State};
+use durable_jobs::{ENGINE_QUEUE, JobId, JobType, State};
 use testkit::eventually;
 
 use crate::rig::{Rig, done, echo, outcome, outcomes};
@@ -118,6 +118,28 @@ async fn an_endless_timeout_of_another_client_does_not_stop_the_queue() {
         error.starts_with("timeout is under a millisecond or over"),
         "{error}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_input_that_the_engine_does_not_see_is_parked_too() {
+    let rig = Rig::new();
+    let (_worker, client) = (rig.worker().await, rig.client().await);
+    // As a newer client keeps them, of jobs that the engine starts by itself.
+    rig.database.psql(
+        "create table dbos.workflow_input (workflow_uuid text, inputs text); \
+         insert into dbos.workflow_input values ('garbage', '{not json'), ('huge', repeat('7', 5000000))",
+    );
+    let queue = format!("'{ENGINE_QUEUE}'");
+    let said = [("garbage", "is not JSON"), ("huge", "limit of 65536")];
+    for (id, _) in said {
+        rig.insert(id, &[("inputs", "null"), ("queue_name", &queue)]);
+    }
+    for (id, words) in said {
+        let ended = outcome(&client, &JobId::new(id)).await;
+        assert_eq!(ended.state, State::Parked, "{id}");
+        let message = ended.result.unwrap_err().message;
+        assert!(message.contains(words), "{id}: {message}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

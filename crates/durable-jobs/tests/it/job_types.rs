@@ -5,8 +5,8 @@ use std::time::Duration;
 use durable_jobs::client::{CancelOutcome, QueueProbe, ResumeOptions, ResumeOutcome, SubmitOptions};
 use durable_jobs::record::FailureKind;
 use durable_jobs::{JobId, JobType, State};
-use rustix::process::Signal;
-use testkit::{children_of, eventually};
+use rustix::process::{Pid, Signal, kill_process};
+use testkit::{Process, children_of, eventually, is_alive, started_child_of};
 
 use crate::rig::{Rig, outcome, submit_busy, unlistened};
 use crate::types::{Busy, Greets, Kills, Returns, Spin, Spins};
@@ -16,6 +16,18 @@ const LONG: Spin = Spin {
     bytes: 0,
     ms: 600_000,
 };
+
+/// The computing process of a worker, once it outlasts SIGTERM.
+fn steady_child_of(worker: &Process) -> Pid {
+    let child = started_child_of(worker.pid(), &[]).pid;
+    eventually("a handler of SIGTERM", || {
+        let status = std::fs::read_to_string(format!("/proc/{child}/status")).ok()?;
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"))?;
+        let caught = u64::from_str_radix(caught.trim(), 16).ok()?;
+        ((caught >> (Signal::TERM.as_raw() - 1)) & 1 == 1).then_some(())
+    });
+    Pid::from_raw(child.try_into().unwrap()).unwrap()
+}
 
 /// The processes that computed the recorded steps of all jobs.
 fn recorded(rig: &Rig) -> Vec<u32> {
@@ -88,6 +100,36 @@ async fn a_cancelled_job_ends_with_its_child() {
     eventually("the end of the computing process", || {
         children_of(worker.pid()).is_empty()
     });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signals_to_a_whole_service_end_no_computation() {
+    let rig = Rig::new();
+    let worker = rig.worker_of_types(&[Spins::WORKFLOW]);
+    let client = rig.client().await;
+    let spin = Spin { bytes: 0, ms: 2000 };
+    let id = submit_busy(&client, 1, spin).await;
+    let child = steady_child_of(&worker);
+    for signal in [Signal::HUP, Signal::INT, Signal::TERM] {
+        kill_process(child, signal).unwrap();
+    }
+    let pids = client.output_of::<Spins>(&id).await.unwrap();
+    let child = child.as_raw_pid().unsigned_abs();
+    assert_eq!(pids, [child], "another process had to compute it");
+    assert_eq!(client.show(&id).await.unwrap().job.attempts, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_worker_leaves_no_stopped_child() {
+    let rig = Rig::new();
+    let mut worker = rig.worker_of_types(&[Spins::WORKFLOW]);
+    let client = rig.client().await;
+    submit_busy(&client, 1, LONG).await;
+    let child = steady_child_of(&worker);
+    kill_process(child, Signal::STOP).unwrap();
+    worker.kill();
+    let child = child.as_raw_pid().unsigned_abs();
+    eventually("the end of the stopped child", || !is_alive(child));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -197,11 +239,12 @@ async fn a_row_without_a_version_goes_to_those_who_know_its_type() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_output_that_cannot_travel_is_a_failure() {
+async fn a_task_or_an_output_that_cannot_travel_is_a_failure() {
     let rig = Rig::new();
     let _worker = rig.worker_of_types(&[Returns::WORKFLOW]);
     let client = rig.client().await;
-    for (characters, name) in [(300_000, "TooLarge"), (0, "UnknownTask")] {
+    let named = [(300_000, "TooLarge"), (0, "UnknownTask"), (1, "UnreadableTask")];
+    for (characters, name) in named {
         let options = SubmitOptions::default();
         let id = client.submit::<Returns>(&characters, options).await.unwrap();
         let ended = outcome(&client, &id).await;

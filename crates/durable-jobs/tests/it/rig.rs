@@ -15,7 +15,7 @@ use sqlx::{Connection, PgConnection, PgPool};
 use testkit::{Process, TempDir, TestDatabase, eventually};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::types::{Busy, Done, Echoes, Keeps, Lasts, Spin, Spins, Text, all_types, types_of};
+use crate::types::{Busy, Done, Echoes, Keeps, Lasts, Renamed, Spin, Spins, Text, all_types, types_of};
 
 /// Longer than anything takes here; a test that reaches it found a job that hangs.
 pub(crate) const DEADLINE: Duration = Duration::from_mins(1);
@@ -299,5 +299,10 @@ fn isolation() -> Isolation {
 pub(crate) fn play_child() {
     // The test harness has begun a line of its own.
     println!();
-    compute_for_worker(&[TaskKind::of::<Spin>(), TaskKind::of::<Text>()]).unwrap();
+    compute_for_worker(&[
+        TaskKind::of::<Spin>(),
+        TaskKind::of::<Text>(),
+        TaskKind::of::<Renamed>(),
+    ])
+    .unwrap();
 }

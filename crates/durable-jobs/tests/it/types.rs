@@ -253,7 +253,7 @@ impl JobType for Kills {
     }
 }
 
-/// Returns so many characters from its computing process, which knows no other task.
+/// Returns so many characters from its computing process, which knows no task of 0 and cannot read that of 1.
 pub(crate) struct Returns;
 
 impl JobType for Returns {
@@ -264,6 +264,7 @@ impl JobType for Returns {
     async fn run(&self, job: &JobContext, characters: usize) -> Result<String, Failure> {
         match characters {
             0 => job.step("return", || job.compute(Unlisted)).await,
+            1 => job.step("return", || job.compute(Renamed { field: 1 })).await,
             characters => job.step("return", || job.compute(Text(characters))).await,
         }
     }
@@ -291,6 +292,22 @@ impl Task for Unlisted {
 
     fn run(&self, _: &TaskRun<'_, String>) -> Result<String, Failure> {
         Ok(String::new())
+    }
+}
+
+/// A task as another version writes it: the program that reads it looks for another field.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct Renamed {
+    #[serde(rename(deserialize = "another"))]
+    field: u64,
+}
+
+impl Task for Renamed {
+    const NAME: &'static str = "renamed";
+    type Output = String;
+
+    fn run(&self, _: &TaskRun<'_, String>) -> Result<String, Failure> {
+        Ok(self.field.to_string())
     }
 }
 

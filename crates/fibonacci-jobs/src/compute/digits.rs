@@ -112,6 +112,7 @@ impl DecimalValue {
         Self {
             digits: digits.len() as u64,
             head: digits.chars().take(END_DIGITS).collect(),
+            // All are ASCII, so any byte is the beginning of a digit.
             tail: digits[digits.len().saturating_sub(END_DIGITS)..].to_owned(),
             value: file.is_none().then_some(digits),
             file,
@@ -136,6 +137,7 @@ fn run(
     let n = task.request.n;
     let course = match &task.from {
         Some(file) => Some(state::read(n, file, task.threads)?),
+        // Without stops no state is needed, and the algorithm that was asked for computes.
         None => (!task.stops.is_empty()).then(|| DecimalDoubling::new(n).with_threads(task.threads)),
     };
     // What was read is not arithmetic.
@@ -144,6 +146,7 @@ fn run(
         None => decimal(task.request, task.threads, &observe)?,
         Some(mut course) => {
             for Stop { k, place } in &task.stops {
+                // A stop that is not on the way is never reached: the worker refuses another index's state.
                 while course.index() < *k && !course.is_done() {
                     course.step(&observe).map_err(|_| stopped())?;
                 }
@@ -184,6 +187,7 @@ fn answer(
 
 /// The failure of something that could not be written.
 pub(super) fn not_written(place: &Unfinished, error: &std::io::Error) -> Failure {
+    // What `watch` has stopped has no code of the system, so the host is not blamed for it.
     if artifact::is_of_host(error) {
         let directory = place.directory().display();
         return Failure::of_host(format!("cannot use the artifacts in {directory}: {error}"));
@@ -219,6 +223,7 @@ fn part<'a>(
 ) -> impl Fn(Progress) -> ControlFlow<()> + 'a {
     move |progress| {
         let length = u128::from(units.end - units.start);
+        // `Progress` promises a total of at least 1, and the product of two numbers of 64 bits fits.
         let done = length * u128::from(progress.done) / u128::from(progress.total);
         let done = u64::try_from(done).map_or(units.end, |done| units.start + done);
         observe(Progress { done, total })

@@ -97,6 +97,7 @@ fn read_parts(n: u64, file: &StateFile) -> io::Result<DecimalParts> {
         value: limbs(&mut reader, value_limbs)?,
         next: limbs(&mut reader, next_limbs)?,
     };
+    // The length was right, so the numbers that were read are all the bytes of the file.
     if reader.hasher.finalize().to_hex().as_str() != file.blake3 {
         return Err(wrong("its BLAKE3 is not the recorded one; it was changed"));
     }

@@ -78,6 +78,7 @@ impl Entry {
         mut fields: Map<String, Value>,
         algorithm: Option<Algorithm>,
     ) -> Result<Self, EntryError> {
+        // Taken out first, because a request refuses fields that it does not have.
         let id = fields.remove("id").map(id_of).transpose()?;
         let priority = fields.remove("priority").as_ref().map(priority_of).transpose()?;
         let tags = fields.remove("tag").map(tags_of).transpose()?;
@@ -146,6 +147,7 @@ fn id_of(value: Value) -> Result<JobId, EntryError> {
 }
 
 fn priority_of(value: &Value) -> Result<Priority, EntryError> {
+    // Its JSON keeps the quotes of a text, so a number in quotes is refused.
     parse_priority(&value.to_string()).map_err(|message| EntryError::of("priority", message))
 }
 

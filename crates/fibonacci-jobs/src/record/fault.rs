@@ -92,9 +92,11 @@ fn struck_index(seed: u64, n: u64, start: u32) -> Option<u64> {
     if !(1..=RANDOM_DEATHS).contains(&start) {
         return None;
     }
+    // Only `stepwise` has faults, whose n is small, so the product does not overflow.
     let half = |part: u32| 2 + n.saturating_sub(1) * u64::from(part) / u64::from(RANDOM_DEATHS);
     let (first, end) = (half(start - 1), half(start));
     let width = end.checked_sub(first).filter(|width| *width > 0)?;
+    // Of BLAKE3, which no release changes: the same seed strikes at the same indices.
     let hash = blake3::hash(format!("{seed}/{start}").as_bytes());
     let drawn = hash
         .as_bytes()

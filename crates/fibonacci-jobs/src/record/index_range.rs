@@ -21,6 +21,7 @@ impl FromStr for IndexRange {
         let (first, end) = text.split_once("..").ok_or_else(wrong)?;
         let (last, before) = end.strip_prefix('=').map_or((end, 1), |last| (last, 0));
         let index = |text| Request::parse_n(text).map_err(|error| error.to_string());
+        // `A..0` would end below 0.
         let (first, last) = (index(first)?, index(last)?.checked_sub(before));
         match last.filter(|last| first <= *last) {
             Some(last) => Ok(Self { first, last }),

@@ -11,14 +11,14 @@ const RAISE_MEMORY_OF_SERVER: &str =
 /// The limits of what a worker computes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The largest index for `doubling` and `giant`.
+    /// The largest index; all algorithms but `doubling` and `giant` have one of their own, too, and the lower one counts.
     pub max_n: u64,
     /// The memory that one job may need, in bytes, by the estimate of its algorithm.
     pub memory_bytes: u64,
 }
 
 impl Limits {
-    /// The largest index for `doubling` and `giant` unless another is set.
+    /// The largest index unless another is set.
     pub const DEFAULT_MAX_N: u64 = 2_000_000_000;
     /// The largest index for `iterative`: some seconds of additions.
     pub const ITERATIVE_MAX_N: u64 = 1_000_000;
@@ -47,7 +47,8 @@ impl Limits {
         let Request { n, algorithm, fault } = *request;
         let max_n = self.max_n_of(algorithm);
         if n > max_n {
-            let way_out = if algorithm.max_n() == u64::MAX {
+            // An algorithm's own limit is raised by no flag.
+            let way_out = if max_n == self.max_n {
                 RAISE_MAX_N
             } else {
                 "use doubling"

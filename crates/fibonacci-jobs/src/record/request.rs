@@ -173,11 +173,13 @@ impl Request {
         if text.is_empty() {
             return Err(RequestError::Missing);
         }
+        // The standard library would take a plus sign too. What it refuses after this is too large.
         if !text.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(RequestError::NotAnIndex { given: shorten(text) });
         }
         text.parse().map_err(|_| RequestError::TooLarge {
             given: shorten(text),
+            // The limit that was set is not known here; this one is below 2^64 at least.
             max_n: Limits::DEFAULT_MAX_N,
             algorithm: Algorithm::default(),
             way_out: "lower n",
@@ -344,13 +346,23 @@ impl Spoken {
     }
 }
 
+/// The first integer that is no index at all.
+const TOO_LARGE: f64 = 18_446_744_073_709_551_616.0;
+
 fn index(value: &Value) -> Result<u64, RequestError> {
     match value {
         Value::Null => Err(RequestError::Missing),
         Value::String(text) => Request::parse_n(text),
         Value::Number(number) => match number.as_u64() {
             Some(n) => Ok(n),
-            None => Request::parse_n(&number.to_string()),
+            // Negative, no integer or too large: refused, with the text of the number. JSON has the last as a float, which
+            // would be written with an exponent.
+            None => match number.as_f64() {
+                Some(large) if large >= TOO_LARGE && large.fract() == 0.0 => {
+                    Request::parse_n(&format!("{large:.0}"))
+                }
+                _ => Request::parse_n(&number.to_string()),
+            },
         },
         other => Err(RequestError::NotAnIndex {
             given: shorten(&other.to_string()),

@@ -31,6 +31,8 @@ pub(super) struct CheckpointedRun<'a> {
 
 /// A computation under way, with the files that it writes.
 struct Begun {
+    // Dropped from the top: a thread is stopped before its files are removed, and removes itself what
+    // it writes after that.
     running: durable_jobs::compute::Computation<Done>,
     states: HashMap<u64, ArtifactFile>,
     digits: ArtifactFile,
@@ -78,6 +80,7 @@ impl<'a> CheckpointedRun<'a> {
         let seconds = state.seconds;
         match kept {
             Ok(artifact) => {
+                // With a bucket this removes the local copy; a renamed file is not under this name any more.
                 begun.states.remove(&k);
                 self.begun = Some(begun);
                 Ok(StoredState { k, artifact, seconds })
@@ -122,6 +125,7 @@ impl<'a> CheckpointedRun<'a> {
                     self.forget_last(&failure.message);
                 }
                 Err(ComputationEnded::Failed(failure)) => return Err(failure),
+                // `begun` is dropped with the dead process: the next round begins from a recorded state.
                 Err(ComputationEnded::Died(death)) => self.job.count_death(death).await?,
             }
         }
@@ -133,6 +137,8 @@ impl<'a> CheckpointedRun<'a> {
             let Some(last) = self.states.last() else {
                 break None;
             };
+            // A bucket shows here that a state is lost or changed; a file of this host is first opened by the
+            // computation, which then ends as `UNREADABLE`.
             match self.job.artifacts().fetch(&last.artifact).await {
                 Ok(fetched) => break Some((fetched, last.artifact.blake3.clone())),
                 Err(error @ Error::ArtifactLost { .. }) => self.forget_last(&error.to_string()),
@@ -142,6 +148,7 @@ impl<'a> CheckpointedRun<'a> {
         };
         let job = self.job;
         let file = || ArtifactFile(job.artifacts().unfinished());
+        // Recorded states are not written again, even one that is lost: no step waits for them any more.
         let wanted = self.stops.iter().filter(|k| **k > self.recorded);
         let states: HashMap<u64, ArtifactFile> = wanted.clone().map(|k| (*k, file())).collect();
         let digits = file();
@@ -179,6 +186,7 @@ impl<'a> CheckpointedRun<'a> {
 /// The name of a state of this job: an id may hold what no file name can.
 pub(super) fn state_name(job: &JobContext, k: u64) -> String {
     let id = blake3::hash(job.id().as_str().as_bytes()).to_hex();
+    // The garbage collection knows states by 32 hexadecimal digits and a number.
     format!("{}-{k}.state", &id[..32])
 }
 

@@ -58,6 +58,7 @@ pub(super) async fn giant(job: &JobContext, request: Request) -> Result<JobResul
 ///
 /// They follow from n alone, since they are the sequence of steps.
 fn stored_indices(n: u64) -> impl Iterator<Item = u64> {
+    // Both limits belong to the sequence of steps: with others, running jobs would not find their records.
     let least = EXPENSIVE_INDEX.min(n >> 1).max(CHEAP_INDEX);
     let prefixes = (1..u64::BITS).rev().map(move |bits| n >> bits);
     prefixes.filter(move |k| *k >= least)

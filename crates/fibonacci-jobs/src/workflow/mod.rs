@@ -111,6 +111,7 @@ job_types! {
 impl Rules {
     /// Refuses what this client or this worker does not do.
     fn admit(&self, request: &Request, memory_bytes: Option<u64>) -> Result<(), Failure> {
+        // What was granted to this job takes the place of the limit that is set here.
         let limits = Limits {
             memory_bytes: memory_bytes.unwrap_or(self.limits.memory_bytes),
             ..self.limits
@@ -121,6 +122,7 @@ impl Rules {
         };
         checked.map_err(|error| Failure::invalid_request(error.to_string()))?;
         match (request.fault, self.side) {
+            // Only a server refuses: a client does not know which one will run the job.
             (Some(fault), Side::Server { enable_faults: false }) => Err(Failure::terminal(
                 "FaultsDisabled",
                 format!(

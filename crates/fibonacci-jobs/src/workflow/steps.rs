@@ -96,11 +96,13 @@ pub(super) async fn certify(
         "Artifact",
         format!("{reason}; computing it again"),
     ));
+    // No stops: the states before are recorded, and this step records no others.
     let computed = CheckpointedRun::new(job, request, Vec::new(), states)
         .digits()
         .await?;
     let checked = check(job, request, &computed).await;
     checked.map_err(|failure| Failure {
+        // That name is for this code only; lost twice, the failure is recorded as one of the artifact.
         name: if failure.name == UNREADABLE {
             "Artifact".to_owned()
         } else {
@@ -127,6 +129,7 @@ pub(super) async fn check(
             }
             (None, Some(artifact)) => {
                 read_digits(artifact, &access, &mut digits, watch)?;
+                // Compared with what was read, by `try_read`.
                 artifact.blake3.clone()
             }
             (None, None) => {
@@ -134,6 +137,7 @@ pub(super) async fn check(
                 return Err(Failure::terminal("Internal", message));
             }
         };
+        // What was changed after it was written was found by its hash: a mismatch is a wrong computation.
         let certificate = Certificate::for_index(request.n);
         digits
             .finish(&certificate)
@@ -157,6 +161,7 @@ fn read_digits(
     let read = artifact::try_read(artifact, access, |piece| {
         digits.update(piece);
         done += piece.len() as u64;
+        // A file that was changed may be longer than recorded.
         let total = artifact.bytes.max(done);
         match watch(Stage::Computing { done, total }) {
             ControlFlow::Continue(()) => Ok(()),
@@ -199,6 +204,7 @@ pub(super) async fn publish(
         ..StepOptions::default()
     };
     job.step_with(PUBLISH, options, || async {
+        // Only now, with the certificate recorded: until then `certify` may have to compute from them again.
         discard(job, states).await;
         Ok(result_of(job, request, computed, certified))
     })
@@ -213,6 +219,7 @@ fn result_of(job: &JobContext, request: Request, computed: &Computed, certified:
         digits: computed.digits,
         head: computed.head.clone(),
         tail: computed.tail.clone(),
+        // Not that of `computed`: `certify` may have computed it again and kept it elsewhere.
         artifact: certified.artifact.clone(),
         certificate: certified.certificate.clone(),
         seconds: computed.seconds,

@@ -63,6 +63,7 @@ async fn add_up(job: &JobContext, request: Request) -> Result<Added, Failure> {
     if request.n == 0 {
         return Ok(before);
     }
+    // The steps are not shown one by one, so all of them are shown as one.
     let _shown = job.show_step(ADD);
     let first_run = Once::new();
     for index in 2..=request.n {
@@ -123,6 +124,7 @@ async fn prove(job: &JobContext, request: Request, last: &Added) -> Result<Prove
         fibonacci::decimal(&value, &|progress| watch(computing(progress))).map_err(|_| stopped())
     });
     let seconds = Duration::from_nanos(last.nanoseconds).as_secs_f64();
+    // `Limits::STEPWISE_MAX_N` keeps the digits few enough for the row, so the file below is never written.
     let answer = DecimalValue::new(digits.await?, None, seconds);
     let computed = computed(job, answer, &ArtifactFile(job.artifacts().unfinished())).await?;
     let certified = check(job, request, &computed).await?;
@@ -134,6 +136,7 @@ impl Added {
     fn known(index: u64) -> Self {
         Self {
             index,
+            // 0 and 1 are the same in hexadecimal.
             value: index.to_string(),
             nanoseconds: 0,
         }

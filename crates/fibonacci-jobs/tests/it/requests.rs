@@ -62,6 +62,40 @@ proptest! {
     }
 }
 
+#[test]
+fn an_integer_of_over_64_bits_is_too_large_in_any_form() {
+    for input in [
+        "18446744073709551616",
+        "\"18446744073709551616\"",
+        "{\"n\": 1e30}",
+    ] {
+        let input: Value = serde_json::from_str(input).unwrap();
+        let refused = Request::decode(&input, None).unwrap_err().to_string();
+        assert!(
+            refused.contains("over the limit") && refused.contains("lower n"),
+            "{refused}"
+        );
+    }
+    let fraction = Request::decode(&serde_json::json!(1.5e10 + 0.5), None).unwrap_err();
+    assert!(fraction.to_string().contains("15000000000.5"), "{fraction}");
+}
+
+#[test]
+fn a_refusal_names_the_way_out_of_the_limit_that_counts() {
+    let low = Limits {
+        max_n: 100,
+        ..Limits::default()
+    };
+    for (limits, n, way_out) in [
+        (low, 5_000, "raise --max-n"),
+        (low, 2_000_000, "raise --max-n"),
+        (Limits::default(), 2_000_000, "use doubling"),
+    ] {
+        let refused = limits.check(&Request::with(n, Algorithm::Iterative)).unwrap_err();
+        assert!(refused.to_string().contains(way_out), "{refused}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_form_of_a_good_input_is_read() {
     let rig = Rig::new();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use durable_jobs::client::SubmitOptions;
 use durable_jobs::{JobId, State};
+use fibonacci_jobs::record::VerifyError;
 use fibonacci_jobs::{Algorithm, Request, new_jobs};
 use testkit::eventually;
 
@@ -48,6 +49,13 @@ async fn a_wrong_digit_or_certificate_is_noticed_by_the_client() {
     let mut bad = good.clone();
     bad.certificate.residues[1] = "7".to_owned();
     bad.verify().unwrap_err();
+    let mut bad = good.clone();
+    bad.value = None;
+    let absent = bad.verify();
+    assert!(
+        matches!(absent, Err(VerifyError::Absent { n: 1000 })),
+        "{absent:?}"
+    );
     let mut bad = *good;
     bad.n = 1001;
     bad.verify().unwrap_err();

@@ -255,74 +255,78 @@ async fn a_client_refuses_what_no_worker_would_run() {
     );
 }
 
+/// Inputs of the workflow `fibonacci_stepwise` that ask for F(10).
+const GOOD: [&str; 6] = [
+    "10",
+    "[10]",
+    "{\"n\": 10}",
+    "{\"n\": 10, \"algorithm\": \"stepwise\"}",
+    "{\"positionalArgs\": [10], \"namedArgs\": {}}",
+    "{\"positionalArgs\": [10, \"stepwise\"], \"namedArgs\": {}}",
+];
+
+/// A workflow, an input that it refuses, and words of the failure.
+const BAD: [(&str, &str, &str); 5] = [
+    (
+        "fibonacci_stepwise",
+        "{\"n\": 10, \"algorithm\": \"doubling\"}",
+        "not run by the workflow \"fibonacci_stepwise\"; enqueue \"fibonacci_workflow\"",
+    ),
+    (
+        "fibonacci_workflow",
+        "{\"n\": 10, \"algorithm\": \"stepwise\"}",
+        "not run by the workflow \"fibonacci_workflow\"; enqueue \"fibonacci_stepwise\"",
+    ),
+    (
+        "fibonacci_stepwise",
+        "10001",
+        "n is 10001, over the limit of 10000 for the algorithm stepwise",
+    ),
+    (
+        "fibonacci_stepwise",
+        "{\"n\": 10, \"fault\": 3}",
+        "fault is \"3\", which does not exist",
+    ),
+    (
+        "fibonacci_workflow",
+        "{\"n\": 10, \"fault\": \"abort@3\"}",
+        "needs the algorithm stepwise",
+    ),
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn foreign_rows_of_another_workflow_are_refused() {
     let rig = Rig::new();
     let (_worker, client) = (rig.worker().await, rig.client().await);
-    let good = [
-        "10",
-        "[10]",
-        "{\"n\": 10}",
-        "{\"n\": 10, \"algorithm\": \"stepwise\"}",
-        "{\"positionalArgs\": [10], \"namedArgs\": {}}",
-        "{\"positionalArgs\": [10, \"stepwise\"], \"namedArgs\": {}}",
-    ];
-    for (index, input) in good.iter().enumerate() {
+    for (index, input) in GOOD.iter().enumerate() {
         rig.enqueue_foreign(&format!("good-{index}"), "fibonacci_stepwise", input);
     }
-    let bad = [
-        (
-            "fibonacci_stepwise",
-            "{\"n\": 10, \"algorithm\": \"doubling\"}",
-            "not run by the workflow \"fibonacci_stepwise\"; enqueue \"fibonacci_workflow\"",
-        ),
-        (
-            "fibonacci_workflow",
-            "{\"n\": 10, \"algorithm\": \"stepwise\"}",
-            "not run by the workflow \"fibonacci_workflow\"; enqueue \"fibonacci_stepwise\"",
-        ),
-        (
-            "fibonacci_stepwise",
-            "10001",
-            "n is 10001, over the limit of 10000 for the algorithm stepwise",
-        ),
-        (
-            "fibonacci_stepwise",
-            "{\"n\": 10, \"fault\": 3}",
-            "fault is \"3\", which does not exist",
-        ),
-        (
-            "fibonacci_workflow",
-            "{\"n\": 10, \"fault\": \"abort@3\"}",
-            "needs the algorithm stepwise",
-        ),
-    ];
-    for (index, (name, input, _)) in bad.iter().enumerate() {
+    for (index, (name, input, _)) in BAD.iter().enumerate() {
         rig.enqueue_foreign(&format!("bad-{index}"), name, input);
     }
     let ids =
         |kind: &'static str, count: usize| (0..count).map(move |index| JobId::new(format!("{kind}-{index}")));
-    for ended in outcomes(&client, ids("good", good.len())).await {
+    for ended in outcomes(&client, ids("good", GOOD.len())).await {
         let result = ended.result.unwrap();
         assert_eq!(
             (result.value.as_deref(), result.algorithm),
             (Some("55"), Algorithm::Stepwise)
         );
     }
-    for ended in outcomes(&client, ids("bad", bad.len())).await {
+    for ended in outcomes(&client, ids("bad", BAD.len())).await {
         let index: usize = ended.id.as_str()["bad-".len()..].parse().unwrap();
-        let (name, input, words) = bad[index];
+        let (name, input, words) = BAD[index];
         let failure = ended.result.unwrap_err();
         assert!(failure.message.contains(words), "{name} {input}: {failure}");
         assert_eq!(failure.data.kind, FailureKind::Terminal);
     }
     let listed = client.list(&durable_jobs::JobFilter::default()).await.unwrap();
-    assert_eq!(listed.len(), good.len() + bad.len(), "a job is not listed");
+    assert_eq!(listed.len(), GOOD.len() + BAD.len(), "a job is not listed");
     let read = listed
         .iter()
         .filter(|job| algorithm_of(&job.details) == Some(Algorithm::Stepwise));
     // The two whose limit or fault is wrong can be read and say what they asked for.
-    assert!(read.count() > good.len());
+    assert!(read.count() > GOOD.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]

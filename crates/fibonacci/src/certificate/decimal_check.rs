@@ -46,6 +46,7 @@ impl DecimalCheck {
             .reader
             .finish()
             .map_err(|position| Mismatch::NotADigit { position })?;
+        // Second, because a byte that is no digit makes the length wrong too, and is the better reason.
         if found != certificate.digits {
             return Err(Mismatch::Digits {
                 expected: certificate.digits,

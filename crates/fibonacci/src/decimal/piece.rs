@@ -105,14 +105,17 @@ fn limbs(digits: u64) -> usize {
 
 fn write_groups(fraction: Natural, digits: u64, text: &mut Vec<u8>) -> Option<()> {
     let mut limbs_left = fraction.into_limbs_asc();
+    // A `Natural` has no zero limbs at the top; the fraction has all of its places.
     limbs_left.resize(limbs(digits), 0);
     let mut rest = limbs_left.as_mut_slice();
     for group in (0..digits / GROUP_DIGITS).rev() {
         write_group(take_group(rest), text);
+        // Fewer digits need fewer bits: the lowest limbs are dropped from group to group.
         let needed = limbs(group * GROUP_DIGITS);
         let unneeded = rest.len() - needed;
         rest = &mut rest[unneeded..];
     }
+    // `limbs(0)` is 1, so the one limb that is left decides.
     rest.last().filter(|limb| **limb < AMBIGUOUS).map(|_| ())
 }
 

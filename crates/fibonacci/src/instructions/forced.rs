@@ -18,6 +18,7 @@ const SCALAR: Option<Level> = None;
 
 /// The level for `dispatch!`, of all code in this crate.
 pub(crate) fn level() -> Level {
+    // Read once for the process, because every transform begins by this call.
     static FORCED: LazyLock<Level> = LazyLock::new(|| match std::env::var(VARIABLE) {
         Ok(name) => named(&name),
         Err(_) => widest(),

@@ -38,6 +38,7 @@ impl Powers {
         let group = field.form(group);
         let mut groups = [field.reduced(1); GROUPS];
         for index in (1..GROUPS).rev() {
+            // A plain number times a form is plain, and only plain ones can be summed up in 128 bits.
             groups[index - 1] = field.mul(groups[index], group);
         }
         Self {
@@ -53,7 +54,7 @@ impl Powers {
     }
 }
 
-/// The sum of the products, each below 10^18 · 2^63, a 34th of 2^128.
+/// The sum of the products, each below 10^18 · 2^63, a 36th of 2^128.
 fn dot(values: &[u64; GROUPS], powers: &[u64; GROUPS]) -> u128 {
     let products = values.iter().zip(powers);
     products.fold(0, |sum, (value, power)| {
@@ -96,6 +97,7 @@ impl<const K: usize> DecimalReader<K> {
         let before = self.length_bytes;
         self.length_bytes += piece.len() as u64;
         if self.fault.is_none() && self.append(piece, begun_digits(before)).is_none() {
+            // Reading shows only that some byte is wrong; its place is looked for once, when there is one.
             let wrong = piece.iter().take_while(|byte| byte.is_ascii_digit()).count();
             self.fault = Some(before + wrong as u64);
         }
@@ -123,6 +125,7 @@ impl<const K: usize> DecimalReader<K> {
         if begun + digits.len() < BLOCK_DIGITS {
             return self.keep(digits, begun);
         }
+        // 0 where no block is begun: whole blocks are read where they are and not copied.
         let missing = (BLOCK_DIGITS - begun) % BLOCK_DIGITS;
         let (first, digits) = digits.split_at(missing);
         if missing > 0 {
@@ -148,6 +151,7 @@ impl<const K: usize> DecimalReader<K> {
         let task = Task::new(&ledger, &unobserved, processors().get()).sized(units);
         let half = if task.can_fork() { blocks.len() / 2 } else { 0 };
         let (upper, lower) = blocks.split_at(blocks.len() - half);
+        // Nothing cancels this task: `None` is a byte that is no digit, below.
         let (upper, below) = task
             .both(
                 |_| Ok(append(first, upper, fields, powers)),
@@ -157,6 +161,7 @@ impl<const K: usize> DecimalReader<K> {
         let (upper, below) = (upper?, below?);
         self.residues = from_fn(|index| {
             let (field, powers) = (&fields[index], &powers[index]);
+            // Without a second thread the lower part is empty, and the scale is 1.
             let scale = field.power(powers.block, lower.len());
             field.add(field.mul(upper[index], scale), below[index])
         });
@@ -195,6 +200,7 @@ pub(crate) fn limbs_residues<const K: usize>(limbs: &[u64], fields: &[Montgomery
     let powers = fields.each_ref().map(|field| Powers::new(field, DECIMAL_LIMB));
     let (blocks, top) = limbs.as_chunks();
     let mut last = [0; GROUPS];
+    // The highest limbs come first, filled up with zeros above, which count for nothing.
     last[..top.len()].copy_from_slice(top);
     let mut residues = [0; K];
     for block in std::iter::once(&last).chain(blocks.iter().rev()) {
@@ -214,6 +220,7 @@ fn read(block: &[u8; BLOCK_DIGITS], values: &mut [u64; GROUPS]) -> bool {
     let mut wrong = 0;
     for (eight, bytes) in eights.iter_mut().zip(block.as_chunks().0) {
         let text = u64::from_le_bytes(*bytes);
+        // Collected and tested once for the block: with a way out in it, the loop would not be vectorised.
         wrong |= no_digits(text);
         *eight = eight_digits(text);
     }
@@ -228,6 +235,8 @@ fn read(block: &[u8; BLOCK_DIGITS], values: &mut [u64; GROUPS]) -> bool {
 fn no_digits(text: u64) -> u64 {
     let upper_halves = 0xF0F0_F0F0_F0F0_F0F0;
     let zeros = 0x3030_3030_3030_3030;
+    // With 6 added, 0x3A to 0x3F have the upper half 4. A carry into the next byte comes from 0xFA up only,
+    // and those are found by their own upper half.
     let above_nine = text.wrapping_add(0x0606_0606_0606_0606);
     (text & upper_halves ^ zeros) | (above_nine & upper_halves ^ zeros)
 }
@@ -240,6 +249,7 @@ fn eight_digits(text: u64) -> u64 {
     let digits = text & 0x0F0F_0F0F_0F0F_0F0F;
     let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8);
     let mask = 0x0000_00FF_0000_00FF;
+    // The factors are 10^6·2^32 + 100 and 10^4·2^32 + 1, so the upper 32 bits are what the digits add up to.
     let outer = (pairs & mask).wrapping_mul(0x000F_4240_0000_0064);
     let inner = (pairs >> 16 & mask).wrapping_mul(0x0000_2710_0000_0001);
     outer.wrapping_add(inner) >> 32

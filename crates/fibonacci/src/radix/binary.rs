@@ -13,6 +13,7 @@ pub(crate) fn from_limbs(limbs: &[u64], base: Base) -> Vec<i16> {
     let mut places = Vec::with_capacity(limbs.len() * 64 / bits as usize + 2);
     let (mut rest, mut held) = (0u128, 0);
     for limb in limbs {
+        // `held` is below `bits`, at most 13, so the limb fits above what is held.
         rest += u128::from(*limb) << held;
         held += 64;
         while held >= bits {
@@ -49,6 +50,7 @@ pub(crate) fn to_limbs(places: &[i16], base: Base, task: &Task<'_>) -> Result<Ve
     let middle = places.len() / 2 / 64 * 64;
     let mut limbs = vec![0; places.len() * bits / 64 + 1];
     let (low, high) = limbs.split_at_mut(middle * bits / 64);
+    // A negative lower half borrows one from the upper: known beforehand, both are written at the same time.
     let is_negative = places[..middle]
         .iter()
         .rev()
@@ -93,6 +95,7 @@ fn write(
                 .fold(0, |above, place| (above << bits) + i64::from(*place));
             rest += i128::from(sum) << held;
             held += group.len() * bits;
+            // Four places are at most 52 bits, so a group fills one limb at most.
             if held >= 64 {
                 limbs.by_ref().take(1).for_each(|limb| *limb = rest as u64);
                 rest >>= 64;
@@ -101,6 +104,7 @@ fn write(
         }
         task.beat(0)?;
     }
+    // The lower half has no room left: its rest is the borrow that the upper half began with.
     limbs.take(1).for_each(|limb| *limb = rest as u64);
     Ok(())
 }

@@ -43,6 +43,7 @@ impl<'a> Coefficients<'a> {
     pub(super) fn new(ring: &'a [Block], upper: &'a [f64]) -> Self {
         Self {
             ring,
+            // Of a power of two, so neither the inverse nor the product with it is rounded.
             scale: 1.0 / float(ring.len() * LANES),
             upper,
         }
@@ -57,6 +58,7 @@ impl<'a> Coefficients<'a> {
             let values = if let Some(block) = self.ring.get(block) {
                 &block.re
             } else if let Some(block) = self.ring.get(block - self.ring.len()) {
+                // `block` is at least the ring's length here, so the difference is not negative.
                 &block.im
             } else {
                 &[0.0; LANES]
@@ -64,6 +66,7 @@ impl<'a> Coefficients<'a> {
             for (value, read) in window.iter_mut().zip(values) {
                 *value = (*read * self.scale + ROUND) - ROUND;
             }
+            // P = R + (Z^2N + 1)·U: U is added twice, from 0 and from 2N on.
             let above = index.checked_sub(length);
             if let Some(upper) = self.upper.get(above.unwrap_or(index)..) {
                 for (value, upper) in window.iter_mut().zip(upper) {
@@ -84,6 +87,7 @@ pub(super) fn settle(
     let mut places = vec![0; count];
     let rounds = rounds(f64::from(base), largest);
     let middle = if task.can_fork() {
+        // At a whole window, because `read` begins at multiples of eight.
         (count / 2).next_multiple_of(WINDOW).min(count)
     } else {
         count
@@ -143,6 +147,7 @@ fn difference(
     small.read(start, upper);
     for wrap in 0..wraps {
         ring.read(start + wrap * period, window);
+        // Z^2M is −1 in the small ring, so every second stretch has the other sign; all are taken away.
         let sign = if wrap % 2 == 0 { -1.0 } else { 1.0 };
         for (upper, value) in upper.iter_mut().zip(&*window) {
             *upper += sign * *value;
@@ -172,6 +177,8 @@ fn settle_window(
     places: &mut [i16],
 ) {
     let mut values = [0.0; HALO + WINDOW];
+    // Shifted by one: `carries[0]`, what comes from below, stays 0. At the lower edge that is wrong, but the
+    // error moves up one place a round, and there are fewer rounds than places in the halo.
     let mut carries = [0.0; HALO + WINDOW + 1];
     let length = HALO + places.len().next_multiple_of(LANES);
     let values = &mut values[..length];
@@ -200,6 +207,7 @@ fn settle_window(
 )]
 #[inline(always)]
 fn narrow(value: f64) -> i16 {
+    // After a fault of the machine this may be any number: it saturates, and the check of the result fails.
     value as i16
 }
 

@@ -25,6 +25,7 @@ pub(crate) struct Course {
 impl Course {
     /// Starts at the longest prefix that has at most so many digits.
     pub(crate) fn new(n: u64, base: Base, first_digits: u64) -> Self {
+        // The lowest bit is for `finish`, which forms only one of the two products.
         let mut k = n >> 1;
         while digits(k) > first_digits {
             k >>= 1;
@@ -123,6 +124,7 @@ impl Course {
         part: impl FnOnce(&mut Pair, &mut Workshop, &Task<'_>) -> Result<T, Cancelled>,
     ) -> Result<T, Cancelled> {
         let total = self.total();
+        // A step that was cancelled has been counted in part; progress does not go back.
         let begun = (total - work_from(self.n, self.k)).max(self.done);
         report(observe, begun, total)?;
         let mut workshop = self

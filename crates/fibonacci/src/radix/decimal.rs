@@ -37,6 +37,7 @@ pub(crate) fn from_limbs(limbs: &[u64], base: Base) -> Vec<i16> {
 fn cut<const BASE: u64, const PLACES: usize>(limbs: &[u64]) -> Vec<i16> {
     let (pairs, top) = limbs.as_chunks();
     let last = [top.first().copied().unwrap_or(0), 0];
+    // One more place than digits, because the highest may carry.
     let mut places = vec![0; (pairs.len() + 1) * PLACES + 1];
     let (lower, upper) = places.split_at_mut(pairs.len() * PLACES);
     let mut window = [[0; PLACES]; 1 + WINDOW];
@@ -45,6 +46,7 @@ fn cut<const BASE: u64, const PLACES: usize>(limbs: &[u64]) -> Vec<i16> {
             *digits = digits_of::<BASE, PLACES>(*pair);
         }
         balance::<BASE>(places, &window.as_flattened()[PLACES - 1..]);
+        // The highest pair is what carries into the next window.
         window[0] = window[pairs.len()];
     }
     window[1] = digits_of::<BASE, PLACES>(last);
@@ -144,6 +146,7 @@ fn join<const BASE: i64, const PLACES: usize>(places: &[i16]) -> Vec<u64> {
     for (pair, group) in limbs.iter_mut().zip(groups) {
         borrowed = lend(pair, sums::<BASE, PLACES>(group), borrowed);
     }
+    // The number is not negative, so nothing is borrowed beyond the last limb.
     lend(&mut limbs[groups.len()], sums::<BASE, PLACES>(&last), borrowed);
     limbs.into_flattened()
 }
@@ -161,6 +164,7 @@ fn sums<const BASE: i64, const PLACES: usize>(places: &[i16; PLACES]) -> [i64; 2
     let (mut low, mut high) = (sum(lower), sum(upper));
     for middle in middle {
         let middle = i64::from(*middle);
+        // Remainder and quotient both have the sign of `middle`, so they make it up below zero too.
         low += middle % 100 * (LIMB_SIGNED / 100);
         high = 100 * high + middle / 100;
     }
@@ -195,6 +199,7 @@ pub(crate) fn to_text(
     };
     let is_whole = text.first().is_some_and(|digit| *digit != b'0') || text == b"0";
     let highest = Digits::from(places, base, count / width(base) as usize);
+    // The place that the text begins in may have digits only where the text has some, and all above are zero.
     let is_all = highest.fold(
         (true, 10u32.pow(u32_of(count) % width(base))),
         |(is_all, limit), digit| (is_all && digit < limit, 1),
@@ -225,12 +230,14 @@ fn ascii<const WIDTH: usize>(
     let whole = count / WIDTH;
     let mut text = vec![b'0'; count];
     let (top, body) = text.split_at_mut(count % WIDTH);
+    // A digit is below the base, and so many entries are in the table.
     let digit = |digit: Option<u32>| table[digit.unwrap_or(0) as usize];
     let highest = digit(Digits::from(places, base, whole).next());
     top.copy_from_slice(&highest[WIDTH - top.len()..]);
     let middle = whole / 2;
     let (upper, lower) = body.split_at_mut((whole - middle) * WIDTH);
     let write = |text: &mut [u8], start: usize, task: &Task<'_>| {
+        // The borrow at `start` is found from the places below it, so no half waits for the other.
         let mut digits = Digits::from(places, base, start);
         for text in text.rchunks_mut(STRIDE * WIDTH) {
             for ascii in text.as_chunks_mut().0.iter_mut().rev() {

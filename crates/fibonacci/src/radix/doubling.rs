@@ -122,8 +122,10 @@ impl Workshop {
         for (blocks, rooms) in rings.into_iter().flatten().zip(&mut self.rooms) {
             let [f, g] = rooms.each_mut().map(std::mem::take);
             let (f, g) = load(pair, blocks, [f, g], task)?;
+            // The narrowest base is not tested: no number that fits memory needs a narrower one.
             let is_exact = pair.base.narrower() == pair.base || is_proven(what.0, &f, &g);
             largest = transform::size(what.0, [f.norm, g.norm]).max(largest);
+            // Put back before a refusal, so that the next try, in a narrower base, has the memory.
             *rooms = [f.blocks, g.blocks];
             if !is_exact {
                 return Err(Refused::BaseTooWide);

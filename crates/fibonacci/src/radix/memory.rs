@@ -46,6 +46,7 @@ impl Product {
         loop {
             let places = places_in(index, base);
             let shape = Shape::holding(places);
+            // The mean square of places spread evenly from −base/2 to base/2; a factor has half as many.
             let digit = f64::from(base.value()).powi(2) / 12.0;
             let norm = NORM_MARGIN * digit * float(places) / 2.0;
             if base.narrower() == base || is_proven_for(QuadraticForm::Even, shape.large, [norm; 2]) {

@@ -28,6 +28,7 @@ pub(super) fn residue(places: &[i16], base: i32, field: &Montgomery) -> u64 {
     let lanes: [&[_]; SUMS] = from_fn(|lane| &quarters[lane * quarter..][..quarter]);
     let mut sums = [0; SUMS];
     let lanes = lanes[0].iter().zip(lanes[1]).zip(lanes[2]).zip(lanes[3]);
+    // From the top down in every lane, since `append` shifts what is above.
     for (((a, b), c), d) in lanes.rev() {
         sums[0] = append(sums[0], a);
         sums[1] = append(sums[1], b);

@@ -9,6 +9,7 @@ pub(crate) const LANES: usize = 8;
 
 /// Eight complex numbers in memory, at neighbouring places.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
+// 64 bytes are a cache line and the widest register, so `re` and `im` are each loaded from one line.
 #[repr(C, align(64))]
 pub(crate) struct Block {
     pub(crate) re: [f64; LANES],

@@ -65,6 +65,7 @@ pub(super) fn strike([first, second]: [&mut Vec<Block>; 2]) {
 impl TransformFault {
     fn spoil(self, blocks: &mut [Block]) {
         if self == Self::OneMore {
+            // Results come back times the number of complex numbers, so 1 is that many.
             let one = u32::try_from(blocks.len() * LANES).expect("tests are small");
             blocks[0].re[0] += f64::from(one);
             return;

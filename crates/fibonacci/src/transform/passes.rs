@@ -40,6 +40,7 @@ pub(super) fn forward(
         forward(level, quarter, nodes, child, task)?;
     }
     if observed && quarter < UNOBSERVED {
+        // Neither this pass nor those below have counted anything: all their work is counted here.
         task.beat(work(blocks.len()))?;
     }
     Ok(())
@@ -110,6 +111,8 @@ fn for_each_stride(
     let [a, b, c, d] = parts(blocks);
     let strides = a.chunks_mut(STRIDE).zip(b.chunks_mut(STRIDE));
     for ((a, b), (c, d)) in strides.zip(c.chunks_mut(STRIDE).zip(d.chunks_mut(STRIDE))) {
+        // Two levels of four quarters. Where the quarters are too short to be observed, `forward` and
+        // `inverse` count the whole transform at once.
         let units = if is_top { 8 * a.len() as u64 } else { 0 };
         pass([a, b, c, d]);
         if observed {
@@ -123,6 +126,7 @@ fn for_each_stride(
 fn parts<const N: usize>(mut rest: &mut [Block]) -> [&mut [Block]; N] {
     let part = rest.len() / N;
     std::array::from_fn(|_| {
+        // Taken out, because parts of a mere reborrow could not be returned.
         let (first, others) = std::mem::take(&mut rest).split_at_mut(part);
         rest = others;
         first
@@ -139,6 +143,7 @@ fn forward_leaf<S: Simd>(simd: S, blocks: &mut [Block], nodes: &[Root], mut node
         length /= 4;
         node *= 4;
     }
+    // Two levels at a time leave one over where their number is odd.
     if length == 2 {
         for (node, ring) in (node..).zip(blocks.chunks_exact_mut(2)) {
             forward_two(simd, parts(ring), nodes[node]);
@@ -150,6 +155,7 @@ fn forward_leaf<S: Simd>(simd: S, blocks: &mut [Block], nodes: &[Root], mut node
 fn inverse_leaf<S: Simd>(simd: S, blocks: &mut [Block], nodes: &[Root], node: usize) {
     let whole = blocks.len();
     let mut length = 4;
+    // The odd level came last on the way forth, so it is undone first.
     if whole.ilog2() % 2 == 1 {
         for (node, ring) in (node * (whole / 2)..).zip(blocks.chunks_exact_mut(2)) {
             inverse_two(simd, parts(ring), nodes[node]);
@@ -176,6 +182,7 @@ fn forward_four<S: Simd>(simd: S, [a, b, c, d]: [&mut [Block]; 4], upper: Root, 
         let difference = (Lanes::load(simd, b) - in_d) * lower;
         (low + sum).store(a);
         (low - sum).store(b);
+        // The root of the second child is i times `lower`: a turn, which does not round, and no product.
         high.add_turned(difference).store(c);
         high.sub_turned(difference).store(d);
     }

@@ -39,6 +39,7 @@ pub(super) fn multiply(
     let factors = f.chunks_mut(stride).zip(g.chunks_mut(stride));
     for ((f, g), tails) in factors.zip(tails.chunks(STRIDE_GROUPS)) {
         match form {
+            // The form is a constant of the loop, so that no point chooses.
             QuadraticForm::Even => dispatch!(level, simd => groups::<_, true>(simd, f, g, tails)),
             QuadraticForm::Odd => dispatch!(level, simd => groups::<_, false>(simd, f, g, tails)),
         }
@@ -166,6 +167,7 @@ impl<S: Simd> Twists<S> {
             let (low, high) = (x[index], x[index + 1]);
             (x[index], x[index + 1]) = (low + high, (low - high).mul_conjugate(root));
             let (low, high) = (x[index + 2], x[index + 3]);
+            // (high − low)·i is (low − high) times −i, the conjugate of the turn on the way forth.
             (x[index + 2], x[index + 3]) = (low + high, (high - low).turned().mul_conjugate(root));
         }
         for index in 0..2 {

@@ -57,6 +57,7 @@ const EIGHTHS: Which = Which { offset: 5, turn: 4 };
 impl Roots {
     pub(crate) fn new() -> Self {
         let quarter = Fixed { re: 0, im: ONE };
+        // `half_angle` works from a quarter down only, and these three are exact.
         let mut units = vec![Fixed { re: ONE, im: 0 }, Fixed { re: -ONE, im: 0 }, quarter];
         let mut last = quarter;
         while units.len() < UNITS {
@@ -72,6 +73,7 @@ impl Roots {
 
     /// Makes sure that the roots for transforms of 2^levels blocks are there.
     pub(crate) fn grow(&mut self, levels: usize, task: &Task<'_>) -> Result<(), Cancelled> {
+        // Taken out so that both threads can read `self`, and put back after a cancel too: whole levels stay.
         let mut nodes = std::mem::take(&mut self.nodes);
         let mut tails = std::mem::take(&mut self.tails);
         let both = task.both(
@@ -102,6 +104,7 @@ impl Roots {
         task: &Task<'_>,
     ) -> Result<(), Cancelled> {
         for level in tails.len()..=levels {
+            // The first three levels have no eight nodes and stay empty, so that a level is its own index.
             let mut blocks = Vec::with_capacity((1 << level) / LANES);
             self.level(level, EIGHTHS, task, |roots| {
                 blocks.extend(roots.as_chunks().0.iter().map(gather));
@@ -196,12 +199,14 @@ impl Fixed {
 
     /// e(α/2) from e(α) for 0 < α ≤ 1/4: cos² of the half is (1 + cos)/2, and its sin is sin/(2·cos).
     fn half_angle(self) -> Self {
+        // The root is rounded down, so a cosine stays below `ONE`, and `ONE` plus it below 2^63.
         let re = (((ONE + self.re) as u128) << (FRACTION_BITS - 1)).isqrt() as i64;
         let im = (i128::from(self.im) << (FRACTION_BITS - 1)) / i128::from(re);
         Self { re, im: im as i64 }
     }
 
     fn to_float(self) -> Root {
+        // A power of two: only the conversion rounds, not the product.
         let unit = 1.0 / ONE as f64;
         Root {
             re: self.re as f64 * unit,

@@ -32,6 +32,7 @@ pub(super) fn transform_with_errors(
     roots.scale(factor(ROOT));
     FACTORS.set([factor(1.0), factor(MULTIPLICATION)]);
     let transformed = transform(what, factors, &mut roots, task);
+    // Set back also after a cancel, since the next test may run on this thread.
     FACTORS.set([1.0; 2]);
     transformed
 }

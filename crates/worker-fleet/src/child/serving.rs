@@ -149,6 +149,7 @@ impl ServingProcess {
                     None => {}
                 }
             }
+            // Without a sender this must not complete, or it would end the server beside it.
             std::future::pending::<()>().await;
         };
         self.run(supervisor, |stop| async {

@@ -110,6 +110,7 @@ async fn send_beats(
             () = tokio::time::sleep(interval) => {}
             // A beat goes out at once when it begins to take jobs, and when its first job is finished.
             Ok(()) = observed.changed() => {}
+            // Only until then: afterwards it completes at once, and beats would go out without a pause.
             () = first_job(worker.filter(|_| is_untried)) => {}
         }
     }

@@ -16,6 +16,7 @@ pub(super) struct CurrentView {
 impl CurrentView {
     pub(super) fn new(sample: SnapshotSample) -> Self {
         let silent_seconds = sample.age.as_secs_f64();
+        // The ages first: `standstill` and `doubt` judge by them.
         let mut snapshot = sample.snapshot;
         if let Some(snapshot) = &mut snapshot {
             advance(snapshot, silent_seconds);
@@ -66,6 +67,7 @@ fn standstill(snapshot: &Snapshot) -> Option<String> {
 /// Shows a worker as unknown unless its state is confirmed.
 fn doubt(worker: &mut WorkerSnapshot, is_unheard: bool) {
     let is_stale = worker.heartbeat_age_seconds.is_none_or(is_silence);
+    // Only the claim to take jobs needs a recent heartbeat: a worker that starts may have none yet.
     if is_unheard || (worker.state.is_ready() && is_stale) {
         worker.state = WorkerState::Unknown;
     }

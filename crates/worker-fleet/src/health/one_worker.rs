@@ -149,6 +149,7 @@ impl SnapshotSource for OneWorker {
         };
         SnapshotSample {
             snapshot: Some(snapshot),
+            // Made at this moment: a worker that stands still shows in the age of its heartbeat alone.
             age: Duration::ZERO,
             link: Link::InProcess,
         }

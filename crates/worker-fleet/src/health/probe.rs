@@ -108,6 +108,7 @@ impl DatabaseProbe {
 
     /// Returns the last answer, and makes sure that the next who looks finds a newer one.
     pub(super) async fn recent(&self) -> ProbeResult {
+        // Subscribed before the question is asked, so that its answer cannot come unseen.
         let mut answers = self.0.answers.subscribe();
         let limit = match self.ask_unless_within(RECENT) {
             Freshness::Recent { .. } => return self.known(),
@@ -176,6 +177,7 @@ impl DatabaseProbe {
 
     /// Makes sure that a question is under way unless the last one was asked that recently.
     fn ask_unless_within(&self, max_age: Duration) -> Freshness {
+        // Held until the question is marked as asked, so that two who come at once ask one.
         let mut under_way = self.under_way();
         if let Some(asked_at) = *under_way {
             return Freshness::UnderWay { asked_at };

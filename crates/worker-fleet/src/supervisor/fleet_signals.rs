@@ -52,6 +52,7 @@ impl FleetSignals {
     pub(super) async fn next(&mut self) -> FleetSignal {
         tokio::select! {
             signal = self.signals.next() => match signal {
+                // After a hang-up the kernel no longer takes this for a terminal.
                 HANG_UP if self.had_terminal && !io::stderr().is_terminal() => FleetSignal::LoseTerminal,
                 HANG_UP => FleetSignal::Reload,
                 signal => FleetSignal::Stop(signal),

@@ -97,6 +97,7 @@ pub async fn run(
     let (events, mut happened) = mpsc::unbounded_channel();
     let requests = events.clone();
     let hand_on = move |request| requests.send(Event::Request(request)).is_ok();
+    // This task owns the fleet's lock: the directory stays taken until this function returns.
     let _answering = AbortOnDrop(tokio::spawn(control::serve(lock, hand_on)));
     let mut supervisor = EventLoop::new(plan, events);
     while !supervisor.look() {
@@ -163,10 +164,12 @@ impl EventLoop {
     fn look(&mut self) -> bool {
         let now = Instant::now();
         self.notice_absence(now);
+        // Also while nothing is judged yet: systemd watches the loop, and that turns.
         self.notifier.feed_watchdog(now);
         if now < self.settles {
             return false;
         }
+        // Read before `reconcile`, which may end the start.
         let was_starting = self.fleet.is_starting();
         if self.fleet.is_reloading() && !std::mem::replace(&mut self.has_notified_reload, true) {
             self.notifier.reloading();
@@ -216,6 +219,7 @@ impl EventLoop {
     /// Records an event, and all that came meanwhile.
     fn handle(&mut self, event: Event, happened: &mut mpsc::UnboundedReceiver<Event>) {
         self.fleet.handle(event, Instant::now());
+        // All of them before the next look: a beat that lies in the channel must not count as silence.
         while let Ok(event) = happened.try_recv() {
             self.fleet.handle(event, Instant::now());
         }

@@ -150,6 +150,7 @@ impl Reload {
             return ReloadStep::Over;
         }
         if let Some((number, old)) = self.current {
+            // The one that was asked to go stays in the slot until it has ended.
             let replacement = slots
                 .get(&number)
                 .filter(|slot| slot.process.incarnation() != old);

@@ -216,6 +216,7 @@ async fn send_states(mut sender: Sender, database: ToServing, mut state: watch::
         return;
     }
     loop {
+        // A copy: the borrow is a lock, and would be held while a slow process reads.
         let snapshot = state.borrow_and_update().clone();
         if let Some(snapshot) = snapshot {
             let message = ToServing::State {

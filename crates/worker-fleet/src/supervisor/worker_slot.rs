@@ -67,6 +67,7 @@ impl WorkerSlot {
             .as_ref()
             .map(|report| report.executor_id.clone());
         self.was_ready |= executor_id.is_some();
+        // Before its first report a process is shown with the id of the one before.
         self.executor_id = executor_id.or(self.executor_id.take());
     }
 
@@ -177,6 +178,7 @@ impl WorkerSlot {
             heartbeat_age_seconds: silence.filter(|_| has_beaten),
             database: report.map(|report| {
                 let mut contact = report.database.clone();
+                // The contact is as old as it was in the last beat, and that beat is this old.
                 contact.age_seconds += silence.unwrap_or_default();
                 contact
             }),

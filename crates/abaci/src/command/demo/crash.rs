@@ -142,6 +142,7 @@ impl StoppedWorker {
 
     /// Kills the worker, the way a crash does; nothing when somebody else has done so.
     fn kill(&self, job: &Job, n: u64, ended_before: HashSet<JobId>) -> anyhow::Result<Option<Crash>> {
+        // A stopped process dies of it, too, and does not go on before.
         match kill_process(self.process, Signal::KILL) {
             Err(Errno::SRCH) => return Ok(None),
             killed => killed.context("killing a worker")?,

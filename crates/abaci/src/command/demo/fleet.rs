@@ -49,6 +49,7 @@ impl DemoFleet {
             .spawn()
             .context("starting the fleet")?;
         let directory = supervisor::directory_in(&sandbox.directory)?;
+        // Made before the wait, so that a fleet that does not come up is ended when this is dropped.
         let mut fleet = Self {
             process,
             log,
@@ -90,6 +91,7 @@ impl DemoFleet {
             }
             std::thread::sleep(LOOK_INTERVAL);
         }
+        // The kernel kills its workers with it, and the health process sees the end of its channel.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
@@ -107,6 +109,7 @@ impl DemoFleet {
                 let ready = snapshot.workers.iter().filter(|worker| worker.state.is_ready());
                 ready.count() == WORKERS as usize
             };
+            // Until it has taken the lock of its directory there is no fleet, which is no error.
             if let Some(snapshot) = supervisor::look(&self.directory).await?.filter(is_ready) {
                 return Ok(snapshot);
             }

@@ -85,6 +85,7 @@ async fn perform(
     jobs: Vec<(JobId, Request)>,
     signals: &mut Signals,
 ) -> anyhow::Result<Exit> {
+    // Biased: a signal that came while the database was opened ends this before anything begins.
     tokio::select! {
         biased;
         _ = signals.next() => {

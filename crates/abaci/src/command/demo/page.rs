@@ -48,6 +48,7 @@ pub(super) async fn show(
     let (fleet, snapshot) = started?;
     output::fleet_started(fleet.pid(), &snapshot)?;
     let shown = serve(sandbox, access, &fleet, signals).await;
+    // Before the error, if there is one, is returned: its end takes a while and blocks.
     on_blocking_thread(move || drop(fleet)).await?;
     shown.map(|()| Exit::Done)
 }

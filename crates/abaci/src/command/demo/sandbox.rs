@@ -30,6 +30,7 @@ impl DemoSandbox {
             pg_bin: config.pg_bin.value.clone(),
             ..Layer::default()
         };
+        // An empty environment has no home either, and so no file of settings.
         let config = Config::resolve(Flags { file: None, layer }, &Environment::default())?;
         Ok(Self { directory, config })
     }

@@ -77,6 +77,7 @@ impl<'a> Scenario<'a> {
             .await?;
         let (fleet, snapshot) = DemoFleet::start(self.sandbox, self.access).await?;
         output::fleet_started(fleet.pid(), &snapshot)?;
+        // Anew, so that the start of the fleet does not count as time of the jobs.
         self.tally = Tally::start(self.jobs.len());
         client
             .submit_all(&new_jobs(&self.jobs), SubmitOptions::default())
@@ -129,6 +130,7 @@ impl<'a> Scenario<'a> {
         let Some(crash) = crash::bring_about(client, fleet, &self.jobs).await? else {
             return Ok(());
         };
+        // Before more events are read: from here on, results from after the crash are held back.
         self.crash = Some(crash.clone());
         // The events may be late to say what ended before.
         while self.tally.done() - self.held_back.len() < crash.ended_before.len()
@@ -222,6 +224,7 @@ impl<'a> Scenario<'a> {
         } else {
             crash.ran_for
         };
+        // The computation that came of it is no cost of the crash: it had to be done anyway.
         let away = crash.at.elapsed().saturating_sub(Duration::from_secs_f64(again));
         self.recovery = Some(Recovery {
             computed_by: result.pid,

@@ -148,6 +148,7 @@ async fn supervise(config: &Config, stop: impl Future<Output = &'static str>) ->
 /// Takes what a fleet needs: its directory, its address and its database.
 async fn prepare(config: &Config) -> anyhow::Result<(FleetPlan, FleetLock, KeptRunning)> {
     let times = times(config)?;
+    // Before the addresses: a second fleet here is told that one runs, and not that an address is in use.
     let lock = FleetLock::take(&supervisor::directory_in(&config.data_dir.value)?).await?;
     // Bound before anything is started, and by the one process that stays.
     let listener = match config.health_addr.value.unwrap_or(FLEET_HEALTH_ADDR) {
@@ -275,6 +276,7 @@ fn health_program(config: &Config) -> anyhow::Result<Program> {
         ..Layer::default()
     };
     let mut environment = environment_of(&layer);
+    // An empty file instead of the usual one, which would be read otherwise.
     environment.push((config::FILE.into(), "/dev/null".into()));
     program_with(health::arguments(), environment)
 }

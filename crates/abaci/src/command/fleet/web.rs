@@ -43,6 +43,7 @@ impl FleetWebArgs {
         let url = move || {
             let mut queue = queue.clone();
             async move {
+                // The supervisor sends the address at once; a question that comes sooner waits for it.
                 let known = queue.wait_for(Option::is_some).await.ok()?;
                 known.as_ref().map(|at| at.url.clone())
             }

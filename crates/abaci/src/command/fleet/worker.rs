@@ -44,6 +44,7 @@ pub(super) fn arguments(slot: u32, fleet_size: u32) -> Vec<String> {
 
 impl WorkerArgs {
     pub(super) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
+        // First, so that whoever starts it by hand is told that it belongs to a fleet.
         let mut link = SupervisorLink::inherited()?;
         die_with_parent(self.supervisor, Signal::KILL)?;
         this_process::take_name();
@@ -52,6 +53,7 @@ impl WorkerArgs {
         self.share_processors(&mut config);
         let (observer, reported) = watch::channel(None);
         let predecessor = link.predecessor();
+        // The heartbeats go on while it drains: a long drain must not look like a worker that hangs.
         let outcome = tokio::select! {
             outcome = self.work(&config, &observer, predecessor) => outcome,
             () = link.report(reported, config.watchdog.value.0) => return Ok(Exit::Unreachable),
@@ -99,9 +101,11 @@ impl WorkerArgs {
         };
         let (access, worker) = started?;
         let _kept = access.keep_running();
+        // A heartbeat goes out at once, by which the supervisor learns that the worker takes jobs.
         observer.send_replace(Some(worker.observer()));
         worker_startup::announce(&worker, &access, config);
         name_death(&worker, &predecessor).await;
+        // SIGUSR1 is remembered: where it ends this wait, it also ends the grace time of the drain below.
         let signal = tokio::select! {
             signal = signals.next() => signal,
             () = hand_back.wait() => "SIGUSR1",

@@ -83,6 +83,7 @@ impl LabArgs {
             if format == Format::Human {
                 page.introduce(experiment, self.seed)?;
             }
+            // Handed in, since a run that is dropped instead would leave its schema in the database.
             let interrupted = async {
                 signals.next().await;
             };
@@ -120,6 +121,7 @@ impl LabArgs {
 /// Opens the database, and removes what runs that were killed have left there.
 async fn open(config: &Config) -> anyhow::Result<DatabaseAccess> {
     let access = DatabaseAccess::open(config).await?;
+    // For its bound: a database that does not answer is an error before anything is removed or started.
     inspect(access.url(), CONNECT_TIMEOUT).await?;
     for leftover in remove_leftovers(access.url(), Removal::Drop).await? {
         let size = output::size(leftover.bytes);

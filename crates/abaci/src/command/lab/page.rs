@@ -92,6 +92,7 @@ impl Page {
     /// Prints one case as paragraphs.
     fn print_case(self, case: &Case) -> anyhow::Result<()> {
         for line in self.paragraph(&case.form, &case.case) {
+            // The first is the label; the words of the case may have it, too.
             output::line(line.replacen(&case.form, &painted(&case.form, &case.form), 1))?;
         }
         self.print_paragraph("expected", &case.expected)?;

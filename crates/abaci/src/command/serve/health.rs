@@ -122,6 +122,7 @@ impl Answering {
         let (has_stopped, stopped) = oneshot::channel();
         let run = move || {
             runtime.block_on(server.run(async {
+                // The end of the sender counts as much as a message.
                 let _ = told_to_stop.await;
             }));
             drop(has_stopped);
@@ -136,6 +137,7 @@ impl Answering {
 async fn beat(worker: OneWorker, mut notifier: Notifier) {
     let watchdog = notifier.watchdog_interval();
     let mut beats = interval(watchdog.map_or(BEAT_INTERVAL, |every| BEAT_INTERVAL.min(every)));
+    // After a standstill one beat is enough; a burst of them would say nothing more.
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut is_held_back = false;
     loop {

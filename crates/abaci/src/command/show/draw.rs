@@ -70,6 +70,7 @@ fn field((name, value): (&str, Option<String>)) -> Option<String> {
 }
 
 fn result_lines(look: &Look) -> Vec<String> {
+    // Another program's job, or one without a value: an output that was recorded is shown as it is.
     let Ok(result) = fibonacci_result(&look.detail) else {
         let output = look.detail.result.as_ref().map(|output| output.json().to_owned());
         return field(("output", output)).into_iter().collect();

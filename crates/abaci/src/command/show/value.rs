@@ -52,6 +52,7 @@ fn print_checked(result: &JobResult, ends: ValueEnds, access: &BucketAccess) -> 
     let mut print = |piece: &[u8]| selection.parts(piece).into_iter().try_for_each(output::bytes);
     match (&result.value, &result.artifact) {
         (None, Some(record)) => artifact::try_read(record, access, print).map_err(unless_ours)?,
+        // There is a value, or the check would have failed.
         (value, _) => print(value.as_deref().unwrap_or_default().as_bytes())?,
     }
     output::line("")
@@ -89,6 +90,7 @@ impl Selection {
         let (head, tail) = (&piece[..at(self.gap.start)], &piece[at(self.gap.end)..]);
         let end = self.offset + piece.len() as u64;
         let is_between = 0 < self.gap.start && self.gap.start < self.gap.end && self.gap.end < self.digits;
+        // True of one piece at most, however the digits are cut.
         let begins_tail = (self.offset..end).contains(&self.gap.end);
         self.offset = end;
         [head, if is_between && begins_tail { GAP } else { &[] }, tail]

@@ -43,6 +43,7 @@ pub(super) async fn watch(
     let mut timeouts = WaitTimeouts::new(Duration::MAX, config.wait_for_database.value.0);
     let fleet = LocalFleet::of(config);
     let mut looks = tokio::time::interval(INTERVAL);
+    // After an outage there is one look, and not one for each that was missed.
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         looks.tick().await;

@@ -171,7 +171,9 @@ fn queue_trouble(report: &StatusReport, queue: &QueueStatus) -> String {
 fn workers(workers: &[WorkerSnapshot], width: usize) -> Vec<String> {
     let mut table = worker_table(workers);
     table.fit(width, &DISPENSABLE);
+    // The widths count characters, so the colours come after the layout.
     let mut lines = table.lines();
+    // Left of it are only numbers and dashes: the byte in the header is the same in each row.
     let column = lines.first().and_then(|header| header.find(STATE));
     for (line, worker) in lines.iter_mut().skip(1).zip(workers) {
         if let Some(column) = column {
@@ -229,6 +231,7 @@ fn is_trouble(state: WorkerState) -> bool {
 fn paint(line: &mut String, column: usize, state: WorkerState) {
     let word = word(state);
     let range = column..column + word.len();
+    // On a narrow terminal the word may have been cut; then it stays plain.
     if line.get(range.clone()) != Some(word.as_str()) {
         return;
     }

@@ -172,6 +172,7 @@ async fn look(config: &Config) -> anyhow::Result<StatusReport> {
     let (queue, connections, workers) = answer.map_or_else(Default::default, |answer| {
         (Some(answer.queue), Some(answer.connections), answer.workers)
     });
+    // Of all workers, before those of the fleet are taken out.
     let wrong_clocks = wrong_clocks(own_offset, &workers);
     let is_of_fleet = |worker: &Presence| {
         let views = fleet.iter().flat_map(|fleet| &fleet.workers);

@@ -117,6 +117,7 @@ struct Submission {
 
 impl SubmitArgs {
     pub(crate) async fn run(self, config: &Config) -> anyhow::Result<Exit> {
+        // Before signals are listened to: the requests may come from stdin, and that read knows no signal.
         let mut submission = self.submission(config)?;
         let mut signals = Signals::listen()?;
         let format = Format::of_flag(self.json);
@@ -146,6 +147,7 @@ impl SubmitArgs {
     ) -> anyhow::Result<(DatabaseAccess, Client)> {
         let (access, client) = DatabaseAccess::connect_to_write(config).await?;
         submission.announce(&client).await?;
+        // By the database's clock, which decides when the jobs are due.
         if submission.is_delayed(client.clock().now_ms()) {
             submission.state = State::Delayed;
         }
@@ -196,6 +198,7 @@ impl SubmitArgs {
             (job, request)
         });
         let jobs = jobs.collect();
+        // It borrows the batch, which goes into the submission.
         drop(ids);
         let submission = Submission {
             jobs,

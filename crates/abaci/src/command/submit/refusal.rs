@@ -36,6 +36,7 @@ impl Submission {
         else {
             return error.into();
         };
+        // One at most: an id that two of them have was refused before.
         let mut named = self.jobs.iter().zip(&self.places);
         let place = named.find(|((job, _), _)| job.id.as_str() == id);
         let place = place.map_or_else(String::new, |(_, place)| place.to_string());

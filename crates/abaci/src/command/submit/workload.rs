@@ -97,6 +97,7 @@ fn from_file(path: &Path, algorithm: Option<Algorithm>) -> Result<Vec<PlacedEntr
     let source: Arc<str> = name.into();
     // Some editors begin a file with it.
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+    // Before comments are left out, so that a refusal names the line of the file.
     let numbered = text.lines().zip(1..);
     let entries = numbered
         .filter(|(line, _)| !is_comment(line))

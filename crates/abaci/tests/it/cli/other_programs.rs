@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use testkit::{Process, eventually};
+use rustix::process::{Pid, kill_process_group};
+use testkit::{Process, Signal, eventually};
 
 use crate::rig::{Rig, assert_refused, code, objects};
 
@@ -143,4 +144,28 @@ fn an_output_of_any_form_is_one_harmless_line() {
     let waited = rig.run(["wait", "pickle"]);
     assert_eq!(code(&waited), 0, "the job succeeded: {waited:#?}");
     assert!(waited.stdout[0].contains("cannot be read"), "{waited:#?}");
+}
+
+#[test]
+fn an_interrupt_ends_the_query_of_psql_and_not_what_it_runs_on() {
+    let rig = Rig::new();
+    let mut psql = Process::spawn(rig.abaci(["db", "psql"]));
+    psql.write_line("select pg_sleep(600);");
+    let sleepers = "select count(*) from pg_stat_activity \
+                    where datname = current_database() and query like '%sleep(600)%' and pid <> pg_backend_pid()";
+    eventually("a query that takes long", || {
+        rig.database.psql(sleepers).trim() == "1"
+    });
+    // As a terminal does it: to all that run in it.
+    let group = Pid::from_raw(i32::try_from(psql.pid()).unwrap()).unwrap();
+    kill_process_group(group, Signal::INT).unwrap();
+    psql.close_stdin();
+    let ended = psql.finish();
+    let said = ended.stderr.join("\n");
+    assert!(
+        said.contains("canceling statement due to user request"),
+        "{ended:#?}"
+    );
+    // Its own code for a script that was interrupted, and not an end by the signal.
+    assert_eq!(code(&ended), 3, "{ended:#?}");
 }

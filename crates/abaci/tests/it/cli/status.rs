@@ -110,6 +110,20 @@ fn a_killed_server_is_gone_at_once_while_its_row_is_there() {
 }
 
 #[test]
+fn doctor_counts_a_worker_only_if_it_takes_jobs() {
+    let rig = Rig::new();
+    rig.submit(&["10"]);
+    for (slot, version, draining) in [("0", "abaci-0", "false"), ("1", fibonacci_jobs::VERSION, "true")] {
+        rig.database.psql(&format!(
+            "insert into abaci.presence (executor_id, incarnation, host, pid, application_version, queue, concurrency, draining) \
+             values ('h/{slot}', 'i{slot}', 'h', 1, '{version}', 'fibonacci', 1, {draining})"
+        ));
+    }
+    let doctor = rig.run(["doctor"]).stdout.join("\n");
+    assert!(doctor.contains("none on queue"), "{doctor}");
+}
+
+#[test]
 fn a_status_that_asks_another_database_than_the_fleets_says_so() {
     let rig = Rig::new();
     let _fleet = Fleet::start(&rig, &["--workers", "1"]);

@@ -107,20 +107,30 @@ fn on_a_fresh_machine_doctor_finds_no_fault_and_makes_no_tables() {
     run(bare(&home, ["db", "stop", "--force"]));
 }
 
-/// Waits until `/health` says of the private database that it runs, or that it does not, and returns all that it says.
+/// Waits until `/health` is like that, and returns all that it says.
 #[track_caller]
-fn health_with_database(address: &str, running: bool) -> Value {
-    eventually(
-        &format!("a private database of which running is {running}"),
-        || {
-            let health = http::get(address, "/health").json();
-            if health["private_database"]["running"] == running {
-                Ok(health)
-            } else {
-                Err(health)
-            }
-        },
-    )
+fn health_when(address: &str, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    eventually(what, || {
+        let health = http::get(address, "/health").json();
+        if is_so(&health) { Ok(health) } else { Err(health) }
+    })
+}
+
+/// Waits until `/health` says of the private database that it runs, and returns all that it says.
+#[track_caller]
+fn health_with_database(address: &str) -> Value {
+    health_when(address, "a private database that runs", |health| {
+        health["private_database"]["running"] == true
+    })
+}
+
+/// The line of `abaci status` about the database.
+#[track_caller]
+fn line_of_status(home: &TempDir) -> String {
+    let status = run(bare(home, ["status"]));
+    let line = status.stdout.iter().find(|line| line.starts_with("database "));
+    line.unwrap_or_else(|| panic!("nothing is said of the database: {status:#?}"))
+        .clone()
 }
 
 /// Pid and restarts of every worker.
@@ -136,21 +146,15 @@ fn workers_of(health: &Value) -> Vec<(Value, Value)> {
 fn a_private_database_is_shown_down_with_no_worker_restarted() {
     let home = TempDir::new();
     let abaci = |arguments: &[&str]| run(bare(&home, arguments));
-    let line_of_status = || {
-        let status = abaci(&["status"]);
-        let line = status.stdout.iter().find(|line| line.starts_with("database "));
-        line.unwrap_or_else(|| panic!("nothing is said of the database: {status:#?}"))
-            .clone()
-    };
     let fleet = Process::spawn(bare(
         &home,
         ["fleet", "--workers", "2", "--health-addr", "127.0.0.1:0"],
     ));
     let address = field(&fleet.wait_for_line("health process started"), "address");
     fleet.wait_for_line("fleet ready");
-    let before = workers_of(&health_with_database(&address, true));
+    let before = workers_of(&health_with_database(&address));
     assert_eq!(before.len(), 2, "{before:?}");
-    assert_eq!(line_of_status(), "database  private PostgreSQL, running");
+    assert_eq!(line_of_status(&home), "database  private PostgreSQL, running");
 
     // So that nobody can start it again before it was looked at.
     let settings = home.path().join("data/postgres/cluster/postgresql.conf");
@@ -161,31 +165,22 @@ fn a_private_database_is_shown_down_with_no_worker_restarted() {
     kill(pid_behind("process", &running));
 
     fleet.wait_for_line("private database does not run");
-    eventually("the reason", || {
-        let health = health_with_database(&address, false);
-        let reason = health["private_database"]["reason"].as_str().unwrap_or_default();
-        if reason.contains("no_such_setting") && health["status"] == "unhealthy" {
-            Ok(())
-        } else {
-            Err(health)
-        }
+    health_when(&address, "the reason", |health| {
+        let database = &health["private_database"];
+        let reason = database["reason"].as_str().unwrap_or_default();
+        database["running"] == false && reason.contains("no_such_setting") && health["status"] == "unhealthy"
     });
-    let down = line_of_status();
+    let down = line_of_status(&home);
     assert!(down.starts_with("database  private PostgreSQL, down: "), "{down}");
     assert_eq!(code(&abaci(&["status"])), 3, "the database can be reached");
 
     fs::write(&settings, good).unwrap();
-    health_with_database(&address, true);
+    health_with_database(&address);
     fleet.wait_for_line("private database runs again");
-    assert_eq!(line_of_status(), "database  private PostgreSQL, running");
+    assert_eq!(line_of_status(&home), "database  private PostgreSQL, running");
     assert_eq!(code(&abaci(&["submit", "10"])), 0);
-    let after = eventually("a healthy fleet", || {
-        let health = http::get(&address, "/health").json();
-        if health["status"] == "healthy" {
-            Ok(health)
-        } else {
-            Err(health)
-        }
+    let after = health_when(&address, "a healthy fleet", |health| {
+        health["status"] == "healthy"
     });
     assert_eq!(workers_of(&after), before, "{after:#}");
 

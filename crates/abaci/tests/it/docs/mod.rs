@@ -1,7 +1,8 @@
 //! The command blocks of the README and of docs/, run as they would be pasted.
 //!
 //! The blocks of a page are one session of bash: a shell with an empty home, an empty directory and the built program. Each
-//! command has to succeed, and the words that a block shows below a command have to be in its output; numbers differ.
+//! command has to succeed, and the words, counts and values that a block shows below it have to be in its output; times and
+//! ids differ.
 //! A block that is marked `no-run=REASON` is left out; [`NOT_RUN`] has all of those.
 
 mod page;
@@ -15,7 +16,7 @@ use std::time::Duration;
 
 use testkit::{Deadline, Process, TempDir};
 
-use self::page::{Block, blocks_of, words_of};
+use self::page::{Block, blocks_of, has_part, lasting_parts};
 use crate::rig::code;
 
 /// The longest that the session of a page may take on a busy machine.
@@ -133,9 +134,8 @@ fn run(page: &str) {
     let mut parts = transcript.split('\u{1e}').skip(1);
     for command in run.iter().flat_map(|block| &block.commands) {
         let written = parts.next().unwrap_or_default();
-        let missing: Vec<String> = words_of(&command.output)
-            .filter(|word| !written.contains(word.as_str()))
-            .collect();
+        let mut missing = lasting_parts(&command.output);
+        missing.retain(|part| !has_part(written, part));
         assert!(
             missing.is_empty(),
             "{page}: `{}` does not write {missing:?}, as the page shows; it wrote{written}",

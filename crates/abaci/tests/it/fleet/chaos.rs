@@ -84,9 +84,7 @@ struct Target<'a> {
 impl Target<'_> {
     /// Lets a fault happen, if there is something that it can happen to.
     fn strike(&mut self, fault: Fault, dice: &mut Dice) -> Option<()> {
-        if let Some(stopped) = self.stopped.take() {
-            let _ = try_signal(stopped, Signal::CONT);
-        }
+        self.resume();
         let health = self.fleet.health();
         let workers = workers_in(&health);
         let worker = dice.pick(&workers)?;
@@ -104,6 +102,13 @@ impl Target<'_> {
             }
             Fault::KillHealth => try_signal(pid_in(&health)?, Signal::KILL).ok(),
             Fault::KillPostmaster => try_signal(self.postmaster()?, Signal::KILL).ok(),
+        }
+    }
+
+    /// Lets the worker go on that was stopped, if it is still there.
+    fn resume(&mut self) {
+        if let Some(stopped) = self.stopped.take() {
+            let _ = try_signal(stopped, Signal::CONT);
         }
     }
 
@@ -160,11 +165,7 @@ fn random_faults_lose_nothing_and_every_client_ends_well() {
         stopped: None,
     };
     let mut struck: BTreeMap<Fault, usize> = BTreeMap::new();
-    let deadline = Deadline::after(Duration::from_mins(4));
-    let is_enough = |struck: &BTreeMap<Fault, usize>| {
-        let each = |fault| struck.get(fault).is_some_and(|count| *count >= LEAST_OF_EACH);
-        struck.values().sum::<usize>() >= FAULTS && ALL.iter().all(each)
-    };
+    let deadline = Deadline::after(Duration::from_mins(6));
     while !is_enough(&struck) {
         assert!(
             !deadline.left().is_zero(),
@@ -178,9 +179,7 @@ fn random_faults_lose_nothing_and_every_client_ends_well() {
         std::thread::sleep(Duration::from_millis(300 + dice.throw(900)));
     }
     println!("{struck:#?}");
-    if let Some(stopped) = target.stopped.take() {
-        let _ = try_signal(stopped, Signal::CONT);
-    }
+    target.resume();
     let mut asked = 0;
     let mut attempts = 0;
     for (client, indices) in clients {
@@ -214,6 +213,12 @@ fn submit(home: &TempDir, dice: &mut Dice) -> (Process, Vec<u64>) {
         client.with_deadline(Deadline::after(Duration::from_mins(6))),
         indices,
     )
+}
+
+/// Tests whether there were as many faults as a run needs, and some of each.
+fn is_enough(struck: &BTreeMap<Fault, usize>) -> bool {
+    let each = |fault| struck.get(fault).is_some_and(|count| *count >= LEAST_OF_EACH);
+    struck.values().sum::<usize>() >= FAULTS && ALL.iter().all(each)
 }
 
 /// Every job has one outcome, its exact value.

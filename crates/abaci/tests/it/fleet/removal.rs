@@ -28,6 +28,20 @@ fn assert_is_the_only_fleet(rig: &Rig) {
     assert_refused(&second, 2, &["a fleet runs already"]);
 }
 
+/// Asserts that the fleet is neither ready nor healthy by its answers over HTTP, and for this reason.
+#[track_caller]
+fn assert_unwell(address: &str, reason: &str) {
+    for (path, status) in [("/readyz", "not ready"), ("/health", "unhealthy")] {
+        let answer = http::get(address, path);
+        assert!(
+            answer.status == 503 && answer.json()["status"] == status,
+            "{}",
+            answer.body
+        );
+        assert!(answer.body.contains(reason), "{}", answer.body);
+    }
+}
+
 #[track_caller]
 fn assert_shows(fleet: &Fleet, status: &Output) {
     assert_eq!(code(status), 0, "{status:#?}");
@@ -116,15 +130,7 @@ fn a_removed_data_directory_is_an_error_in_every_answer() {
     });
     let told = status.stdout.iter().filter(|line| line.contains(removed)).count();
     assert_eq!((code(&status), told), (3, 2), "{status:#?}");
-    for (path, field) in [("/readyz", "not ready"), ("/health", "unhealthy")] {
-        let answer = http::get(&address, path);
-        assert!(
-            answer.status == 503 && answer.json()["status"] == field,
-            "{}",
-            answer.body
-        );
-        assert!(answer.body.contains(removed), "{}", answer.body);
-    }
+    assert_unwell(&address, removed);
     assert!(!data.join("postgres/cluster").exists(), "a new database was made");
 
     fleet.signal(Signal::TERM);

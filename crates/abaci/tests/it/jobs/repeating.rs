@@ -33,6 +33,32 @@ fn a_repeated_batch_says_how_many_jobs_were_there() {
     assert_eq!(count(&rig), 3);
 }
 
+/// The changes of a repeated batch, and the words of their refusals.
+const CHANGES: [(&[&str], [&str; 4]); 7] = [
+    (&["10", "21"], ["argument 2", "b-0000002", "20", "21"]),
+    (
+        &["--priority=6", "10", "20"],
+        ["--priority", "b-0000001", " 5,", "not 6"],
+    ),
+    (&["--tag=y", "10", "20"], ["--tag", "b-0000001", "x, not", "x, y"]),
+    (
+        &["--delay=2h", "10", "20"],
+        ["--delay", "b-0000001", "1h", "not 2h"],
+    ),
+    (
+        &["--timeout=2m", "10", "20"],
+        ["--timeout", "b-0000001", "1m", "not 2m"],
+    ),
+    (
+        &["--queue=other", "10", "20"],
+        ["--queue", "b-0000001", "fibonacci", "not other"],
+    ),
+    (
+        &["--at=2999-01-01T00:00:00Z", "10", "20"],
+        ["--at", "b-0000001", "until 2", "until 2999-01-01"],
+    ),
+];
+
 #[test]
 fn a_batch_is_refused_for_other_options_or_jobs_than_before() {
     let rig = Rig::new();
@@ -50,30 +76,7 @@ fn a_batch_is_refused_for_other_options_or_jobs_than_before() {
     ];
     let before = submit(&rig, &[&usual[..], &["10", "20"]].concat());
     assert_eq!(code(&before), 0, "{before:#?}");
-    for (changed, words) in [
-        (&["10", "21"][..], ["argument 2", "b-0000002", "20", "21"]),
-        (
-            &["--priority=6", "10", "20"],
-            ["--priority", "b-0000001", " 5,", "not 6"],
-        ),
-        (&["--tag=y", "10", "20"], ["--tag", "b-0000001", "x, not", "x, y"]),
-        (
-            &["--delay=2h", "10", "20"],
-            ["--delay", "b-0000001", "1h", "not 2h"],
-        ),
-        (
-            &["--timeout=2m", "10", "20"],
-            ["--timeout", "b-0000001", "1m", "not 2m"],
-        ),
-        (
-            &["--queue=other", "10", "20"],
-            ["--queue", "b-0000001", "fibonacci", "not other"],
-        ),
-        (
-            &["--at=2999-01-01T00:00:00Z", "10", "20"],
-            ["--at", "b-0000001", "until 2", "until 2999-01-01"],
-        ),
-    ] {
+    for (changed, words) in CHANGES {
         let flag = changed[0].split_once('=').map(|(flag, _)| flag);
         let replaced = usual.chunks(2).filter(|pair| match flag {
             Some("--at") => pair[0] != "--delay",

@@ -294,13 +294,41 @@ fn a_preview_of_named_jobs_says_which_can_be_changed() {
     );
     let said = output.stderr.join("\n");
     for words in [
-        "job failed-1 is failed",
+        "job failed-1 had ended before: failed",
         "no job has the id nobody",
         "would cancel 1 job",
     ] {
         assert!(said.contains(words), "{words:?} is not in:\n{said}");
     }
     assert_eq!(states(&rig, &["--state", "queued"]), ["30 queued"]);
+}
+
+#[test]
+fn a_preview_and_its_change_agree_on_a_job_that_is_so_already() {
+    let rig = one_of_each();
+    for arguments in [
+        &["cancel", "--dry-run", "cancelled-1"][..],
+        &["cancel", "cancelled-1"],
+    ] {
+        let output = rig.run(arguments);
+        assert_eq!(code(&output), 0, "{arguments:?}: {output:#?}");
+    }
+}
+
+#[test]
+fn a_long_list_of_named_jobs_has_one_header() {
+    let rig = Rig::new();
+    rig.submit(&[
+        "--batch", "b", "--random", "501", "--range", "1..=9", "--seed", "1",
+    ]);
+    let ids: Vec<String> = (1..=501).map(|number| format!("b-{number:07}")).collect();
+    let output = rig.run(["list".to_owned()].iter().chain(&ids));
+    assert_eq!(
+        (code(&output), output.stdout.len()),
+        (0, 502),
+        "{:#?}",
+        output.stderr
+    );
 }
 
 #[test]

@@ -50,6 +50,7 @@ fn a_killed_web_process_costs_listeners_nothing() {
         workers["workers"][0]["restarts"], 0,
         "a worker was touched: {workers}"
     );
+    assert_eq!(workers["web"]["restarts"], 4, "its ends are not in {workers}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod demo;
 mod downloads;
 mod listeners;
 mod login;
+mod proxy;
 mod rig;
 mod scenarios;
 mod schemathesis;

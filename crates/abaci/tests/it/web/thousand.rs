@@ -31,6 +31,23 @@ struct Heard {
     twice: AtomicUsize,
 }
 
+impl Heard {
+    /// Waits until all listeners have heard of so many jobs, and prints the time since they began.
+    #[track_caller]
+    fn await_all(&self, jobs: usize, begun: Instant) {
+        let deadline = Deadline::after(Duration::from_mins(2));
+        deadline.eventually("the same at all listeners", || {
+            let now = self.jobs.load(Ordering::Relaxed);
+            if now == jobs * LISTENERS { Ok(()) } else { Err(now) }
+        });
+        println!(
+            "{jobs} jobs, twice {}, after {:?}",
+            self.twice.load(Ordering::Relaxed),
+            begun.elapsed()
+        );
+    }
+}
+
 /// Listens until so many jobs have succeeded, and tests that each was told once.
 fn listen(address: &str, jobs: usize, heard: &Heard) {
     let mut listener =
@@ -55,6 +72,15 @@ fn submit(web: &WebFleet, jobs: usize) {
     web.submit(&json!(vec![json!({"n": 30}); jobs]));
 }
 
+/// Asserts that a server has grown by less than what all listeners may need.
+#[track_caller]
+fn assert_small(before_kib: u64, now_kib: u64, when: &str) {
+    assert!(
+        now_kib - before_kib < LISTENER_KIB * LISTENERS as u64,
+        "{before_kib} KiB, and {now_kib} KiB {when}"
+    );
+}
+
 #[test]
 fn a_thousand_listeners_outlive_their_server() {
     let rig = WebRig::alone();
@@ -62,18 +88,6 @@ fn a_thousand_listeners_outlive_their_server() {
     let before = memory_kib(web.pid, "VmRSS");
     let heard = Heard::default();
     let begun = Instant::now();
-    let all_heard = |jobs: usize| {
-        let deadline = Deadline::after(Duration::from_mins(2));
-        deadline.eventually("the same at all listeners", || {
-            let now = heard.jobs.load(Ordering::Relaxed);
-            if now == jobs * LISTENERS { Ok(()) } else { Err(now) }
-        });
-        println!(
-            "{jobs} jobs, twice {}, after {:?}",
-            heard.twice.load(Ordering::Relaxed),
-            begun.elapsed()
-        );
-    };
     thread::scope(|threads| {
         for _ in 0..LISTENERS {
             let small = Builder::new().stack_size(256 << 10);
@@ -85,16 +99,13 @@ fn a_thousand_listeners_outlive_their_server() {
             heard.seated.load(Ordering::Relaxed) == LISTENERS
         });
         submit(&web, 15);
-        all_heard(15);
+        heard.await_all(15, begun);
         let with_all = memory_kib(web.pid, "VmRSS");
-        assert!(
-            with_all - before < LISTENER_KIB * LISTENERS as u64,
-            "{before} KiB, and {with_all} KiB with all listeners"
-        );
+        assert_small(before, with_all, "with all listeners");
         // Killed while jobs end.
         submit(&web, 15);
         kill(web.pid);
-        all_heard(30);
+        heard.await_all(30, begun);
         let second = rig.web_pid();
         assert_ne!(second, web.pid);
         // Stopped while jobs end.
@@ -102,18 +113,15 @@ fn a_thousand_listeners_outlive_their_server() {
         rig.run(&[&["submit", "--detach"], &["30"; 15][..]].concat());
         rig.await_jobs(45);
         signal(second, Signal::CONT);
-        all_heard(45);
+        heard.await_all(45, begun);
         // Ended in good order.
         let third = rig.web_pid();
         signal(third, Signal::TERM);
         eventually("another process", || rig.web_pid() != third);
         submit(&web, 15);
-        all_heard(60);
+        heard.await_all(60, begun);
         let after = memory_kib(rig.web_pid(), "VmRSS");
-        assert!(
-            after - before < LISTENER_KIB * LISTENERS as u64,
-            "{before} KiB, and {after} KiB after all restarts"
-        );
+        assert_small(before, after, "after all restarts");
         assert_eq!(heard.twice.load(Ordering::Relaxed), 0, "something was told twice");
         println!(
             "before any listener {before} KiB, with {LISTENERS} {with_all} KiB, after three restarts {after} KiB"

@@ -235,6 +235,7 @@ impl Question {
 
     /// Settles what is delivered, and what is remembered; nothing of a caller that asks in between.
     pub(super) fn answer(&self, seen: Seen, follow: Option<&Follow>) -> (SettledChanges, Option<Follow>) {
+        // Otherwise a caller in between would replace the memory of the one who goes on.
         let is_other = follow.is_some_and(|follow| {
             self.since.as_ref() != Some(&follow.last) && follow.asked.elapsed() < SILENCE
         });
@@ -252,6 +253,7 @@ impl Question {
             .filter(|_| since.is_some())
             .map(|follow| follow.marks.clone());
         let marks = marks.get_or_insert_default();
+        // Later than the moment before, also where the clock was put back a little.
         let ms = since.map_or(place.now_ms, |since| place.now_ms.max(since.ms + 1));
         let mut moment = Moment::new(place.horizon, ms, marks.begun_ms(&place, since));
         let stands = since.is_some_and(|since| since.horizon == place.horizon);
@@ -291,6 +293,7 @@ impl DatabasePlace {
         self.server_start_ms > since.ms
             || self.next < since.horizon
             || self.now_ms < since.ms - SETBACK_MS
+            // A server that goes on after a crash keeps the date of its start, but none of its sessions.
             || live.is_some_and(|follow| follow.session != self.session)
     }
 }
@@ -303,6 +306,7 @@ impl Marks {
             self.0.pop_front();
         }
         let is_past = |mark: Option<&(i64, i64)>| mark.is_some_and(|(_, number)| *number <= place.horizon);
+        // Nobody looks before the horizon again, so of the marks up to it the last one is enough.
         while is_past(self.0.get(1)) {
             self.0.pop_front();
         }

@@ -63,6 +63,7 @@ impl Client {
     /// [`Error::Unreachable`] or [`Error::Database`]; the same question may be asked again.
     pub fn changes(&self, since: Option<Moment>) -> Reply<'_, Changes> {
         Box::pin(async move {
+            // Kept while the question is asked: of two at a time the older answer could be remembered last.
             let mut followed = self.followed.lock().await;
             let mut question = Question::after(since, followed.as_ref(), self.clock().now_ms());
             let (mut seen, mut workers) = self.ask_for_changes(&question).await?;
@@ -152,6 +153,7 @@ impl Client {
         let place = DatabasePlace {
             horizon: first.try_get("horizon")?,
             next,
+            // The locks were read before this snapshot, since when other transactions may have ended.
             unbegun: unbegun.max(next),
             snapshot: first.try_get("snapshot")?,
             now_ms: first.try_get("now_ms")?,

@@ -10,11 +10,13 @@ use crate::record::shorten;
 const MOST_AHEAD: usize = 500;
 
 /// The largest distance from the horizon.
+// Nine digits at most, so that one digit says how many they are.
 const FARTHEST: i64 = 999_999_999;
 
 /// A moment in the database's history: all that was committed before it has been delivered.
 ///
 /// It is written as a number of at least 34 digits, mostly of fewer than 100.
+// Moments are compared field by field, so the horizon has to be the first and the time the second.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Moment {
     /// The number of the first transaction that had not ended, or that nobody had begun.
@@ -40,6 +42,7 @@ impl Moment {
         Self {
             horizon,
             ms,
+            // Six digits are over a quarter of an hour; what was longer ago is not looked for.
             behind_ms: (ms - begun_ms).clamp(0, 999_999),
             ahead: Some(Arc::default()),
         }

@@ -3,6 +3,7 @@
 /// Reads the last start of the job `$1` and, as JSON, those before it.
 ///
 /// The worker's process is known as long as it has the executor id; one that came later had another job.
+// A claim is dated in whole milliseconds and a worker's start is not: one millisecond between is allowed.
 pub(crate) const ATTEMPTS: &str = "select status, executor_id, started_at_epoch_ms, completed_at, \
      coalesce(recovery_attempts, 0) as attempts, case when status = 'ERROR' then error end as error, \
      (select pid from abaci.presence worker where worker.executor_id = job.executor_id \

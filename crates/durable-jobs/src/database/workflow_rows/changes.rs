@@ -6,6 +6,7 @@ use crate::record::APPLICATION;
 /// A number from which on no transaction has written anything: after all that have ended, and after all that hold their own lock,
 /// since a snapshot does not name those that began after the last one which has ended. It is read before the snapshot is taken.
 /// `pg_locks` has the lower 32 bits of a number alone, so a distance of half their range or more lies before `next`.
+// An `xid` has no cast to a number, so it goes through text here and below.
 const UNBEGUN: &str = "select next + coalesce(max(distance) + 1, 0) as unbegun \
      from (select pg_snapshot_xmax(pg_current_snapshot())::text::bigint as next) as place left join lateral ( \
          select mod(mod(transactionid::text::bigint - next, 4294967296) + 4294967296, 4294967296) as distance \

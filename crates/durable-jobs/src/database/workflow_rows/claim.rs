@@ -13,6 +13,9 @@ use crate::database::input;
 ///
 /// The update names no status: the rows are locked, so that they have it still; and where the planner's statistics are from
 /// before the jobs came, it would look for those rows among all that wait instead of by their ids, for each row anew.
+// The choice has to run once: were it made anew for each row of the update, `limit` and `skip locked`
+// would yield other rows each time. Its order is that of the engine's index and no more: with a further
+// key, a claim sorted the whole backlog where the statistics were old.
 pub(crate) const CLAIM: &str = concat!(
     "with free as materialized ( \
         select workflow_uuid from dbos.workflow_status \
@@ -54,6 +57,7 @@ pub(crate) const CLAIMED: &str = "select workflow_uuid from dbos.workflow_status
      order by priority, created_at";
 
 /// The columns of a row that a worker holds; a huge input stays where it is.
+// 65536 is `MAX_INPUT_BYTES`, which a text that is put together at compile time cannot name.
 pub(crate) const CLAIMED_ROW: &str = concat!(
     "workflow_uuid, owner_xid, name, serialization, coalesce(class_name, config_name) as class_or_instance, octet_length(",
     input!(),
@@ -67,6 +71,7 @@ pub(crate) const CLAIMED_ROW: &str = concat!(
 
 /// Queues jobs whose delay has passed by the database's clock, as the engine does by the clock of a worker; some at a time, of
 /// the application `$1`.
+// The bound is cast to the column's type: compared with a `numeric`, the index on it could not be used.
 pub(crate) const RELEASE_DUE: &str = "update dbos.workflow_status set status = 'ENQUEUED', \
          updated_at = (extract(epoch from now()) * 1000)::bigint, \
          deduplication_id = case when is_debounced then null else deduplication_id end \
@@ -81,6 +86,8 @@ pub(crate) const HELD_ROWS: &str = " from dbos.workflow_status where status = 'P
 pub(crate) const DEFUSE: &str = "update dbos.workflow_status set workflow_timeout_ms = null \
      where status = 'ENQUEUED' and queue_name = $1 and workflow_timeout_ms > $2";
 
-/// Labels a row that only Python reads as one that all clients read, for the reason why it cannot run.
-pub(crate) const RELABEL: &str = "update dbos.workflow_status set serialization = 'portable_json' \
-     where workflow_uuid = $1 and status = 'PENDING'";
+/// Labels a row that only Python reads as one that all clients read, for the reason why it cannot run; touches one of another
+/// kind, if this worker still holds it as it was read.
+pub(crate) const RELABEL: &str = "update dbos.workflow_status set \
+     serialization = case serialization when 'py_pickle' then 'portable_json' else serialization end \
+     where workflow_uuid = $1 and executor_id = $2 and owner_xid is not distinct from $3 and status = 'PENDING'";

@@ -11,6 +11,7 @@ macro_rules! far_ms {
 macro_rules! put_away {
     () => {
         concat!(
+            // To do it twice must change nothing: `OWN_CLAIMED` does it to rows that `CLAIM` has done it to.
             "case when workflow_deadline_epoch_ms < ",
             crate::database::workflow_rows::far_ms!(),
             " then workflow_deadline_epoch_ms + ",

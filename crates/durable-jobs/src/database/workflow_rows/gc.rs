@@ -7,6 +7,7 @@ pub(crate) const ENDED: &str = "status in ('SUCCESS', 'ERROR', 'CANCELLED') and 
 pub(crate) const PARKED_BY_ENGINE: &str = "status = 'MAX_RECOVERY_ATTEMPTS_EXCEEDED' and updated_at < $1";
 
 /// Rows of ours whose job is gone.
+// `abaci.attempts` is not among them: a trigger removes the starts of a job together with its row.
 pub(crate) const LEFTOVERS: [&str; 3] = [
     "delete from abaci.deaths where not exists \
      (select 1 from dbos.workflow_status job where job.workflow_uuid = deaths.workflow_uuid)",
@@ -27,6 +28,7 @@ pub(crate) fn count_ended() -> String {
 /// them, and counts them.
 pub(crate) fn delete(which: &str, batch: u32) -> String {
     format!(
+        // A row that somebody holds, such as one that is being resumed, is left to a later collection.
         "with old as materialized (select workflow_uuid from dbos.workflow_status \
          where name = any($2) and {which} limit {batch} for update skip locked), \
          gone as (delete from dbos.workflow_status job using old where job.workflow_uuid = old.workflow_uuid \
@@ -38,6 +40,8 @@ pub(crate) fn delete(which: &str, batch: u32) -> String {
 
 /// Deletes those of the jobs `$1` that have ended, whatever their type, with their steps and whatever a newer DBOS keeps of
 /// them, and names them.
+// Unlike a collection it waits for rows that are locked, since these jobs were named; all who delete so
+// lock them in one order, or two of them could wait for each other.
 pub(crate) const DELETE_ENDED: &str = "with old as materialized (select workflow_uuid from dbos.workflow_status \
          where workflow_uuid = any($1) and (application_name is null or application_name = $2) \
          and status in ('SUCCESS', 'ERROR', 'CANCELLED', 'MAX_RECOVERY_ATTEMPTS_EXCEEDED') \
@@ -52,6 +56,7 @@ pub(crate) fn references() -> String {
     // `not` would leave out a job of which something is unknown, such as when it ended.
     let counts = format!("(name = any($2) and ({ENDED} or {PARKED_BY_ENGINE})) is not true");
     format!(
+        // `like` is cheap and spares the regular expression most of the outputs.
         r#"select found[1] from (
              select output from dbos.workflow_status
              where status = 'SUCCESS' and output like '%"uri"%' and {counts}

@@ -23,6 +23,7 @@ pub(crate) const UNDO_CLAIMS: &str = "update dbos.workflow_status set recovery_a
 /// such. In its place comes the count that is settled, so that a later claim, which counts one more, is told from this one.
 /// A row that an older program requeued keeps the token of its former run until it is claimed: a worker that dies between
 /// the claim and the next statement counts as a death there.
+// The fifteenth character of a UUID is its version.
 pub(crate) const SETTLE_CLAIMS: &str = "with claimed as (select workflow_uuid as id, coalesce(recovery_attempts, 0) as claims, \
          coalesce(substr(owner_xid, 15, 1) = '7' or owner_xid = 'abaci ' || recovery_attempts, false) as is_settled \
          from dbos.workflow_status where executor_id = $1 and status = 'PENDING' for update), \

@@ -14,6 +14,7 @@ pub(crate) const REGISTER_QUEUE: &str = "insert into dbos.queues (name, priority
 /// same while the statement runs; another tool may have set a time that no such bound can hold.
 macro_rules! counted_starts {
     () => {
+        // 9e15 is beyond any date and below 2^53: it fits into a `bigint`, and a `double` holds it exactly.
         "from dbos.workflow_status where queue_name = queue.name and rate_limited = true \
              and started_at_epoch_ms > least(greatest( \
                  (extract(epoch from statement_timestamp()) - queue.rate_limit_period_sec) * 1000, 0), 9e15)::bigint"

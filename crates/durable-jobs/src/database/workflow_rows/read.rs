@@ -11,6 +11,7 @@ pub(crate) const STATUSES: &str =
     "select workflow_uuid, status from dbos.workflow_status where workflow_uuid = any($1)";
 
 /// The inputs of the jobs `$1`, but for those that are too long to be one.
+// 65536 is `MAX_INPUT_BYTES`, which a text that is put together at compile time cannot name.
 pub(crate) const INPUTS: &str = concat!(
     "select workflow_uuid, ",
     input!(),
@@ -33,6 +34,8 @@ pub(crate) const STEPS: &str = "select function_id, function_name, started_at_ep
 /// A client that only asks makes no tables: the column of an older program's may be missing.
 /// The first part ends where it is to be said which presence rows are those of the living.
 pub(crate) const QUEUE_STATUS: [&str; 2] = [
+    // The known types come as one text, which a subselect splits once: as an array they were made anew for
+    // each waiting row, and the statement took twice as long.
     "with live as materialized ( \
         select coalesce(array_agg(application_version), '{}') as versions, \
             coalesce(bool_or(to_jsonb(presence)->>'workflows' is null), false) as know_all, \

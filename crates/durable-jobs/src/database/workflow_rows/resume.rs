@@ -17,6 +17,7 @@ pub(crate) const REQUEUE: &str = "with own as materialized (select workflow_uuid
      from own where workflow_uuid = own.id \
      returning workflow_uuid, queue_name, own.queue is not null as is_own";
 
+// Where no step failed the least is null, and nothing is deleted.
 pub(crate) const FORGET_FAILED_STEPS: &str = "delete from dbos.operation_outputs step where workflow_uuid = any($1) and function_id >= \
      (select min(failed.function_id) from dbos.operation_outputs failed \
          where failed.workflow_uuid = step.workflow_uuid and failed.error is not null)";

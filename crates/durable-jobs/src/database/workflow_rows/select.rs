@@ -54,6 +54,7 @@ pub(crate) fn page(filter: &JobFilter, limit: i64) -> QueryBuilder<Postgres> {
     let mut query = QueryBuilder::new(columns!());
     query.push(FROM);
     restrict(&mut query, filter);
+    // The id makes the order total: otherwise a page could repeat or leave out jobs of one date.
     query.push(match filter.order {
         Order::NewestFirst => " order by created_at desc, workflow_uuid desc limit ",
         Order::OldestFirst => " order by created_at, workflow_uuid limit ",
@@ -208,6 +209,7 @@ fn condition(state: State) -> &'static str {
         State::Delayed => "status = 'DELAYED'",
         State::Running => "status = 'PENDING'",
         State::Succeeded => "status = 'SUCCESS'",
+        // `is not true` keeps a failure without a text as well, for which the match is null.
         State::Failed => r#"status = 'ERROR' and (error ~ '"kind" *: *"parked"') is not true"#,
         State::Parked => {
             r#"(status = 'MAX_RECOVERY_ATTEMPTS_EXCEEDED' or status = 'ERROR' and error ~ '"kind" *: *"parked"')"#

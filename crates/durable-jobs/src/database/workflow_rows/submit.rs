@@ -4,6 +4,8 @@
 ///
 /// Each is dated `$14` milliseconds before now. A delay is counted by the database's clock: `$11` milliseconds from now, or until
 /// the moment `$12`.
+// Claims take rows of one date by their places in the table, so they are written in the order given.
+// Their owner is a UUID of version 4 and so never taken for a run's token, which is of version 7.
 pub(crate) const WRITE: &str = "insert into dbos.workflow_status (workflow_uuid, name, inputs, priority, attributes, status, \
          serialization, queue_name, application_version, application_name, workflow_timeout_ms, delay_until_epoch_ms, \
          deduplication_id, created_at, updated_at, recovery_attempts, is_debounced, owner_xid) \

@@ -2,6 +2,7 @@
 
 /// Counts the jobs that ended in the last `$1` buckets of `$2` milliseconds, the running one included, in each that has any: those
 /// that succeeded, and all. Of more than `$3` only the last count; then says of which the first is.
+// The limit is on rows and not on groups, so it bounds what is read.
 pub(crate) const ENDED_PER_BUCKET: &str = "with now as materialized (select (extract(epoch from statement_timestamp()) * 1000)::bigint / $2 as bucket), \
      ended as materialized ( \
          select completed_at, status from dbos.workflow_status \

@@ -149,10 +149,12 @@ impl Failover {
             .map(|worker| (worker.executor_id.clone(), SeenWorker::of(worker, &self.host)));
         let (gone, mut seen): (HashMap<_, _>, HashMap<_, _>) =
             others.partition(|(_, seen)| seen.sight == Sight::Gone);
+        // One that lost its row between the two questions is an orphan from now on, and watched anew.
         let orphans = orphans
             .into_iter()
             .map(|executor_id| (executor_id, SeenWorker::orphan()));
         seen.extend(orphans);
+        // What is not seen this time is not put back, and so is no longer watched.
         let mut before = std::mem::take(&mut self.watched);
         let looks = seen.into_iter().map(|(executor_id, seen)| {
             let last = before.remove(&executor_id);
@@ -173,6 +175,7 @@ impl Failover {
     async fn take_over(&self, dead: &Dead) -> Result<(), String> {
         let executor_id = &*dead.executor_id;
         let mut takeover = self.database.pool.begin().await.map_err(text)?;
+        // A lock of the transaction, which goes with it whichever way this ends, also by its bound.
         let lock = format!("select pg_try_advisory_xact_lock({LOCK_KEY})");
         let lock = sqlx::query_scalar(AssertSqlSafe(lock))
             .bind(executor_id)
@@ -193,6 +196,7 @@ impl Failover {
             let end = presence::end_all(&mut takeover, incarnation);
             end.await.map_err(text)?;
             // A session that was told to end may still commit a statement that is under way, and would name the dead again.
+            // Over another connection: within one transaction the list of sessions is read only once.
             let gone = presence::all_gone(&self.database.pool, incarnation);
             gone.await.map_err(text)?;
         }
@@ -283,6 +287,7 @@ impl Dead {
     }
 
     async fn is_unchanged(&self, connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+        // An executor without a row has no beat to compare: it is as it was while no row has come.
         sqlx::query_scalar(concat!(
             "select exists (select from abaci.presence where ",
             unchanged!(),

@@ -55,6 +55,7 @@ impl Janitor {
         let due = sqlx::query(RELEASE_DUE)
             .bind(APPLICATION)
             .execute(&self.database.pool);
+        // The rows that are held are looked at in any case.
         if let Err(error) = self.database.bounded("releasing due jobs", TIMEOUT, due).await {
             debug!(%error, "could not release due jobs; trying again");
         }
@@ -87,6 +88,7 @@ impl Janitor {
     async fn tidy(&self, row: &ClaimedRow) -> Result<(), Error> {
         match row.checked(&self.job_types) {
             Err(refusal) if row.age_seconds > HOPELESS_AFTER_SECONDS => {
+                // The engine's statement in it tries an outage for ever, so it is bounded here.
                 let refuse = async {
                     row.refuse(&self.database, &self.holder, &refusal).await;
                     Ok::<_, Error>(())

@@ -44,6 +44,7 @@ impl Retention {
         let mut is_failing = false;
         loop {
             turns.tick().await;
+            // Only the first of several failures is a warning: an outage may last for many turns.
             let turn = self.turn().await;
             match &turn {
                 Ok(report) => log_report(report),
@@ -79,6 +80,7 @@ impl Retention {
     /// A connection that holds the lock, if it is free.
     async fn lock(&self) -> Result<Option<PgConnection>, Error> {
         let place = self.artifacts.place();
+        // A bucket is one place for all hosts; a directory of the same name on each host is another.
         let place = if self.artifacts.is_shared() {
             place
         } else {

@@ -40,6 +40,7 @@ pub(crate) fn page(
     metrics.extend(of_server(view, probed, verdict));
     metrics.extend(of_workers(view.workers()));
     metrics.extend(of_queue(probed));
+    // A registry for each page: all values are those of this moment, and nothing is counted in between.
     let mut registry = Registry::with_prefix(application.name);
     registry.register_collector(Box::new(MetricsPage(metrics)));
     let mut page = String::new();

@@ -78,6 +78,7 @@ pub(super) struct HealthVerdict {
 impl HealthVerdict {
     pub(super) fn of(view: &CurrentView, probed: &ProbeResult) -> Self {
         let troubles: Vec<String> = view.workers().iter().filter_map(trouble).collect();
+        // A worker has one trouble at most, so this does not go below zero.
         let ready_workers = view.workers().len() - troubles.len();
         let database = probed.database();
         let mut obstacles = Vec::new();
@@ -111,6 +112,7 @@ fn status(
     database: &DatabaseState,
     is_complete: bool,
 ) -> HealthStatus {
+    // Before the phase, which is as old as all else that nobody confirms any more.
     if view.silence.is_some() || view.snapshot.is_none() {
         HealthStatus::Unhealthy
     } else if view.phase() == Some(Phase::Draining) {

@@ -62,6 +62,7 @@ async fn exchange(directory: &Path, request: FleetRequest) -> Result<Option<Flee
     let mut line = String::new();
     let read = BufReader::new(stream).read_line(&mut line).await;
     read.map_err(Error::system("hearing from the fleet"))?;
+    // The line is empty when the fleet went before it answered.
     let answer = serde_json::from_str(&line)
         .map_err(|error| Error::system("the fleet ended, or is of another version")(error.into()))?;
     Ok(Some(answer))

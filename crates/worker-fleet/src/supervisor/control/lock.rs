@@ -125,6 +125,7 @@ impl Drop for FleetLock {
 /// Names the process that holds the directory; nothing when nobody does.
 pub(super) fn holder(directory: &Path) -> Option<String> {
     let file = File::open(lock_file(directory)).ok()?;
+    // Shared: with an exclusive lock, one of two who look at once would take the other for a fleet.
     let is_held = flock(&file, FlockOperation::NonBlockingLockShared) == Err(rustix::io::Errno::WOULDBLOCK);
     is_held.then(|| who(directory))
 }
@@ -136,6 +137,7 @@ fn listen(socket: &Path) -> io::Result<(UnixListener, InodeId)> {
         _ => {}
     }
     let listener = UnixListener::bind(socket)?;
+    // Until this is done the closed directory keeps others away.
     fs::set_permissions(socket, Permissions::from_mode(0o600))?;
     let id = id_of(&fs::symlink_metadata(socket)?);
     Ok((listener, id))

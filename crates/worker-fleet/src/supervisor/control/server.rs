@@ -33,10 +33,12 @@ pub(in crate::supervisor) async fn serve(
 ) {
     let permits = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let mut looks = interval(LOOK_INTERVAL);
+    // After a pause of this process one look is enough; the default makes up for each that was missed.
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut failures = 0;
     loop {
-        // It is never closed.
+        // The permit comes before the connection: whoever has none waits in the socket's backlog.
+        // The semaphore is never closed.
         let Ok(permit) = Arc::clone(&permits).acquire_owned().await else {
             return;
         };

@@ -118,6 +118,7 @@ impl FleetState {
 
     /// Decides what the end of a worker by itself means for the start of the fleet and for a reload.
     fn handle_unexpected_end(&mut self, number: u32, end: UnexpectedEnd, now: Instant) {
+        // Before the end is logged: the line has the time of the next start, which this may change.
         self.shorten_pauses(now);
         let Some(slot) = self.slots.get(&number) else {
             return;
@@ -175,6 +176,7 @@ impl FleetState {
                 .entry(number)
                 .or_insert_with(|| WorkerSlot::new(number, times, now));
         }
+        // Again, since time alone changes it: a start that takes long promises nothing any more.
         self.shorten_pauses(now);
         let numbers: Vec<u32> = self.slots.keys().copied().collect();
         for number in numbers {
@@ -183,6 +185,7 @@ impl FleetState {
         if self.is_starting {
             self.judge_start(now);
         }
+        // After the slots, the last of which may just have gone.
         self.reconcile_serving(now);
     }
 
@@ -372,6 +375,7 @@ impl FleetState {
 
     /// Returns the slots that should have a worker now.
     pub(crate) fn wanted_slots(&self) -> impl Iterator<Item = u32> + use<> {
+        // Nothing of `self` is borrowed (`use<>`): `reconcile` fills slots while it goes through these.
         let count = if self.is_draining() { 0 } else { self.plan.workers };
         let surge = self.reload.as_ref().and_then(Reload::surge);
         (self.plan.first_slot..self.plan.first_slot + count).chain(surge)

@@ -73,6 +73,7 @@ fn line_of(message: &impl Serialize) -> io::Result<Vec<u8>> {
 }
 
 fn halves(stream: StdStream) -> io::Result<(Sender, Receiver)> {
+    // In a child this reaches standard input, too, which shares the open file with this copy of it.
     stream.set_nonblocking(true)?;
     let (read, write) = UnixStream::from_std(stream)?.into_split();
     Ok((Sender(write), Receiver(BufReader::new(read).lines())))

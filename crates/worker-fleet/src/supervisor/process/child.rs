@@ -87,11 +87,13 @@ impl Program {
             .env_remove("NOTIFY_SOCKET")
             .env_remove("WATCHDOG_USEC")
             .env_remove("WATCHDOG_PID")
+            // Closed here when `command` is dropped: a copy that stayed open would hide the child's end.
             .stdin(Stdio::from(theirs))
             .stdout(stdout.map_or_else(Stdio::inherit, Stdio::from))
             .process_group(0);
         let process = command.spawn()?;
         let started = Instant::now();
+        // Nobody has waited for it yet, so it has its id.
         let pid = process.id().unwrap_or_default();
         let (signals, wanted) = mpsc::unbounded_channel();
         tokio::spawn(watch(process, receiver, wanted, publish));
@@ -123,6 +125,7 @@ async fn watch(
     let status = loop {
         tokio::select! {
             status = process.wait() => break status,
+            // A closed channel is ready at once, each time, and would keep this loop busy.
             message = receiver.receive(), if is_open => match message {
                 Some(message) => publish(ChildEvent::Received(message)),
                 None => is_open = false,

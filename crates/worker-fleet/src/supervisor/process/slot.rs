@@ -45,6 +45,7 @@ impl<R: Default> ProcessSlot<R> {
 
     /// Fills the place with a child that was just started.
     pub(crate) fn fill(&mut self, child: Child, incarnation: u64) {
+        // The start after a failed first one is no restart, nor is one after a process that was asked to go.
         if self.last_end.is_some() && matches!(self.restart, RestartState::Until { .. }) {
             self.restarts += 1;
         }

@@ -77,6 +77,7 @@ impl WorkerProcess {
     /// Rates its run, which ended with `status` though the supervisor had not asked for it.
     pub(crate) fn rate(&self, status: ExitStatus, now: Instant) -> RunOutcome {
         let is_orderly = match status.code() {
+            // Otherwise one that ends with 0 before it takes jobs would be started up to ten times a second.
             Some(0) => self.record.ready.is_some(),
             code => code == Some(INTERRUPTED),
         };
@@ -155,8 +156,10 @@ impl WorkerProcess {
     /// One that drains leaves the database on its own time.
     fn stuck_for(&self, now: Instant) -> Option<Duration> {
         let report = self.record.report.as_ref().filter(|report| !report.draining)?;
+        // The number comes from another process, and not every number is a duration.
         let age = Duration::try_from_secs_f64(report.database.age_seconds).unwrap_or_default();
         let is_failing = report.database.failure.is_some();
+        // A failure shows that the heartbeat still asks: an outage of the database must kill no worker.
         (!is_failing).then(|| age.saturating_add(self.own_silence(now)))
     }
 }
