@@ -3,6 +3,7 @@
 // Events say that something changed: states and progress are patched at once, and at most once a second the page is fetched
 // from its own address and its regions, [data-live], are changed where they differ. A region that holds the focus, an open
 // menu, the mouse or a marked row keeps its parts: only those that are the same by [data-key] change.
+// Every ten seconds it looks in any case: ages grow, and no event tells of queues or of deleted jobs.
 
 const PAUSE_MS = 1000;
 // What is slow to make is asked for less often.

@@ -91,7 +91,7 @@ impl std::error::Error for Failed {}
 pub(crate) fn conclude(outcome: anyhow::Result<Exit>) -> Exit {
     match outcome {
         Ok(exit) => exit,
-        Err(error) if error.chain().any(|cause| cause.is::<ReaderLeft>()) => Exit::Done,
+        Err(error) if error.is::<ReaderLeft>() => Exit::Done,
         Err(error) => {
             print(&error);
             of_error(&error)

@@ -13,7 +13,7 @@ use std::time::Duration;
 use durable_jobs::client::{ClientSettings, SubmitOptions};
 use durable_jobs::compute::{Task, TaskRun};
 use durable_jobs::process::{Isolation, TaskKind, compute_for_worker};
-use durable_jobs::worker::WorkerSettings;
+use durable_jobs::worker::{WorkerSettings, asked_to_stop};
 use durable_jobs::{Client, Failure, JobContext, JobType, JobTypes, Worker};
 use local_postgres::{KeeperCommand, KeeperSettings, Lease, Settings};
 use serde::{Deserialize, Serialize};
@@ -94,7 +94,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     settings.isolation = Some(Isolation::of_this_program(["compute"])?);
     let worker = Worker::start(settings).await?;
     eprintln!("{} takes jobs, until Ctrl-C", worker.executor_id());
-    let stop = tokio::signal::ctrl_c();
-    worker.run_until(stop, Duration::from_secs(1)).await?;
+    worker.run_until(asked_to_stop(), Duration::from_secs(1)).await?;
     Ok(())
 }

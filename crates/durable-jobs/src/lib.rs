@@ -27,7 +27,7 @@
 //! use durable_jobs::client::{ClientSettings, SubmitOptions};
 //! use durable_jobs::compute::{Task, TaskRun};
 //! use durable_jobs::process::{Isolation, TaskKind, compute_for_worker};
-//! use durable_jobs::worker::WorkerSettings;
+//! use durable_jobs::worker::{WorkerSettings, asked_to_stop};
 //! use durable_jobs::{Client, Failure, JobContext, JobType, JobTypes, Worker};
 //! use serde::{Deserialize, Serialize};
 //!
@@ -77,9 +77,10 @@
 //!     match argument.as_str() {
 //!         "work" => {
 //!             let mut settings = WorkerSettings::new(url, "this-host", "/var/tmp/squares", types);
+//!             // Without it tasks run on threads of this process, with no limit of memory.
 //!             settings.isolation = Some(Isolation::of_this_program(["compute"])?);
 //!             let worker = Worker::start(settings).await?;
-//!             worker.run_until(tokio::signal::ctrl_c(), Duration::from_secs(30)).await?;
+//!             worker.run_until(asked_to_stop(), Duration::from_secs(30)).await?;
 //!         }
 //!         _ => {
 //!             let client = Client::connect(ClientSettings::new(url, types)).await?;

@@ -256,7 +256,7 @@ fn is_passing(error: &Error) -> bool {
     match error {
         Error::NoAnswer { .. } => true,
         // It shuts down, has crashed, or starts.
-        Error::Refused { sqlstate, .. } => sqlstate.starts_with("57P"),
+        Error::Refused { sqlstate, .. } => matches!(sqlstate.as_str(), "57P01" | "57P02" | "57P03"),
         _ => false,
     }
 }

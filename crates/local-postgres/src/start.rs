@@ -24,8 +24,8 @@ const WITHOUT_INHERITED_DESCRIPTORS: &str = r#"exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&
 /// The exit code of a shell that cannot run the program.
 const SHELL_CANNOT_RUN: [i32; 2] = [126, 127];
 
-/// A keeper that ends in peace without having served was beaten by another, which we then find. This many in a row
-/// are no coincidence: the command is not a keeper.
+/// A keeper that ends in peace without having served was beaten by another, which we then find. This many in a row may
+/// be a coincidence; one more is none: the command is not a keeper.
 const MOST_BEATEN: u32 = 3;
 
 /// One user's attempts to have a keeper.

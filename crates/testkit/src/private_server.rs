@@ -39,6 +39,14 @@ struct RunningServer {
     watchdog: Child,
 }
 
+impl RunningServer {
+    /// Ends the watchdog of a server that has ended: at our end it would signal a pid that is nobody's by now.
+    fn end_watch(&mut self) {
+        let _ = self.watchdog.kill();
+        let _ = self.watchdog.wait();
+    }
+}
+
 impl PrivateServer {
     /// Makes a cluster and starts its server; about 1 s.
     ///
@@ -141,18 +149,20 @@ impl PrivateServer {
             return;
         }
         let deadline = Deadline::default();
-        let mut child = self.spawn();
+        // Watched from its beginning: a test may be killed, or panic, while it waits here.
         deadline.eventually("a server that answers", || {
             // After a SIGKILL it refuses to start while the killed server's backends still end.
-            if child.try_wait().expect("the server is our child").is_some() {
-                child = self.spawn();
+            let is_there = self.running.as_mut().is_some_and(|running| {
+                let ended = running.server.try_wait();
+                ended.expect("the server is our child").is_none()
+            });
+            if !is_there {
+                if let Some(mut ended) = self.running.take() {
+                    ended.end_watch();
+                }
+                self.running = Some(self.spawn());
             }
             psql::try_run(&self.url("postgres"), "select 1").map_err(|error| (error, self.log()))
-        });
-        let watchdog = self.watch(&child);
-        self.running = Some(RunningServer {
-            server: child,
-            watchdog,
         });
     }
 
@@ -246,7 +256,7 @@ impl PrivateServer {
         self.dir.path().join("data")
     }
 
-    fn spawn(&self) -> Child {
+    fn spawn(&self) -> RunningServer {
         let log = File::options()
             .append(true)
             .create(true)
@@ -263,10 +273,10 @@ impl PrivateServer {
             .args(["-p", "5432", "-c", "listen_addresses="])
             .stdout(log)
             .stderr(log_too);
-        self.account
-            .run(&mut command)
-            .spawn()
-            .expect("postgres can be started")
+        let started = self.account.run(&mut command).spawn();
+        let server = started.expect("postgres can be started");
+        let watchdog = self.watch(&server);
+        RunningServer { server, watchdog }
     }
 
     fn watch(&self, server: &Child) -> Child {
@@ -292,9 +302,7 @@ impl PrivateServer {
         eventually("the end of the server", || {
             running.server.try_wait().expect("the server is our child")
         });
-        // It is still waiting for our end, and would then signal a pid that is nobody's by now.
-        let _ = running.watchdog.kill();
-        let _ = running.watchdog.wait();
+        running.end_watch();
     }
 
     fn socket_dir(&self) -> PathBuf {

@@ -27,6 +27,7 @@ mod submit;
 mod submit_once;
 mod throughput;
 mod wait;
+mod wait_event;
 mod waiting;
 
 use std::time::Duration;
@@ -50,7 +51,8 @@ pub use resume::{ResumeOptions, ResumeOutcome};
 pub use show::QueueCounts;
 pub use submit_once::Submitted;
 pub use throughput::{Ended, Overview, Throughput};
-pub use wait::{Others, Outcome, WaitEvent, Waiter};
+pub use wait::Waiter;
+pub use wait_event::{Others, Outcome, WaitEvent};
 pub use waiting::Waiting;
 
 use changes::Followed;

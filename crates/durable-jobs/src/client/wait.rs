@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use dbos::sysdb::SystemDatabase;
-use dbos::sysdb::types::{WorkflowFilter, WorkflowRecord};
+use dbos::sysdb::types::{WorkflowFilter, WorkflowRecord, WorkflowStatus};
 use futures_util::future::BoxFuture;
 use sqlx::Row;
 use tokio::time::Instant;
@@ -19,11 +19,12 @@ use tokio::time::Instant;
 use super::Client;
 use super::job_row::{Ending, workflow_of};
 use super::listeners::{OpenJobs, QueueVersion, ToldLimits};
+use super::wait_event::{Others, Outcome, WaitEvent};
 use crate::Error;
 use crate::database::Connections;
 use crate::database::workflow_rows::STATUSES;
 use crate::job::JobType;
-use crate::record::{Failure, JobId, JobOutput, Limit, StartLimits, State};
+use crate::record::{Failure, JobId};
 
 const FASTEST: Duration = Duration::from_millis(2);
 const SLOWEST: Duration = Duration::from_millis(100);
@@ -39,85 +40,6 @@ const FEW_PLACES: u32 = 2 * Connections::FEWEST;
 
 /// The number of outcomes that are read at once: small rows, but thousands may end between two looks.
 const OUTCOMES_AT_ONCE: usize = 500;
-
-/// The end of a job.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Outcome {
-    /// The job.
-    pub id: JobId,
-    /// The workflow that it ran.
-    pub workflow: String,
-    /// Its final state.
-    pub state: State,
-    /// The output, or why there is none. A cancelled job has a [`Failure`] named `Cancelled`.
-    pub result: Result<JobOutput, Failure>,
-}
-
-/// A message of a wait.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum WaitEvent {
-    /// A job ended; each one is reported once.
-    Finished(Outcome),
-    /// There is no job with this id, or it was deleted meanwhile.
-    Missing(JobId),
-    /// The counts changed.
-    Progress {
-        /// Waiting in the queue.
-        queued: usize,
-        /// Claimed by a worker.
-        running: usize,
-    },
-    /// Nobody takes those of the jobs that are in this queue and of this version, or of this type; repeated every second while it lasts.
-    NoWorker {
-        /// The queue and the version, and the type if that is what nobody knows.
-        of: QueueVersion,
-        /// The time that nobody has listened, as far as this wait saw or the presence rows tell.
-        since: Duration,
-        /// The state of the other jobs.
-        others: Others,
-    },
-    /// A worker of this queue and version listens again.
-    WorkerBack(QueueVersion),
-    /// Nobody had taken jobs of this queue and version, or of this type, and none of the jobs lacks that any more.
-    NoneLeft(QueueVersion),
-    /// Jobs of this queue wait, and none of it starts: it is paused.
-    QueuePaused(String),
-    /// Jobs of this queue wait, and its limit lets none of them start for now.
-    QueueLimited {
-        /// The queue.
-        queue: String,
-        /// The limit.
-        limit: Limit,
-    },
-    /// The database stopped answering; the wait goes on. Repeated every second while it lasts.
-    DatabaseLost {
-        /// The time that it has not answered.
-        since: Duration,
-        /// The words of the last attempt.
-        reason: String,
-    },
-    /// The database answers again.
-    DatabaseBack,
-}
-
-impl WaitEvent {
-    fn of_limits((queue, limits): (String, StartLimits)) -> Self {
-        match limits {
-            StartLimits { paused: true, .. } => Self::QueuePaused(queue),
-            StartLimits { limit, .. } => Self::QueueLimited { queue, limit },
-        }
-    }
-}
-
-/// The state of those jobs of a wait that are in other queues than the one in question, or of other versions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Others {
-    /// There are none, or nobody takes them either: the wait stands still.
-    Stand,
-    /// Somebody takes some of them.
-    GoOn,
-}
 
 /// A wait for a set of jobs. Dropping it at any point loses nothing.
 pub struct Waiter {
@@ -209,12 +131,15 @@ impl Waiter {
     async fn ask(&self) -> Result<WaitAnswer, Error> {
         let statuses = self.bounded(self.statuses()).await?;
         let is_final = |status: &str| !matches!(status, "PENDING" | "ENQUEUED" | "DELAYED");
-        let finals: Vec<&str> = statuses
+        // The engine reads no list with a row whose status it does not know, so those are read one by one.
+        let (finals, strange): (Vec<_>, Vec<_>) = statuses
             .iter()
             .filter(|(_, status)| is_final(status))
-            .map(|(id, _)| id.as_str())
             .take(OUTCOMES_AT_ONCE)
-            .collect();
+            .partition(|(_, status)| WorkflowStatus::parse(status).is_some());
+        let finals: Vec<&str> = finals.into_iter().map(|(id, _)| id.as_str()).collect();
+        let strange = strange.into_iter().map(|(id, _)| JobId::new(id));
+        let strange = self.strange_ends(strange.collect()).await?;
         let ended = if finals.is_empty() {
             Vec::new()
         } else {
@@ -233,6 +158,7 @@ impl Waiter {
         Ok(WaitAnswer {
             statuses,
             ended,
+            strange,
             are_places_few,
             around,
         })
@@ -257,6 +183,20 @@ impl Waiter {
             ..WorkflowFilter::default()
         };
         self.client.database.engine.list_workflows(&filter, None).await
+    }
+
+    /// Reads how jobs ended whose status no program of ours knows.
+    async fn strange_ends(&self, ids: Vec<JobId>) -> Result<Vec<Outcome>, Error> {
+        let mut ends = Vec::new();
+        for id in ids {
+            match self.client.summary(&id).await {
+                Ok(summary) => ends.extend(Outcome::of_summary(summary)),
+                // Deleted since, which the next round says.
+                Err(Error::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(ends)
     }
 
     /// Reads where the open jobs are, and whether somebody takes them there.
@@ -298,6 +238,10 @@ impl Waiter {
     fn note_jobs(&mut self, answer: WaitAnswer) {
         let before = self.open.len();
         let mut done: HashSet<String> = HashSet::new();
+        for outcome in answer.strange {
+            done.insert(outcome.id.to_string());
+            self.ready.push_back(WaitEvent::Finished(outcome));
+        }
         let mut ended = answer.ended;
         ended.sort_by_key(|row| row.completed_at);
         for row in ended {
@@ -386,6 +330,8 @@ impl Waiter {
 struct WaitAnswer {
     statuses: HashMap<String, String>,
     ended: Vec<WorkflowRecord>,
+    /// The ends of those whose status is unknown.
+    strange: Vec<Outcome>,
     /// True if nobody takes any of the jobs, and a worker may find no place for its connections.
     are_places_few: bool,
     /// The places of the open jobs and what holds them up there; absent where it was not asked.

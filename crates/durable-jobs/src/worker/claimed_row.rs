@@ -151,7 +151,7 @@ impl ClaimedRow {
         warn!(
             workflow_id = self.id,
             reason = failure.message,
-            "parked a row that cannot run"
+            "ended a row that cannot run"
         );
         record_failure(database, &self.id, failure).await;
     }

@@ -19,6 +19,7 @@ mod queue_limits;
 mod report;
 mod settings;
 mod setup;
+mod stop_signal;
 #[cfg(test)]
 mod tests;
 
@@ -40,6 +41,7 @@ pub(crate) use in_hand::Jobs;
 pub use loss::Loss;
 pub use report::{DatabaseContact, WorkerObserver, WorkerReport};
 pub use settings::{FEWEST_CONNECTIONS, WorkerSettings};
+pub use stop_signal::asked_to_stop;
 
 pub use crate::presence::Slot;
 

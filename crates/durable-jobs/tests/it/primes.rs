@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use testkit::{Process, TempDir, TestDatabase, eventually};
+use testkit::{Process, Signal, TempDir, TestDatabase, eventually};
 
 /// The example, which is built with the tests.
 fn primes(database: &TestDatabase, directory: &TempDir, arguments: &[&str]) -> Process {
@@ -41,6 +41,29 @@ fn the_example_counts_on_after_its_worker_was_killed() {
         recorded().starts_with(before.trim_end()),
         "a recorded step ran again"
     );
+}
+
+#[test]
+fn a_service_that_is_stopped_thrice_counts_no_death() {
+    let (database, directory) = (TestDatabase::create(), TempDir::new());
+    let running = || {
+        let running = "select count(*) from dbos.workflow_status where status = 'PENDING'";
+        database.psql(running).trim() == "1"
+    };
+    let mut client = None;
+    for _ in 0..3 {
+        let worker = primes(&database, &directory, &["work"]);
+        worker.wait_for_line("takes jobs");
+        client.get_or_insert_with(|| primes(&database, &directory, &["submit", "1..3000001"]));
+        eventually("a job in hand", running);
+        worker.signal(Signal::TERM);
+        let ended = worker.finish();
+        assert!(ended.status.success(), "{ended:?}");
+    }
+    let last = primes(&database, &directory, &["work"]);
+    last.wait_for_line("takes jobs");
+    let output = client.unwrap().finish();
+    assert!(output.stdout.contains(&"216816 primes".to_owned()), "{output:?}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use durable_jobs::client::{Delay, Rate, SubmitOptions, WaitEvent, Waiting};
 use durable_jobs::record::WaitReason;
 use durable_jobs::{Client, DEFAULT_QUEUE, Error, JobId, JobType, Worker};
 
-use crate::rig::{DEADLINE, ENDLESS, Rig, echo, lasting, outcome, submit_to};
+use crate::rig::{DEADLINE, ENDLESS, Rig, echo, lasting, outcome, outcomes, submit_to};
 use crate::types::{Greets, Spins, VERSION};
 
 impl Rig {
@@ -335,4 +335,27 @@ async fn the_place_among_a_hundred_thousand_is_found_soon() {
         assert_eq!((seen.position, seen.of), (Some(100_000), 100_000));
         assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_of_an_unknown_status_holds_up_no_wait() {
+    let rig = Rig::new();
+    let client = rig.client().await;
+    rig.insert("strange", &[("status", "'STRANGE'")]);
+    rig.insert("ended", &[("status", "'SUCCESS'"), ("output", "'7'")]);
+    let ended = outcomes(&client, ["strange", "ended"].map(JobId::new)).await;
+    let result_of = |id: &str| {
+        ended
+            .iter()
+            .find(|ended| ended.id.as_str() == id)
+            .unwrap()
+            .result
+            .clone()
+    };
+    assert!(result_of("ended").is_ok());
+    let failure = result_of("strange").unwrap_err();
+    assert!(
+        failure.message.contains("its status in the database"),
+        "{failure}"
+    );
 }

@@ -68,7 +68,7 @@ const LONGEST_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// The fewest looks within the watchdog's time; the loop counts as late after half of that time, or after [`LATE`].
 const LOOKS_PER_WATCHDOG: u32 = 8;
 
-/// The shortest, so that nothing that is overdue keeps the loop busy.
+/// The shortest time between two looks: what is overdue and waits for an event would otherwise keep the loop busy.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
 
 /// The most that the loop may be late before it counts as not running.

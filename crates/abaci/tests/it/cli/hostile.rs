@@ -131,7 +131,7 @@ fn the_log_of_a_server_has_one_harmless_line_for_each_event() {
     rename("bad", "fibonacci");
     let output = served(&rig, &[]);
     assert_harmless(&output);
-    for said in ["job started", "parked a row that cannot run"] {
+    for said in ["job started", "ended a row that cannot run"] {
         assert!(
             output.stderr.iter().any(|line| line.contains(said)),
             "{output:#?}"
