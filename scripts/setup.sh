@@ -33,7 +33,7 @@ install_package() {
 
 # Ends the server that a package of Debian starts by itself, which nobody here needs.
 stop_service() {
-    if command -v systemctl >/dev/null 2>&1; then
+    if command -v apt-get >/dev/null 2>&1 && command -v systemctl >/dev/null 2>&1; then
         as_root systemctl disable --now "$1" >/dev/null 2>&1 || true
     fi
 }

@@ -92,8 +92,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     let mut settings = WorkerSettings::new(url, "localhost", DATA, types);
     settings.isolation = Some(Isolation::of_this_program(["compute"])?);
-    let worker = Worker::start(settings).await?;
+    let (stop, worker) = (asked_to_stop()?, Worker::start(settings).await?);
     eprintln!("{} takes jobs, until Ctrl-C", worker.executor_id());
-    worker.run_until(asked_to_stop(), Duration::from_secs(1)).await?;
+    worker.run_until(stop, Duration::from_secs(1)).await?;
     Ok(())
 }

@@ -79,8 +79,8 @@
 //!             let mut settings = WorkerSettings::new(url, "this-host", "/var/tmp/squares", types);
 //!             // Without it tasks run on threads of this process, with no limit of memory.
 //!             settings.isolation = Some(Isolation::of_this_program(["compute"])?);
-//!             let worker = Worker::start(settings).await?;
-//!             worker.run_until(asked_to_stop(), Duration::from_secs(30)).await?;
+//!             let (stop, worker) = (asked_to_stop()?, Worker::start(settings).await?);
+//!             worker.run_until(stop, Duration::from_secs(30)).await?;
 //!         }
 //!         _ => {
 //!             let client = Client::connect(ClientSettings::new(url, types)).await?;

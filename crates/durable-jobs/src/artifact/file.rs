@@ -115,16 +115,18 @@ impl Unfinished {
         })
     }
 
-    /// Gives the file its final name in `directory`, durably; also where an earlier try did, and then failed.
-    pub(super) fn put_in_place(&self, directory: &Path, name: &str) -> io::Result<()> {
+    /// Gives the file of so many bytes its final name in `directory`, durably; also where an earlier try did, and then failed.
+    pub(super) fn put_in_place(&self, directory: &Path, name: &str, bytes: u64) -> io::Result<()> {
         let place = directory.join(name);
+        // Not just any file: another one of that name would be recorded with the hash of this one.
+        let is_there = || place.metadata().is_ok_and(|found| found.len() == bytes);
         match File::open(self.path()) {
             Ok(file) => {
                 // It may have waited for an outage to end; what is in its place is young from now on.
                 file.set_modified(SystemTime::now())?;
                 std::fs::rename(self.path(), place)?;
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound && place.exists() => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound && is_there() => {}
             Err(error) => return Err(error),
         }
         // The rename itself is durable once the directory is.

@@ -163,7 +163,7 @@ impl Artifacts {
     ) -> BoxFuture<'a, Result<ArtifactRecord, Failure>> {
         Box::pin(async move {
             let kept = match &self.bucket {
-                None => self.rename(file, name).await,
+                None => self.rename(file, name, written.bytes).await,
                 Some(bucket) => self.upload(file, name, bucket).await,
             };
             let uri = kept.map_err(|error| failure_of(&error))?;
@@ -175,9 +175,10 @@ impl Artifacts {
         })
     }
 
-    async fn rename(&self, file: &ArtifactFile, name: &str) -> Result<String, Error> {
+    async fn rename(&self, file: &ArtifactFile, name: &str, bytes: u64) -> Result<String, Error> {
         let (unfinished, directory, final_name) = (file.0.clone(), self.directory.clone(), name.to_owned());
-        let renamed = tokio::task::spawn_blocking(move || unfinished.put_in_place(&directory, &final_name));
+        let renamed =
+            tokio::task::spawn_blocking(move || unfinished.put_in_place(&directory, &final_name, bytes));
         renamed
             .await
             .unwrap_or_else(|panic| Err(std::io::Error::other(panic)))
@@ -447,6 +448,8 @@ mod tests {
             .unwrap();
         let record = artifacts.keep(&file, &written, "a.txt").await.unwrap();
         assert_eq!(artifacts.keep(&file, &written, "a.txt").await.unwrap(), record);
+        fs::write(artifacts.directory.join("a.txt"), b"3770").unwrap();
+        artifacts.keep(&file, &written, "a.txt").await.unwrap_err();
         // Where there is neither the one nor the other it is no success.
         artifacts.remove("a.txt").await.unwrap();
         artifacts.keep(&file, &written, "a.txt").await.unwrap_err();

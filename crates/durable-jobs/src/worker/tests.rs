@@ -258,7 +258,8 @@ async fn only_a_row_that_is_still_held_is_parked() {
         ("name", "'of_nobody'"),
         ("executor_id", &*executor),
         // Young, or the janitor would see to it.
-        ("started_at_epoch_ms", "extract(epoch from now()) * 1000"),
+        // In the future, so that the janitor leaves the row alone.
+        ("started_at_epoch_ms", "(extract(epoch from now()) + 3600) * 1000"),
         ("created_at", "0"),
         ("updated_at", "0"),
         ("priority", "0"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use durable_jobs::client::{CancelOutcome, QueueProbe, ResumeOptions, ResumeOutcome, SubmitOptions};
 use durable_jobs::record::FailureKind;
 use durable_jobs::{JobId, JobType, State};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, getpid, kill_process, set_child_subreaper};
 use testkit::{Process, children_of, eventually, is_alive, started_child_of};
 
 use crate::rig::{Rig, outcome, submit_busy, unlistened};
@@ -107,7 +107,7 @@ async fn signals_to_a_whole_service_end_no_computation() {
     let rig = Rig::new();
     let worker = rig.worker_of_types(&[Spins::WORKFLOW]);
     let client = rig.client().await;
-    let spin = Spin { bytes: 0, ms: 2000 };
+    let spin = Spin { bytes: 0, ms: 10_000 };
     let id = submit_busy(&client, 1, spin).await;
     let child = steady_child_of(&worker);
     for signal in [Signal::HUP, Signal::INT, Signal::TERM] {
@@ -122,6 +122,8 @@ async fn signals_to_a_whole_service_end_no_computation() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_worker_leaves_no_stopped_child() {
     let rig = Rig::new();
+    // The child's next parent is of its session: left to one of another, the kernel itself would continue its group.
+    set_child_subreaper(Some(getpid())).unwrap();
     let mut worker = rig.worker_of_types(&[Spins::WORKFLOW]);
     let client = rig.client().await;
     submit_busy(&client, 1, LONG).await;

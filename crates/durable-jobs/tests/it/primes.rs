@@ -54,7 +54,7 @@ fn a_service_that_is_stopped_thrice_counts_no_death() {
     for _ in 0..3 {
         let worker = primes(&database, &directory, &["work"]);
         worker.wait_for_line("takes jobs");
-        client.get_or_insert_with(|| primes(&database, &directory, &["submit", "1..3000001"]));
+        client.get_or_insert_with(|| primes(&database, &directory, &["submit", "1..6000001"]));
         eventually("a job in hand", running);
         worker.signal(Signal::TERM);
         let ended = worker.finish();
@@ -63,7 +63,7 @@ fn a_service_that_is_stopped_thrice_counts_no_death() {
     let last = primes(&database, &directory, &["work"]);
     last.wait_for_line("takes jobs");
     let output = client.unwrap().finish();
-    assert!(output.stdout.contains(&"216816 primes".to_owned()), "{output:?}");
+    assert!(output.stdout.contains(&"412849 primes".to_owned()), "{output:?}");
 }
 
 #[test]

@@ -102,13 +102,15 @@ fn counts_of(line: &str) -> Vec<String> {
 /// Tests whether a text has such a part; a number is not a part of a longer one.
 pub(super) fn has_part(text: &str, part: &str) -> bool {
     let is_digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
+    // Numbers are written in groups: `1,234 jobs` has no `234 jobs`.
+    let ends_group = |c: Option<char>| is_digit(c) || c == Some(',');
     text.match_indices(part).any(|(at, _)| {
         let (before, after) = (
             text[..at].chars().next_back(),
             text[at + part.len()..].chars().next(),
         );
         let (first, last) = (part.chars().next(), part.chars().next_back());
-        !(is_digit(first) && is_digit(before) || is_digit(last) && is_digit(after))
+        !(is_digit(first) && ends_group(before) || is_digit(last) && is_digit(after))
     })
 }
 
@@ -136,5 +138,6 @@ fn counts_and_values_of_a_page_have_to_be_written() {
         ]
     );
     assert!(has_part("4 jobs, 0 failed", "4 jobs") && !has_part("14 jobs", "4 jobs"));
+    assert!(!has_part("1,234 jobs", "234 jobs"));
     assert!(has_part("= 55, x", "= 55") && !has_part("41797531", "4179753"));
 }

@@ -111,12 +111,7 @@ fn nginx(settings: &Path) -> Command {
     let mut path = std::env::var_os("PATH").unwrap_or_default();
     // Debian has it where only root looks.
     path.push(":/usr/sbin");
-    command
-        .env("PATH", path)
-        .arg("-e")
-        .arg("stderr")
-        .arg("-c")
-        .arg(settings);
+    command.env("PATH", path).arg("-c").arg(settings);
     command
 }
 
