@@ -234,7 +234,7 @@ impl Access {
     fn revoke(&self, nonce: String, until: u64) -> bool {
         let mut spent = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
         let now = after(Duration::ZERO);
-        // What is over is refused by its end, and need not be remembered.
+        // An entry that is over is refused by its end, and need not be remembered.
         spent.retain(|_, until| *until > now);
         // The test and the note are one step under the lock: of two requests with one code, one logs in.
         spent.insert(nonce, until).is_none()

@@ -117,7 +117,7 @@ pub(crate) async fn job_events(
         JoinEvent::End => return Err(ending()),
     };
     let detail = web.detail(&id).await?;
-    // What is cut names no jobs, so this one may have changed, too.
+    // A set that is cut names no jobs, so this one may have changed, too.
     let was_told = comes_back && !subscription.missed.iter().any(|set| set.is_cut || set.has(&id));
     if was_told && detail.job.state.is_final() {
         return Ok(StatusCode::NO_CONTENT.into_response());

@@ -62,7 +62,7 @@ impl LoadPlace {
     /// Gives the place back with the beginning of the answer, or with the end of a stream.
     pub(crate) fn leave_with(self, response: Response) -> Response {
         match self {
-            // What streams on after its beginning, the digits of values, has places of its own.
+            // The digits of values, which stream on after the beginning, have places of their own.
             Self::Request(_) => response,
             Self::Listener(place) => kept(response, place),
         }

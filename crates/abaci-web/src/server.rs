@@ -115,7 +115,7 @@ fn router(web: Shared) -> Router {
     }
     // Always valid: it is made of strings and numbers.
     let description = description.to_json().unwrap_or_default();
-    // What is not routed stays out of reach, whatever mistake the guard may have.
+    // A route that is left out stays out of reach, whatever mistake the guard may have.
     let mut router = reading
         .merge(page::reading())
         .route(

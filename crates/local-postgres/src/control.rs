@@ -95,7 +95,7 @@ pub fn stop(data_dir: &Path, force: Force) -> Result<Stopped, Error> {
     place.check_not_removed()?;
     let deadline = Deadline::after(OTHERS);
     let start_lock = deadline.poll(|| Lock::try_exclusive(&place.start_lock()))?;
-    // That there was no start lock is said only below: a server in use is the more helpful answer.
+    // A missing start lock is said only below: a server in use is the more helpful answer.
     let users_lock = place.lock_out_users()?;
     if users_lock.is_none() && force == Force::No {
         return Err(Error::InUse {

@@ -195,7 +195,7 @@ impl Supervisor {
     }
 
     fn start(&mut self) -> Result<KeeperState, Error> {
-        // What is read later for the reason of a failure begins here, after the words of earlier servers.
+        // The lines that are read later for the reason of a failure begin here, after the words of earlier servers.
         self.log_mark_bytes = log::size(&self.place.log());
         if let Some(server) = Server::adopt(&self.place) {
             say(&format!(

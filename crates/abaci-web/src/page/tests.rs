@@ -1,4 +1,4 @@
-//! The views as HTML, without a script and without a database.
+//! The views as HTML, without a script and without a database; in one file, since all are drawn from the same few rows.
 
 use askama::Template;
 use durable_jobs::client::{Ended, QueueInfo, Throughput, Waiting};

@@ -146,7 +146,7 @@ impl Obstacle {
 }
 
 fn over(obstacle: Option<Obstacle>, sentence: impl FnOnce() -> String) -> Option<Response> {
-    // What was never reported has no end to report.
+    // A trouble that was never reported has no end to report.
     obstacle?.reported?;
     Some(Response::Notice(sentence()))
 }

@@ -44,7 +44,7 @@ fn reason(waiting: &Waiting) -> String {
         }
         WaitReason::Concurrency { limit } => format!("it runs {limit} at once at most, and they run"),
         WaitReason::Busy { slots, in_use } => format!("{in_use} of {slots} slots are in use"),
-        // That is the start itself: for the reasons for which nobody takes the job, `why` has other words.
+        // It waits for its start alone; where nobody takes the job, `why` has other words.
         _ => "a worker has a free slot".to_owned(),
     }
 }

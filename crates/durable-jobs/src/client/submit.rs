@@ -207,7 +207,7 @@ impl<'a> Rows<'a> {
 
     /// Dates them in their order among `all` jobs of one submission, of which `before` come before them.
     fn date_among(&mut self, before: usize, all: usize) {
-        // What is too large is taken for so much that its product with `OLDEST_MS` still fits.
+        // A number that is too large is taken for so much that its product with `OLDEST_MS` still fits.
         let count = |jobs: usize| i64::try_from(jobs).unwrap_or(i64::MAX / OLDEST_MS);
         let apart = |after: i64| after * OLDEST_MS / count(all).max(OLDEST_MS);
         for (position, age) in (before + 1..).zip(&mut self.ages_ms) {

@@ -226,7 +226,7 @@ fn checked<'a>(name: &'a str, value: &'a str) -> Result<Option<(&'a str, &'a str
         return Ok(None);
     }
     let is_name = |text: &str| text.chars().all(|c| c.is_ascii_lowercase() || "-_".contains(c));
-    // What looks like no parameter is rather a part of a password, so no message below may quote it.
+    // A piece that looks like no parameter is rather a part of a password, so no message below may quote it.
     if value.is_empty() || !is_name(name) {
         return Err(refused(NEEDS_ENCODING));
     }

@@ -90,7 +90,7 @@ impl Connections {
     pub(crate) fn share(total: u32) -> Self {
         let spare = total.saturating_sub(Self::FEWEST);
         Self {
-            // That is one less than `total`: the session with the executor id is outside of both pools.
+            // The sum is one less than `total`: the session with the executor id is outside of both pools.
             own: 2 + spare - spare / 2,
             engine: 1 + spare / 2,
         }

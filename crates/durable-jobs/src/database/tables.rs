@@ -14,7 +14,7 @@ const OWN_SCHEMA: &str = include_str!("workflow_rows/schema.sql");
 
 /// Asks whether the schema is there, and the first table, and all of them with the columns that came later and what acts on the
 /// engine's own; and what time it is.
-// What is added to the schema has to be looked for here, too: otherwise tables that are there count as
+// An addition to the schema has to be looked for here, too: otherwise tables that are there count as
 // current, and the addition is never made.
 const OWN_TABLES: &str = concat!(
     "select ",

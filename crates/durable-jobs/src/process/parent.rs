@@ -132,7 +132,7 @@ impl<T: Task> ChildSession<T> {
         self.kill();
         let status = self.process.wait().await.unwrap_or_default();
         let outcome = match (self.outcome, end) {
-            // What was said counts, though the time was over at that moment or the end was a signal.
+            // The answer counts, though the time was over at that moment or the end was a signal.
             (Some(outcome), _) => outcome.map_err(ComputationEnded::Failed),
             (None, SessionEnd::TooLate) => Err(ComputationEnded::Died(limits.wall_time_exceeded())),
             (None, SessionEnd::Unwanted) => Err(ComputationEnded::Failed(stopped())),

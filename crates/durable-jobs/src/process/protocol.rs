@@ -121,7 +121,7 @@ impl Tail {
         let line: String = words
             .join(" ")
             .chars()
-            // What a child wrote is recorded and shown, where a control character could steer a terminal.
+            // The words of a child are recorded and shown, where a control character could steer a terminal.
             .map(|c| if c.is_control() { ' ' } else { c })
             .collect();
         let excess = line.chars().count().saturating_sub(MAX_REASON_CHARS);

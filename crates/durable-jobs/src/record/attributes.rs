@@ -17,7 +17,7 @@ impl Attributes {
         let value: Value = recorded
             .and_then(|text| serde_json::from_str(text).ok())
             .unwrap_or_default();
-        // What another client wrote there in another form is passed over.
+        // Values of another form, which another client wrote, are passed over.
         let tags = value.get("tags").and_then(Value::as_array).map(Vec::as_slice);
         let tags = tags.unwrap_or_default().iter().filter_map(Value::as_str);
         Self {

@@ -99,7 +99,7 @@ impl JobExecutor {
             id,
             token: Uuid::now_v7().to_string(),
         };
-        // What a panic may leave half-done is the run's own; each lock that it shares with others takes a
+        // A panic may leave only the run's own things half-done; each lock that it shares with others takes a
         // poisoned value as whole.
         match AssertUnwindSafe(self.attempt(&run, workflow, &input))
             .catch_unwind()

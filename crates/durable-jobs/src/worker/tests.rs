@@ -300,7 +300,7 @@ async fn the_end_of_claims_waits_for_no_look_at_timeouts() {
     // One that got no answer, after which the look at timeouts gets none either.
     eventually("a failed round", || worker.claim_failure.borrow().is_some());
     worker.stop_claiming.cancel();
-    // That look alone takes five seconds.
+    // The look alone takes five seconds.
     let soon = Deadline::after(Duration::from_secs(3));
     soon.eventually("the end of the claims", || worker.claiming.is_finished());
 }

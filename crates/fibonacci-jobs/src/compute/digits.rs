@@ -187,7 +187,7 @@ fn answer(
 
 /// The failure of something that could not be written.
 pub(super) fn not_written(place: &Unfinished, error: &std::io::Error) -> Failure {
-    // What `watch` has stopped has no code of the system, so the host is not blamed for it.
+    // A stop by `watch` has no code of the system, so the host is not blamed for it.
     if artifact::is_of_host(error) {
         let directory = place.directory().display();
         return Failure::of_host(format!("cannot use the artifacts in {directory}: {error}"));

@@ -111,7 +111,7 @@ job_types! {
 impl Rules {
     /// Refuses what this client or this worker does not do.
     fn admit(&self, request: &Request, memory_bytes: Option<u64>) -> Result<(), Failure> {
-        // What was granted to this job takes the place of the limit that is set here.
+        // The memory granted to this job takes the place of the limit that is set here.
         let limits = Limits {
             memory_bytes: memory_bytes.unwrap_or(self.limits.memory_bytes),
             ..self.limits

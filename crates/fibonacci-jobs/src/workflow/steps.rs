@@ -102,7 +102,7 @@ pub(super) async fn certify(
         .await?;
     let checked = check(job, request, &computed).await;
     checked.map_err(|failure| Failure {
-        // That name is for this code only; lost twice, the failure is recorded as one of the artifact.
+        // The name is for this code only; lost twice, the failure is recorded as one of the artifact.
         name: if failure.name == UNREADABLE {
             "Artifact".to_owned()
         } else {
@@ -137,7 +137,7 @@ pub(super) async fn check(
                 return Err(Failure::terminal("Internal", message));
             }
         };
-        // What was changed after it was written was found by its hash: a mismatch is a wrong computation.
+        // A later change of the file was found by its hash: a mismatch is a wrong computation.
         let certificate = Certificate::for_index(request.n);
         digits
             .finish(&certificate)

@@ -31,7 +31,7 @@ impl Proxy {
             .local_addr()
             .unwrap()
             .port();
-        // What the page cannot know: the ports of this test.
+        // The page cannot know the ports of this test.
         let block = block_of_the_page();
         let server = block
             .replace("listen 443 ssl", &format!("listen 127.0.0.1:{port} ssl"))

@@ -14,7 +14,7 @@ macro_rules! needs {
 
 /// The queues, versions and workflows of those of the jobs `$1` that have not ended, whether one of theirs is in hand and one
 /// waits; with the limits of the queue, and whether they let no job start now.
-// What a limit leaves costs a count of rows, so it is computed only for queues where one of the jobs waits.
+// The rest of a limit costs a count of rows, so it is computed only for queues where one of the jobs waits.
 pub(crate) const OPEN: &str = concat!(
     "with open as materialized (select ",
     needs!(),

@@ -154,7 +154,7 @@ impl Failover {
             .into_iter()
             .map(|executor_id| (executor_id, SeenWorker::orphan()));
         seen.extend(orphans);
-        // What is not seen this time is not put back, and so is no longer watched.
+        // An executor that is not seen this time is not put back, and so is no longer watched.
         let mut before = std::mem::take(&mut self.watched);
         let looks = seen.into_iter().map(|(executor_id, seen)| {
             let last = before.remove(&executor_id);
